@@ -1,0 +1,5 @@
+"""`python -m hemexp` is `hemexp`."""
+
+from hemexp.cli import main
+
+main()

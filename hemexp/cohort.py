@@ -1,0 +1,279 @@
+"""The sample sheet: read, checked whole, every fault told at once; and what counts as expansion."""
+
+import io
+import math
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from hemexp import Fault, HemexpError
+from hemexp.provenance import hash_value
+
+SPLITS = ("train", "val", "test", "predict")
+SESSIONS = ("baseline", "followup")
+IMAGES = ("ct", "iph", "ivh")
+FILES = tuple(f"{session}_{image}" for session in SESSIONS for image in IMAGES)
+MASKS_OPTIONAL = ("baseline_brain", "followup_brain")
+
+HE_ML, HE_RELATIVE, IVH_GROWTH_ML = 6.0, 0.33, 1.0
+"""Haematoma expansion: IPH growth >= 6 mL or >= 33 %; IVH growth counts from 1 mL (DESIGN 5)."""
+
+
+class Range(NamedTuple):
+    """Allowed values of one numeric column."""
+
+    low: float
+    high: float
+    unit: str
+    required: bool = False
+    whole: bool = False
+
+
+NUMBERS = {
+    "onset_to_ct_h": Range(0, 24, "hours", required=True),
+    "anticoagulant": Range(0, 1, "0 or 1", whole=True),
+    "antiplatelet": Range(0, 1, "0 or 1", whole=True),
+    "age": Range(0, 120, "years"),
+    "gcs": Range(3, 15, "points", whole=True),
+    "sbp": Range(40, 300, "mmHg"),
+}
+NUMBERS_OPTIONAL = {
+    "followup_interval_h": Range(0, 1000, "hours"),
+    "expansion_prob": Range(0, 1, "probability"),
+}
+CLINICAL = tuple(NUMBERS)
+"""The six clinical variables of the sheet; the seventh, baseline IPH volume, is measured."""
+
+REQUIRED = ("patient_id", "center", "split", *FILES, *NUMBERS)
+
+
+class CohortError(HemexpError):
+    """A sample sheet that cannot be used as it is."""
+
+
+def read_samples(path: Path | str, is_made: Callable[[str], bool] = lambda _: False) -> pd.DataFrame:
+    """Reads and checks the sample sheet.
+
+    Args:
+        path: Tab-separated sheet with the columns of `config/README.md`.
+        is_made: Tells for a file of the sheet whether the workflow makes it, so that it need not
+            exist yet (the phantom's scans).
+
+    Returns:
+        One row per patient, indexed by `patient_id` in the sheet's order. Text columns hold
+        strings ("" where empty), files relative to the working directory where they lie below
+        it; numeric columns hold floats, NaN where unknown. Further columns are kept as text.
+
+    Raises:
+        CohortError: With every fault of the sheet in one message.
+    """
+    text = _read_text(Path(path))
+    sheet = pd.read_csv(io.StringIO(text), sep="\t", dtype=str, keep_default_na=False)
+    sheet = sheet.apply(lambda column: column.str.strip())
+    _check_columns(Path(path), text.splitlines()[0].split("\t"))
+    faults = [*_id_faults(sheet), *_split_faults(sheet)]
+    for column, allowed in (NUMBERS | NUMBERS_OPTIONAL).items():
+        if column in sheet:
+            sheet[column], found = _read_numbers(sheet[column], column, allowed)
+            faults += found
+    columns = [*FILES, *(name for name in MASKS_OPTIONAL if name in sheet)]
+    for column in columns:
+        sheet[column] = [_locate(value, Path(path).parent) for value in sheet[column]]
+    faults += _file_faults(sheet, columns, is_made)
+    if faults:
+        faults.sort(key=lambda fault: [int(part) for part in re.findall(r"row (\d+)", fault.where)])
+        raise CohortError(*faults, title=f"{path}: {len(faults)} fault(s)")
+    return sheet.set_index("patient_id", drop=False)
+
+
+def patient_file(folder: Path | str, patient_id: str, ending: str) -> Path:
+    """`folder/sub-ID/sub-ID_ending`: where the products of one patient lie."""
+    return Path(folder) / f"sub-{patient_id}" / f"sub-{patient_id}_{ending}"
+
+
+def digest_rows(samples: pd.DataFrame, columns: tuple[str, ...]) -> str:
+    """Hash of some rows and columns, so that a rule reruns when just these change."""
+    kept = samples[list(columns)].astype(object)
+    return hash_value(kept.where(kept.notna(), None).to_dict("list"))
+
+
+def expansion_outcomes(volumes: pd.DataFrame) -> pd.DataFrame:
+    """Growth and the three definitions of expansion, from native volumes.
+
+    Args:
+        volumes: Columns `baseline_iph_ml`, `baseline_ivh_ml`, `followup_iph_ml`,
+            `followup_ivh_ml`; follow-up values are NaN where there is no follow-up.
+
+    Returns:
+        The table with `growth_ml`, `ivh_growth_ml` and, as 0/1 (NaN without follow-up), `he`
+        (>= 6 mL or >= 33 %), `he_6ml` (>= 6 mL alone) and `rhe` (`he`, or new IVH, or IVH growth
+        >= 1 mL; Yogendrakumar 2020).
+    """
+    table = volumes.copy()
+    known = table["followup_iph_ml"].notna()
+    growth = table["followup_iph_ml"] - table["baseline_iph_ml"]
+    ivh_growth = table["followup_ivh_ml"] - table["baseline_ivh_ml"]
+    new_ivh = (table["baseline_ivh_ml"] == 0) & (table["followup_ivh_ml"] > 0)
+    he = (growth >= HE_ML) | (growth >= HE_RELATIVE * table["baseline_iph_ml"])
+    rhe = he | new_ivh | (ivh_growth >= IVH_GROWTH_ML)
+    table["growth_ml"], table["ivh_growth_ml"] = growth, ivh_growth
+    for name, flag in {"he": he, "he_6ml": growth >= HE_ML, "rhe": rhe}.items():
+        table[name] = flag.astype(float).where(known)
+    return table
+
+
+def _read_text(path: Path) -> str:
+    where = str(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CohortError(
+            Fault(where, f"no readable text file ({error})", "a tab-separated sheet in UTF-8",
+                  "Check `samples` in config/config.yaml and how the sheet was exported.")
+        ) from error
+    lines = text.splitlines()
+    if len(lines) < 2:
+        raise CohortError(
+            Fault(where, f"{len(lines)} line(s)", "a header and at least one patient",
+                  "Add a row per patient; config/README.md shows two.")
+        )
+    if "\t" not in lines[0]:
+        comma = "," in lines[0] or ";" in lines[0]
+        raise CohortError(
+            Fault(f"{where}, row 1", "commas between the columns" if comma else "no tab",
+                  "tabs between the columns", "Export the sheet as tab-separated text (.tsv).")
+        )
+    width = len(lines[0].split("\t"))
+    ragged = [
+        Fault(f"{where}, row {number}", f"{len(line.split(chr(9)))} columns",
+              f"{width} columns as in the header", "Add or remove tabs in this row.")
+        for number, line in enumerate(lines, 1)
+        if line.strip() and len(line.split("\t")) != width
+    ]
+    if ragged:
+        raise CohortError(*ragged, title=f"{where}: {len(ragged)} fault(s)")
+    return text
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    missing = [name for name in REQUIRED if name not in columns]
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    faults = [
+        Fault(f"{path}, column {name}", "no such column", f"a column named {name}",
+              "Add it; config/README.md says what it holds. Unknown values may stay empty.")
+        for name in missing
+    ]  # fmt: skip
+    faults += [
+        Fault(f"{path}, column {name}", "the column more than once", "each column once",
+              "Remove or rename one of them.")
+        for name in twice
+    ]  # fmt: skip
+    if faults:
+        raise CohortError(*faults, title=f"{path}: {len(faults)} fault(s)")
+
+
+def _where(row: int, patient_id: str, column: str) -> str:
+    return f"row {row + 2}, patient {patient_id!r}, column {column}"
+
+
+def _id_faults(sheet: pd.DataFrame) -> list[Fault]:
+    faults = []
+    first: dict[str, int] = {}
+    for row, (patient_id, center) in enumerate(zip(sheet["patient_id"], sheet["center"], strict=True)):
+        for column, value in (("patient_id", patient_id), ("center", center)):
+            if not re.fullmatch(r"[A-Za-z0-9]+", value):
+                faults.append(Fault(_where(row, patient_id, column), repr(value),
+                                    "letters and digits only", "Rename it."))  # fmt: skip
+        if patient_id in first:
+            splits = {sheet["split"][first[patient_id]], sheet["split"][row]}
+            found = f"the patient again (first in row {first[patient_id] + 2})"
+            if len(splits) > 1:
+                found += f", in two splits ({' and '.join(sorted(splits))})"
+            faults.append(Fault(_where(row, patient_id, "patient_id"), found,
+                                "one row per patient", "Keep one row."))  # fmt: skip
+        first.setdefault(patient_id, row)
+    return faults
+
+
+def _split_faults(sheet: pd.DataFrame) -> list[Fault]:
+    faults = [
+        Fault(_where(row, sheet["patient_id"][row], "split"), repr(split),
+              f"one of {', '.join(SPLITS)}", "Correct the word.")
+        for row, split in enumerate(sheet["split"])
+        if split not in SPLITS
+    ]  # fmt: skip
+    if not (sheet["split"] == "train").any():
+        faults.append(Fault("column split", "no training patient", "at least one 'train' row",
+                            "Mark the patients to learn from as 'train'."))  # fmt: skip
+    return faults
+
+
+def _read_numbers(column: pd.Series, name: str, allowed: Range) -> tuple[list[float], list[Fault]]:
+    values, faults = [], []
+    for row, text in enumerate(column):
+        value = _to_number(text)
+        whole = "whole number " if allowed.whole else "number "
+        expected = f"a {whole}from {allowed.low:g} to {allowed.high:g} ({allowed.unit})"
+        expected += "" if allowed.required else ", or empty when unknown"
+        fits = (
+            not allowed.required
+            if value is None
+            else allowed.low <= value <= allowed.high and not (allowed.whole and value % 1)
+        )
+        if not fits:
+            found = repr(text) if text else "nothing"
+            where = f"row {row + 2}, column {name}"
+            faults.append(Fault(where, found, expected, "Correct the value or its unit."))
+        values.append(math.nan if value is None else value)
+    return values, faults
+
+
+def _to_number(text: str) -> float | None:
+    """The number in a cell; None when empty, NaN (which fits no range) when it is no number."""
+    if text == "":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _locate(value: str, folder: Path) -> str:
+    """A path of the sheet, relative to the working directory where it lies below it."""
+    if not value:
+        return ""
+    path = os.path.abspath(folder / value)  # noqa: PTH100 - lexical: links stay as given
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def _file_faults(
+    sheet: pd.DataFrame, columns: list[str], is_made: Callable[[str], bool]
+) -> list[Fault]:
+    faults = []
+    first: dict[str, str] = {}
+    for row, (patient_id, split) in enumerate(zip(sheet["patient_id"], sheet["split"], strict=True)):
+        for column in columns:
+            value, where = sheet[column][row], _where(row, patient_id, column)
+            unwanted = split == "predict" and column.startswith("followup")
+            if column not in MASKS_OPTIONAL and not value and not unwanted:
+                cure = "Name the file." if column.startswith("baseline") else (
+                    "Name the follow-up's file, or set split to 'predict'.")  # fmt: skip
+                faults.append(Fault(where, "nothing", "a file", cure))
+            if not value:
+                continue
+            if unwanted:
+                faults.append(Fault(where, value, "nothing for a 'predict' patient",
+                                    "Empty the cell, or set split to 'test'."))  # fmt: skip
+            elif not is_made(value) and not Path(value).exists():
+                faults.append(Fault(where, f"{value}, which does not exist", "an existing file",
+                                    "Correct the path: it is relative to the sheet."))  # fmt: skip
+            if value in first:
+                faults.append(Fault(where, f"{value}, already used in {first[value]}",
+                                    "each file once", "Name the right file."))  # fmt: skip
+            first.setdefault(value, where)
+    return faults

@@ -1,0 +1,189 @@
+"""How a product reaches the disk and says where it came from: atomic files, sidecars, seeds, hashes."""
+
+import ast
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import hemexp
+
+PACKAGE = Path(__file__).parent
+VERSIONED = ("hemexp", "numpy", "torch", "monai", "SimpleITK", "nibabel", "scikit-learn")
+
+
+def seed_for(*parts: object) -> int:
+    """A 63-bit seed that depends on the given parts alone (run seed, patient_id, sample, ...)."""
+    text = "\x1f".join(map(str, parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def canonical_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """JSON with sorted keys and no spare spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def hash_value(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """First 16 hex digits of the SHA-256 of a JSON value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def hash_file(path: Path | str) -> str:
+    """First 16 hex digits of the SHA-256 of a file."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def write_atomically(path: Path | str) -> Iterator[Path]:
+    """Gives a temporary path in the target's folder; it becomes the target if the block succeeds.
+
+    The temporary name keeps the target's suffixes (`.nii.gz`), which writers look at.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+        temporary = Path(folder) / path.name
+        yield temporary
+        os.replace(temporary, path)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Writes a text file whole or not at all."""
+    with write_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Writes readable JSON whole or not at all; NaN is refused."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def sidecar_path(product: Path | str) -> Path:
+    """The JSON file beside a product: `x_ct.nii.gz` has `x_ct.json`."""
+    product = Path(product)
+    stem = product.name.removesuffix(".gz")
+    return product.with_name(stem.rsplit(".", 1)[0] + ".json")
+
+
+def write_sidecars(
+    products: Iterable[Path | str],
+    *,
+    verb: str,
+    settings: Any,  # noqa: ANN401 - any JSON value
+    inputs: Iterable[Path | str],
+    started: float,
+    seed: int | None = None,
+    device: str = "cpu",
+    **facts: Any,  # noqa: ANN401 - any JSON value
+) -> None:
+    """Writes the JSON sidecar of every product of one verb.
+
+    Args:
+        products: The files the verb made.
+        verb: Name of the verb.
+        settings: The settings it ran with, as JSON values.
+        inputs: The files it read; their names and hashes are kept, not their folders.
+        started: `time.perf_counter()` when the verb began.
+        seed: Run seed, where one was used.
+        device: Where the work ran.
+        **facts: Anything else worth keeping beside the product.
+    """
+    record = {
+        "verb": verb,
+        "settings": settings,
+        "inputs": {Path(path).name: hash_file(path) for path in sorted(map(str, inputs))},
+        "seed": seed,
+        "device": device,
+        "seconds": round(time.perf_counter() - started, 3),
+        "versions": versions(),
+        "git": git_id(),
+        **facts,
+    }
+    for product in products:
+        write_json(sidecar_path(product), {"product": Path(product).name, **record})
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that shape results; absent ones are left out."""
+    found = {"python": platform.python_version()}
+    for name in VERSIONED:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found | {"hemexp": hemexp.__version__}
+
+
+@cache
+def git_id() -> str:
+    """Commit of the package's checkout with `-dirty` if edited; `unknown` outside a checkout."""
+    command = ["git", "-C", str(PACKAGE.parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def hash_code(room: str) -> str:
+    """Hash of all code a room can reach, blind to comments, docstrings and layout.
+
+    Snakemake does not see package edits behind `shell:`, so every rule takes this as a param.
+    The closure follows imports inside the package from the room's own modules; `settings` is
+    left out because the settings' values are params of their own.
+
+    Args:
+        room: Name of a sub-package, such as `preprocess`.
+
+    Returns:
+        16 hex digits.
+    """
+    waiting = sorted((PACKAGE / room).glob("*.py"))
+    seen: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in seen and path != PACKAGE / "settings.py":
+            seen.add(path)
+            waiting += _imported_files(path)
+    digests = {str(path.relative_to(PACKAGE)): _hash_syntax(path) for path in seen}
+    return hash_value(digests)
+
+
+@cache
+def _syntax(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _imported_files(path: Path) -> list[Path]:
+    """Files of the package that a module imports, at top level or inside a function."""
+    names: list[str] = []
+    for node in ast.walk(_syntax(path)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    inside = [PACKAGE.joinpath(*name.split(".")[1:]) for name in names if name.startswith("hemexp.")]
+    files = [path.with_suffix(".py") for path in inside] + [path / "__init__.py" for path in inside]
+    return [path for path in files if path.is_file()]
+
+
+@cache
+def _hash_syntax(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                node.body = body[1:] or [ast.Pass()]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]

@@ -1,0 +1,334 @@
+"""Typed settings, one class a room. No value lives here: the presets in `config/presets/` hold all.
+
+A run's settings are a preset with the overrides of `config/config.yaml` laid on top. Unknown keys,
+missing keys and wrong types are refused by name.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
+from pydantic import PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from hemexp import Fault, HemexpError
+
+PRESETS = Path(__file__).parents[1] / "config" / "presets"
+Fraction = Field(ge=0, le=1)
+
+
+class SettingsError(HemexpError):
+    """A configuration that cannot be used as it is."""
+
+
+class Section(BaseModel):
+    """Settings of one room: frozen, complete, nothing unknown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings as JSON values, for sidecars and model files."""
+        return self.model_dump(mode="json")
+
+
+class Phantom(Section):
+    """Synthetic cohort."""
+
+    seed: NonNegativeInt
+    spacing_factor: PositiveFloat
+    """Multiplies every centre's in-plane spacing: 1 is a scanner's, more is quicker."""
+    truth_draws: PositiveInt
+    """Follow-up volumes drawn per patient for `truth.tsv`."""
+
+
+class SkullStrip(Section):
+    """Brain mask."""
+
+    method: Literal["morphology"]
+    bone_hu: PositiveFloat
+    """Bone is what lies above this; METHOD: about 300 HU."""
+    smooth_mm: NonNegativeFloat
+    """Gaussian sigma before thresholding the soft tissue (Muschelli 2015: 1 mm)."""
+    close_mm: NonNegativeFloat
+    """Gaps in the skull up to twice this are closed."""
+    open_mm: NonNegativeFloat
+    """Bridges between brain and what lies outside, thinner than twice this, are cut."""
+
+
+class Registration(Section):
+    """Rigid registration of the moving scan to the reference."""
+
+    sampling_fraction: float = Fraction
+    histogram_bins: PositiveInt
+    shrink_factors: list[PositiveInt]
+    smoothing_mm: list[NonNegativeFloat]
+    iterations: PositiveInt
+    learning_rate: PositiveFloat
+    min_step: PositiveFloat
+
+
+class Grid(Section):
+    """The common grid: along the reference scan's axes, centred on its brain."""
+
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in millilitres."""
+        return self.spacing_mm[0] * self.spacing_mm[1] * self.spacing_mm[2] / 1000.0
+
+
+class QualityLimits(Section):
+    """Outside these a scan is marked `warning` in qc.tsv, with the reason."""
+
+    brain_ml: tuple[PositiveFloat, PositiveFloat]
+    rotation_deg: PositiveFloat
+    translation_mm: PositiveFloat
+    grid_volume_error: PositiveFloat
+
+
+class Preprocess(Section):
+    """Raw scans to grid scans."""
+
+    reference: Literal["baseline", "followup"]
+    skull_strip: SkullStrip
+    registration: Registration
+    grid: Grid
+    quality: QualityLimits
+
+
+class Autoencoder(Section):
+    """Multi-head VAE."""
+
+    stem_factor: PositiveInt
+    """Pixel-unshuffle factor before the encoder; 1 is the published network."""
+    channels: list[PositiveInt]
+    res_blocks: PositiveInt
+    norm_groups: PositiveInt
+    latent_channels: PositiveInt
+    feature_channels: PositiveInt
+    """Width of the decoder's last features, which the three heads read."""
+    ct_weight: NonNegativeFloat
+    iph_weight: NonNegativeFloat
+    ivh_weight: NonNegativeFloat
+    kl_weight: NonNegativeFloat
+    perceptual_weight: NonNegativeFloat
+    perceptual_start: NonNegativeInt
+    perceptual_weights: str | None
+    """Local file of backbone weights; nothing is fetched. None: no perceptual term."""
+    adversarial_weight: NonNegativeFloat
+    adversarial_start: NonNegativeInt
+    steps: PositiveInt
+    batch_slices: PositiveInt
+    accumulate: PositiveInt
+    blood_share: float = Fraction
+    """Share of a batch drawn from slices with blood; the rest from all slices."""
+    optimiser: Literal["adam", "adamw"]
+    learning_rate: PositiveFloat
+    discriminator_learning_rate: PositiveFloat
+    schedule: Literal["one_cycle", "cosine"]
+    augment_prob: float = Fraction
+    checkpoint_every: PositiveInt
+
+    @property
+    def downsampling(self) -> int:
+        """Grid voxels per latent along x and y."""
+        return self.stem_factor * 2 ** (len(self.channels) - 1)
+
+
+class Latents(Section):
+    """Cached posterior means."""
+
+    batch_slices: PositiveInt
+
+
+class Expansion(Section):
+    """p(expansion) and the predictive distribution of growth."""
+
+    distribution: Literal["logistic_lognormal"]
+    folds: PositiveInt
+    penalty: PositiveFloat
+    """L2 penalty of the logistic regression (scikit-learn's 1/C)."""
+
+
+class Diffusion(Section):
+    """Conditional denoiser of the latent difference."""
+
+    denoiser: Literal["stack", "2.5d"]
+    condition: Literal["growth", "flag"]
+    channels: list[PositiveInt]
+    res_blocks: PositiveInt
+    norm_groups: PositiveInt
+    attention_levels: list[bool]
+    context_slices: PositiveInt
+    context_mm: PositiveFloat
+    schedule: Literal["cosine", "sigmoid"]
+    logsnr_shift: float
+    """Added to the cosine schedule's half log-SNR; negative trains on more noise (METHOD 9.5)."""
+    lambda_min: float | None
+    """Half log-SNR at the start of sampling; None: chosen from the training latents."""
+    lambda_max: float
+    min_snr_gamma: PositiveFloat | None
+    bleed_weight: NonNegativeFloat
+    """Extra loss weight where the standardised difference is large; 0: none."""
+    clinical_dropout: float = Fraction
+    condition_dropout: float = Fraction
+    expander_share: float = Fraction
+    flip_prob: float = Fraction
+    steps: PositiveInt
+    batch_stacks: PositiveInt
+    accumulate: PositiveInt
+    learning_rate: PositiveFloat
+    optimiser: Literal["adam", "adamw"]
+    schedule_lr: Literal["one_cycle", "constant"]
+    ema_decay: float = Fraction
+    checkpoint_every: PositiveInt
+
+    @model_validator(mode="after")
+    def _growth_needs_stack(self) -> Self:
+        if self.context_slices % 2 == 0:
+            raise ValueError("context_slices must be odd: the slice itself and its neighbours")
+        if len(self.attention_levels) != len(self.channels):
+            raise ValueError("attention_levels needs one entry a level of channels")
+        return self
+
+
+class Sampling(Section):
+    """K coherent follow-ups a patient."""
+
+    samples: PositiveInt
+    indicator: Literal["predicted", "oracle", "free"]
+    sampler: Literal["dpm", "ddim"]
+    evaluations: PositiveInt
+    eta: NonNegativeFloat
+    guidance: NonNegativeFloat
+    noise_length_mm: NonNegativeFloat
+    """AR(1) length of the noise through the plane; 0: independent slices."""
+    match_volume: bool
+    slice_margin_mm: NonNegativeFloat | None
+    """Only slices this near the baseline bleed may change (published: 10); None: all may."""
+    batch_slices: PositiveInt
+
+
+class Evaluation(Section):
+    """Forecasts against what happened."""
+
+    bootstrap: PositiveInt
+
+
+class Reporting(Section):
+    """Tables and figures."""
+
+    panel_patients: PositiveInt
+    dpi: PositiveInt
+
+
+class Settings(Section):
+    """All settings of a run."""
+
+    preset: str
+    samples: str
+    seed: NonNegativeInt
+    device: Literal["auto", "cpu", "cuda"]
+    phantom: Phantom
+    preprocess: Preprocess
+    autoencoder: Autoencoder
+    latents: Latents
+    expansion: Expansion
+    diffusion: Diffusion
+    sampling: Sampling
+    evaluation: Evaluation
+    reporting: Reporting
+
+    @model_validator(mode="after")
+    def _grid_fits_networks(self) -> Self:
+        factor = self.autoencoder.downsampling * 2 ** (len(self.diffusion.channels) - 1)
+        sides = self.preprocess.grid.shape[:2]
+        if any(side % factor for side in sides):
+            raise ValueError(
+                f"preprocess.grid.shape {sides[0]} x {sides[1]} is not divisible by {factor}, the "
+                "factor of autoencoder (stem_factor, channels) times diffusion (channels)"
+            )
+        if self.diffusion.condition == "growth" and self.sampling.noise_length_mm > 0:
+            raise ValueError(
+                "sampling.noise_length_mm must be 0 with diffusion.condition 'growth': correlated "
+                "noise would draw the volume a second time"
+            )
+        if self.diffusion.condition == "flag" and self.sampling.match_volume:
+            raise ValueError("sampling.match_volume needs diffusion.condition 'growth'")
+        return self
+
+
+def load_settings(config: dict[str, Any]) -> Settings:
+    """Lays overrides on their preset and checks the whole.
+
+    Args:
+        config: The content of `config/config.yaml`: `preset` and any overrides.
+
+    Returns:
+        The run's settings.
+
+    Raises:
+        SettingsError: Every unknown key, missing key and wrong value, in one message.
+    """
+    preset = str(config.get("preset", "demo"))
+    path = PRESETS / f"{preset}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(found.stem for found in PRESETS.glob("*.yaml")))
+        raise SettingsError(
+            Fault("config, key preset", repr(preset), f"one of {known}", "Correct `preset`.")
+        )
+    merged = _overlay(yaml.safe_load(path.read_text(encoding="utf-8")), config, "")
+    return _validated(Settings, merged | {"preset": preset}, f"config (preset {preset})")
+
+
+def load_section(section: type[Section], text: str) -> Any:  # noqa: ANN401 - the given class
+    """Reads one room's settings from JSON text, as rules pass them, or from a config file.
+
+    Args:
+        section: The room's settings class.
+        text: A JSON object, or the path of a config file whose section is taken.
+    """
+    if text.lstrip().startswith("{"):
+        return _validated(section, json.loads(text), f"settings of {section.__name__.lower()}")
+    config = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
+    return getattr(load_settings(config), section.__name__.lower())
+
+
+def _overlay(base: dict[str, Any], top: dict[str, Any], prefix: str) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        if isinstance(base.get(key), dict):
+            if not isinstance(value, dict | None):
+                raise SettingsError(
+                    Fault(f"config, key {prefix}{key}", repr(value), "a section of keys",
+                          "Indent the section's keys below it.")
+                )  # fmt: skip
+            merged[key] = _overlay(base[key], value or {}, f"{prefix}{key}.")
+        else:
+            merged[key] = value
+    return merged
+
+
+def _validated(section: type[Section], values: dict[str, Any], where: str) -> Any:  # noqa: ANN401
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        faults = [_fault(where, detail) for detail in error.errors()]
+        raise SettingsError(*faults) from error
+
+
+def _fault(where: str, detail: Any) -> Fault:  # noqa: ANN401 - pydantic's error dictionary
+    key = ".".join(map(str, detail["loc"]))
+    where = f"{where}, key {key}" if key else where
+    if detail["type"] == "extra_forbidden":
+        return Fault(where, "an unknown key", "a known one",
+                     "Correct its spelling; the preset lists every key.")  # fmt: skip
+    if detail["type"] == "missing":
+        return Fault(where, "no value", "a value", "Add the key; the presets show it.")
+    if detail["type"] == "value_error":
+        return Fault(where, "settings that do not fit together", str(detail["ctx"]["error"]),
+                     "Change one of them.")  # fmt: skip
+    return Fault(where, repr(detail["input"]), detail["msg"], "Correct the value.")
