@@ -4,7 +4,6 @@ import io
 import math
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +18,11 @@ IMAGES = ("ct", "iph", "ivh")
 FILES = tuple(f"{session}_{image}" for session in SESSIONS for image in IMAGES)
 MASKS_OPTIONAL = ("baseline_brain", "followup_brain")
 
+PHANTOM_FOLDER = "results/phantom/"
+"""Scans named below this folder are drawn by the workflow: they need not exist beforehand."""
+
 HE_ML, HE_RELATIVE, IVH_GROWTH_ML = 6.0, 0.33, 1.0
-"""Haematoma expansion: IPH growth >= 6 mL or >= 33 %; IVH growth counts from 1 mL (DESIGN 5)."""
+"""Haematoma expansion: IPH growth >= 6 mL or >= 33 %; IVH growth counts from 1 mL (docs/method.md 1)."""
 
 
 class Range(NamedTuple):
@@ -55,13 +57,17 @@ class CohortError(HemexpError):
     """A sample sheet that cannot be used as it is."""
 
 
-def read_samples(path: Path | str, is_made: Callable[[str], bool] = lambda _: False) -> pd.DataFrame:
+def is_phantom(path: str) -> bool:
+    """Whether a file of the sheet is one that the workflow draws itself."""
+    return path.startswith(PHANTOM_FOLDER)
+
+
+def read_samples(path: Path | str, patient_id: str | None = None) -> pd.DataFrame:
     """Reads and checks the sample sheet.
 
     Args:
         path: Tab-separated sheet with the columns of `config/README.md`.
-        is_made: Tells for a file of the sheet whether the workflow makes it, so that it need not
-            exist yet (the phantom's scans).
+        patient_id: Read and check this patient's row alone, as the jobs of one patient do.
 
     Returns:
         One row per patient, indexed by `patient_id` in the sheet's order. Text columns hold
@@ -75,7 +81,9 @@ def read_samples(path: Path | str, is_made: Callable[[str], bool] = lambda _: Fa
     sheet = pd.read_csv(io.StringIO(text), sep="\t", dtype=str, keep_default_na=False)
     sheet = sheet.apply(lambda column: column.str.strip())
     _check_columns(Path(path), text.splitlines()[0].split("\t"))
-    faults = [*_id_faults(sheet), *_split_faults(sheet)]
+    if patient_id is not None:
+        sheet = _one_patient(Path(path), sheet, patient_id)
+    faults = [*_id_faults(sheet), *_split_faults(sheet, need_training=patient_id is None)]
     for column, allowed in (NUMBERS | NUMBERS_OPTIONAL).items():
         if column in sheet:
             sheet[column], found = _read_numbers(sheet[column], column, allowed)
@@ -83,9 +91,9 @@ def read_samples(path: Path | str, is_made: Callable[[str], bool] = lambda _: Fa
     columns = [*FILES, *(name for name in MASKS_OPTIONAL if name in sheet)]
     for column in columns:
         sheet[column] = [_locate(value, Path(path).parent) for value in sheet[column]]
-    faults += _file_faults(sheet, columns, is_made)
+    faults += _file_faults(sheet, columns)
     if faults:
-        faults.sort(key=lambda fault: [int(part) for part in re.findall(r"row (\d+)", fault.where)])
+        faults.sort(key=_row_of)
         raise CohortError(*faults, title=f"{path}: {len(faults)} fault(s)")
     return sheet.set_index("patient_id", drop=False)
 
@@ -93,6 +101,35 @@ def read_samples(path: Path | str, is_made: Callable[[str], bool] = lambda _: Fa
 def patient_file(folder: Path | str, patient_id: str, ending: str) -> Path:
     """`folder/sub-ID/sub-ID_ending`: where the products of one patient lie."""
     return Path(folder) / f"sub-{patient_id}" / f"sub-{patient_id}_{ending}"
+
+
+def read_volumes(
+    folder: Path | str, samples: pd.DataFrame, sessions: tuple[str, ...] = SESSIONS
+) -> pd.DataFrame:
+    """Native volumes of the given patients, as `preprocess` measured them.
+
+    Args:
+        folder: `results/preprocess`.
+        samples: Rows of the sheet.
+        sessions: Which scans to look at; a forecast must not look at the follow-up.
+
+    Returns:
+        `baseline_iph_ml`, `baseline_ivh_ml`, `followup_iph_ml`, `followup_ivh_ml`, indexed by
+        patient_id; follow-up values are NaN where not looked at and for `predict` patients.
+    """
+    rows: dict[str, dict[str, float]] = {}
+    for patient_id, split in samples["split"].items():
+        rows[patient_id] = {
+            f"{s}_{mask}_ml": math.nan for s in SESSIONS for mask in ("iph", "ivh")
+        }
+        for session in sessions:
+            if split == "predict" and session == "followup":
+                continue
+            path = patient_file(folder, patient_id, f"ses-{session}_space-native_volumes.tsv")
+            measured = pd.read_csv(path, sep="\t").iloc[0]
+            for mask in ("iph", "ivh"):
+                rows[patient_id][f"{session}_{mask}_ml"] = float(measured[f"{mask}_ml"])
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("patient_id")
 
 
 def digest_rows(samples: pd.DataFrame, columns: tuple[str, ...]) -> str:
@@ -132,25 +169,41 @@ def _read_text(path: Path) -> str:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise CohortError(
-            Fault(where, f"no readable text file ({error})", "a tab-separated sheet in UTF-8",
-                  "Check `samples` in config/config.yaml and how the sheet was exported.")
+            Fault(
+                where,
+                f"no readable text file ({error})",
+                "a tab-separated sheet in UTF-8",
+                "Check `samples` in config/config.yaml and how the sheet was exported.",
+            )
         ) from error
     lines = text.splitlines()
     if len(lines) < 2:
         raise CohortError(
-            Fault(where, f"{len(lines)} line(s)", "a header and at least one patient",
-                  "Add a row per patient; config/README.md shows two.")
+            Fault(
+                where,
+                f"{len(lines)} line(s)",
+                "a header and at least one patient",
+                "Add a row per patient; config/README.md shows two.",
+            )
         )
     if "\t" not in lines[0]:
         comma = "," in lines[0] or ";" in lines[0]
         raise CohortError(
-            Fault(f"{where}, row 1", "commas between the columns" if comma else "no tab",
-                  "tabs between the columns", "Export the sheet as tab-separated text (.tsv).")
+            Fault(
+                f"{where}, row 1",
+                "commas between the columns" if comma else "no tab",
+                "tabs between the columns",
+                "Export the sheet as tab-separated text (.tsv).",
+            )
         )
     width = len(lines[0].split("\t"))
     ragged = [
-        Fault(f"{where}, row {number}", f"{len(line.split(chr(9)))} columns",
-              f"{width} columns as in the header", "Add or remove tabs in this row.")
+        Fault(
+            f"{where}, row {number}",
+            f"{len(line.split(chr(9)))} columns",
+            f"{width} columns as in the header",
+            "Add or remove tabs in this row.",
+        )
         for number, line in enumerate(lines, 1)
         if line.strip() and len(line.split("\t")) != width
     ]
@@ -176,6 +229,21 @@ def _check_columns(path: Path, columns: list[str]) -> None:
         raise CohortError(*faults, title=f"{path}: {len(faults)} fault(s)")
 
 
+def _one_patient(path: Path, sheet: pd.DataFrame, patient_id: str) -> pd.DataFrame:
+    if (sheet["patient_id"] == patient_id).sum() != 1:
+        raise CohortError(
+            Fault(f"{path}, patient {patient_id!r}", "no row, or more than one", "exactly one row",
+                  "Check the patient_id.")
+        )  # fmt: skip
+    return sheet[sheet["patient_id"] == patient_id]
+
+
+def _row_of(fault: Fault) -> int:
+    """Row of the sheet a fault is in; faults of the whole sheet come first."""
+    found = re.match(r"row (\d+)", fault.where)
+    return int(found.group(1)) if found else 0
+
+
 def _where(row: int, patient_id: str, column: str) -> str:
     return f"row {row + 2}, patient {patient_id!r}, column {column}"
 
@@ -183,7 +251,7 @@ def _where(row: int, patient_id: str, column: str) -> str:
 def _id_faults(sheet: pd.DataFrame) -> list[Fault]:
     faults = []
     first: dict[str, int] = {}
-    for row, (patient_id, center) in enumerate(zip(sheet["patient_id"], sheet["center"], strict=True)):
+    for row, patient_id, center in sheet[["patient_id", "center"]].itertuples():
         for column, value in (("patient_id", patient_id), ("center", center)):
             if not re.fullmatch(r"[A-Za-z0-9]+", value):
                 faults.append(Fault(_where(row, patient_id, column), repr(value),
@@ -199,14 +267,14 @@ def _id_faults(sheet: pd.DataFrame) -> list[Fault]:
     return faults
 
 
-def _split_faults(sheet: pd.DataFrame) -> list[Fault]:
+def _split_faults(sheet: pd.DataFrame, *, need_training: bool) -> list[Fault]:
     faults = [
         Fault(_where(row, sheet["patient_id"][row], "split"), repr(split),
               f"one of {', '.join(SPLITS)}", "Correct the word.")
-        for row, split in enumerate(sheet["split"])
+        for row, split in sheet["split"].items()
         if split not in SPLITS
     ]  # fmt: skip
-    if not (sheet["split"] == "train").any():
+    if need_training and not (sheet["split"] == "train").any():
         faults.append(Fault("column split", "no training patient", "at least one 'train' row",
                             "Mark the patients to learn from as 'train'."))  # fmt: skip
     return faults
@@ -214,7 +282,7 @@ def _split_faults(sheet: pd.DataFrame) -> list[Fault]:
 
 def _read_numbers(column: pd.Series, name: str, allowed: Range) -> tuple[list[float], list[Fault]]:
     values, faults = [], []
-    for row, text in enumerate(column):
+    for row, text in column.items():
         value = _to_number(text)
         whole = "whole number " if allowed.whole else "number "
         expected = f"a {whole}from {allowed.low:g} to {allowed.high:g} ({allowed.unit})"
@@ -251,12 +319,10 @@ def _locate(value: str, folder: Path) -> str:
     return path if relative.startswith("..") else relative
 
 
-def _file_faults(
-    sheet: pd.DataFrame, columns: list[str], is_made: Callable[[str], bool]
-) -> list[Fault]:
+def _file_faults(sheet: pd.DataFrame, columns: list[str]) -> list[Fault]:
     faults = []
     first: dict[str, str] = {}
-    for row, (patient_id, split) in enumerate(zip(sheet["patient_id"], sheet["split"], strict=True)):
+    for row, patient_id, split in sheet[["patient_id", "split"]].itertuples():
         for column in columns:
             value, where = sheet[column][row], _where(row, patient_id, column)
             unwanted = split == "predict" and column.startswith("followup")
@@ -269,7 +335,7 @@ def _file_faults(
             if unwanted:
                 faults.append(Fault(where, value, "nothing for a 'predict' patient",
                                     "Empty the cell, or set split to 'test'."))  # fmt: skip
-            elif not is_made(value) and not Path(value).exists():
+            elif not is_phantom(value) and not Path(value).exists():
                 faults.append(Fault(where, f"{value}, which does not exist", "an existing file",
                                     "Correct the path: it is relative to the sheet."))  # fmt: skip
             if value in first:

@@ -75,8 +75,7 @@ def sidecar_path(product: Path | str) -> Path:
     return product.with_name(stem.rsplit(".", 1)[0] + ".json")
 
 
-def write_sidecars(
-    products: Iterable[Path | str],
+def describe(
     *,
     verb: str,
     settings: Any,  # noqa: ANN401 - any JSON value
@@ -85,11 +84,10 @@ def write_sidecars(
     seed: int | None = None,
     device: str = "cpu",
     **facts: Any,  # noqa: ANN401 - any JSON value
-) -> None:
-    """Writes the JSON sidecar of every product of one verb.
+) -> dict[str, Any]:
+    """Where a product comes from, as JSON values.
 
     Args:
-        products: The files the verb made.
         verb: Name of the verb.
         settings: The settings it ran with, as JSON values.
         inputs: The files it read; their names and hashes are kept, not their folders.
@@ -98,7 +96,7 @@ def write_sidecars(
         device: Where the work ran.
         **facts: Anything else worth keeping beside the product.
     """
-    record = {
+    return {
         "verb": verb,
         "settings": settings,
         "inputs": {Path(path).name: hash_file(path) for path in sorted(map(str, inputs))},
@@ -109,8 +107,16 @@ def write_sidecars(
         "git": git_id(),
         **facts,
     }
+
+
+def write_sidecars(products: Iterable[Path | str], **record: Any) -> None:  # noqa: ANN401
+    """Writes the JSON sidecar of every product of one verb; `record` as `describe` takes it.
+
+    A product that is JSON itself carries its `describe` record inside instead.
+    """
+    described = describe(**record)
     for product in products:
-        write_json(sidecar_path(product), {"product": Path(product).name, **record})
+        write_json(sidecar_path(product), {"product": Path(product).name, **described})
 
 
 @cache
@@ -172,8 +178,12 @@ def _imported_files(path: Path) -> list[Path]:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-    inside = [PACKAGE.joinpath(*name.split(".")[1:]) for name in names if name.startswith("hemexp.")]
-    files = [path.with_suffix(".py") for path in inside] + [path / "__init__.py" for path in inside]
+    inside = [
+        PACKAGE.joinpath(*name.split(".")[1:]) for name in names if name.startswith("hemexp.")
+    ]
+    files = [path.with_suffix(".py") for path in inside] + [
+        path / "__init__.py" for path in inside
+    ]
     return [path for path in files if path.is_file()]
 
 

@@ -6,7 +6,7 @@ missing keys and wrong types are refused by name.
 
 import json
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
@@ -39,7 +39,7 @@ class Phantom(Section):
     spacing_factor: PositiveFloat
     """Multiplies every centre's in-plane spacing: 1 is a scanner's, more is quicker."""
     truth_draws: PositiveInt
-    """Follow-up volumes drawn per patient for `truth.tsv`."""
+    """Points of the midpoint rule behind the mean growth in `truth.tsv`."""
 
 
 class SkullStrip(Section):
@@ -47,7 +47,7 @@ class SkullStrip(Section):
 
     method: Literal["morphology"]
     bone_hu: PositiveFloat
-    """Bone is what lies above this; METHOD: about 300 HU."""
+    """Bone is what lies above this (about 300 HU)."""
     smooth_mm: NonNegativeFloat
     """Gaussian sigma before thresholding the soft tissue (Muschelli 2015: 1 mm)."""
     close_mm: NonNegativeFloat
@@ -59,13 +59,21 @@ class SkullStrip(Section):
 class Registration(Section):
     """Rigid registration of the moving scan to the reference."""
 
-    sampling_fraction: float = Fraction
-    histogram_bins: PositiveInt
-    shrink_factors: list[PositiveInt]
+    voxel_mm: list[PositiveFloat] = Field(min_length=1)
+    """A level each, coarse to fine: voxels are averaged to about this size, slices stay."""
     smoothing_mm: list[NonNegativeFloat]
+    sampling_fraction: list[Annotated[float, Field(gt=0, le=1)]]
+    """Part of the head's voxels that a level's metric reads."""
+    histogram_bins: PositiveInt
     iterations: PositiveInt
     learning_rate: PositiveFloat
     min_step: PositiveFloat
+
+    @model_validator(mode="after")
+    def _entry_per_level(self) -> Self:
+        if not len(self.voxel_mm) == len(self.smoothing_mm) == len(self.sampling_fraction):
+            raise ValueError("voxel_mm, smoothing_mm and sampling_fraction need one entry a level")
+        return self
 
 
 class Grid(Section):
@@ -166,7 +174,7 @@ class Diffusion(Section):
     context_mm: PositiveFloat
     schedule: Literal["cosine", "sigmoid"]
     logsnr_shift: float
-    """Added to the cosine schedule's half log-SNR; negative trains on more noise (METHOD 9.5)."""
+    """Added to the cosine schedule's half log-SNR; negative trains on more noise (docs/method.md 6)."""
     lambda_min: float | None
     """Half log-SNR at the start of sampling; None: chosen from the training latents."""
     lambda_max: float
@@ -215,6 +223,11 @@ class Sampling(Section):
 class Evaluation(Section):
     """Forecasts against what happened."""
 
+    splits: list[Literal["val", "test"]] = Field(min_length=1)
+    """Whose forecasts are scored; each of these patients needs samples."""
+    band_mm: PositiveFloat
+    """Width of the band round the baseline bleed in which the expansion map is scored."""
+    pit_bins: PositiveInt
     bootstrap: PositiveInt
 
 
@@ -222,6 +235,7 @@ class Reporting(Section):
     """Tables and figures."""
 
     panel_patients: PositiveInt
+    """Rows of the figures made of CT slices."""
     dpi: PositiveInt
 
 
@@ -284,17 +298,35 @@ def load_settings(config: dict[str, Any]) -> Settings:
     return _validated(Settings, merged | {"preset": preset}, f"config (preset {preset})")
 
 
-def load_section(section: type[Section], text: str) -> Any:  # noqa: ANN401 - the given class
+def load_section(name: str, text: str) -> Any:  # noqa: ANN401 - the class that `name` says
     """Reads one room's settings from JSON text, as rules pass them, or from a config file.
 
     Args:
-        section: The room's settings class.
-        text: A JSON object, or the path of a config file whose section is taken.
+        name: Section, such as `sampling`, or a part of one, such as `preprocess.grid`.
+        text: A JSON object with just this section, or the path of a config file to take it from.
     """
+    parts = name.split(".")
     if text.lstrip().startswith("{"):
-        return _validated(section, json.loads(text), f"settings of {section.__name__.lower()}")
-    config = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
-    return getattr(load_settings(config), section.__name__.lower())
+        section: type[BaseModel] = Settings
+        for part in parts:
+            section = section.model_fields[part].annotation
+        return _validated(section, json.loads(text), f"settings of {name}")
+    value: Any = load_settings(read_config(text))
+    for part in parts:
+        value = getattr(value, part)
+    return value
+
+
+def read_config(path: Path | str) -> dict[str, Any]:
+    """Reads a config file such as `config/config.yaml`."""
+    try:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(
+            Fault(str(path), f"no readable config ({error})", "a YAML file of settings",
+                  "Name the config file, or give the settings as JSON.")
+        ) from error  # fmt: skip
+    return config or {}
 
 
 def _overlay(base: dict[str, Any], top: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class Volume:
 
 
 def volume_ml(mask: Volume) -> float:
-    """Sum of a mask times the voxel volume, in millilitres (DESIGN: the only volume there is)."""
+    """Sum of a mask times the voxel volume, in millilitres (docs/method.md 1)."""
     return float(np.sum(mask.data, dtype=np.float64)) * mask.voxel_ml
 
 
@@ -76,7 +76,13 @@ def read_volume(path: Path | str) -> Volume:
     try:
         image = nib.load(path)
         data = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, zlib.error, ValueError, nib.filebasedimages.ImageFileError) as error:
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        ValueError,
+        nib.filebasedimages.ImageFileError,
+    ) as error:
         raise ImageError(
             Fault(
                 str(path),
@@ -103,7 +109,9 @@ def _check_array(path: Path, data: NDArray) -> None:
         )
     if data.dtype.kind not in "iufb":
         raise ImageError(
-            Fault(str(path), f"values of type {data.dtype}", "numbers", "Export it as grey values.")
+            Fault(
+                str(path), f"values of type {data.dtype}", "numbers", "Export it as grey values."
+            )
         )
     bad = data.size - int(np.count_nonzero(np.isfinite(data)))
     if bad:

@@ -1,0 +1,69 @@
+"""The terms of the autoencoder's loss, each a number that is logged apart."""
+
+from pathlib import Path
+
+import torch
+from monai.losses import DiceLoss, PerceptualLoss
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
+
+from hemexp import Fault, HemexpError
+from hemexp.autoencoder.network import Decoded
+from hemexp.settings import Autoencoder
+
+# Dice per slice, so that accumulated micro-batches equal one big batch; smoothed by one voxel,
+# since most slices hold no blood.
+_dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
+
+
+def kl_divergence(mean: Tensor, sd: Tensor) -> Tensor:
+    """KL(N(mean, sd) || N(0, 1)), averaged over all latent values."""
+    return 0.5 * (mean**2 + sd**2 - 2 * torch.log(sd) - 1).mean()
+
+
+def mask_loss(logit: Tensor, mask: Tensor) -> Tensor:
+    """Dice loss plus binary cross-entropy of logits (n, h, w) against a 0/1 mask (n, h, w)."""
+    dice = _dice(logit[:, None], mask[:, None])
+    return dice + binary_cross_entropy_with_logits(logit, mask)
+
+
+def reconstruction_terms(
+    decoded: Decoded, images: Tensor, mean: Tensor, sd: Tensor
+) -> dict[str, Tensor]:
+    """Unweighted terms against the input images (n, 3, h, w)."""
+    return {
+        "ct": mse_loss(decoded.ct, images[:, 0]),
+        "iph": mask_loss(decoded.iph_logit, images[:, 1]),
+        "ivh": mask_loss(decoded.ivh_logit, images[:, 2]),
+        "kl": kl_divergence(mean, sd),
+    }
+
+
+def term_weights(settings: Autoencoder, step: int) -> dict[str, float]:
+    """Weight of every term at a step; adversarial and perceptual terms join after a warm-up."""
+    late = {
+        "perceptual": (settings.perceptual_weight, settings.perceptual_start),
+        "adversarial": (settings.adversarial_weight, settings.adversarial_start),
+    }
+    weights = {name: getattr(settings, f"{name}_weight") for name in ("ct", "iph", "ivh", "kl")}
+    return weights | {
+        name: weight for name, (weight, start) in late.items() if weight > 0 and step >= start
+    }
+
+
+def make_perceptual(settings: Autoencoder) -> nn.Module | None:
+    """Perceptual distance from local ResNet-50 weights; None where it has no weight.
+
+    Raises:
+        HemexpError: A weight is set but no file of backbone weights: nothing is downloaded.
+    """
+    if settings.perceptual_weight == 0:
+        return None
+    path = settings.perceptual_weights
+    if path is None or not Path(path).is_file():
+        raise HemexpError(
+            Fault("config, key autoencoder.perceptual_weights", str(path),
+                  "a local file of ResNet-50 weights (nothing is fetched at run time)",
+                  "Name the file, or set autoencoder.perceptual_weight to 0.")
+        )  # fmt: skip
+    return PerceptualLoss(spatial_dims=2, network_type="resnet50", pretrained_path=path)

@@ -1,0 +1,89 @@
+"""The multi-head VAE and its file: rebuilt from its own settings, loaded strictly."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from monai.networks.nets import AutoencoderKL
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+from hemexp.settings import Autoencoder
+from hemexp.training import load_weights
+
+HU_WINDOW = (0.0, 100.0)
+"""The model's window; files keep HU (docs/method.md 1)."""
+
+
+class Decoded(NamedTuple):
+    """What the three heads say about n slices of height h and width w.
+
+    Attributes:
+        ct: (n, h, w), 0-1 for 0-100 HU.
+        iph_logit: (n, h, w); above 0 the voxel is IPH.
+        ivh_logit: (n, h, w); above 0 the voxel is IVH.
+    """
+
+    ct: Tensor
+    iph_logit: Tensor
+    ivh_logit: Tensor
+
+
+def model_input(ct_hu: Tensor, iph: Tensor, ivh: Tensor) -> Tensor:
+    """Stacks CT and masks as the network's input.
+
+    Args:
+        ct_hu: (n, h, w) in HU.
+        iph: (n, h, w), 0 or 1.
+        ivh: (n, h, w), 0 or 1.
+
+    Returns:
+        (n, 3, h, w) float32: windowed CT in 0-1, IPH, IVH.
+    """
+    low, high = HU_WINDOW
+    ct = (ct_hu.float().clamp(low, high) - low) / (high - low)
+    return torch.stack([ct, iph.float(), ivh.float()], dim=1)
+
+
+class MultiHeadVae(nn.Module):
+    """`AutoencoderKL` between a pixel-unshuffle stem and three 1 x 1 heads.
+
+    With `stem_factor` 1 this is the published network; 2 moves the costly first level to half
+    the resolution, which a CPU can train.
+    """
+
+    def __init__(self, settings: Autoencoder) -> None:
+        """Builds the network with random weights."""
+        super().__init__()
+        self.stem_factor = settings.stem_factor
+        pixels = settings.stem_factor**2
+        self.core = AutoencoderKL(
+            spatial_dims=2,
+            in_channels=3 * pixels,
+            out_channels=settings.feature_channels * pixels,
+            num_res_blocks=settings.res_blocks,
+            channels=settings.channels,
+            attention_levels=[False] * len(settings.channels),
+            latent_channels=settings.latent_channels,
+            norm_num_groups=settings.norm_groups,
+            with_encoder_nonlocal_attn=False,
+            with_decoder_nonlocal_attn=False,
+        )
+        self.heads = nn.Conv2d(settings.feature_channels, 3, kernel_size=1)
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Posterior mean and SD, each (n, latents, h / f, w / f), of images (n, 3, h, w)."""
+        return self.core.encode(pixel_unshuffle(images, self.stem_factor))
+
+    def decode(self, latents: Tensor) -> Decoded:
+        """CT and mask logits of latents (n, latents, h / f, w / f)."""
+        features = pixel_shuffle(self.core.decode(latents), self.stem_factor)
+        return Decoded(*self.heads(nn.functional.silu(features)).unbind(dim=1))
+
+
+def load_autoencoder(folder: Path, device: torch.device) -> MultiHeadVae:
+    """Rebuilds the network of `model.json` with the weights of `model.safetensors`."""
+    record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    network = MultiHeadVae(Autoencoder.model_validate(record["settings"]))
+    return load_weights(folder / "model.safetensors", network).to(device)

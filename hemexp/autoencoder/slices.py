@@ -1,0 +1,125 @@
+"""Training slices of the autoencoder: loaded once, drawn and augmented by step."""
+
+import logging
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from hemexp.autoencoder.network import model_input
+from hemexp.cohort import patient_file
+from hemexp.volumes import Volume, read_volume
+
+log = logging.getLogger(__name__)
+
+ROTATION_DEG, SHIFT_PIXELS, SCALING = 5.0, 1.0, 0.05
+"""Largest random rotation, shift and scaling of an augmented slice (published: docs/method.md 3)."""
+
+
+@dataclass(frozen=True)
+class SliceSet:
+    """Axial slices of many scans.
+
+    Attributes:
+        ct_hu: (n, x, y) int16.
+        iph: (n, x, y) uint8.
+        ivh: (n, x, y) uint8.
+        slice_spacing_mm: Distance between slices of one scan.
+    """
+
+    ct_hu: Tensor
+    iph: Tensor
+    ivh: Tensor
+    slice_spacing_mm: float
+
+    def __len__(self) -> int:
+        """Number of slices."""
+        return len(self.ct_hu)
+
+    def images(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """Network input (k, 3, x, y) of the chosen slices."""
+        return model_input(self.ct_hu[index], self.iph[index], self.ivh[index])
+
+    @property
+    def with_blood(self) -> Tensor:
+        """Indices of the slices that show blood."""
+        return ((self.iph + self.ivh) > 0).flatten(1).any(dim=1).nonzero().flatten()
+
+    @property
+    def with_brain(self) -> Tensor:
+        """Indices of the slices that show any brain."""
+        return (self.ct_hu != 0).flatten(1).any(dim=1).nonzero().flatten()
+
+
+def load_scan(folder: Path, patient_id: str, session: str) -> SliceSet:
+    """Reads one scan on the grid as its axial slices, lowest first."""
+
+    def grid(ending: str) -> Volume:
+        return read_volume(patient_file(folder, patient_id, f"ses-{session}_space-grid_{ending}"))
+
+    def stack(volume: Volume, dtype: type) -> Tensor:
+        slices = np.moveaxis(volume.data, 2, 0)
+        return torch.from_numpy(np.ascontiguousarray(slices).astype(dtype))
+
+    ct = grid("ct.nii.gz")
+    return SliceSet(
+        stack(ct, np.int16),
+        stack(grid("desc-iph_mask.nii.gz"), np.uint8),
+        stack(grid("desc-ivh_mask.nii.gz"), np.uint8),
+        float(ct.spacing_mm[2]),
+    )
+
+
+def load_slices(folder: Path, scans: Iterable[tuple[str, str]]) -> SliceSet:
+    """Reads many (patient_id, session) scans into one set."""
+    sets = [load_scan(folder, patient_id, session) for patient_id, session in scans]
+    return SliceSet(
+        torch.cat([one.ct_hu for one in sets]),
+        torch.cat([one.iph for one in sets]),
+        torch.cat([one.ivh for one in sets]),
+        sets[0].slice_spacing_mm,
+    )
+
+
+def draw_indices(
+    slices: SliceSet, n: int, blood_share: float, generator: torch.Generator
+) -> Tensor:
+    """Draws slice indices: a share from slices with blood, the rest from all that show brain."""
+    bloody = round(n * blood_share)
+    parts = [(slices.with_blood, bloody), (slices.with_brain, n - bloody)]
+    return torch.cat(
+        [pool[torch.randint(len(pool), (k,), generator=generator)] for pool, k in parts]
+    )
+
+
+def augment(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Flips left-right (p 0.5) and, with `probability`, moves each image slightly.
+
+    Args:
+        images: (n, 3, x, y).
+        probability: Chance of the small rotation, shift and scaling.
+        generator: Source of all randomness.
+
+    Returns:
+        (n, 3, x, y); masks are interpolated as soft masks and cut at 0.5.
+    """
+    n, _, width, _ = images.shape
+    draw = torch.rand((n, 6), generator=generator).to(images.device)
+    active = (draw[:, 0] < probability).float()
+    angle = (2 * draw[:, 1] - 1) * math.radians(ROTATION_DEG) * active
+    scale = 1 + (2 * draw[:, 2] - 1) * SCALING * active
+    shift = (2 * draw[:, 3:5] - 1) * (2 * SHIFT_PIXELS / width) * active[:, None]
+    mirror = torch.where(draw[:, 5] < 0.5, -1.0, 1.0)
+    # grid_sample's second grid axis runs along the tensor's x axis (array rows).
+    rows = [
+        torch.stack([scale * angle.cos(), -scale * angle.sin() * mirror, shift[:, 0]], dim=1),
+        torch.stack([scale * angle.sin(), scale * angle.cos() * mirror, shift[:, 1]], dim=1),
+    ]
+    grid = affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
+    moved = grid_sample(images, grid, align_corners=False)
+    return torch.cat([moved[:, :1], (moved[:, 1:] > 0.5).float()], dim=1)

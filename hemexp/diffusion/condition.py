@@ -1,0 +1,121 @@
+"""What a sample is conditioned on: clinical variables, the drive of growth, where a slice lies."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+CLINICAL_SCALE = {
+    "onset_to_ct_h": (0.0, 24.0),
+    "baseline_iph_ml": (0.0, 250.0),
+    "age": (0.0, 100.0),
+    "gcs": (3.0, 12.0),
+    "sbp": (0.0, 250.0),
+    "anticoagulant": (0.0, 1.0),
+    "antiplatelet": (0.0, 1.0),
+}
+"""Offset and divisor of every clinical variable; results are clamped to 0..1 (docs/method.md 5)."""
+
+OFFSET_SCALE_MM = 50.0
+DRIVE_SIZE = {"growth": 3, "flag": 1}
+
+
+def clinical_vector(patient: pd.Series) -> Tensor:
+    """The seven clinical variables (7,) scaled to 0..1; NaN where unknown.
+
+    Args:
+        patient: A row of the sheet with `baseline_iph_ml`.
+    """
+    values = [
+        (float(patient[name]) - offset) / divisor
+        for name, (offset, divisor) in CLINICAL_SCALE.items()
+    ]
+    return torch.tensor(values, dtype=torch.float32).clamp(0, 1)
+
+
+def growth_features(growth_ml: Tensor, baseline_ml: Tensor) -> Tensor:
+    """Three views of a target growth (n, 3): linear, signed log, relative (docs/method.md 5).
+
+    Args:
+        growth_ml: (n,) in mL; the follow-up volume is kept above 0.05 mL.
+        baseline_ml: (n,) in mL.
+    """
+    ratio = (baseline_ml + growth_ml).clamp(min=0.05) / baseline_ml
+    signed_log = growth_ml.sign() * torch.log1p(growth_ml.abs())
+    return torch.stack([growth_ml / 10, signed_log, 3 * torch.log(ratio)], dim=1).float()
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Conditions of n stacks of z slices.
+
+    Attributes:
+        clinical: (n, 7), NaN where unknown.
+        drive: (n, 3) growth features or (n, 1) flag; NaN rows mean the learned null.
+        bleed_offset_mm: (n, z) distance of every slice to the bleed's centroid slice.
+    """
+
+    clinical: Tensor
+    drive: Tensor
+    bleed_offset_mm: Tensor
+
+    def without(self, clinical: Tensor | bool = False, drive: Tensor | bool = False) -> Self:
+        """Replaces whole clinical vectors and drives by their unknowns where the mask (n,) says."""
+        hide = [
+            torch.as_tensor(mask, device=self.drive.device).reshape(-1, 1)
+            for mask in (clinical, drive)
+        ]
+        nan = torch.full((), torch.nan, device=self.drive.device)
+        return replace(self, clinical=torch.where(hide[0], nan, self.clinical),
+                       drive=torch.where(hide[1], nan, self.drive))  # fmt: skip
+
+    def to(self, device: torch.device) -> Self:
+        """Moves all parts to a device."""
+        return replace(self, **{name: value.to(device) for name, value in vars(self).items()})
+
+    def __getitem__(self, index: slice | Tensor) -> Self:
+        """Some of the stacks."""
+        return replace(self, **{name: value[index] for name, value in vars(self).items()})
+
+
+class ConditionEncoder(nn.Module):
+    """Embeds a `Condition` slice by slice; added to the time embedding of the U-Net.
+
+    It stands in the place of MONAI's class embedding, which may be any module.
+    """
+
+    def __init__(self, kind: Literal["growth", "flag"], size: int) -> None:
+        """Makes three small networks whose outputs (n * z, size) are added."""
+        super().__init__()
+        self.unknown_clinical = nn.Parameter(torch.zeros(len(CLINICAL_SCALE)))
+        self.null_drive = nn.Parameter(torch.zeros(DRIVE_SIZE[kind]))
+        self.clinical = _mlp(2 * len(CLINICAL_SCALE), size)
+        self.drive = _mlp(DRIVE_SIZE[kind] + 1, size)
+        self.place = _mlp(2, size)
+
+    def forward(self, condition: Condition) -> Tensor:
+        """Embedding (n * z, size), stacks in order, slices within."""
+        offset = condition.bleed_offset_mm / OFFSET_SCALE_MM
+        n, z = offset.shape
+        per_stack = self.clinical(
+            _filled(condition.clinical, self.unknown_clinical, per_value=True)
+        )
+        per_stack = per_stack + self.drive(
+            _filled(condition.drive, self.null_drive, per_value=False)
+        )
+        per_slice = self.place(torch.stack([offset, offset.abs()], dim=-1))
+        return (per_stack[:, None] + per_slice).reshape(n * z, -1)
+
+
+def _filled(values: Tensor, unknown: Tensor, *, per_value: bool) -> Tensor:
+    """Values with learned ones in place of NaN, and beside them what is known (1) or not (0)."""
+    known = ~torch.isnan(values)
+    filled = torch.where(known, values, unknown)
+    known = known if per_value else known.all(dim=1, keepdim=True)
+    return torch.cat([filled, known.to(values.dtype)], dim=1)
+
+
+def _mlp(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.SiLU(), nn.Linear(outputs, outputs))

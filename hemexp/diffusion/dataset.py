@@ -1,0 +1,93 @@
+"""Training stacks of the denoiser: cached latents, normalised, with what each is conditioned on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from hemexp.cohort import patient_file
+from hemexp.diffusion.condition import Condition, clinical_vector, growth_features
+from hemexp.latents.scale import Scale
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """Stacks of n patients; index 0 of the second axis is as scanned, 1 flipped left-right.
+
+    Attributes:
+        baseline: (n, 2, z, c, h, w) normalised baseline latents.
+        delta: (n, 2, z, c, h, w) normalised follow-up minus baseline.
+        condition: Of the n patients, with the true drive.
+        expands: (n,) bool.
+    """
+
+    baseline: Tensor
+    delta: Tensor
+    condition: Condition
+    expands: Tensor
+
+
+def drive_features(
+    kind: Literal["growth", "flag"], growth_ml: Tensor, baseline_ml: Tensor, expands: Tensor
+) -> Tensor:
+    """What drives growth, as the network reads it: (n, 3) for `growth`, (n, 1) for `flag`."""
+    if kind == "growth":
+        return growth_features(growth_ml, baseline_ml)
+    return expands.float()[:, None]
+
+
+def load_stacks(
+    table: pd.DataFrame, latents: Path, scale: Scale, kind: Literal["growth", "flag"]
+) -> Stacks:
+    """Loads the cached latents of patients with a known outcome.
+
+    Args:
+        table: Rows of the sheet joined with `baseline_iph_ml`, `growth_ml` and `he`.
+        latents: Folder of the latents.
+        scale: Normalisation.
+        kind: What the denoiser is conditioned on.
+    """
+    files = [load_file(patient_file(latents, p, "latents.safetensors")) for p in table.index]
+    both = ("", "_flipped")
+    baseline = torch.stack(
+        [torch.stack([one[f"baseline{flip}"] for flip in both]) for one in files]
+    )
+    followup = torch.stack(
+        [torch.stack([one[f"followup{flip}"] for flip in both]) for one in files]
+    )
+    growth, volume, he = (
+        torch.tensor(table[name].to_numpy(dtype=float))
+        for name in ("growth_ml", "baseline_iph_ml", "he")
+    )
+    condition = Condition(
+        clinical=torch.stack([clinical_vector(patient) for _, patient in table.iterrows()]),
+        drive=drive_features(kind, growth, volume, he == 1),
+        bleed_offset_mm=torch.stack([one["bleed_offset_mm"] for one in files]),
+    )
+    return Stacks(
+        scale.normalise_latent(baseline),
+        scale.normalise_delta(followup - baseline),
+        condition,
+        he == 1,
+    )
+
+
+def draw_patients(
+    expands: Tensor, n: int, expander_share: float, generator: torch.Generator
+) -> Tensor:
+    """Draws n patient indices with replacement, a fixed share of them expanders.
+
+    A fraction of a patient left over by the share goes to either side at random.
+    """
+    exact = n * expander_share
+    share = int(exact) + int(torch.rand((), generator=generator) < exact - int(exact))
+    pools = (expands.nonzero().flatten(), (~expands).nonzero().flatten())
+    parts = [
+        pool[torch.randint(len(pool), (k,), generator=generator)]
+        for pool, k in zip(pools, (share, n - share), strict=True)
+    ]
+    return torch.cat(parts)

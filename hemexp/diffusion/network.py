@@ -1,0 +1,179 @@
+"""The denoiser: MONAI's 2D U-Net over slices, joined along z where the stack is one object."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from monai.networks.nets import DiffusionModelUNet
+from torch import Tensor, nn
+
+from hemexp.diffusion.condition import Condition, ConditionEncoder
+from hemexp.diffusion.schedule import Schedule, clean_from_v
+from hemexp.settings import Diffusion
+from hemexp.training import load_weights
+
+TIME_SCALE = 1000.0
+"""MONAI's sinusoidal time embedding expects steps of 0..1000."""
+
+
+class ThroughPlane(nn.Module):
+    """A U-Net block followed by mixing along z, which starts as the identity.
+
+    A residual 1D convolution along z at every pixel, and where asked attention between slices on
+    pooled features. Both end in zero-initialised layers.
+    """
+
+    def __init__(self, block: nn.Module, channels: int, n_slices: int, attention: bool) -> None:
+        """Wraps `block`, whose output has `channels` channels, for stacks of `n_slices`."""
+        super().__init__()
+        self.block, self.n_slices = block, n_slices
+        self.conv = nn.Conv1d(channels, channels, kernel_size=3, padding=1)
+        nn.init.zeros_(self.conv.weight)
+        nn.init.zeros_(self.conv.bias)
+        self.attention = (
+            nn.MultiheadAttention(channels, 4, batch_first=True) if attention else None
+        )
+        if self.attention is not None:
+            self.norm = nn.LayerNorm(channels)
+            nn.init.zeros_(self.attention.out_proj.weight)
+
+    def forward(self, features: Tensor, *others: Tensor) -> Tensor:
+        """Features (n * z, c, h, w) through the block, then mixed along z."""
+        out = self.block(features, *others)
+        total, channels, height, width = out.shape
+        z = self.n_slices
+        columns = out.reshape(-1, z, channels, height * width).permute(0, 3, 2, 1)
+        mixed = self.conv(columns.reshape(-1, channels, z)).reshape(columns.shape)
+        out = out + mixed.permute(0, 3, 2, 1).reshape(out.shape)
+        if self.attention is not None:
+            pooled = self.norm(out.mean(dim=(2, 3)).reshape(-1, z, channels))
+            told, _ = self.attention(pooled, pooled, pooled, need_weights=False)
+            out = out + told.reshape(total, channels, 1, 1)
+        return out
+
+
+class Denoiser(nn.Module):
+    """Predicts v for stacks of noisy latent differences."""
+
+    def __init__(self, settings: Diffusion, latent_channels: int, n_slices: int) -> None:
+        """Builds the U-Net; with `stack` its levels are joined along z."""
+        super().__init__()
+        channels = settings.channels
+        self.unet = DiffusionModelUNet(
+            spatial_dims=2,
+            in_channels=latent_channels * (1 + settings.context_slices),
+            out_channels=latent_channels,
+            num_res_blocks=settings.res_blocks,
+            channels=channels,
+            attention_levels=settings.attention_levels,
+            num_head_channels=channels[-1] // 4,
+            norm_num_groups=settings.norm_groups,
+            num_class_embeds=1,
+        )
+        self.unet.class_embedding = ConditionEncoder(settings.condition, 4 * channels[0])
+        if settings.denoiser == "stack":
+            self._join_slices(channels, n_slices)
+
+    def _join_slices(self, channels: list[int], n_slices: int) -> None:
+        for level, block in enumerate(self.unet.down_blocks):
+            block.resnets[-1] = ThroughPlane(block.resnets[-1], channels[level], n_slices, False)
+        middle = self.unet.middle_block
+        middle.resnet_2 = ThroughPlane(middle.resnet_2, channels[-1], n_slices, True)
+        for level, block in enumerate(self.unet.up_blocks):
+            width = channels[-1 - level]
+            block.resnets[-1] = ThroughPlane(block.resnets[-1], width, n_slices, False)
+
+    def forward(
+        self, noisy: Tensor, time: Tensor, context: Tensor, condition: Condition
+    ) -> Tensor:
+        """Predicts v.
+
+        Args:
+            noisy: (n, z, c, h, w).
+            time: (n,) in 0..1.
+            context: (n, z, c * context_slices, h, w), baseline latents.
+            condition: Of the n stacks.
+
+        Returns:
+            (n, z, c, h, w).
+        """
+        n, z = noisy.shape[:2]
+        images = torch.cat([noisy, context], dim=2).flatten(0, 1)
+        times = (time * TIME_SCALE)[:, None].expand(n, z).flatten()
+        return self.unet(images, times, class_labels=condition).unflatten(0, (n, z))
+
+
+def context_stack(baseline: Tensor, slices: int, step: int) -> Tensor:
+    """Baseline latents of each slice and its neighbours.
+
+    Args:
+        baseline: (n, z, c, h, w).
+        slices: Odd number of context slices.
+        step: Slices between neighbours in the context.
+
+    Returns:
+        (n, z, c * slices, h, w); beyond the ends of the stack the last slice is repeated.
+    """
+    z = baseline.shape[1]
+    position = torch.arange(z, device=baseline.device)
+    offsets = [(k - slices // 2) * step for k in range(slices)]
+    return torch.cat([baseline[:, (position + k).clamp(0, z - 1)] for k in offsets], dim=2)
+
+
+def context_step(context_mm: float, slice_spacing_mm: float) -> int:
+    """Slices that lie nearest to the context distance, at least 1."""
+    return max(1, round(context_mm / slice_spacing_mm))
+
+
+@dataclass(frozen=True)
+class DiffusionModel:
+    """A trained denoiser with all that sampling needs to know of it."""
+
+    network: Denoiser
+    settings: Diffusion
+    schedule: Schedule
+    context_step: int
+
+    def denoise(
+        self,
+        noisy: Tensor,
+        lam: float,
+        context: Tensor,
+        condition: Condition,
+        guidance: float = 1.0,
+    ) -> Tensor:
+        """Expected clean difference given a noisy one at half log-SNR `lam`.
+
+        Guidance is eps = null + w (cond - null) on the drive of growth; at a fixed noise level
+        the same line in v. w = 0 is the learned null, w = 1 the plain conditional.
+
+        Args:
+            noisy: (n, z, c, h, w).
+            lam: Half log-SNR.
+            context: (n, z, c * context_slices, h, w).
+            condition: Of the n stacks.
+            guidance: w.
+        """
+        level = torch.tensor(lam, device=noisy.device)
+        time = self.schedule.time(level).expand(len(noisy))
+        null = condition.without(drive=True)
+        if guidance == 1:
+            v = self.network(noisy, time, context, condition)
+        elif guidance == 0:
+            v = self.network(noisy, time, context, null)
+        else:
+            v_null = self.network(noisy, time, context, null)
+            v = v_null + guidance * (self.network(noisy, time, context, condition) - v_null)
+        return clean_from_v(noisy, v, level)
+
+
+def load_diffusion(folder: Path, device: torch.device) -> DiffusionModel:
+    """Rebuilds the model of `model.json` with the weights of `model.safetensors`."""
+    record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    settings = Diffusion.model_validate(record["settings"])
+    network = Denoiser(settings, record["latent_channels"], record["n_slices"])
+    load_weights(folder / "model.safetensors", network).to(device)
+    return DiffusionModel(
+        network, settings, Schedule(**record["schedule"]), record["context_step"]
+    )

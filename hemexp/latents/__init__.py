@@ -1,0 +1,7 @@
+"""Latents: the posterior means of every scan, encoded once.
+
+The autoencoder is frozen. Each scan and its left-right mirror image are encoded slice by slice;
+the posterior mean is kept (a drawn latent would put noise into the difference of two equal
+slices). The mean and SD of latents and of latent differences are measured over training patients
+only.
+"""

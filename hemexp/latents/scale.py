@@ -1,0 +1,82 @@
+"""Normalisation of latents and of their differences, measured over training patients only."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from hemexp import Fault, HemexpError
+from hemexp.cohort import patient_file
+from hemexp.provenance import describe, write_json
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Mean and SD per latent channel.
+
+    Attributes:
+        latent_mean: Of the scans' latents.
+        latent_sd: Of the scans' latents.
+        delta_mean: Of follow-up minus baseline.
+        delta_sd: Of follow-up minus baseline.
+    """
+
+    latent_mean: list[float]
+    latent_sd: list[float]
+    delta_mean: list[float]
+    delta_sd: list[float]
+
+    def normalise_latent(self, latent: Tensor) -> Tensor:
+        """Latents (..., c, h, w) to zero mean and unit SD over the training scans."""
+        return (latent - _column(self.latent_mean)) / _column(self.latent_sd)
+
+    def normalise_delta(self, delta: Tensor) -> Tensor:
+        """Differences (..., c, h, w) to zero mean and unit SD over the training pairs."""
+        return (delta - _column(self.delta_mean)) / _column(self.delta_sd)
+
+    def restore_delta(self, normalised: Tensor) -> Tensor:
+        """Inverse of `normalise_delta`."""
+        return normalised * _column(self.delta_sd) + _column(self.delta_mean)
+
+
+def _column(values: list[float]) -> Tensor:
+    return torch.tensor(values)[:, None, None]
+
+
+def measure_scale(pairs: list[tuple[Tensor, Tensor]]) -> Scale:
+    """Measures the scale over (baseline, follow-up) latents, each (z, c, h, w)."""
+
+    def moments(stack: Tensor) -> tuple[list[float], list[float]]:
+        values = stack.double().transpose(0, 1).flatten(1)
+        return values.mean(dim=1).tolist(), values.std(dim=1).tolist()
+
+    latent = moments(torch.cat([scan for pair in pairs for scan in pair]))
+    delta = moments(torch.cat([followup - baseline for baseline, followup in pairs]))
+    return Scale(*latent, *delta)
+
+
+def load_scale(path: Path) -> Scale:
+    """Reads `scale.json`."""
+    return Scale(**json.loads(path.read_text(encoding="utf-8"))["scale"])
+
+
+def run_fit_scale(patient_ids: list[str], latents: Path, out: Path) -> None:
+    """Verb `fit-scale`: `scale.json` from the latents of the training patients."""
+    started = time.perf_counter()
+    files = [
+        patient_file(latents, patient_id, "latents.safetensors") for patient_id in patient_ids
+    ]
+    loaded = [load_file(path) for path in files]
+    scale = measure_scale([(one["baseline"], one["followup"]) for one in loaded])
+    if min(scale.delta_sd) < 1e-6:
+        raise HemexpError(
+            Fault(f"{latents}, {len(files)} training patients",
+                  f"latent differences of SD {scale.delta_sd}", "follow-ups unlike their baselines",
+                  "Check that the sheet names each patient's own follow-up.")
+        )  # fmt: skip
+    record = describe(verb="fit-scale", settings={}, inputs=files, started=started)
+    write_json(out, {"scale": asdict(scale), "patients": len(files), **record})

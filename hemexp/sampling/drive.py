@@ -1,0 +1,73 @@
+"""What drives each sample: a growth or a flag, forecast or given."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hemexp import Fault, HemexpError
+from hemexp.cohort import HE_ML, HE_RELATIVE
+from hemexp.expansion.distribution import GrowthDistribution
+from hemexp.provenance import seed_for
+
+
+@dataclass(frozen=True)
+class Drives:
+    """Of K samples; NaN where a value plays no part.
+
+    Attributes:
+        growth_ml: (K,) target growth.
+        flag: (K,) expansion indicator.
+    """
+
+    growth_ml: NDArray[np.float64]
+    flag: NDArray[np.float64]
+
+
+def draw_drives(
+    condition: Literal["growth", "flag"],
+    indicator: Literal["predicted", "oracle", "free"],
+    distribution: GrowthDistribution,
+    baseline_ml: float,
+    true_growth_ml: float,
+    samples: int,
+    seed: int,
+    patient_id: str,
+) -> Drives:
+    """Draws what drives the samples of one patient.
+
+    Args:
+        condition: What the denoiser is conditioned on.
+        indicator: `predicted` draws from the distribution, `oracle` takes what happened,
+            `free` leaves the learned null.
+        distribution: Predictive distribution of the patient's growth.
+        baseline_ml: Baseline IPH volume.
+        true_growth_ml: Growth that happened; NaN if unknown.
+        samples: K.
+        seed: Run seed; sample k uses (seed, patient_id, k) alone.
+        patient_id: The patient.
+
+    Raises:
+        HemexpError: `oracle` for a patient without follow-up.
+    """
+    nothing = np.full(samples, np.nan)
+    if indicator == "free":
+        return Drives(nothing, nothing)
+    if indicator == "oracle":
+        if np.isnan(true_growth_ml):
+            raise HemexpError(
+                Fault(f"patient {patient_id}", "no follow-up, but sampling.indicator is 'oracle'",
+                      "a known outcome", "Use 'predicted' for patients to forecast.")
+            )  # fmt: skip
+        growth = np.full(samples, true_growth_ml)
+    else:
+        rngs = [
+            np.random.default_rng(seed_for(seed, patient_id, k, "drive")) for k in range(samples)
+        ]
+        uniforms = np.array([rng.uniform(size=2) for rng in rngs])
+        if condition == "flag":
+            return Drives(nothing, (uniforms[:, 0] < distribution.p_expansion).astype(float))
+        growth = distribution.quantile(uniforms[:, 0], uniforms[:, 1])
+    flag = ((growth >= HE_ML) | (growth >= HE_RELATIVE * baseline_ml)).astype(float)
+    return Drives(growth if condition == "growth" else nothing, flag)

@@ -1,0 +1,115 @@
+"""From a decoded sample to CT, labels and measurements, relative to the baseline it grew from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hemexp.cohort import patient_file
+from hemexp.preprocess.midline import midline_shift_mm
+from hemexp.sampling.sample import Decoded
+from hemexp.sampling.volume import iph_margin, matched_ml, matching_offset
+from hemexp.volumes import Volume, read_volume
+
+IPH, IVH = 1, 2
+"""Labels of the `_dseg` files."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One patient's baseline on the grid, with its native volumes.
+
+    Attributes:
+        ct: Skull-stripped CT in HU.
+        iph: (x, y, z) bool.
+        ivh: (x, y, z) bool.
+        brain: (x, y, z) bool.
+        iph_ml: Native IPH volume.
+        ivh_ml: Native IVH volume.
+    """
+
+    ct: Volume
+    iph: NDArray[np.bool_]
+    ivh: NDArray[np.bool_]
+    brain: NDArray[np.bool_]
+    iph_ml: float
+    ivh_ml: float
+
+    @property
+    def blood(self) -> NDArray[np.bool_]:
+        """IPH or IVH (x, y, z)."""
+        return self.iph | self.ivh
+
+
+def load_baseline(preprocess: Path, patient: pd.Series) -> Baseline:
+    """Reads the baseline of a row of the sheet joined with its native volumes."""
+
+    def grid(ending: str) -> Volume:
+        name = f"ses-baseline_space-grid_{ending}"
+        return read_volume(patient_file(preprocess, patient["patient_id"], name))
+
+    masks = {name: grid(f"desc-{name}_mask.nii.gz").data > 0 for name in ("iph", "ivh", "brain")}
+    return Baseline(
+        ct=grid("ct.nii.gz"),
+        **masks,
+        iph_ml=float(patient["baseline_iph_ml"]),
+        ivh_ml=float(patient["baseline_ivh_ml"]),
+    )
+
+
+def label_sample(decoded: Decoded, brain: NDArray[np.bool_], offset: float) -> NDArray[np.uint8]:
+    """Labels (x, y, z) of a decoded sample: 1 IPH, 2 IVH, after adding `offset` to IPH logits."""
+    iph = iph_margin(decoded.iph_logit, decoded.ivh_logit, brain) + offset > 0
+    ivh = (decoded.ivh_logit > 0) & brain & ~iph
+    return (IPH * iph + IVH * ivh).astype(np.uint8)
+
+
+def finish_sample(
+    decoded: Decoded, reference: Decoded, baseline: Baseline, target_growth_ml: float, match: bool
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], dict[str, float]]:
+    """CT, labels and measurements of one decoded sample.
+
+    Args:
+        decoded: The sample.
+        reference: The decoded baseline: what the decoder does to a scan that did not change.
+        baseline: The baseline itself.
+        target_growth_ml: Wanted growth; NaN where none is wanted.
+        match: Whether to bring the volume to the wanted one.
+
+    Returns:
+        CT in HU (the baseline's plus the decoded change), labels, and the row's measured columns.
+    """
+    voxel_ml, brain = baseline.ct.voxel_ml, baseline.brain
+    margin = iph_margin(decoded.iph_logit, decoded.ivh_logit, brain)
+    reference_labels = label_sample(reference, brain, 0.0)
+    raw_ml = matched_ml(
+        baseline.iph_ml,
+        np.count_nonzero(margin > 0),
+        np.count_nonzero(reference_labels == IPH),
+        voxel_ml,
+    )
+    offset, iph_ml = 0.0, raw_ml
+    if match and not np.isnan(target_growth_ml):
+        offset = matching_offset(margin, baseline.iph.sum() + target_growth_ml / voxel_ml)
+    labels = label_sample(decoded, brain, offset)
+    if offset or match:
+        iph_ml = matched_ml(
+            baseline.iph_ml, np.count_nonzero(labels == IPH), int(baseline.iph.sum()), voxel_ml
+        )
+    ivh_ml = matched_ml(
+        baseline.ivh_ml,
+        np.count_nonzero(labels == IVH),
+        np.count_nonzero(reference_labels == IVH),
+        voxel_ml,
+    )
+    ct_hu = np.where(brain, baseline.ct.data + decoded.ct_hu - reference.ct_hu, 0.0)
+    shift_mm = midline_shift_mm(
+        baseline.ct.data, ct_hu, baseline.blood | (labels > 0), brain, baseline.ct.spacing_mm
+    )
+    measured = {
+        "iph_ml": float(iph_ml), "iph_raw_ml": float(raw_ml), "ivh_ml": float(ivh_ml),
+        "logit_offset": offset, "midline_shift_mm": shift_mm,
+    }  # fmt: skip
+    return ct_hu.astype(np.float32), labels, measured

@@ -1,0 +1,177 @@
+"""Verb `sample-followups`: from one baseline to samples, maps and volumes on disk."""
+
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+
+from hemexp.autoencoder.network import load_autoencoder
+from hemexp.cohort import patient_file, read_volumes
+from hemexp.diffusion.condition import Condition, clinical_vector
+from hemexp.diffusion.dataset import drive_features
+from hemexp.diffusion.network import load_diffusion
+from hemexp.expansion.fit import load_expansion, patient_distribution
+from hemexp.latents.scale import load_scale
+from hemexp.provenance import seed_for, write_atomically, write_sidecars
+from hemexp.sampling.drive import Drives, draw_drives
+from hemexp.sampling.finish import IPH, IVH, Baseline, finish_sample, load_baseline
+from hemexp.sampling.sample import Decoded, decode_stack, draw_latents
+from hemexp.settings import Sampling
+from hemexp.training import resolve_device
+from hemexp.volumes import write_volume
+
+log = logging.getLogger(__name__)
+
+LARGE_OFFSET, LARGE_SHARE = 6.0, 0.9
+"""A patient whose 90th percentile of |logit offset| exceeds 6 is told of."""
+
+
+def slices_that_may_change(
+    iph: NDArray[np.bool_], spacing_mm: float, margin_mm: float | None
+) -> Tensor:
+    """(z,) bool: slices within `margin_mm` of a slice with IPH; all of them without a margin."""
+    z = np.arange(iph.shape[2])
+    if margin_mm is None:
+        return torch.ones(len(z), dtype=torch.bool)
+    bloody = z[iph.any(axis=(0, 1))]
+    return torch.from_numpy(np.abs(z[:, None] - bloody).min(axis=1) * spacing_mm <= margin_mm)
+
+
+def make_condition(
+    patient: pd.Series, drives: Drives, kind: str, bleed_offset_mm: Tensor
+) -> Condition:
+    """Condition of the K samples of one patient; drives that are NaN become the learned null."""
+    count = len(drives.growth_ml)
+    volume = torch.full((count,), float(patient["baseline_iph_ml"]), dtype=torch.float64)
+    flag = torch.from_numpy(drives.flag)
+    features = drive_features(kind, torch.from_numpy(drives.growth_ml), volume, flag)
+    return Condition(
+        clinical=clinical_vector(patient).expand(count, -1),
+        drive=features,
+        bleed_offset_mm=bleed_offset_mm.expand(count, -1),
+    )
+
+
+def draw_patient_latents(
+    patient: pd.Series,
+    baseline: Baseline,
+    results: Path,
+    settings: Sampling,
+    seed: int,
+    where: torch.device,
+) -> tuple[Tensor, Tensor, Drives, str]:
+    """Follow-up latents (K, z, c, h, w) of one patient, the baseline's, and what drove them.
+
+    Args:
+        patient: Row of the sheet joined with native volumes.
+        baseline: The baseline on the grid.
+        results: Folder of all results.
+        settings: The room's settings.
+        seed: Run seed.
+        where: Device.
+    """
+    patient_id, spacing_mm = patient["patient_id"], float(baseline.ct.spacing_mm[2])
+    model = load_diffusion(results / "diffusion", where)
+    kind = model.settings.condition
+    expansion = load_expansion(results / "expansion" / "model.json")
+    growth_ml = float(patient["followup_iph_ml"] - patient["baseline_iph_ml"])
+    drives = draw_drives(
+        kind, settings.indicator, patient_distribution(expansion, patient), baseline.iph_ml,
+        growth_ml, settings.samples, seed, patient_id,
+    )  # fmt: skip
+    cached = load_file(patient_file(results / "latents", patient_id, "latents.safetensors"))
+    followups = draw_latents(
+        model,
+        load_scale(results / "latents" / "scale.json"),
+        cached["baseline"],
+        make_condition(patient, drives, kind, cached["bleed_offset_mm"]),
+        settings,
+        seed,
+        patient_id,
+        spacing_mm,
+        slices_that_may_change(baseline.iph, spacing_mm, settings.slice_margin_mm),
+    )
+    return followups, cached["baseline"], drives, kind
+
+
+def write_samples(
+    folder: Path, patient_id: str, followups: Iterable[Decoded], reference: Decoded, baseline: Baseline,
+    growth_ml: NDArray[np.float64], match: bool,
+) -> tuple[list[dict[str, float]], list[Path]]:  # fmt: skip
+    """Finishes and writes each sample, then the maps; gives measurements and files written."""
+    affine = baseline.ct.affine
+    counts = {name: np.zeros(baseline.brain.shape) for name in ("iph", "ivh", "expansion")}
+    rows, products = [], []
+    for k, decoded in enumerate(followups):
+        ct_hu, labels, measured = finish_sample(decoded, reference, baseline, growth_ml[k], match)
+        rows.append(measured)
+        for name, dtype, content in (("ct", np.int16, ct_hu), ("dseg", np.uint8, labels)):
+            products.append(patient_file(folder, patient_id, f"sample-{k}_{name}.nii.gz"))
+            write_volume(products[-1], content, affine, dtype)
+        counts["iph"] += labels == IPH
+        counts["ivh"] += labels == IVH
+        counts["expansion"] += (labels > 0) & ~baseline.blood
+    for name, count in counts.items():
+        products.append(patient_file(folder, patient_id, f"desc-{name}_probseg.nii.gz"))
+        write_volume(products[-1], count / len(rows), affine, np.float32)
+    return rows, products
+
+
+def run_sample_followups(
+    samples: pd.DataFrame, results: Path, settings: Sampling, seed: int, device: str
+) -> None:
+    """Draws K follow-ups of one patient and writes them with their maps and volumes.
+
+    Args:
+        samples: The patient's row of the sheet.
+        results: Folder of all results; the models are read from it, `samples/` is written.
+        settings: The room's settings.
+        seed: Run seed.
+        device: `auto`, `cpu` or `cuda`.
+    """
+    started = time.perf_counter()
+    where = resolve_device(device)
+    # Only the oracle may look at what happened.
+    sessions = ("baseline", "followup") if settings.indicator == "oracle" else ("baseline",)
+    preprocess, folder = results / "preprocess", results / "samples"
+    patient = samples.join(read_volumes(preprocess, samples, sessions)).iloc[0]
+    patient_id = patient["patient_id"]
+    baseline = load_baseline(preprocess, patient)
+    drawn, latents, drives, kind = draw_patient_latents(
+        patient, baseline, results, settings, seed, where
+    )
+    log.info("%s: %d drawn in %.1f s", patient_id, len(drawn), time.perf_counter() - started)
+    vae = load_autoencoder(results / "autoencoder", where)
+    reference, *followups = (
+        decode_stack(vae, stack, settings.batch_slices) for stack in (latents, *drawn)
+    )
+    measured, products = write_samples(
+        folder, patient_id, followups, reference, baseline, drives.growth_ml, settings.match_volume
+    )
+    table = pd.DataFrame({
+        "sample": range(len(drawn)),
+        "seed": [seed_for(seed, patient_id, k) for k in range(len(drawn))],
+        "condition": kind, "expansion_flag": drives.flag, "target_growth_ml": drives.growth_ml,
+        **pd.DataFrame(measured), "indicator": settings.indicator,
+    })  # fmt: skip
+    volumes = folder / f"sub-{patient_id}" / "volumes.tsv"
+    with write_atomically(volumes) as temporary:
+        table.to_csv(temporary, sep="\t", index=False, float_format="%.4f")
+    models = [results / name for name in (
+        "autoencoder/model.safetensors", "diffusion/model.safetensors", "latents/scale.json",
+        "expansion/model.json")]  # fmt: skip
+    write_sidecars([*products, volumes], verb="sample-followups", settings=settings.as_json(),
+                   inputs=models, started=started, seed=seed, device=str(where))  # fmt: skip
+    offset = float(table["logit_offset"].abs().quantile(LARGE_SHARE))
+    if offset > LARGE_OFFSET:
+        log.warning("%s: volume matching moved the IPH logits by up to %.1f (90th percentile of "
+                    "samples): the images and the volumes disagree", patient_id, offset)  # fmt: skip
+    log.info("%s: %d samples in %.1f s; follow-up IPH %.1f mL (median), baseline %.1f mL", patient_id,
+             len(table), time.perf_counter() - started, table["iph_ml"].median(), baseline.iph_ml)  # fmt: skip

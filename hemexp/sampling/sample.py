@@ -1,0 +1,100 @@
+"""Draws and decodes the follow-ups of one patient."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from hemexp.autoencoder.network import MultiHeadVae
+from hemexp.diffusion.condition import Condition
+from hemexp.diffusion.network import DiffusionModel, context_stack
+from hemexp.latents.scale import Scale
+from hemexp.sampling.noise import sample_noise
+from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
+from hemexp.settings import Sampling
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Decoded stacks as arrays (..., x, y, z): CT in HU and the logits of both masks."""
+
+    ct_hu: NDArray[np.float32]
+    iph_logit: NDArray[np.float32]
+    ivh_logit: NDArray[np.float32]
+
+
+@torch.inference_mode()
+def draw_latents(
+    model: DiffusionModel,
+    scale: Scale,
+    baseline: Tensor,
+    condition: Condition,
+    settings: Sampling,
+    seed: int,
+    patient_id: str,
+    slice_spacing_mm: float,
+    may_change: Tensor,
+) -> Tensor:
+    """Draws K follow-up latents (K, z, c, h, w).
+
+    All batches have one size (the last is filled up and cut), so that a sample's arithmetic, and
+    with it every bit, is the same whatever K is.
+
+    Args:
+        model: The denoiser.
+        scale: Normalisation of latents and differences.
+        baseline: (z, c, h, w) posterior means.
+        condition: Of the K samples.
+        settings: The room's settings.
+        seed: Run seed.
+        patient_id: The patient.
+        slice_spacing_mm: Distance between slices.
+        may_change: (z,) bool; other slices keep the baseline's latents.
+    """
+    device = next(model.network.parameters()).device
+    count, z = len(condition.drive), len(baseline)
+    size = max(1, settings.batch_slices // z)
+    one = scale.normalise_latent(baseline)[None].to(device)
+    context = context_stack(one, model.settings.context_slices, model.context_step)
+    context = context.expand(size, *context.shape[1:])
+    lambdas = lambda_grid(
+        model.schedule.lambda_min, model.schedule.lambda_max, settings.evaluations
+    )
+    followups = []
+    for first in tqdm(range(0, count, size), desc=f"sampling {patient_id}", disable=None):
+        index = torch.arange(first, first + size).clamp(max=count - 1)
+        part = condition[index].to(device)
+
+        def noise(step: int, index: Tensor = index) -> Tensor:
+            drawn = [
+                sample_noise(seed, patient_id, int(k), tuple(baseline.shape),
+                             settings.noise_length_mm, slice_spacing_mm, step)
+                for k in index
+            ]  # fmt: skip
+            return torch.stack(drawn).to(device)
+
+        def denoise(noisy: Tensor, lam: float, part: Condition = part) -> Tensor:
+            return model.denoise(noisy, lam, context, part, settings.guidance)
+
+        if settings.sampler == "dpm":
+            clean = dpm_solver(denoise, noise(0), lambdas)
+        else:
+            clean = ddim(denoise, noise(0), lambdas, settings.eta, lambda i: noise(i + 1))
+        delta = scale.restore_delta(clean.cpu()) * may_change[:, None, None, None]
+        followups.append((baseline + delta)[: count - first])
+    return torch.cat(followups)
+
+
+@torch.inference_mode()
+def decode_stack(vae: MultiHeadVae, latents: Tensor, batch: int) -> Decoded:
+    """Decodes one stack (z, c, h, w) to volumes (x, y, z)."""
+    device = next(vae.parameters()).device
+    parts = [vae.decode(part.to(device)) for part in latents.split(batch)]
+    ct, iph, ivh = (
+        np.moveaxis(torch.cat([part[i].float().cpu() for part in parts]).numpy(), 0, 2)
+        for i in range(3)
+    )
+    return Decoded(100.0 * ct, iph, ivh)

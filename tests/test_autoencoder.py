@@ -1,0 +1,155 @@
+"""The VAE: shapes, honest gradients, a loop that learns, resumes and keeps its terms apart."""
+
+import itertools
+
+import pytest
+import torch
+
+from hemexp import HemexpError
+from hemexp.autoencoder.losses import kl_divergence, make_perceptual, mask_loss, term_weights
+from hemexp.autoencoder.network import MultiHeadVae, model_input
+from hemexp.autoencoder.slices import SliceSet, augment, draw_indices
+from hemexp.autoencoder.train import accumulate_gradients, train
+
+
+@pytest.fixture(scope="module")
+def tiny(settings):
+    """A VAE small enough to train in seconds."""
+    return settings.autoencoder.model_copy(
+        update={
+            "channels": [8, 16],
+            "feature_channels": 4,
+            "steps": 6,
+            "batch_slices": 4,
+            "checkpoint_every": 2,
+            "adversarial_weight": 0.01,
+            "adversarial_start": 3,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def slices():
+    """Twelve 24 x 32 slices of a bright disc, half of them with blood."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.meshgrid(torch.arange(24), torch.arange(32), indexing="ij")
+    brain = ((x - 12) ** 2 + (y - 16) ** 2) < 100
+    ct = brain * torch.randint(25, 40, (12, 24, 32), generator=generator)
+    iph = torch.zeros(12, 24, 32)
+    iph[:6, 8:14, 10:18] = 1
+    ivh = torch.zeros(12, 24, 32)
+    ivh[:2, 15:18, 14:18] = 1
+    ct = torch.where(iph + ivh > 0, 65, ct)
+    return SliceSet(ct.short(), iph.byte(), ivh.byte(), 5.0)
+
+
+def test_shapes_and_input_window(tiny):
+    images = model_input(torch.tensor([[[-1000.0, 0, 50, 300]]]), torch.zeros(1, 1, 4), torch.ones(1, 1, 4))
+    assert images[0, 0].tolist() == [[0, 0, 0.5, 1]]
+    vae = MultiHeadVae(tiny)
+    mean, sd = vae.encode(torch.rand(2, 3, 24, 32))
+    assert mean.shape == sd.shape == (2, tiny.latent_channels, 6, 8)
+    decoded = vae.decode(mean)
+    assert {part.shape for part in decoded} == {(2, 24, 32)}
+
+
+def test_kl_of_standard_normal_is_zero_and_of_shifted_is_known():
+    zero, one = torch.zeros(3, 4), torch.ones(3, 4)
+    assert kl_divergence(zero, one).item() == pytest.approx(0)
+    assert kl_divergence(2 * one, one).item() == pytest.approx(2.0)  # mean^2 / 2
+
+
+def test_mask_loss_falls_to_zero_for_a_sure_and_right_mask():
+    mask = torch.zeros(2, 8, 8)
+    mask[0, 2:5, 2:5] = 1
+    assert mask_loss(40 * (mask - 0.5), mask) < 1e-3
+    assert mask_loss(-40 * (mask - 0.5), mask) > 1
+
+
+def test_accumulated_gradients_equal_one_big_batch(tiny, slices):
+    """The published code wiped 15 of 16 micro-batches; a mean loss makes the two ways equal."""
+    torch.manual_seed(0)
+    vae, critic = MultiHeadVae(tiny), torch.nn.Identity()
+    images = slices.images()[4:8]
+    noise = torch.randn(4, tiny.latent_channels, 6, 8)
+    weights = term_weights(tiny, 0)
+
+    def gradients(batches):
+        vae.zero_grad()
+        accumulate_gradients(vae, critic, None, weights, batches, len(batches))
+        return torch.cat([p.grad.flatten() for p in vae.parameters() if p.grad is not None])
+
+    whole = gradients([(images, noise)])
+    parts = gradients([(images[i : i + 1], noise[i : i + 1]) for i in range(4)])
+    assert whole.abs().max() > 1e-3
+    assert torch.allclose(whole, parts, atol=1e-6)
+
+
+def test_batches_hold_blood_and_augmented_masks_stay_binary(slices):
+    generator = torch.Generator().manual_seed(3)
+    index = draw_indices(slices, 8, 0.5, generator)
+    assert len(index) == 8 and (index[:4] < 6).all()
+    images = augment(slices.images(index), 1.0, generator)
+    assert set(images[:, 1:].unique().tolist()) <= {0.0, 1.0}
+    before, after = slices.images(index)[:, 1].sum(), images[:, 1].sum()
+    assert 0.7 < after / before < 1.3
+
+
+def test_augmentation_flips_left_right_only(slices):
+    """Array axis x (dimension 2) is left-right: an object at low y must stay at low y."""
+    images = torch.zeros(64, 3, 24, 32)
+    images[:, 1, 2:6, 4:8] = 1
+    moved = augment(images, 0.0, torch.Generator().manual_seed(0))[:, 1]
+    assert (moved[:, :, 4:8].sum(dim=(1, 2)) == 16).all()
+    left = moved[:, 2:6, 4:8].sum(dim=(1, 2)) == 16
+    right = moved[:, 18:22, 4:8].sum(dim=(1, 2)) == 16
+    assert (left ^ right).all() and 16 < left.sum() < 48
+
+
+@pytest.mark.parametrize("kill_after", [1, 4])
+def test_resumed_training_equals_uninterrupted(tiny, slices, tmp_path, kill_after, monkeypatch):
+    """Killed after any step, with the adversarial phase on either side of it."""
+    whole, history = train(slices, tiny, 1, torch.device("cpu"), tmp_path / "a.ckpt", "x")
+    calls = itertools.count(1)
+
+    def killed(*args):
+        if next(calls) > kill_after:
+            raise KeyboardInterrupt
+        return term_weights(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hemexp.autoencoder.train.term_weights", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(slices, tiny, 1, torch.device("cpu"), tmp_path / "b.ckpt", "x")
+    resumed, again = train(slices, tiny, 1, torch.device("cpu"), tmp_path / "b.ckpt", "x")
+    assert history == again
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_generator_learns_in_the_adversarial_phase(tiny, slices, tmp_path):
+    """In the published code the generator was all but frozen once the GAN started."""
+    cpu = torch.device("cpu")
+    before, _ = train(slices, tiny.model_copy(update={"steps": 3}), 1, cpu, tmp_path / "c", "x")
+    constant = tiny.model_copy(update={"adversarial_start": 0})
+    weights = term_weights(constant, 0)
+    assert "adversarial" in weights and "adversarial" not in term_weights(tiny, 2)
+    after, _ = train(slices, tiny, 1, cpu, tmp_path / "d", "x")
+    moved = [
+        not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True)
+    ]
+    assert all(moved)
+
+
+def test_training_lowers_the_loss(tiny, slices, tmp_path):
+    settings = tiny.model_copy(update={"steps": 40, "adversarial_weight": 0, "checkpoint_every": 40})
+    _, history = train(slices, settings, 1, torch.device("cpu"), tmp_path / "e", "x")
+    assert history[-1]["ct"] < 0.5 * history[0]["ct"]
+    assert history[-1]["iph"] < history[0]["iph"]
+    assert set(history[0]) == {"step", "ct", "iph", "ivh", "kl"}
+
+
+def test_perceptual_loss_without_local_weights_is_refused(tiny):
+    assert make_perceptual(tiny) is None
+    with pytest.raises(HemexpError, match="perceptual_weights.*nothing is fetched"):
+        make_perceptual(tiny.model_copy(update={"perceptual_weight": 0.001}))

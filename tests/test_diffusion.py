@@ -1,0 +1,214 @@
+"""The denoiser: closed forms of the schedule, honest nulls, a start that drowns the truth, resume."""
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from hemexp import HemexpError
+from hemexp.diffusion import train as training
+from hemexp.diffusion.condition import Condition, ConditionEncoder, clinical_vector, growth_features
+from hemexp.diffusion.dataset import Stacks, draw_patients
+from hemexp.diffusion.network import Denoiser, DiffusionModel, context_stack, context_step
+from hemexp.diffusion.schedule import (
+    Schedule,
+    alpha_sigma,
+    check_start,
+    choose_lambda_min,
+    clean_from_v,
+    min_snr_weight,
+    sigmoid_alpha_bar,
+    to_v,
+)
+from hemexp.diffusion.train import draw_batch, train
+
+Z, C, H, W = 5, 4, 8, 12
+
+
+@pytest.fixture(scope="module")
+def tiny(settings):
+    """A denoiser small enough to train in seconds."""
+    update = {"channels": [8, 16], "steps": 6, "batch_stacks": 2, "checkpoint_every": 2}
+    return settings.diffusion.model_copy(update=update)
+
+
+@pytest.fixture(scope="module")
+def stacks():
+    """Six patients; two expanders with a sparse difference."""
+    generator = torch.Generator().manual_seed(0)
+    baseline = torch.randn(6, 2, Z, C, H, W, generator=generator)
+    delta = 0.1 * torch.randn(6, 2, Z, C, H, W, generator=generator)
+    delta[:2, :, 2, :, 2:5, 3:6] += 6
+    growth = torch.tensor([12.0, 8, 0.1, -0.2, 0.4, 0])
+    condition = Condition(
+        clinical=torch.rand(6, 7, generator=generator),
+        drive=growth_features(growth, torch.full((6,), 15.0)),
+        bleed_offset_mm=torch.linspace(-12, 12, Z).expand(6, Z),
+    )
+    return Stacks(baseline, delta, condition, growth > 5)
+
+
+def wake(network):
+    """Gives zero-initialised layers weights, as training would."""
+    for parameter in network.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+
+
+def test_published_schedule_at_four_points():
+    """Alpha-bar at steps 250 / 500 / 750 / 999 (docs/method.md 6)."""
+    alpha_bar = sigmoid_alpha_bar(torch.tensor([250.0, 500, 750, 999]))
+    assert alpha_bar[:3].tolist() == pytest.approx([0.850, 0.498, 0.148], abs=1e-3)
+    assert alpha_bar[3].item() == pytest.approx(3e-7, rel=0.2)
+
+
+def test_v_and_clean_are_inverse_and_weights_have_their_closed_form():
+    lam = torch.tensor(0.7)
+    alpha, sigma = alpha_sigma(lam)
+    assert (alpha**2 + sigma**2).item() == pytest.approx(1)
+    assert torch.log(alpha / sigma).item() == pytest.approx(0.7, abs=1e-6)
+    clean, noise = torch.randn(3, 4), torch.randn(3, 4)
+    noisy = alpha * clean + sigma * noise
+    assert torch.allclose(clean_from_v(noisy, to_v(clean, noise, lam), lam), clean, atol=1e-6)
+    snr = math.exp(1.4)
+    assert min_snr_weight(lam, 1.0).item() == pytest.approx(1 / (snr + 1))
+    assert min_snr_weight(lam, 100.0).item() == pytest.approx(snr / (snr + 1))
+    assert min_snr_weight(lam, None).item() == 1
+
+
+@pytest.mark.parametrize("kind", ["cosine", "sigmoid"])
+def test_schedule_runs_between_its_ends(kind):
+    schedule = Schedule(kind, -2.0, -6.5, 4.0)
+    lam = schedule.lam(torch.linspace(0, 1, 50, dtype=torch.float64))
+    assert (lam.diff() <= 1e-6).all()
+    assert lam[-1].item() == pytest.approx(-6.5, abs=1e-3)
+    assert lam[0].item() == pytest.approx(4.0, abs=0.2)
+
+
+def test_start_is_chosen_so_that_growth_is_drowned(stacks):
+    deltas = stacks.delta[stacks.expands, 0]
+    lam = choose_lambda_min(deltas)
+    share = (deltas.flatten(1).norm(dim=1) * math.exp(lam) <= 0.25 + 1e-6).float().mean()
+    assert share >= 0.5  # of two expanders the 90 % quantile lies between them
+    check_start(lam, deltas)
+    with pytest.raises(HemexpError, match=r"lambda_min.*drowned"):
+        check_start(lam + 0.1, deltas)
+
+
+def test_growth_features_and_clinical_vector():
+    features = growth_features(torch.tensor([10.0, -20.0]), torch.tensor([10.0, 12.0]))
+    assert features[0].tolist() == pytest.approx([1, math.log(11), 3 * math.log(2)])
+    assert torch.isfinite(features).all() and (features[1] < 0).all()
+    row = {"onset_to_ct_h": 6.0, "baseline_iph_ml": 25.0, "age": 50.0, "gcs": 15.0, "sbp": 400.0}
+    vector = clinical_vector(pd.Series(row | {"anticoagulant": 1.0, "antiplatelet": np.nan}))
+    assert vector[:6].tolist() == pytest.approx([0.25, 0.1, 0.5, 1, 1, 1])
+    assert torch.isnan(vector[6])
+
+
+def test_every_unknown_has_its_own_learned_value(stacks):
+    encoder = ConditionEncoder("growth", 16)
+    for variable in range(7):
+        clinical = stacks.condition.clinical[:1].clone()
+        clinical[0, variable] = torch.nan
+        hidden = Condition(clinical, stacks.condition.drive[:1], stacks.condition.bleed_offset_mm[:1])
+        out = encoder(hidden)
+        assert torch.isfinite(out).all()
+        encoder.zero_grad()
+        out.sum().backward()
+        assert (encoder.unknown_clinical.grad != 0).nonzero().flatten().tolist() == [variable]
+
+
+def test_guidance_ends_are_exact(tiny, stacks):
+    torch.manual_seed(0)
+    network = Denoiser(tiny, C, Z)
+    wake(network)
+    model = DiffusionModel(network, tiny, Schedule("cosine", -2, -6, 4), 1)
+    noisy, condition = torch.randn(2, Z, C, H, W), stacks.condition[:2]
+    context = context_stack(stacks.baseline[:2, 0], 3, 1)
+    with torch.no_grad():
+        conditional = model.denoise(noisy, -1.0, context, condition)
+        null = model.denoise(noisy, -1.0, context, condition.without(drive=True))
+        assert torch.equal(model.denoise(noisy, -1.0, context, condition, 0.0), null)
+        assert not torch.allclose(conditional, null)
+        half = model.denoise(noisy, -1.0, context, condition, 0.5)
+    assert torch.allclose(half, (conditional + null) / 2, atol=1e-5)
+
+
+def test_a_flag_may_be_a_probability(tiny):
+    encoder = ConditionEncoder("flag", 8)
+    drive = torch.tensor([[0.0], [0.7], [1.0], [torch.nan]])
+    out = encoder(Condition(torch.rand(1, 7).expand(4, 7), drive, torch.zeros(4, 1)))
+    assert len({tuple(row.tolist()) for row in out}) == 4
+
+
+def test_stack_starts_as_independent_slices_and_then_joins_them(tiny, stacks):
+    def run(network):
+        noisy = torch.zeros(1, Z, C, H, W)
+        noisy[0, 0] = 1
+        context = context_stack(stacks.baseline[:1, 0], 3, 1)
+        with torch.no_grad():
+            return network(noisy, torch.tensor([0.5]), context, stacks.condition[:1])
+
+    torch.manual_seed(0)
+    network = Denoiser(tiny, C, Z)
+    torch.nn.init.normal_(network.unet.out[-1].conv.weight)
+    before = run(network)
+    mixers = [m.conv for m in network.modules() if hasattr(m, "n_slices")]
+    assert len(mixers) == 5
+    for conv in mixers:
+        assert not conv.weight.any()
+        torch.nn.init.normal_(conv.weight, std=0.1)
+    after = run(network)
+    assert not torch.allclose(before[0, 1], after[0, 1])
+    flat = Denoiser(tiny.model_copy(update={"denoiser": "2.5d"}), C, Z)
+    assert not [m for m in flat.modules() if hasattr(m, "n_slices")]
+
+
+def test_context_repeats_the_last_slice_and_steps_in_mm():
+    baseline = torch.arange(4.0).reshape(1, 4, 1, 1, 1)
+    context = context_stack(baseline, 3, 2)[0, :, :, 0, 0]
+    assert context.tolist() == [[0, 0, 2], [0, 1, 3], [0, 2, 3], [1, 3, 3]]
+    assert context_step(5, 5) == 1 and context_step(5, 1.5) == 3 and context_step(5, 30) == 1
+
+
+def test_batches_are_balanced_and_repeatable(tiny, stacks):
+    drawn = [
+        draw_patients(stacks.expands, 3, 0.5, torch.Generator().manual_seed(i)) for i in range(200)
+    ]
+    share = torch.cat([stacks.expands[index].float() for index in drawn]).mean()
+    assert share == pytest.approx(0.5, abs=0.03)
+    schedule = Schedule("cosine", -2, -6, 4)
+    one, two = (draw_batch(stacks, schedule, tiny, 1, 7, 0) for _ in range(2))
+    other = draw_batch(stacks, schedule, tiny, 1, 8, 0)
+    assert torch.equal(one.noise, two.noise) and not torch.equal(one.noise, other.noise)
+
+
+@pytest.mark.parametrize("kill_after", [3])
+def test_resumed_training_equals_uninterrupted(tiny, stacks, tmp_path, monkeypatch, kill_after):
+    schedule, cpu = Schedule("cosine", -2, -6, 4), torch.device("cpu")
+    whole, _ = train(stacks, schedule, tiny, 1, 1, cpu, tmp_path / "a.ckpt", "x")
+    calls = itertools.count(1)
+
+    def killed(*args):
+        if next(calls) > kill_after:
+            raise KeyboardInterrupt
+        return draw_batch(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "draw_batch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(stacks, schedule, tiny, 1, 1, cpu, tmp_path / "b.ckpt", "x")
+    resumed, _ = train(stacks, schedule, tiny, 1, 1, cpu, tmp_path / "b.ckpt", "x")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_checkpoint_of_another_run_is_not_used(tiny, stacks, tmp_path, caplog):
+    schedule, cpu = Schedule("cosine", -2, -6, 4), torch.device("cpu")
+    train(stacks, schedule, tiny, 1, 1, cpu, tmp_path / "a.ckpt", "x")
+    caplog.clear()
+    train(stacks, schedule, tiny, 1, 1, cpu, tmp_path / "a.ckpt", "y")
+    assert "other settings, data or code" in caplog.text
