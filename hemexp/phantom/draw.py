@@ -1,0 +1,243 @@
+"""Writes phantom patients and their truth, and draws further follow-ups of the same baseline."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hemexp.cohort import IMAGES, SESSIONS, patient_file
+from hemexp.phantom.bleed import Shape, draw_direction, draw_shape
+from hemexp.phantom.centers import (
+    HEAD_CENTER_MM,
+    Center,
+    draw_motion,
+    draw_pose,
+    find_center,
+    rotation_angle_deg,
+    scanner_grid,
+)
+from hemexp.phantom.head import Head, cavity_mm, draw_head
+from hemexp.phantom.mass_effect import midline_shift_mm
+from hemexp.phantom.model import (
+    GROWTH_PROBABILITIES,
+    Case,
+    draw_case,
+    draw_growth,
+    expansion_probability,
+    generator,
+    growth_mean_ml,
+    growth_quantile,
+    he_threshold_ml,
+)
+from hemexp.phantom.scan import Scan, Session, deform, locate_voxels, place_blood, take_scan
+from hemexp.provenance import describe, write_atomically, write_json, write_sidecars
+from hemexp.settings import Phantom
+from hemexp.volumes import Volume, volume_ml, write_volume
+
+OEDEMA_MM = (1.5, 0.25, 5.0)
+"""Oedema at baseline: 1.5 mm plus 0.25 mm per hour since onset; at follow-up 5 mm."""
+
+PATIENT_SCALARS = ("p_expansion", "growth_mean_ml", "baseline_iph_ml", "growth_ml", "expanded")
+SCAN_SCALARS = ("brain_ml", "iph_ml", "ivh_ml", "midline_shift_mm")
+
+
+def draw_patient(
+    patient_id: str, center: Center, settings: Phantom
+) -> tuple[dict[str, Scan], NDArray[np.float64], dict[str, Any]]:
+    """Draws both scans of a patient.
+
+    Args:
+        patient_id: Who; the patient depends on it, the centre and the phantom's seed alone.
+        center: Where they were scanned.
+        settings: The phantom's settings.
+
+    Returns:
+        The scans by session, their affine, and the truth as JSON values.
+    """
+    case, head, bleed = _describe(settings.seed, patient_id)
+    grid = scanner_grid(center, settings.spacing_factor)
+    pose = draw_pose(center, generator(settings.seed, patient_id, "pose"))
+    motion = draw_motion(pose, generator(settings.seed, patient_id, "motion"))
+    rng = generator(settings.seed, patient_id, "followup")
+    growth_ml = float(draw_growth(case, rng)[0])
+    direction = draw_direction(bleed, rng)
+    volume_ml, noise_hu = case.baseline_iph_ml, center.noise_hu
+    oedema_mm = OEDEMA_MM[0] + OEDEMA_MM[1] * case.onset_to_ct_h
+    noise = generator(settings.seed, patient_id, "noise")
+    first = take_scan(head, bleed, Session(pose, volume_ml, oedema_mm), grid, noise_hu, noise)
+    later = Session(motion @ pose, volume_ml + growth_ml, OEDEMA_MM[2], first.extent, direction)
+    second = take_scan(head, bleed, later, grid, noise_hu, noise)
+    scans = dict(zip(SESSIONS, (first, second), strict=True))
+    truth = _case_truth(case, bleed, growth_ml, settings.truth_draws)
+    truth |= {"center": center.name, **_motion_truth(pose, motion)}
+    for session, scan in scans.items():
+        volume = volume_ml + growth_ml * (session == "followup")
+        truth[session] = _scan_truth(scan, grid[1], head, bleed, volume)
+    return scans, grid[1], truth
+
+
+def _describe(seed: int, patient_id: str) -> tuple[Case, Head, Shape]:
+    case = draw_case(seed, patient_id)
+    return case, draw_head(seed, patient_id, case.age), draw_shape(seed, case)
+
+
+def _case_truth(case: Case, bleed: Shape, growth_ml: float, points: int) -> dict[str, Any]:
+    return {
+        **asdict(case),
+        "site": bleed.site,
+        "side": bleed.side,
+        "center_mm": bleed.center_mm.tolist(),
+        "growth_direction": bleed.direction.tolist(),
+        "p_expansion": expansion_probability(case),
+        "growth_ml": growth_ml,
+        "expanded": int(growth_ml >= he_threshold_ml(case.baseline_iph_ml)),
+        "growth_mean_ml": growth_mean_ml(case, points),
+        "growth_quantiles_ml": growth_quantile(case, GROWTH_PROBABILITIES).tolist(),
+    }
+
+
+def _motion_truth(pose: NDArray[np.float64], motion: NDArray[np.float64]) -> dict[str, Any]:
+    middle = np.append(pose[:3, :3] @ HEAD_CENTER_MM + pose[:3, 3], 1)
+    return {
+        "head_to_baseline": pose.tolist(),
+        "baseline_to_followup": motion.tolist(),
+        "rotation_deg": rotation_angle_deg(motion),
+        "translation_mm": float(np.linalg.norm((motion @ middle - middle)[:3])),
+    }
+
+
+def _scan_truth(
+    scan: Scan, affine: NDArray[np.float64], head: Head, bleed: Shape, iph_ml: float
+) -> dict[str, float]:
+    masks = {"iph_ml": scan.iph, "ivh_ml": scan.ivh, "brain_ml": scan.brain}
+    measured = {name: volume_ml(Volume(mask, affine)) for name, mask in masks.items()}
+    shift_mm = -bleed.side * midline_shift_mm(head, bleed.center_mm, iph_ml)
+    return {**measured, "midline_shift_mm": shift_mm, "model_iph_ml": iph_ml}
+
+
+def run_draw_patient(
+    patient_id: str, center: str, folder: Path | str, settings: Phantom
+) -> list[Path]:
+    """Writes both raw scans of a patient with their masks, and the truth beside them.
+
+    Args:
+        patient_id: Letters and digits.
+        center: Letter of the centre.
+        folder: `results/phantom`.
+        settings: The phantom's settings.
+
+    Returns:
+        The files written: six NIfTI and `sub-ID_truth.json`, whose numbers are in mL, mm, degrees
+        and head coordinates. `baseline_to_followup` maps a baseline scanner point to the
+        follow-up scanner point (RAS, mm); `midline_shift_mm` is positive away from the bleed.
+
+    Raises:
+        HemexpError: There is no such centre.
+    """
+    started = time.perf_counter()
+    scans, affine, truth = draw_patient(patient_id, find_center(center), settings)
+    images = []
+    for session, scan in scans.items():
+        for image in IMAGES:
+            path = patient_file(folder, patient_id, f"ses-{session}_{image}.nii.gz")
+            data = getattr(scan, image)
+            write_volume(path, data, affine, data.dtype)
+            images.append(path)
+    written = patient_file(folder, patient_id, "truth.json")
+    record: dict[str, Any] = {
+        "verb": "draw_patient",
+        "settings": settings.as_json(),
+        "inputs": [],
+        "started": started,
+        "seed": settings.seed,
+    }
+    write_json(written, truth | {"provenance": describe(**record)})
+    write_sidecars(images, **record)
+    return [*images, written]
+
+
+def truth_row(truth: dict[str, Any]) -> dict[str, Any]:
+    """Flattens a patient's truth to one row of `truth.tsv`."""
+    row = {"patient_id": truth["patient_id"], "center": truth["center"]}
+    row |= {name: truth[name] for name in PATIENT_SCALARS}
+    quantiles = zip(GROWTH_PROBABILITIES, truth["growth_quantiles_ml"], strict=True)
+    row |= {f"growth_q{round(100 * at):02d}": value for at, value in quantiles}
+    for session in SESSIONS:
+        row |= {f"{session}_{name}": truth[session][name] for name in SCAN_SCALARS}
+    row |= {"rotation_deg": truth["rotation_deg"], "translation_mm": truth["translation_mm"]}
+    motion = np.array(truth["baseline_to_followup"])[:3]
+    return row | {f"motion_{i}{j}": motion[i, j] for i in range(3) for j in range(4)}
+
+
+def run_collect_truth(
+    patient_ids: Iterable[str], folder: Path | str, out: Path | str, settings: Phantom
+) -> None:
+    """Writes `truth.tsv`, for evaluation alone: one row a patient.
+
+    Columns: patient_id, center, p_expansion (the true probability of HE), growth_mean_ml, the
+    volumes and the growth that was drawn, growth_q01..growth_q99 (true quantiles of growth, mL),
+    per session brain, IPH and IVH volume and midline shift, and the head motion (motion_ij: rows
+    of the 3 x 4 matrix from a baseline to a follow-up scanner point, RAS mm).
+
+    Args:
+        patient_ids: Whose truth to gather.
+        folder: Where `sub-ID/sub-ID_truth.json` lie.
+        out: The table.
+        settings: The phantom's settings.
+    """
+    started = time.perf_counter()
+    files = [patient_file(folder, patient_id, "truth.json") for patient_id in patient_ids]
+    rows = [truth_row(json.loads(path.read_text(encoding="utf-8"))) for path in files]
+    with write_atomically(out) as temporary:
+        pd.DataFrame(rows).to_csv(temporary, sep="\t", index=False)
+    write_sidecars(
+        [out],
+        verb="collect_truth",
+        settings=settings.as_json(),
+        inputs=files,
+        started=started,
+        seed=settings.seed,
+    )
+
+
+def draw_followups(
+    patient_id: str, center: str, n: int, settings: Phantom
+) -> Iterator[tuple[Volume, Volume]]:
+    """Draws further follow-ups of the same baseline, for true expansion maps.
+
+    Args:
+        patient_id: Who.
+        center: Letter of the centre.
+        n: How many; draw k does not depend on n.
+        settings: The phantom's settings.
+
+    Yields:
+        IPH and IVH mask (uint8) on the baseline's native grid, without head motion.
+    """
+    case, head, bleed = _describe(settings.seed, patient_id)
+    place = find_center(center)
+    shape, affine = scanner_grid(place, settings.spacing_factor)
+    voxel_ml = Volume(np.empty(0), affine).voxel_ml
+    pose = draw_pose(place, generator(settings.seed, patient_id, "pose"))
+    index, points = locate_voxels(shape, affine, pose)
+    cavity = cavity_mm(head, points)
+    index, points, cavity = index[cavity < 0], points[:, cavity < 0], cavity[cavity < 0]
+    first_ml = case.baseline_iph_ml
+    tissue = deform(head, bleed, points, cavity, first_ml)
+    extent = place_blood(bleed, tissue, first_ml, voxel_ml).extent
+    for k in range(n):
+        rng = generator(settings.seed, patient_id, "redraw", k)
+        later_ml = first_ml + float(draw_growth(case, rng)[0])
+        tissue = deform(head, bleed, points, cavity, later_ml)
+        direction = draw_direction(bleed, rng)
+        blood = place_blood(bleed, tissue, later_ml, voxel_ml, extent, direction)
+        masks = np.zeros((2, np.prod(shape)), np.uint8)
+        masks[0, index[blood.iph]] = 1
+        masks[1, index[blood.ivh]] = 1
+        yield Volume(masks[0].reshape(shape), affine), Volume(masks[1].reshape(shape), affine)

@@ -1,0 +1,80 @@
+"""The sample sheet of a phantom cohort, such as the demo's `config/samples.tsv`."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hemexp.cohort import CLINICAL, IMAGES, PHANTOM_FOLDER, REQUIRED, SESSIONS, patient_file
+from hemexp.phantom.centers import CENTERS
+from hemexp.phantom.model import draw_case, generator
+from hemexp.provenance import write_text
+from hemexp.settings import Phantom
+
+MAY_BE_UNKNOWN = ("antiplatelet", "gcs", "sbp")
+UNKNOWN_SHARE = 0.08
+"""Share of cells left empty in each of these columns: hospitals do not know everything."""
+
+
+def list_patients(per_center: int, validation: int, predict: int) -> pd.DataFrame:
+    """Names the patients of a cohort: the last centre is held out for testing.
+
+    Args:
+        per_center: Patients in each centre, at most 99.
+        validation: How many of the training centres' patients are `val`: the last numbers.
+        predict: How many of the last centre's patients have no follow-up: the last numbers.
+
+    Returns:
+        Columns patient_id, center, split.
+    """
+    numbers = range(1, per_center + 1)
+    *training, held_out = CENTERS
+    rows = [(f"{name}{number:02d}", name, "train") for number in numbers for name in training]
+    kept = len(rows) - validation
+    rows = rows[:kept] + [(patient, name, "val") for patient, name, _ in rows[kept:]]
+    splits = ["test"] * (per_center - predict) + ["predict"] * predict
+    rows += [
+        (f"{held_out}{number:02d}", held_out, split)
+        for number, split in zip(numbers, splits, strict=True)
+    ]
+    return pd.DataFrame(sorted(rows), columns=["patient_id", "center", "split"])
+
+
+def describe_patient(patient_id: str, seed: int) -> dict[str, Any]:
+    """The clinical cells of one patient; what a hospital would not know is empty."""
+    case, rng = draw_case(seed, patient_id), generator(seed, patient_id, "unknown")
+    unknown = {name: rng.random() < UNKNOWN_SHARE for name in MAY_BE_UNKNOWN}
+    return {name: "" if unknown.get(name) else str(getattr(case, name)) for name in CLINICAL}
+
+
+def run_draw_cohort(
+    out: Path | str,
+    settings: Phantom,
+    folder: Path | str = PHANTOM_FOLDER,
+    per_center: int = 10,
+    validation: int = 4,
+    predict: int = 2,
+) -> None:
+    """Writes a sample sheet whose scans `run_draw_patient` makes.
+
+    Args:
+        out: The sheet, such as `config/samples.tsv`; an input of later runs, so it has no sidecar.
+        settings: The phantom's settings.
+        folder: Where the scans will lie.
+        per_center: Patients in each of the four centres.
+        validation: How many of them are `val`.
+        predict: How many of the last centre's are `predict`.
+    """
+    rows = []
+    for _, patient in list_patients(per_center, validation, predict).iterrows():
+        row = {**patient, **describe_patient(patient["patient_id"], settings.seed)}
+        for session in SESSIONS:
+            for image in IMAGES:
+                path = patient_file(folder, patient["patient_id"], f"ses-{session}_{image}.nii.gz")
+                absent = patient["split"] == "predict" and session == "followup"
+                relative = Path(os.path.relpath(path, Path(out).parent)).as_posix()
+                row[f"{session}_{image}"] = "" if absent else relative
+        rows.append(row)
+    table = pd.DataFrame(rows)[list(REQUIRED)]
+    write_text(out, table.to_csv(sep="\t", index=False, lineterminator="\n"))

@@ -1,0 +1,226 @@
+"""Scans of the phantom: volumes, motion, mass effect, ventricles, files."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hemexp import HemexpError
+from hemexp.cohort import REQUIRED, patient_file, read_samples
+from hemexp.phantom.bleed import draw_shape
+from hemexp.phantom.centers import CENTERS, MOTION_DEG, MOTION_MM, find_center, scanner_grid
+from hemexp.phantom.draw import (
+    draw_followups,
+    draw_patient,
+    run_collect_truth,
+    run_draw_patient,
+)
+from hemexp.phantom.head import cavity_mm, draw_head, ventricle_mm
+from hemexp.phantom.mass_effect import displacement_mm, midline_shift_mm
+from hemexp.phantom.model import draw_case, growth_quantile
+from hemexp.phantom.scan import locate_voxels
+from hemexp.phantom.sheet import list_patients, run_draw_cohort
+from hemexp.volumes import Volume, read_volume, volume_ml
+
+
+@pytest.fixture(scope="module")
+def coarse(settings):
+    return settings.phantom.model_copy(update={"spacing_factor": 2.0})
+
+
+@pytest.fixture(scope="module")
+def spilled(coarse):
+    """A patient whose bleed expands and reaches a ventricle at the oblique centre."""
+    return draw_patient("C02", find_center("C"), coarse)
+
+
+def undeformed(patient_id, session, scans, affine, truth, seed):
+    """Head, its voxels' flat indices, head coordinates, and where their tissue came from."""
+    case = draw_case(seed, patient_id)
+    head, bleed = draw_head(seed, patient_id, case.age), draw_shape(seed, case)
+    pose = np.array(truth["head_to_baseline"])
+    if session == "followup":
+        pose = np.array(truth["baseline_to_followup"]) @ pose
+    index, points = locate_voxels(scans[session].ct.shape, affine, pose)
+    cavity = cavity_mm(head, points)
+    iph_ml = truth[session]["model_iph_ml"]
+    material = points - displacement_mm(points, cavity, bleed.center_mm, iph_ml)
+    return head, index, points, material
+
+
+@pytest.mark.parametrize("patient_id", ["A01", "B03", "C02", "D08"])
+def test_masks_have_the_volume_of_the_model(patient_id, coarse):
+    scans, affine, truth = draw_patient(patient_id, find_center(patient_id[0]), coarse)
+    baseline_ml = draw_case(coarse.seed, patient_id).baseline_iph_ml
+    for session, expected in (
+        ("baseline", baseline_ml),
+        ("followup", baseline_ml + truth["growth_ml"]),
+    ):
+        measured = volume_ml(Volume(scans[session].iph, affine))
+        assert measured == pytest.approx(expected, rel=0.005)
+        assert measured == truth[session]["iph_ml"]
+        assert not np.any(scans[session].iph & scans[session].ivh)
+
+
+def test_head_looks_like_a_ct(spilled):
+    scans, affine, _ = spilled
+    scan = scans["baseline"]
+    brain = scan.brain.astype(bool)
+    assert 1200 < volume_ml(Volume(scan.brain, affine)) < 1500
+    assert 25 < np.median(scan.ct[brain]) < 40
+    assert 55 < np.median(scan.ct[scan.iph == 1]) < 72
+    assert 45 < np.median(scan.ct[scan.ivh == 1]) < 65
+    assert np.median(scan.ct[0]) == pytest.approx(-1000, abs=10)
+    assert 1000 < np.percentile(scan.ct, 99.5) < 1400
+    assert np.all(scan.ct[:2, :, :] < -900) and np.all(scan.ct[:, :2, :] < -900)
+
+
+def test_known_motion_lays_one_skull_on_the_other(spilled):
+    scans, affine, truth = spilled
+    motion = np.array(truth["baseline_to_followup"])
+    assert truth["rotation_deg"] <= MOTION_DEG and truth["translation_mm"] <= MOTION_MM
+    bone = scans["baseline"].ct > 500
+    voxels = np.indices(bone.shape).reshape(3, -1)
+    homogeneous = np.vstack([voxels, np.ones(voxels.shape[1])])
+
+    def dice(matrix):
+        moved = np.rint(np.linalg.inv(affine) @ matrix @ affine @ homogeneous)[:3].astype(int)
+        limits = np.array(bone.shape)[:, None]
+        known = np.all((moved >= 0) & (moved < limits), axis=0)
+        one = bone.ravel()[known]
+        other = scans["followup"].ct[tuple(moved[:, known])] > 500
+        return 2 * np.sum(one & other) / (one.sum() + other.sum())
+
+    assert dice(motion) > 0.88
+    assert dice(motion) > dice(np.eye(4)) + 0.1
+    assert dice(motion) > dice(np.linalg.inv(motion)) + 0.1
+
+
+def test_midline_moves_away_from_the_bleed_and_the_skull_stays(coarse):
+    case = draw_case(coarse.seed, "A01")
+    head, bleed = draw_head(coarse.seed, "A01", case.age), draw_shape(coarse.seed, case)
+    shifts = [midline_shift_mm(head, bleed.center_mm, volume) for volume in (5, 20, 60, 100)]
+    assert np.all(-bleed.side * np.diff([0, *shifts]) > 0)
+    assert 4 < abs(shifts[2]) < 8
+    axis = np.linspace(-15, 15, 3001, dtype=np.float32)
+    crossings = []
+    for y in (-10, 0, 10, 20, 30):
+        points = np.stack([axis, np.full_like(axis, y), np.full_like(axis, 10)])
+        moved = displacement_mm(points, cavity_mm(head, points), bleed.center_mm, 60)
+        crossings.append(axis[np.argmin(np.abs(points[0] - moved[0]))])
+    assert max(np.abs(crossings)) == pytest.approx(abs(shifts[2]), abs=0.3)
+    skull = np.array([[80, 0, 10], [-80, 0, 10], [0, 90, 5]], np.float32).T
+    assert np.all(displacement_mm(skull, cavity_mm(head, skull), bleed.center_mm, 60) == 0)
+
+
+def test_septum_in_the_image_moves_by_the_true_shift(coarse):
+    """Of the tissue seen in the followup, what lay in the midline is displaced as told."""
+    scans, affine, truth = draw_patient("D08", find_center("D"), coarse)
+    _, _, points, material = undeformed("D08", "followup", scans, affine, truth, coarse.seed)
+    told = truth["followup"]["midline_shift_mm"]
+    assert told > truth["baseline"]["midline_shift_mm"] > 1
+    middle = (np.abs(material[0]) < 0.5) & (np.abs(points[1] - 12) < 23) & (points[2] > 0)
+    middle &= points[2] < 22
+    away = -truth["side"] * points[0][middle]
+    assert away.mean() > 0.6 * told
+    assert away.max() < told + 1.0
+
+
+def test_ivh_lies_in_ventricles_and_iph_outside(spilled, coarse):
+    scans, affine, truth = spilled
+    assert truth["baseline"]["ivh_ml"] > 0.3
+    for session, scan in scans.items():
+        head, index, _, material = undeformed("C02", session, scans, affine, truth, coarse.seed)
+        ventricle = ventricle_mm(head, material)
+        assert ventricle[scan.ivh.ravel()[index] == 1].max() < 0
+        assert ventricle[scan.iph.ravel()[index] == 1].min() > 0
+
+
+def test_redrawn_followups_contain_the_baseline_and_follow_the_truth(coarse):
+    scans, affine, truth = draw_patient("B03", find_center("B"), coarse)
+    baseline = scans["baseline"]
+    bleed = draw_shape(coarse.seed, draw_case(coarse.seed, "B03"))
+    drawn = list(draw_followups("B03", "B", 12, coarse))
+    growth = np.array([volume_ml(iph) for iph, _ in drawn]) - truth["baseline"]["iph_ml"]
+    case = draw_case(coarse.seed, "B03")
+    low, high = growth_quantile(case, np.array([1e-6, 1 - 1e-6]))
+    assert growth.min() > low - 0.05 and growth.max() < high + 0.05
+    assert len(set(np.round(growth, 2))) == 12
+    pose = np.array(truth["head_to_baseline"])
+    for iph, ivh in drawn:
+        assert iph.data.shape == baseline.ct.shape and np.array_equal(iph.affine, affine)
+        gain = volume_ml(iph) - truth["baseline"]["iph_ml"]
+        if gain < 6:
+            continue
+        blood = (iph.data | ivh.data).astype(bool)
+        assert np.mean(blood[baseline.iph == 1]) == 1.0
+        new = np.argwhere(iph.data & ~baseline.iph.astype(bool))
+        middle = np.linalg.inv(pose) @ affine @ np.append(new.mean(axis=0), 1)
+        assert (middle[:3] - bleed.center_mm) @ bleed.direction > 2.0
+
+
+def test_redraw_does_not_depend_on_how_many(coarse):
+    few = [volume_ml(iph) for iph, _ in draw_followups("A03", "A", 2, coarse)]
+    more = [volume_ml(iph) for iph, _ in draw_followups("A03", "A", 4, coarse)]
+    assert few == more[:2]
+
+
+def test_written_patient_is_reproducible_and_readable(tmp_path, coarse):
+    coarse = coarse.model_copy(update={"spacing_factor": 3.0})
+    files = run_draw_patient("D01", "D", tmp_path / "one", coarse)
+    run_draw_patient("A09", "A", tmp_path / "two", coarse)
+    again = run_draw_patient("D01", "D", tmp_path / "two", coarse)
+    assert len(files) == 7
+    for one, two in zip(files[:6], again[:6], strict=True):
+        assert one.read_bytes() == two.read_bytes()
+        assert one.with_name(one.name.replace(".nii.gz", ".json")).is_file()
+    truth = json.loads(files[6].read_text())
+    mask = read_volume(patient_file(tmp_path / "one", "D01", "ses-followup_iph.nii.gz"))
+    assert set(np.unique(mask.data)) == {0, 1}
+    assert volume_ml(mask) == pytest.approx(truth["followup"]["iph_ml"], rel=1e-5)
+    assert volume_ml(mask) - truth["baseline"]["iph_ml"] == pytest.approx(
+        truth["growth_ml"], abs=0.1
+    )
+    run_collect_truth(["D01"], tmp_path / "one", tmp_path / "truth.tsv", coarse)
+    row = pd.read_csv(tmp_path / "truth.tsv", sep="\t", index_col="patient_id").loc["D01"]
+    assert row["p_expansion"] == pytest.approx(truth["p_expansion"])
+    assert row["growth_q50"] == pytest.approx(truth["growth_quantiles_ml"][49])
+    assert row["motion_13"] == pytest.approx(truth["baseline_to_followup"][1][3])
+    assert row["followup_midline_shift_mm"] == truth["followup"]["midline_shift_mm"]
+
+
+def test_centres_differ_and_one_is_oblique(coarse):
+    affines = {name: scanner_grid(center, 1.0)[1] for name, center in CENTERS.items()}
+    spacings = {tuple(np.linalg.norm(a[:3, :3], axis=0).round(3)) for a in affines.values()}
+    assert len(spacings) == len(CENTERS)
+    axes = affines["C"][:3, :3] / np.linalg.norm(affines["C"][:3, :3], axis=0)
+    assert np.allclose(axes.T @ axes, np.eye(3))
+    assert np.degrees(np.arccos(axes[2, 2])) == pytest.approx(14.0)
+    with pytest.raises(HemexpError, match="one of A, B, C, D"):
+        find_center("Q")
+
+
+def test_sheet_passes_its_own_check(tmp_path, monkeypatch, settings):
+    monkeypatch.chdir(tmp_path)
+    run_draw_cohort("config/samples.tsv", settings.phantom)
+    sheet = read_samples("config/samples.tsv")
+    assert list(pd.read_csv("config/samples.tsv", sep="\t").columns) == list(REQUIRED)
+    counts = sheet["split"].value_counts()
+    assert counts.to_dict() == {"train": 26, "val": 4, "test": 8, "predict": 2}
+    assert set(sheet["center"][sheet["split"].isin(["test", "predict"])]) == {"D"}
+    assert set(sheet["center"][sheet["split"].isin(["train", "val"])]) == {"A", "B", "C"}
+    assert (sheet["followup_ct"][sheet["split"] == "predict"] == "").all()
+    path = "results/phantom/sub-A01/sub-A01_ses-baseline_ct.nii.gz"
+    assert sheet.loc["A01", "baseline_ct"] == path
+    unknown = sheet[["antiplatelet", "gcs", "sbp"]].isna()
+    assert 1 <= unknown.to_numpy().sum() <= 15
+    case = draw_case(settings.phantom.seed, "C05")
+    assert sheet.loc["C05", "onset_to_ct_h"] == case.onset_to_ct_h
+    assert sheet.loc["C05", "age"] == case.age
+
+
+def test_larger_cohort_keeps_the_patients(settings):
+    small, large = list_patients(10, 4, 2), list_patients(12, 4, 2)
+    assert set(small["patient_id"]) < set(large["patient_id"])
+    assert large["split"].value_counts()["val"] == 4
