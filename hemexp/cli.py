@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from hemexp import HemexpError, __version__
-from hemexp.cohort import SESSIONS, is_phantom, patient_file, read_samples
+from hemexp.cohort import IMAGES, SESSIONS, is_phantom, patient_file, read_samples
 from hemexp.settings import load_section
 
 Arguments = argparse.Namespace
@@ -49,7 +49,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "device": {"default": "auto", "choices": ("auto", "cpu", "cuda"), "help": "where to work"},
     "images": {"action": "store_true", "help": "read and check every image too"},
     "out": {"required": True, "type": Path, "help": "file to write"},
-    "config": {"default": "config/config.yaml", "help": "the run's config file or JSON"},
+    "reference": {"default": "baseline", "choices": SESSIONS, "help": "scan that lays the grid"},
+    "preset": {"default": "demo", "help": "name of the run's preset, for the page"},
 }
 
 
@@ -93,23 +94,60 @@ def _check(args: Arguments) -> None:
     run_check(Path(args.samples), args.images)
 
 
+NATIVE_BRAIN = "ses-{}_space-native_desc-brain_mask.nii.gz"
+
+
+def _product(args: Arguments, ending: str) -> Path:
+    return patient_file(args.results / "preprocess", args.patient, ending)
+
+
+def _scan_files(args: Arguments, session: str) -> dict[str, Path | str]:
+    """Raw files of one scan, and the brain mask that was made of it."""
+    row = read_samples(args.samples, args.patient).iloc[0]
+    raw = {image: row[f"{session}_{image}"] for image in IMAGES}
+    return raw | {"brain": _product(args, NATIVE_BRAIN.format(session))}
+
+
 def _strip_skull(args: Arguments) -> None:
     from hemexp.preprocess.skull import run_strip_skull
 
-    row = read_samples(args.samples, args.patient).iloc[0]
+    files = _scan_files(args, args.session)
     run_strip_skull(
-        args.patient, args.session,
-        *(row[f"{args.session}_{image}"] for image in ("ct", "iph", "ivh")),
-        _native(args, args.session, "desc-brain_mask.nii.gz"),
-        _native(args, args.session, "volumes.tsv"),
+        args.patient, args.session, *(files[image] for image in IMAGES), files["brain"],
+        _product(args, f"ses-{args.session}_space-native_volumes.tsv"),
         _section(args, "preprocess.skull_strip"),
-        row.get(f"{args.session}_brain") or None,
     )  # fmt: skip
 
 
-def _native(args: Arguments, session: str, ending: str) -> Path:
-    return patient_file(
-        args.results / "preprocess", args.patient, f"ses-{session}_space-native_{ending}"
+def _register_followup(args: Arguments) -> None:
+    from hemexp.preprocess.register import run_register_followup
+
+    run_register_followup(
+        args.patient,
+        *(_scan_files(args, session) for session in SESSIONS),
+        _product(args, "from-followup_to-baseline_mode-image_xfm.tfm"),
+        _product(args, "desc-registration_qc.tsv"),
+        _section(args, "preprocess.registration"),
+        args.reference,
+    )
+
+
+def _resample_scan(args: Arguments) -> None:
+    from hemexp.preprocess.resample import run_resample_scan
+
+    split = read_samples(args.samples, args.patient)["split"].iloc[0]
+    alone = args.session == args.reference or split == "predict"
+    grid = f"ses-{args.session}_space-grid"
+    names = {image: f"desc-{image}_mask.nii.gz" for image in ("iph", "ivh", "brain")}
+    names |= {"ct": "ct.nii.gz", "volumes": "volumes.tsv"}
+    run_resample_scan(
+        args.patient,
+        args.session,
+        _scan_files(args, args.session),
+        {name: _product(args, f"{grid}_{ending}") for name, ending in names.items()},
+        _section(args, "preprocess.grid"),
+        None if alone else _product(args, NATIVE_BRAIN.format(args.reference)),
+        None if alone else _product(args, "from-followup_to-baseline_mode-image_xfm.tfm"),
     )
 
 
@@ -119,7 +157,7 @@ def _collect_qc(args: Arguments) -> None:
     folder = args.results / "preprocess"
     run_collect_qc(
         Path(args.samples), folder, folder / "qc.tsv", args.results / "cohort" / "outcomes.tsv",
-        _section(args, "preprocess"),
+        _section(args, "preprocess.quality"), args.reference,
     )  # fmt: skip
 
 
@@ -192,6 +230,68 @@ def _sample_followups(args: Arguments) -> None:
     )  # fmt: skip
 
 
+def _score_patient(args: Arguments) -> None:
+    from hemexp.evaluation.score import run_score_patient
+
+    run_score_patient(
+        args.patient, args.results / "samples", args.results / "preprocess",
+        args.results / "evaluation", _section(args, "evaluation"),
+    )  # fmt: skip
+
+
+def _summarise_scores(args: Arguments) -> None:
+    from hemexp.evaluation.summarise import run_summarise_scores
+
+    truth = args.results / "phantom" / "truth.tsv"
+    evaluation = args.results / "evaluation"
+    run_summarise_scores(
+        args.results / "cohort" / "outcomes.tsv", args.results / "samples",
+        args.results / "expansion", evaluation, truth if truth.exists() else None, evaluation,
+        _section(args, "evaluation"), args.seed,
+    )  # fmt: skip
+
+
+def _write_tables(args: Arguments) -> None:
+    from hemexp.reporting.tables import run_write_tables
+
+    run_write_tables(
+        read_samples(args.samples), args.results / "cohort" / "outcomes.tsv",
+        args.results / "evaluation", args.results / "tables", _section(args, "reporting"),
+    )  # fmt: skip
+
+
+def _draw_figures(args: Arguments) -> None:
+    from hemexp.reporting.figures import run_draw_figures
+
+    run_draw_figures(
+        args.results / "cohort" / "outcomes.tsv",
+        *(args.results / folder for folder in ("preprocess", "samples", "evaluation")),
+        args.results / "autoencoder" / "history.tsv", args.results / "diffusion" / "history.tsv",
+        args.results / "figures", _section(args, "reporting"),
+    )  # fmt: skip
+
+
+def _write_report(args: Arguments) -> None:
+    from hemexp.reporting.page import run_write_report
+
+    run_write_report(
+        args.results / "tables", args.results / "figures", args.results / "preprocess" / "qc.tsv",
+        args.results / "report" / "index.html", _section(args, "reporting"), args.preset, args.seed,
+    )  # fmt: skip
+
+
+def _where(args: Arguments) -> None:
+    maps = sorted(args.results.glob("samples/sub-*/sub-*_desc-expansion_probseg.nii.gz"))
+    places = {
+        "tables": args.results / "tables",
+        "figures": args.results / "figures",
+        "page": args.results / "report" / "index.html",
+        "one patient's expansion-probability map": maps[0] if maps else "none drawn yet",
+    }
+    for name, place in places.items():
+        print(f"{name}: {place}")
+
+
 _SHEET = ("samples", "results")
 _PATIENT = (*_SHEET, "settings", "patient")
 _TRAIN = (*_SHEET, "settings", "seed", "device")
@@ -203,7 +303,12 @@ VERBS = {
     "check": Verb(_check, "check the sheet, and its images with --images", ("samples", "images")),
     "strip-skull": Verb(_strip_skull, "check a scan, mask its brain, measure its blood",
                         (*_PATIENT, "session")),
-    "collect-qc": Verb(_collect_qc, "one table of quality, one of outcomes", (*_SHEET, "settings")),
+    "register-followup": Verb(_register_followup, "align a pair of scans rigidly",
+                              (*_PATIENT, "reference")),
+    "resample-scan": Verb(_resample_scan, "bring a scan onto the grid",
+                          (*_PATIENT, "session", "reference")),
+    "collect-qc": Verb(_collect_qc, "one table of quality, one of outcomes",
+                       (*_SHEET, "settings", "reference")),
     "train-autoencoder": Verb(_train_autoencoder, "train the multi-head VAE", _TRAIN),
     "encode-patients": Verb(_encode_patients, "cache the posterior means of scans",
                             (*_SHEET, "settings", "device", "patients", "splits")),
@@ -213,6 +318,15 @@ VERBS = {
     "train-diffusion": Verb(_train_diffusion, "train the conditional denoiser", _TRAIN),
     "sample-followups": Verb(_sample_followups, "draw a patient's follow-ups",
                              (*_PATIENT, "seed", "device")),
+    "score-patient": Verb(_score_patient, "score a patient's samples",
+                          ("results", "settings", "patient")),
+    "summarise-scores": Verb(_summarise_scores, "compare forecasts over all patients",
+                             ("results", "settings", "seed")),
+    "write-tables": Verb(_write_tables, "write the tables for people", (*_SHEET, "settings")),
+    "draw-figures": Verb(_draw_figures, "draw all figures", ("results", "settings")),
+    "write-report": Verb(_write_report, "write the page that holds it all",
+                         ("results", "settings", "preset", "seed")),
+    "where": Verb(_where, "say where a run's tables, figures and maps lie", ("results",)),
 }  # fmt: skip
 
 

@@ -90,7 +90,7 @@ def describe(
     Args:
         verb: Name of the verb.
         settings: The settings it ran with, as JSON values.
-        inputs: The files it read; their names and hashes are kept, not their folders.
+        inputs: The files it read; their hashes are kept, and of their paths the last two parts.
         started: `time.perf_counter()` when the verb began.
         seed: Run seed, where one was used.
         device: Where the work ran.
@@ -99,7 +99,7 @@ def describe(
     return {
         "verb": verb,
         "settings": settings,
-        "inputs": {Path(path).name: hash_file(path) for path in sorted(map(str, inputs))},
+        "inputs": {"/".join(Path(p).parts[-2:]): hash_file(p) for p in sorted(map(str, inputs))},
         "seed": seed,
         "device": device,
         "seconds": round(time.perf_counter() - started, 3),

@@ -53,7 +53,7 @@ class SkullStrip(Section):
     close_mm: NonNegativeFloat
     """Gaps in the skull up to twice this are closed."""
     open_mm: NonNegativeFloat
-    """Bridges between brain and what lies outside, thinner than twice this, are cut."""
+    """Ways out of the skull narrower than twice this (spinal canal, about 20 mm) are cut."""
 
 
 class Registration(Section):
@@ -62,11 +62,14 @@ class Registration(Section):
     voxel_mm: list[PositiveFloat] = Field(min_length=1)
     """A level each, coarse to fine: voxels are averaged to about this size, slices stay."""
     smoothing_mm: list[NonNegativeFloat]
+    """Gaussian sigma; with 0 at the last level, thick slices sway the result by 0.5 mm."""
     sampling_fraction: list[Annotated[float, Field(gt=0, le=1)]]
     """Part of the head's voxels that a level's metric reads."""
     histogram_bins: PositiveInt
     iterations: PositiveInt
     learning_rate: PositiveFloat
+    relaxation: Annotated[float, Field(gt=0, lt=1)]
+    """A step shrinks by this when the gradient turns; 0.5 stops a millimetre short in valleys."""
     min_step: PositiveFloat
 
     @model_validator(mode="after")
@@ -92,6 +95,9 @@ class QualityLimits(Section):
     """Outside these a scan is marked `warning` in qc.tsv, with the reason."""
 
     brain_ml: tuple[PositiveFloat, PositiveFloat]
+    """All that is inside the skull: with CSF and blood, more than the brain itself."""
+    brain_change: PositiveFloat
+    """Largest relative difference between a patient's two scans: the skull does not change."""
     rotation_deg: PositiveFloat
     translation_mm: PositiveFloat
     grid_volume_error: PositiveFloat

@@ -11,9 +11,7 @@ from hemexp import Fault, HemexpError
 from hemexp.autoencoder.network import Decoded
 from hemexp.settings import Autoencoder
 
-# Dice per slice, so that accumulated micro-batches equal one big batch; smoothed by one voxel,
-# since most slices hold no blood.
-_dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
+_dice = DiceLoss(sigmoid=True, reduction="none")
 
 
 def kl_divergence(mean: Tensor, sd: Tensor) -> Tensor:
@@ -22,9 +20,15 @@ def kl_divergence(mean: Tensor, sd: Tensor) -> Tensor:
 
 
 def mask_loss(logit: Tensor, mask: Tensor) -> Tensor:
-    """Dice loss plus binary cross-entropy of logits (n, h, w) against a 0/1 mask (n, h, w)."""
-    dice = _dice(logit[:, None], mask[:, None])
-    return dice + binary_cross_entropy_with_logits(logit, mask)
+    """Dice loss plus binary cross-entropy of logits (n, h, w) against a 0/1 mask (n, h, w).
+
+    Dice counts slices that hold the mask: on an empty slice it says nothing that the
+    cross-entropy does not. Both are means over all n slices, so that the gradients of
+    accumulated micro-batches equal those of one big batch.
+    """
+    dice = _dice(logit[:, None], mask[:, None]).flatten()
+    holds = mask.flatten(1).any(dim=1)
+    return (dice * holds).mean() + binary_cross_entropy_with_logits(logit, mask)
 
 
 def reconstruction_terms(

@@ -46,9 +46,14 @@ class SliceSet:
         return model_input(self.ct_hu[index], self.iph[index], self.ivh[index])
 
     @property
-    def with_blood(self) -> Tensor:
-        """Indices of the slices that show blood."""
-        return ((self.iph + self.ivh) > 0).flatten(1).any(dim=1).nonzero().flatten()
+    def with_iph(self) -> Tensor:
+        """Indices of the slices that show IPH."""
+        return self.iph.flatten(1).any(dim=1).nonzero().flatten()
+
+    @property
+    def with_ivh(self) -> Tensor:
+        """Indices of the slices that show IVH."""
+        return self.ivh.flatten(1).any(dim=1).nonzero().flatten()
 
     @property
     def with_brain(self) -> Tensor:
@@ -89,11 +94,16 @@ def load_slices(folder: Path, scans: Iterable[tuple[str, str]]) -> SliceSet:
 def draw_indices(
     slices: SliceSet, n: int, blood_share: float, generator: torch.Generator
 ) -> Tensor:
-    """Draws slice indices: a share from slices with blood, the rest from all that show brain."""
-    bloody = round(n * blood_share)
-    parts = [(slices.with_blood, bloody), (slices.with_brain, n - bloody)]
+    """Draws slice indices: a share shows blood, half of it IVH; the rest shows any brain.
+
+    Without a slice of a kind its part is drawn from all that show brain.
+    """
+    ivh = round(n * blood_share / 2)
+    iph = round(n * blood_share) - ivh
+    pools = [(slices.with_ivh, ivh), (slices.with_iph, iph), (slices.with_brain, n - ivh - iph)]
+    pools = [(pool if len(pool) else slices.with_brain, count) for pool, count in pools]
     return torch.cat(
-        [pool[torch.randint(len(pool), (k,), generator=generator)] for pool, k in parts]
+        [pool[torch.randint(len(pool), (count,), generator=generator)] for pool, count in pools]
     )
 
 

@@ -213,8 +213,8 @@ def run_train_autoencoder(
     data = hash_value([hash_file(path) for path in files])
     run_hash = hash_value([settings.as_json(), seed, data, hash_code("autoencoder")])
     slices = load_slices(preprocess, scans)
-    log.info("%d slices of %d scans, %d with blood; %s", len(slices), len(scans),
-             len(slices.with_blood), where)  # fmt: skip
+    log.info("%d slices of %d scans, %d with IPH; %s", len(slices), len(scans),
+             len(slices.with_iph), where)  # fmt: skip
     vae, history = train(slices, settings, seed, where, out / "last.ckpt", run_hash)
     save_weights(out / "model.safetensors", vae)
     write_history(out / "history.tsv", history)

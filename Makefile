@@ -1,0 +1,31 @@
+# `make demo` and `make test` set themselves up; nothing else is needed but Python 3.11+ and git.
+PYTHON ?= python3
+CORES ?= 2
+BIN := .venv/bin
+# The workflow calls `python`: the environment's own comes first.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test lint clean
+
+demo: .venv/installed
+	snakemake --cores $(CORES)
+	@hemexp where
+
+test: .venv/installed
+	pytest
+
+lint: .venv/installed
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+.venv/installed: envs/requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf results/* .snakemake
+	git checkout -- results

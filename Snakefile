@@ -1,0 +1,29 @@
+"""hemexp: from raw head CT pairs to forecasts of haemorrhage growth. Rules live in workflow/rules."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/phantom.smk"
+include: "workflow/rules/preprocess.smk"
+include: "workflow/rules/autoencoder.smk"
+include: "workflow/rules/latents.smk"
+include: "workflow/rules/expansion.smk"
+include: "workflow/rules/diffusion.smk"
+include: "workflow/rules/sampling.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/reporting.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report/index.html",

@@ -1,0 +1,173 @@
+"""Every model's forecast of a follow-up volume as draws per patient, and the draws' scores."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hemexp import Fault, HemexpError
+from hemexp.evaluation.scores import Score, fair_crps, quantile_crps, randomised_pit
+from hemexp.evaluation.tidy import cells
+from hemexp.provenance import seed_for
+
+BASELINE = {"iph_ml": "baseline_iph_ml", "ivh_ml": "baseline_ivh_ml"}
+OBSERVED = {"iph_ml": "followup_iph_ml", "ivh_ml": "followup_ivh_ml"}
+GROWTH = {"iph_ml": "growth_ml", "ivh_ml": "ivh_growth_ml"}
+
+SAMPLED = (("hemexp", "iph_ml", "iph_ml"), ("hemexp_raw", "iph_ml", "iph_raw_ml"),
+           ("hemexp", "ivh_ml", "ivh_ml"))  # fmt: skip
+"""Model, target and column of `volumes.tsv`; raw is the volume before volume matching."""
+
+QUANTILES = (0.05, 0.25, 0.75, 0.95)
+POINT = "a point forecast has no spread"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """One model's draws of one target.
+
+    Attributes:
+        model: Such as `hemexp` or `climatology`.
+        indicator: How the samples were driven; `none` for references.
+        target: `iph_ml` or `ivh_ml`, of the follow-up.
+        draws: Per patient an array of shape (K,), in mL.
+        are_quantiles: The draws are quantiles at k / (K + 1), not random.
+    """
+
+    model: str
+    indicator: str
+    target: str
+    draws: dict[str, NDArray]
+    are_quantiles: bool = False
+
+
+def sampled_forecasts(volumes: pd.DataFrame) -> list[Forecast]:
+    """The drawn follow-ups as forecasts; samples that knew the outcome (`oracle`) are none.
+
+    Args:
+        volumes: All patients' `volumes.tsv` with a `patient_id` column.
+    """
+    return [
+        Forecast(model, indicator, target, _draws(rows, column))
+        for indicator, rows in volumes.groupby("indicator")
+        if indicator != "oracle"
+        for model, target, column in SAMPLED
+    ]
+
+
+def reference_forecasts(outcomes: pd.DataFrame, ids: list[str]) -> list[Forecast]:
+    """Copy of the baseline, and climatology: growth of training patients added to the baseline.
+
+    Args:
+        outcomes: `outcomes.tsv`, indexed by patient.
+        ids: Patients to forecast.
+    """
+    found = []
+    for target, column in BASELINE.items():
+        baseline = outcomes.loc[ids, column]
+        growth = outcomes.loc[outcomes["split"] == "train", GROWTH[target]].dropna().to_numpy()
+        for model, draws in (("climatology", growth), ("copy_baseline", np.zeros(1))):
+            grown = _grown(baseline, dict.fromkeys(ids, draws))
+            found.append(Forecast(model, "none", target, grown))
+    return found
+
+
+def tabular_forecast(forecasts: pd.DataFrame, outcomes: pd.DataFrame, ids: list[str]) -> Forecast:
+    """The predictive distribution of growth of the room `expansion`, added to the baseline.
+
+    Args:
+        forecasts: Columns patient_id, draw, growth_ml: 199 quantiles a patient.
+        outcomes: `outcomes.tsv`, indexed by patient.
+        ids: Patients to forecast.
+    """
+    growth = _draws(forecasts[forecasts["patient_id"].isin(ids)], "growth_ml")
+    _check_complete(growth, ids, "expansion/forecasts.tsv")
+    baseline = outcomes.loc[ids, BASELINE["iph_ml"]]
+    return Forecast("tabular", "none", "iph_ml", _grown(baseline, growth), True)
+
+
+def true_forecast(truth: pd.DataFrame, outcomes: pd.DataFrame, ids: list[str]) -> Forecast:
+    """The phantom's true distribution of growth, added to the baseline.
+
+    Args:
+        truth: Columns patient_id and growth_q01 to growth_q99, quantiles in mL at equal steps.
+            K quantiles at k / (K + 1) serve as K draws: a rank among them is a rank in the
+            distribution.
+        outcomes: `outcomes.tsv`, indexed by patient.
+        ids: Patients to forecast.
+    """
+    columns = sorted(column for column in truth if re.fullmatch(r"growth_q\d\d", column))
+    rows = truth.set_index("patient_id")[columns]
+    _check_complete(dict.fromkeys(rows.index), ids, "phantom/truth.tsv")
+    growth = {name: rows.loc[name].to_numpy(dtype=np.float64) for name in ids}
+    baseline = outcomes.loc[ids, BASELINE["iph_ml"]]
+    return Forecast("true_distribution", "none", "iph_ml", _grown(baseline, growth), True)
+
+
+def score_draws(forecast: Forecast, outcomes: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Scores of one forecast, patient by patient.
+
+    Args:
+        forecast: The draws.
+        outcomes: `outcomes.tsv`, indexed by patient.
+        seed: Run seed; breaks the ties of the PIT.
+
+    Returns:
+        One row a patient: who, which model, k, baseline_ml, observed_ml, mean_ml, median_ml,
+        sd_ml, q05_ml ... q95_ml, crps_ml, pit, note.
+    """
+    rows = []
+    for patient_id, draws in forecast.draws.items():
+        patient = outcomes.loc[patient_id]
+        observed = float(patient[OBSERVED[forecast.target]])
+        head = {"patient_id": patient_id, "split": patient["split"], "center": patient["center"],
+                "model": forecast.model, "indicator": forecast.indicator,
+                "target": forecast.target, "k": draws.size,
+                "baseline_ml": float(patient[BASELINE[forecast.target]]),
+                "observed_ml": observed}  # fmt: skip
+        rng = np.random.default_rng(
+            seed_for(seed, "pit", forecast.model, forecast.indicator, forecast.target, patient_id)
+        )
+        crps = quantile_crps if forecast.are_quantiles else fair_crps
+        rows.append(head | _score_row(observed, draws, crps(observed, draws), rng))
+    return pd.DataFrame(rows)
+
+
+def _score_row(
+    observed: float, draws: NDArray, crps_ml: float, rng: np.random.Generator
+) -> dict[str, Any]:
+    point = draws.size == 1
+    spread = {
+        f"q{int(100 * level):02d}_ml": float(np.quantile(draws, level)) for level in QUANTILES
+    }
+    spread |= {"sd_ml": 0.0 if point else float(draws.std(ddof=1)),
+               "pit": randomised_pit(observed, draws, rng)}  # fmt: skip
+    if point:
+        spread = dict.fromkeys(spread, Score(None, POINT))
+    return cells(
+        mean_ml=float(draws.mean()),
+        median_ml=float(np.median(draws)),
+        crps_ml=crps_ml,
+        **spread,
+    )
+
+
+def _draws(rows: pd.DataFrame, column: str) -> dict[str, NDArray]:
+    return {name: group.to_numpy() for name, group in rows.groupby("patient_id")[column]}
+
+
+def _grown(baseline: pd.Series, growth: dict[str, NDArray]) -> dict[str, NDArray]:
+    """Volumes of the follow-up: baseline plus growth, never below zero."""
+    return {name: np.maximum(baseline[name] + growth[name], 0.0) for name in baseline.index}
+
+
+def _check_complete(found: dict, ids: list[str], where: str) -> None:
+    missing = sorted(set(ids) - set(found))
+    if missing:
+        raise HemexpError(
+            Fault(where, f"no rows for patients {', '.join(missing)}",
+                  "a forecast of every scored patient", "Run the step that writes it again.")
+        )  # fmt: skip

@@ -1,0 +1,183 @@
+"""One scan on the grid: every transform composed, each voxel interpolated once."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from hemexp import HemexpError
+from hemexp.preprocess.coarse import crop, mask_box
+from hemexp.preprocess.grid import lay_grid
+from hemexp.preprocess.rows import write_row
+from hemexp.preprocess.scans import Scan, name_faults, read_mask, read_scan
+from hemexp.preprocess.transforms import read_transform
+from hemexp.provenance import write_sidecars
+from hemexp.settings import Grid
+from hemexp.volumes import Volume, volume_ml, write_volume
+
+MARGIN_MM = 10.0
+"""Kept round the brain before resampling; only for speed, wider than any kernel here."""
+
+
+def resample_scan(
+    scan: Scan, brain: NDArray[np.bool_], grid: Volume, matrix: NDArray[np.float64]
+) -> dict[str, NDArray]:
+    """Brings a scan onto the grid, skull-stripped.
+
+    Args:
+        scan: Native scan.
+        brain: Its native brain mask (x, y, z).
+        grid: Shape and affine of the grid.
+        matrix: 4 x 4 RAS mm, takes a point of the grid's space to the scan's space.
+
+    Returns:
+        On the grid: `ct` in HU (float32, 0 outside the brain) and the masks `iph`, `ivh` and
+        `brain` (bool, disjoint IPH and IVH, both inside the brain).
+    """
+    box = mask_box(brain, MARGIN_MM, scan.ct.spacing_mm)
+    ct, iph, ivh, inside = (
+        crop(volume, box) for volume in (scan.ct, scan.iph, scan.ivh, scan.ct.with_data(brain))
+    )
+    iph_grid, ivh_grid = resample_blood(iph, ivh, grid, matrix)
+    brain_grid = (average(inside, grid, matrix) >= 0.5) | iph_grid | ivh_grid
+    ct_grid = np.where(brain_grid, resample_ct(ct, inside, grid, matrix), 0)
+    return {"ct": ct_grid, "iph": iph_grid, "ivh": ivh_grid, "brain": brain_grid}
+
+
+def resample_blood(
+    iph: Volume, ivh: Volume, grid: Volume, matrix: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """IPH and IVH on the grid, disjoint, each with the volume it has in its own space.
+
+    A soft mask sums to the right volume, but cut at 0.5 it shrinks wherever it is thin or
+    curved: on a 3 x 3 x 6 mm grid by 2-4 % for bleeds of 5-10 mL and by a fifth for IVH. So as
+    many voxels are kept as the soft mask sums to, the fullest first: a cut a little below 0.5.
+
+    Args:
+        iph: Native mask.
+        ivh: Native mask.
+        grid: Shape and affine of the grid.
+        matrix: 4 x 4 RAS mm, takes a point of the grid's space to the masks' space.
+    """
+    soft_iph, soft_ivh = average(iph, grid, matrix), average(ivh, grid, matrix)
+    ivh_grid = _fullest(soft_ivh, soft_ivh.sum())
+    return _fullest(np.where(ivh_grid, 0, soft_iph), soft_iph.sum()), ivh_grid
+
+
+def resample_ct(
+    ct: Volume, brain: Volume, grid: Volume, matrix: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Mean HU of the brain over each grid voxel, so that bone beside it does not spill in.
+
+    Args:
+        ct: Native CT.
+        brain: Native brain mask.
+        grid: Shape and affine of the grid.
+        matrix: 4 x 4 RAS mm, takes a point of the grid's space to the CT's space.
+
+    Returns:
+        HU (x, y, z) on the grid; 0 where no brain is near.
+    """
+    inside = ct.with_data(brain.data.astype(np.float32))
+    total = average(ct.with_data(ct.data * inside.data), grid, matrix)
+    share = average(inside, grid, matrix)
+    return np.divide(total, share, out=np.zeros_like(total), where=share > 1e-3)
+
+
+def average(image: Volume, grid: Volume, matrix: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Mean of an image over each voxel of a grid; 0 outside the image.
+
+    Where the grid is the coarser one, the image is blurred to the grid's voxel first; then it is
+    interpolated linearly at the grid's voxel centres, once.
+
+    Args:
+        image: What to average.
+        grid: Shape and affine of the grid.
+        matrix: 4 x 4 RAS mm, takes a point of the grid's space to the image's space.
+    """
+    index = np.linalg.inv(image.affine) @ matrix @ grid.affine
+    data = np.asarray(image.data, dtype=np.float32)
+    data = ndimage.gaussian_filter(data, sigma_voxels(index[:3, :3]), mode="constant", truncate=3)
+    return ndimage.affine_transform(
+        data, index[:3, :3], index[:3, 3], grid.data.shape, order=1, mode="grid-constant"
+    )
+
+
+def sigma_voxels(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gaussian sigma along each image axis that makes an image voxel as wide as a grid voxel.
+
+    A box of side h has variance h^2 / 12, and the variances of a grid voxel's three sides add up
+    along an image axis; what the image voxel itself averages is taken off.
+
+    Args:
+        steps: 3 x 3; image voxels along image axis i per grid voxel along grid axis j.
+
+    Returns:
+        Three sigmas in image voxels; 0 where the grid is not coarser.
+    """
+    return np.sqrt(np.maximum(0, np.sum(steps**2, axis=1) - 1) / 12)
+
+
+def _fullest(soft: NDArray[np.floating], count: float) -> NDArray[np.bool_]:
+    """The voxels with the highest values above 0, `count` of them; equal ones in array order."""
+    order = np.argsort(-soft, axis=None, kind="stable")[: round(float(count))]
+    kept = np.zeros(soft.shape, dtype=bool)
+    kept.flat[order] = True
+    return kept & (soft > 0)
+
+
+def run_resample_scan(
+    patient_id: str,
+    session: str,
+    scan: Mapping[str, Path | str],
+    outputs: Mapping[str, Path | str],
+    settings: Grid,
+    reference_brain: Path | str | None = None,
+    transform: Path | str | None = None,
+) -> None:
+    """Brings one scan of a patient onto the patient's grid and measures it there.
+
+    Args:
+        patient_id: Patient of the sample sheet.
+        session: `baseline` or `followup`.
+        scan: Native files: `ct`, `iph`, `ivh` and `brain`.
+        outputs: Files to write: `ct` (int16 HU), `iph`, `ivh`, `brain` (uint8) and `volumes`,
+            a one-row table: patient_id session iph_grid_ml ivh_grid_ml.
+        settings: The grid.
+        reference_brain: Native brain mask of the reference scan, on which the grid is laid;
+            None when this scan is the reference.
+        transform: ITK transform from baseline to follow-up points; None like `reference_brain`.
+
+    Raises:
+        HemexpError: The scan cannot be used, or its reference brain is larger than the grid.
+        ValueError: Only one of `reference_brain` and `transform` was given.
+    """
+    if (reference_brain is None) != (transform is None):
+        raise ValueError("reference_brain and transform belong together: give both or neither")
+    started = time.perf_counter()
+    native = read_scan(patient_id, session, scan["ct"], scan["iph"], scan["ivh"])
+    brain = read_mask(Path(scan["brain"]))
+    matrix = np.eye(4)
+    if transform is not None:
+        matrix = read_transform(transform)
+        matrix = matrix if session == "followup" else np.linalg.inv(matrix)
+    reference = brain if reference_brain is None else read_mask(Path(reference_brain))
+    try:
+        grid = lay_grid(reference, settings)
+    except HemexpError as error:
+        where = f"{reference_brain or scan['brain']}"
+        raise HemexpError(*name_faults(error.faults, patient_id, where)) from error
+    found = resample_scan(native, brain.data, grid, matrix)
+    write_volume(outputs["ct"], found["ct"], grid.affine, np.int16)
+    for image in ("iph", "ivh", "brain"):
+        write_volume(outputs[image], found[image], grid.affine, np.uint8)
+    measured = {
+        f"{image}_grid_ml": volume_ml(grid.with_data(found[image])) for image in ("iph", "ivh")
+    }
+    write_row(outputs["volumes"], {"patient_id": patient_id, "session": session, **measured})
+    inputs = [*scan.values(), *(path for path in (reference_brain, transform) if path)]
+    write_sidecars(outputs.values(), verb="resample_scan", settings=settings.as_json(),
+                   inputs=inputs, started=started)  # fmt: skip

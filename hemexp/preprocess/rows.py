@@ -1,0 +1,36 @@
+"""One-row tables: a verb writes one a scan or a pair, `collect-qc` reads them together."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from hemexp import Fault, HemexpError
+from hemexp.provenance import write_text
+
+
+def write_row(path: Path | str, row: Mapping[str, str | float]) -> None:
+    """Writes one row as a tab-separated table with a header, whole or not at all."""
+    cells = [f"{value:.6g}" if isinstance(value, float) else str(value) for value in row.values()]
+    write_text(path, "\t".join(row) + "\n" + "\t".join(cells) + "\n")
+
+
+def read_row(path: Path | str, patient_id: str) -> pd.Series:
+    """Reads a one-row table of one patient.
+
+    Raises:
+        HemexpError: The file is missing, or holds another patient or more than one row.
+    """
+    try:
+        table = pd.read_csv(path, sep="\t", dtype={"patient_id": str})
+    except (OSError, pd.errors.EmptyDataError) as error:
+        raise HemexpError(
+            Fault(f"patient {patient_id}, {path}", f"no table ({error})", "a one-row table",
+                  "Run the step that writes it again.")
+        ) from error  # fmt: skip
+    if table["patient_id"].tolist() != [patient_id]:
+        raise HemexpError(
+            Fault(f"patient {patient_id}, {path}", f"rows of {table['patient_id'].tolist()}",
+                  "one row of this patient", "Delete the file and run the workflow again.")
+        )  # fmt: skip
+    return table.iloc[0]

@@ -1,0 +1,56 @@
+"""The look of all figures, and their deterministic files."""
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hemexp.provenance import write_atomically
+
+MM = 1 / 25.4
+WIDE, NARROW = 180 * MM, 88 * MM
+"""Two columns and one column of a journal page, in inches."""
+
+STYLE = {
+    "font.size": 7, "axes.titlesize": 7, "axes.labelsize": 7, "legend.fontsize": 6,
+    "xtick.labelsize": 6, "ytick.labelsize": 6, "font.family": "DejaVu Sans",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "lines.linewidth": 1.0,
+    "legend.frameon": False, "svg.hashsalt": "hemexp", "svg.fonttype": "none",
+}  # fmt: skip
+
+ORANGE, SKY, GREEN, BLUE, RED, PURPLE = (
+    "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
+)  # fmt: skip
+GREY = "#666666"
+"""Okabe and Ito 2008: told apart by colour-blind readers, too."""
+
+IPH, IVH = ORANGE, SKY
+MODEL_NAMES = {
+    "hemexp": "HemExp", "hemexp_raw": "HemExp, unmatched volumes",
+    "tabular": "Tabular model", "climatology": "Climatology", "copy_baseline": "Copy of baseline",
+    "true_distribution": "True distribution", "truth": "Truth",
+}  # fmt: skip
+
+
+def save_figure(figure: Figure, folder: Path, name: str, dpi: int) -> list[Path]:
+    """Writes `name.png` and `name.svg`; equal figures give equal bytes."""
+    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
+    for path, metadata in zip(paths, ({"Software": None}, {"Date": None}), strict=True):
+        with write_atomically(path) as temporary:
+            figure.savefig(temporary, dpi=dpi, metadata=metadata)
+    return paths
+
+
+def message_figure(text: str) -> Figure:
+    """A figure that says why there is nothing to show."""
+    figure = Figure(figsize=(NARROW, 20 * MM))
+    figure.text(0.5, 0.5, text, ha="center", va="center", wrap=True)
+    return figure
+
+
+def strip_axes(axes: Axes) -> None:
+    """Leaves a picture without ticks and frame; labels and titles stay."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)

@@ -1,0 +1,185 @@
+"""A tiny made-up `results/` folder for the rooms that only read files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hemexp.cohort import expansion_outcomes, patient_file
+from hemexp.volumes import write_volume
+
+
+@dataclass(frozen=True)
+class Grid:
+    shape: tuple[int, int, int] = (12, 10, 6)
+    spacing_mm: tuple[float, float, float] = (13.0, 17.0, 20.0)
+
+    @property
+    def affine(self):
+        matrix = np.diag([*self.spacing_mm, 1.0])
+        matrix[:3, 3] = -(np.array(self.shape) - 1) / 2 * self.spacing_mm
+        return matrix
+
+    def points_mm(self):
+        centre = (np.array(self.shape) - 1) / 2
+        return (np.moveaxis(np.indices(self.shape), 0, -1) - centre) * self.spacing_mm
+
+    def ball(self, center_mm, volume_ml):
+        radius = (3000 * volume_ml / (4 * np.pi)) ** (1 / 3)
+        return np.linalg.norm(self.points_mm() - center_mm, axis=-1) <= radius
+
+    def brain(self):
+        return np.linalg.norm(self.points_mm() / [70, 85, 60], axis=-1) <= 1
+
+
+PATIENTS = {
+    **{f"R{n}": "train" for n in range(6)},
+    "007": "test", "T1": "test", "T2": "test", "P0": "predict",
+}  # fmt: skip
+BLEED_MM = np.array([28.0, 5.0, 6.0])
+IVH_MM = np.array([8.0, -10.0, 6.0])
+SAMPLES = 5
+
+
+def make_results(root: Path, grid=None, patients=None, indicator="predicted", samples=SAMPLES):
+    """Writes everything that evaluation and reporting read; returns the outcomes."""
+    grid, patients = grid or Grid(), patients or PATIENTS
+    rng = np.random.default_rng(3)
+    rows = []
+    for n, (name, split) in enumerate(patients.items()):
+        volume = 15.0 + 6 * n
+        growth = [0.5, 14.0, -0.5, 2.0][n % 4]
+        ivh = 4.0 * (n % 2)
+        rows.append({"patient_id": name, "center": "AB"[n % 2], "split": split,
+                     "baseline_iph_ml": volume, "baseline_ivh_ml": ivh,
+                     "followup_iph_ml": np.nan if split == "predict" else volume + growth,
+                     "followup_ivh_ml": np.nan if split == "predict" else ivh * 1.5})  # fmt: skip
+    outcomes = expansion_outcomes(pd.DataFrame(rows))
+    save(outcomes, root / "cohort/outcomes.tsv")
+    save(sheet_of(outcomes, rng), root / "samples.tsv")
+    for patient in outcomes.to_dict("records"):
+        write_patient(root, grid, patient, rng, indicator, samples)
+    write_models(root, outcomes, rng)
+    write_qc(root, outcomes, rng)
+    return outcomes.set_index("patient_id")
+
+
+def save(table, path: Path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, sep="\t", index=False)
+
+
+def sheet_of(outcomes, rng):
+    n = len(outcomes)
+    sheet = outcomes[["patient_id", "center", "split"]].copy()
+    for session in ("baseline", "followup"):
+        for image in ("ct", "iph", "ivh"):
+            sheet[f"{session}_{image}"] = [
+                f"{p}_{session}_{image}.nii.gz" for p in sheet["patient_id"]
+            ]
+    sheet.loc[sheet["split"] == "predict", [f"followup_{i}" for i in ("ct", "iph", "ivh")]] = ""
+    return sheet.assign(
+        onset_to_ct_h=np.round(rng.uniform(0.5, 12, n), 1), anticoagulant=np.arange(n) % 3 == 0,
+        antiplatelet="", age=rng.integers(40, 90, n), gcs=rng.integers(5, 15, n), sbp=170,
+    ).astype({"anticoagulant": int})  # fmt: skip
+
+
+def head_ct(grid, brain, iph, ivh, rng):
+    ct = np.where(brain, 32 + rng.normal(scale=4, size=grid.shape), 0)
+    for side in (-1, 1):
+        ct[grid.ball([14 * side, 5, 6], 6) & brain] = 8
+    ct[ivh], ct[iph] = 60, 65
+    return ct
+
+
+def write_scan(root, grid, name, session, iph, ivh, rng):
+    brain = grid.brain()
+    stem = f"ses-{session}_space-grid"
+    for ending, data, dtype in (
+        ("ct", head_ct(grid, brain, iph, ivh, rng), np.int16), ("desc-iph_mask", iph, np.uint8),
+        ("desc-ivh_mask", ivh, np.uint8), ("desc-brain_mask", brain, np.uint8),
+    ):  # fmt: skip
+        path = patient_file(root / "preprocess", name, f"{stem}_{ending}.nii.gz")
+        write_volume(path, data, grid.affine, dtype)
+
+
+def bleeds(grid, iph_ml, ivh_ml):
+    iph = grid.ball(BLEED_MM, iph_ml)
+    return iph, grid.ball(IVH_MM, ivh_ml) & ~iph if ivh_ml else np.zeros_like(iph)
+
+
+def write_patient(root, grid, patient, rng, indicator, samples):
+    name = patient["patient_id"]
+    iph, ivh = bleeds(grid, patient["baseline_iph_ml"], patient["baseline_ivh_ml"])
+    write_scan(root, grid, name, "baseline", iph, ivh, rng)
+    if patient["split"] != "predict":
+        grown = bleeds(grid, patient["followup_iph_ml"], patient["followup_ivh_ml"])
+        write_scan(root, grid, name, "followup", *grown, rng)
+    if patient["split"] != "train":
+        write_samples(root, grid, patient, iph | ivh, rng, indicator, samples)
+
+
+def write_samples(root, grid, patient, baseline_blood, rng, indicator, samples):
+    folder, name = root / "samples", patient["patient_id"]
+    rows, masks = [], []
+    for k in range(samples):
+        growth = float(np.exp(rng.normal(1.2, 1)) - 1)
+        iph_ml = patient["baseline_iph_ml"] + growth
+        iph, ivh = bleeds(grid, iph_ml, patient["baseline_ivh_ml"])
+        ct = head_ct(grid, grid.brain(), iph, ivh, rng)
+        write_volume(
+            patient_file(folder, name, f"sample-{k}_ct.nii.gz"), ct, grid.affine, np.int16
+        )
+        labels = iph + 2 * ivh
+        write_volume(
+            patient_file(folder, name, f"sample-{k}_dseg.nii.gz"), labels, grid.affine, np.uint8
+        )
+        masks.append((iph, ivh, (iph | ivh) & ~baseline_blood))
+        before_ml = patient["baseline_iph_ml"]
+        rows.append({"sample": k, "seed": k, "condition": "growth", "indicator": indicator,
+                     "expansion_flag": int(growth > 6), "target_growth_ml": growth,
+                     "iph_ml": iph_ml, "iph_raw_ml": before_ml + 0.8 * growth,
+                     "ivh_ml": patient["baseline_ivh_ml"], "logit_offset": 0.5 * k,
+                     "midline_shift_mm": 0.2 * growth})  # fmt: skip
+    for ending, stack in zip(("iph", "ivh", "expansion"), zip(*masks, strict=True), strict=True):
+        path = patient_file(folder, name, f"desc-{ending}_probseg.nii.gz")
+        write_volume(path, np.mean(stack, axis=0), grid.affine, np.float32)
+    save(pd.DataFrame(rows), folder / f"sub-{name}" / "volumes.tsv")
+
+
+def write_models(root, outcomes, rng):
+    ids = outcomes["patient_id"]
+    predictions = outcomes[["patient_id", "split"]].assign(source="fitted")
+    predictions["p_expansion"] = np.linspace(0.1, 0.6, len(ids))
+    save(predictions, root / "expansion/predictions.tsv")
+    growth = np.quantile(np.exp(rng.normal(1, 1, 2000)) - 1, np.arange(1, 200) / 200)
+    save(pd.concat([pd.DataFrame({"patient_id": name, "draw": range(199), "growth_ml": growth})
+                    for name in ids]), root / "expansion/forecasts.tsv")  # fmt: skip
+    quantiles = {
+        f"growth_q{level:02d}": np.quantile(growth, level / 100) for level in range(5, 100, 5)
+    }
+    save(
+        pd.DataFrame({"patient_id": ids, "p_expansion": 0.3, **quantiles}),
+        root / "phantom/truth.tsv",
+    )
+    steps = np.arange(1, 61) * 10
+    save(pd.DataFrame({"step": steps, "loss": 5 / np.sqrt(steps), "ct": 3 / np.sqrt(steps),
+                       "kl": 40 - 100 / steps}), root / "autoencoder/history.tsv")  # fmt: skip
+    save(pd.DataFrame({"step": steps, "loss": 1 / np.sqrt(steps) + rng.uniform(0, 0.02, 60)}),
+         root / "diffusion/history.tsv")  # fmt: skip
+
+
+def write_qc(root, outcomes, rng):
+    rows = []
+    for n, patient in enumerate(outcomes.to_dict("records")):
+        for session in ("baseline", "followup")[: 1 if patient["split"] == "predict" else 2]:
+            moved = session == "followup"
+            rows.append({"patient_id": patient["patient_id"], "session": session,
+                         "iph_ml": patient[f"{session}_iph_ml"], "brain_ml": 1300.0,
+                         "rotation_deg": rng.uniform(0, 8) if moved else np.nan,
+                         "translation_mm": rng.uniform(0, 8) if moved else np.nan,
+                         "registration_metric": -rng.uniform(0.3, 0.9) if moved else np.nan,
+                         "status": "warning" if n == 2 else "ok",
+                         "reason": "brain <850 mL" if n == 2 else ""})  # fmt: skip
+    save(pd.DataFrame(rows), root / "preprocess/qc.tsv")

@@ -1,0 +1,159 @@
+"""The sample sheet: every fault told at once, nothing dropped, unknown stays unknown."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hemexp.cohort import REQUIRED, CohortError, digest_rows, expansion_outcomes, read_samples
+
+GOOD = {
+    "center": "A", "split": "train", "onset_to_ct_h": "2.5", "anticoagulant": "1",
+    "antiplatelet": "", "age": "70", "gcs": "14", "sbp": "180",
+}  # fmt: skip
+
+
+def row(folder, patient_id, **changes):
+    """A good row with its own (empty) files, then changed."""
+    values = GOOD | {"patient_id": patient_id}
+    for session in ("baseline", "followup"):
+        for image in ("ct", "iph", "ivh"):
+            name = f"{patient_id}_{session}_{image}.nii.gz".replace("/", "_").replace(" ", "_")
+            (folder / name).touch()
+            values[f"{session}_{image}"] = name
+    return values | changes
+
+
+def write(folder, rows, columns=REQUIRED, sep="\t"):
+    path = folder / "samples.tsv"
+    pd.DataFrame(rows)[list(columns)].to_csv(path, sep=sep, index=False)
+    return path
+
+
+def test_a_good_sheet_is_read_with_unknown_values_as_nan(tmp_path):
+    path = write(tmp_path, [row(tmp_path, "P1"), row(tmp_path, "P2", split="val", age="")])
+    samples = read_samples(path)
+    assert list(samples.index) == ["P1", "P2"]
+    assert samples.loc["P1", "onset_to_ct_h"] == 2.5
+    assert np.isnan(samples.loc["P1", "antiplatelet"]) and np.isnan(samples.loc["P2", "age"])
+    assert samples.loc["P1", "baseline_ct"] == str(tmp_path / "P1_baseline_ct.nii.gz")
+
+
+def test_files_below_the_working_directory_are_relative(tmp_path, monkeypatch):
+    path = write(tmp_path, [row(tmp_path, "P1")])
+    monkeypatch.chdir(tmp_path)
+    assert read_samples(path).loc["P1", "baseline_ct"] == "P1_baseline_ct.nii.gz"
+
+
+def test_phantom_files_need_not_exist_yet(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = {f"baseline_{i}": f"results/phantom/sub-P1/{i}.nii.gz" for i in ("ct", "iph", "ivh")}
+    read_samples(write(tmp_path, [row(tmp_path, "P1", **files)]))
+
+
+# What is changed in the second of two rows, and what the message must say.
+FAULTS = {
+    "path as id": ({"patient_id": "../x"}, r"row 3.*patient_id.*'\.\./x'.*letters and digits"),
+    "space in id": ({"patient_id": "P 2"}, "row 3.*patient_id.*letters and digits"),
+    "empty center": ({"center": ""}, "row 3.*center.*''.*letters and digits"),
+    "same patient": ({"patient_id": "P1"}, "row 3.*the patient again.*first in row 2"),
+    "two splits": ({"patient_id": "P1", "split": "test"}, "two splits .test and train."),
+    "unknown split": ({"split": "training"}, "row 3.*split.*'training'.*train, val, test, predict"),
+    "age too high": ({"age": "170"}, "row 3.*age.*'170'.*0 to 120.*years"),
+    "age in words": ({"age": "old"}, "row 3.*age.*'old'.*number from 0 to 120"),
+    "NaN in words": ({"age": "nan"}, "row 3.*age.*'nan'"),
+    "infinite": ({"sbp": "inf"}, "row 3.*sbp.*'inf'.*40 to 300"),
+    "negative onset": ({"onset_to_ct_h": "-1"}, "row 3.*onset_to_ct_h.*'-1'.*0 to 24.*hours"),
+    "no onset": ({"onset_to_ct_h": ""}, "row 3.*onset_to_ct_h.*nothing"),
+    "onset in minutes": ({"onset_to_ct_h": "95"}, "row 3.*onset_to_ct_h.*'95'"),
+    "half a flag": ({"anticoagulant": "0.5"}, "row 3.*anticoagulant.*whole number from 0 to 1"),
+    "flag in words": ({"antiplatelet": "yes"}, "row 3.*antiplatelet.*'yes'"),
+    "gcs of 2": ({"gcs": "2"}, "row 3.*gcs.*3 to 15"),
+    "decimal comma": ({"sbp": "151,5"}, "row 3.*sbp.*'151,5'"),
+    "missing file": ({"baseline_ct": "nowhere.nii.gz"}, "row 3.*baseline_ct.*does not exist"),
+    "no follow-up": ({"followup_iph": ""}, "row 3.*followup_iph.*nothing.*'predict'"),
+    "no baseline": ({"baseline_ivh": ""}, "row 3.*baseline_ivh.*nothing.*a file"),
+    "predict with follow-up": ({"split": "predict"}, "row 3.*followup_ct.*nothing for a 'predict'"),
+    "same file twice": ({"baseline_ct": "P1_baseline_ct.nii.gz"}, "already used in row 2.*P1"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_names_row_column_found_expected(tmp_path, name):
+    changes, message = FAULTS[name]
+    path = write(tmp_path, [row(tmp_path, "P1"), row(tmp_path, "P2") | changes])
+    with pytest.raises(CohortError, match=message) as caught:
+        read_samples(path)
+    assert all(part for fault in caught.value.faults for part in fault)
+
+
+def test_all_faults_come_in_one_message(tmp_path):
+    rows = [row(tmp_path, "P1", age="x"), row(tmp_path, "P2", split="?", gcs="99", sbp="1")]
+    with pytest.raises(CohortError, match=r"4 fault\(s\)") as caught:
+        read_samples(write(tmp_path, rows))
+    assert [fault.where.split(",")[0] for fault in caught.value.faults] == ["row 2"] + 3 * ["row 3"]
+
+
+def test_no_training_patient(tmp_path):
+    with pytest.raises(CohortError, match="no training patient"):
+        read_samples(write(tmp_path, [row(tmp_path, "P1", split="test")]))
+
+
+def test_missing_and_doubled_columns(tmp_path):
+    columns = [name for name in REQUIRED if name not in ("gcs", "followup_iph")]
+    with pytest.raises(CohortError, match=r"(?s)followup_iph.*no such column.*gcs"):
+        read_samples(write(tmp_path, [row(tmp_path, "P1")], columns))
+    with pytest.raises(CohortError, match="column age.*more than once"):
+        read_samples(write(tmp_path, [row(tmp_path, "P1")], [*REQUIRED, "age"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (",".join(REQUIRED) + "\nP1,A\n", "commas between the columns.*tabs"),
+        ("\t".join(REQUIRED) + "\n", "1 line.*at least one patient"),
+        ("\t".join(REQUIRED) + "\nP1\tA\n", "row 2.*2 columns.*15 columns as in the header"),
+        ("", "0 line"),
+    ],
+)
+def test_a_sheet_of_the_wrong_form(tmp_path, text, message):
+    path = tmp_path / "samples.tsv"
+    path.write_text(text)
+    with pytest.raises(CohortError, match=message):
+        read_samples(path)
+
+
+def test_no_sheet_at_all(tmp_path):
+    with pytest.raises(CohortError, match="no readable text file.*samples"):
+        read_samples(tmp_path / "none.tsv")
+
+
+def test_one_patients_row_is_read_alone(tmp_path):
+    path = write(tmp_path, [row(tmp_path, "P1", age="x"), row(tmp_path, "P2", split="test")])
+    assert list(read_samples(path, "P2").index) == ["P2"]
+    with pytest.raises(CohortError, match="row 2.*age"):
+        read_samples(path, "P1")
+    with pytest.raises(CohortError, match="'P3'.*no row"):
+        read_samples(path, "P3")
+
+
+def test_digest_changes_with_what_it_covers_and_with_nothing_else(tmp_path):
+    samples = read_samples(write(tmp_path, [row(tmp_path, "P1")]))
+    other = samples.assign(age=71.0)
+    assert digest_rows(samples, ("gcs", "antiplatelet")) == digest_rows(other, ("gcs", "antiplatelet"))
+    assert digest_rows(samples, ("age",)) != digest_rows(other, ("age",))
+
+
+def test_expansion_by_its_three_definitions():
+    volumes = pd.DataFrame(
+        {
+            "baseline_iph_ml": [30, 30, 3, 30, 30, 30],
+            "baseline_ivh_ml": [0, 0, 0, 0, 2, 0],
+            "followup_iph_ml": [36, 35.9, 4, 30, 30, np.nan],
+            "followup_ivh_ml": [0, 0, 0, 0.1, 3, np.nan],
+        }
+    )
+    table = expansion_outcomes(volumes)
+    assert table["he"].tolist()[:5] == [1, 0, 1, 0, 0]
+    assert table["he_6ml"].tolist()[:5] == [1, 0, 0, 0, 0]
+    assert table["rhe"].tolist()[:5] == [1, 0, 1, 1, 1]
+    assert table.loc[5, ["he", "he_6ml", "rhe", "growth_ml"]].isna().all()

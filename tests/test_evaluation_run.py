@@ -1,0 +1,222 @@
+"""The verbs of the room on a tiny made-up results folder."""
+
+import json
+import shutil
+import sys
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+from results_folder import make_results
+
+from hemexp import HemexpError
+from hemexp.evaluation import forecasts
+from hemexp.evaluation.score import run_score_patient
+from hemexp.evaluation.summarise import run_summarise_scores
+from hemexp.evaluation.tidy import cells, read_table, write_table
+
+SHIFT_MM = 1.5
+
+
+@pytest.fixture(autouse=True)
+def midline(monkeypatch):
+    """The measurement belongs to another room; here its answer is known."""
+    stub = types.SimpleNamespace(midline_shift_mm=lambda *_: SHIFT_MM)
+    monkeypatch.setitem(sys.modules, "hemexp.preprocess.midline", stub)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    root = tmp_path_factory.mktemp("results")
+    make_results(root)
+    return root
+
+
+@pytest.fixture
+def room(settings):
+    return settings.evaluation.model_copy(update={"bootstrap": 200})
+
+
+def score_all(root, room, ids=("007", "T1", "T2")):
+    for name in ids:
+        run_score_patient(name, root / "samples", root / "preprocess", root / "evaluation", room)
+
+
+def summarise(root, room, truth=True):
+    run_summarise_scores(
+        root / "cohort/outcomes.tsv", root / "samples", root / "expansion", root / "evaluation",
+        root / "phantom/truth.tsv" if truth else None, root / "evaluation", room, seed=1,
+    )  # fmt: skip
+    return {path.stem: read_table(path) for path in (root / "evaluation").glob("*.tsv")}
+
+
+@pytest.fixture
+def tables(results, room):
+    score_all(results, room)
+    return summarise(results, room)
+
+
+def value(table, metric, model):
+    row = table[(table["metric"] == metric) & (table["model"] == model)]
+    assert len(row) == 1, (metric, model)
+    return row["value"].item()
+
+
+def test_scores_of_one_patient(results, room):
+    path = run_score_patient("007", results / "samples", results / "preprocess",
+                             results / "evaluation", room)  # fmt: skip
+    table = read_table(path)
+    assert path == results / "evaluation/sub-007/sub-007_scores.tsv"
+    assert set(table["patient_id"]) == {"007"}
+    assert value(table, "iph_dice_map", "copy_baseline") > 0.8
+    # An ensemble of one is its own mean, and its map is its mask.
+    for name in ("psnr_db", "ssim"):
+        assert value(table, f"{name}_mean_image", "copy_baseline") == pytest.approx(
+            value(table, f"{name}_sample", "copy_baseline")
+        )
+    # Averaging five noisy images leaves less noise.
+    gain_db = value(table, "psnr_db_mean_image", "hemexp") - value(
+        table, "psnr_db_sample", "hemexp"
+    )
+    assert gain_db > 1
+    assert value(table, "midline_shift_mm", "truth") == SHIFT_MM
+    assert value(table, "midline_shift_crps_mm", "copy_baseline") == SHIFT_MM
+    assert (path.with_suffix(".json")).is_file()
+
+
+def test_no_ivh_is_left_out_with_a_reason(results, room):
+    # 007 is the seventh patient: no IVH, on neither scan nor sample.
+    table = read_table(run_score_patient("007", results / "samples", results / "preprocess",
+                                         results / "evaluation", room))  # fmt: skip
+    rows = table[table["metric"].str.startswith("ivh_dice")]
+    assert rows["value"].isna().all()
+    assert set(rows["note"]) == {"both masks are empty"}
+
+
+def test_forecast_rows(tables):
+    rows = tables["forecasts"].query("center == 'all' and target == 'iph_ml'").set_index("model")
+    assert set(rows.index) == {"hemexp", "hemexp_raw", "climatology", "tabular", "copy_baseline",
+                               "true_distribution"}  # fmt: skip
+    assert (rows["n"] == 3).all()
+    assert rows.loc[["hemexp", "climatology", "tabular", "copy_baseline"], "k"].tolist() == [
+        5, 6, 199, 1,
+    ]  # fmt: skip
+    # Growths are -0.5, 2 and 0.5 mL: the error of a copy is their mean size.
+    copy = rows.loc["copy_baseline"]
+    assert copy["crps_ml"] == pytest.approx(1.0)
+    assert copy["mae_ml"] == pytest.approx(1.0)
+    assert copy["bias_ml"] == pytest.approx(-2 / 3)
+    assert np.isnan(copy["coverage50"])
+    assert "point forecast" in copy["note"]
+    climatology = rows.loc["climatology"]
+    assert climatology["skill"] == pytest.approx(0)
+    assert copy["skill"] == pytest.approx(1 - 1.0 / climatology["crps_ml"], abs=1e-5)
+    assert rows.loc["hemexp", "width90_ml"] > rows.loc["hemexp", "width50_ml"] > 0
+
+
+def test_groups_carry_their_number_of_patients(tables):
+    found = tables["forecasts"].query("model == 'hemexp' and target == 'iph_ml'")
+    assert found.set_index("center")["n"].to_dict() == {"all": 3, "A": 2, "B": 1}
+    alone = found[found["center"] == "B"].iloc[0]
+    assert np.isnan(alone["crps_low_ml"])
+    assert "fewer than 2 patients" in alone["note"]
+
+
+def test_expansion_of_one_class_has_no_auc_but_a_brier_score(tables):
+    rows = tables["expansion"].query("center == 'all' and event == 'he'").set_index("model")
+    assert set(rows.index) == {"hemexp", "climatology", "tabular", "true_distribution"}
+    assert (rows["n_events"] == 0).all()
+    assert rows["auc"].isna().all()
+    assert rows["note"].str.contains("only one class").all()
+    # Two of six training patients expand, no test patient does.
+    assert rows.loc["climatology", "brier"] == pytest.approx(1 / 9, rel=1e-4)
+
+
+def test_obedience_reads_the_gain_back(tables):
+    rows = tables["obedience"].set_index("volume")
+    assert rows.loc["raw", "slope"] == pytest.approx(0.8, abs=1e-4)
+    assert rows.loc["matched", "slope"] == pytest.approx(1.0, abs=1e-4)
+    assert rows.loc["matched", "r2"] == pytest.approx(1.0)
+    assert rows.loc["raw", "abs_logit_offset_median"] == pytest.approx(1.0)
+    assert rows.loc["raw", "n_samples"] == 15
+
+
+def test_images_count_the_undefined_apart(tables):
+    rows = tables["images"].query("center == 'all' and model == 'hemexp'").set_index("metric")
+    assert rows.loc["ivh_dice_map", ["n", "n_undefined"]].tolist() == [1, 2]
+    assert rows.loc["iph_dice_map", ["n", "n_undefined"]].tolist() == [3, 0]
+    assert tables["images_oracle"].empty
+
+
+def test_calibration_shares_add_up(tables):
+    shares = tables["calibration"].groupby(["model", "target"])["share"].sum()
+    assert shares.to_numpy() == pytest.approx(1.0, abs=1e-5)
+    assert "copy_baseline" not in shares.index.get_level_values("model")
+
+
+def test_metrics_are_flat_rounded_numbers(results, tables):
+    metrics = json.loads((results / "evaluation/metrics.json").read_text())
+    assert metrics["n"] == 3
+    assert metrics["obedience_slope_raw"] == 0.8
+    assert "he_auc" not in metrics
+    assert all(isinstance(number, float) and round(number, 4) == number
+               for number in metrics.values())  # fmt: skip
+
+
+def test_equal_seeds_give_equal_tables(results, room, tables):
+    before = (results / "evaluation/forecasts.tsv").read_bytes()
+    summarise(results, room)
+    assert (results / "evaluation/forecasts.tsv").read_bytes() == before
+
+
+def test_oracle_samples_are_no_forecast(tmp_path, room):
+    make_results(tmp_path, indicator="oracle")
+    score_all(tmp_path, room)
+    tables = summarise(tmp_path, room, truth=False)
+    for name in ("forecasts", "expansion", "images", "calibration", "volumes"):
+        assert "oracle" not in set(tables[name]["indicator"]), name
+        assert not tables[name]["model"].str.startswith("hemexp").any(), name
+    assert set(tables["obedience"]["indicator"]) == {"oracle"}
+    assert set(tables["images_oracle"]["model"]) == {"hemexp"}
+    assert "true_distribution" not in set(tables["forecasts"]["model"])
+
+
+def test_a_cohort_without_test_patients_gives_empty_tables(tmp_path, room):
+    make_results(tmp_path, patients={"R0": "train", "R1": "train", "P0": "predict"})
+    tables = summarise(tmp_path, room)
+    assert tables["forecasts"].empty
+    assert "crps_ml" in tables["forecasts"]
+    assert json.loads((tmp_path / "evaluation/metrics.json").read_text()) == {}
+
+
+def test_a_scored_patient_without_samples_is_told(tmp_path, room, results):
+    shutil.copytree(results, tmp_path / "r")
+    (tmp_path / "r/samples/sub-T1/volumes.tsv").unlink()
+    with pytest.raises(HemexpError, match="sub-T1"):
+        summarise(tmp_path / "r", room)
+
+
+def test_mixed_indicators_are_told(tmp_path, room, results):
+    shutil.copytree(results, tmp_path / "r")
+    path = tmp_path / "r/samples/sub-T1/volumes.tsv"
+    table = read_table(path)
+    table.loc[0, "indicator"] = "oracle"
+    table.to_csv(path, sep="\t", index=False)
+    with pytest.raises(HemexpError, match="oracle"):
+        score_all(tmp_path / "r", room, ids=["T1"])
+
+
+def test_no_empty_cell_without_a_reason(tmp_path):
+    with pytest.raises(HemexpError, match="no reason"):
+        write_table(tmp_path / "x.tsv", pd.DataFrame([cells(a=1.0, b=None)]))
+
+
+def test_quantiles_of_the_true_distribution_are_its_draws():
+    truth = pd.DataFrame({"patient_id": ["b", "a"], "growth_q75": [0, 9.0], "growth_q25": [0, -30],
+                          "growth_q50": [0, 5.0], "growth_mean_ml": [0, 7.0]})  # fmt: skip
+    outcomes = pd.DataFrame({"baseline_iph_ml": [20.0]}, index=["a"])
+    draws = forecasts.true_forecast(truth, outcomes, ["a"]).draws["a"]
+    assert draws.tolist() == [0, 25, 29]
+    with pytest.raises(HemexpError, match=r"truth\.tsv.*patients c"):
+        forecasts.true_forecast(truth, outcomes, ["c"])

@@ -1,0 +1,170 @@
+"""Scores against known answers."""
+
+import numpy as np
+import pytest
+import scoringrules
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from hemexp.evaluation import images, scores
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_fair_crps_is_unbiased_in_the_number_of_draws():
+    # N(0, 1) scored against itself: 1 / sqrt(pi); the default estimator gives .680 at K = 5.
+    draws = rng().normal(size=(40_000, 5))
+    observed = rng(1).normal(size=40_000)
+    few = np.mean([scores.fair_crps(y, x) for y, x in zip(observed, draws, strict=True)])
+    assert few == pytest.approx(1 / np.sqrt(np.pi), abs=0.01)
+
+
+@pytest.mark.parametrize("k", [99, 199])
+def test_quantile_crps_is_that_of_the_distribution(k):
+    observed = rng().normal(size=2_000)
+    quantiles = norm.ppf(np.arange(1, k + 1) / (k + 1))
+    found = np.mean([scores.quantile_crps(y, quantiles) for y in observed])
+    assert found == pytest.approx(np.mean(scoringrules.crps_normal(observed, 0, 1)), abs=5e-4)
+
+
+def test_fair_crps_of_a_point_forecast_is_its_absolute_error():
+    assert scores.fair_crps(7.0, [4.0]) == 3.0
+    assert scores.fair_crps(7.0, [4.0, 4.0]) == 3.0
+
+
+@pytest.mark.parametrize("k", [3, 8, 50])
+def test_coverage_of_a_perfect_forecast_is_nominal_for_every_k(k):
+    source = rng(k)
+    pit = [scores.randomised_pit(x[0], x[1:], source) for x in source.normal(size=(20_000, k + 1))]
+    assert scores.coverage(pit, 0.5) == pytest.approx(0.5, abs=0.015)
+    assert scores.coverage(pit, 0.9) == pytest.approx(0.9, abs=0.01)
+
+
+def test_coverage_of_an_always_wrong_forecast_depends_on_k():
+    # docs/method.md: a point forecast already scores about .55 at level .9 with 8 draws.
+    source = rng()
+    few = [scores.randomised_pit(1.0, np.zeros(8), source) for _ in range(20_000)]
+    many = [scores.randomised_pit(1.0, np.zeros(100), source) for _ in range(5_000)]
+    assert scores.coverage(few, 0.9) == pytest.approx(0.55, abs=0.02)
+    assert scores.coverage(many, 0.9) == 0
+
+
+def test_pit_of_ties_is_uniform():
+    source = rng()
+    pit = [scores.randomised_pit(2.0, np.full(5, 2.0), source) for _ in range(20_000)]
+    counts, _ = np.histogram(pit, bins=4, range=(0, 1))
+    assert counts / 20_000 == pytest.approx(0.25, abs=0.02)
+
+
+def test_spread_ratio():
+    assert scores.spread_ratio([1.0, 1.0], [2.0, -2.0]).value == 0.5
+    undefined = scores.spread_ratio([1.0, 1.0], [0.0, 0.0])
+    assert undefined.value is None
+    assert "no error" in undefined.note
+
+
+def test_spread_ratio_of_a_perfect_forecast():
+    members = rng().normal(size=(20_000, 9))
+    observed, draws = members[:, 0], members[:, 1:]
+    ratio = scores.spread_ratio(draws.std(axis=1, ddof=1), draws.mean(axis=1) - observed)
+    assert ratio.value == pytest.approx(np.sqrt(8 / 9), abs=0.01)
+
+
+def test_auc_agrees_with_scikit_learn_also_with_ties():
+    probability = np.round(rng().uniform(size=60), 1)
+    event = (rng(1).uniform(size=60) < probability).astype(float)
+    assert scores.auc(probability, event).value == pytest.approx(roc_auc_score(event, probability))
+
+
+def test_auc_of_one_class_is_empty_with_a_reason():
+    found = scores.auc([0.2, 0.7], [1, 1])
+    assert found.value is None
+    assert "one class" in found.note
+    assert scores.auc_interval([0.2, 0.7], [1, 1], 50, rng()) is None
+
+
+def test_auc_interval_leaves_out_resamples_of_one_class():
+    low, high = scores.auc_interval([0.1, 0.4, 0.3, 0.9], [0, 0, 1, 1], 500, rng())
+    assert 0 <= low < 0.75 < high <= 1
+
+
+def test_brier():
+    assert scores.brier([0.0, 1.0, 0.5], [0, 1, 1]) == pytest.approx(0.25 / 3)
+
+
+def test_bootstrap_interval_matches_the_standard_error():
+    values = rng().normal(size=400)
+    low, high = scores.bootstrap_interval(values, 2000, rng(1))
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.08)
+    assert scores.bootstrap_interval(values[:1], 10, rng()) is None
+
+
+def test_skill_of_pairs():
+    pairs = np.array([[1.0, 2.0], [3.0, 6.0]])
+    assert scores.skill_rows(pairs[None])[0] == pytest.approx(0.5)
+
+
+def test_line_through_requests():
+    x = np.linspace(0, 10, 200)
+    line = scores.fit_line(x, 0.8 * x - 1 + rng().normal(scale=0.5, size=200))
+    assert line.slope == pytest.approx(0.8, abs=0.03)
+    assert line.intercept == pytest.approx(-1, abs=0.2)
+    assert line.residual_sd == pytest.approx(0.5, abs=0.06)
+    assert line.r2 == pytest.approx(0.64 * x.var() / (0.64 * x.var() + 0.25), abs=0.02)
+    assert scores.fit_line([1, 1, 1], [1, 2, 3]) is None
+
+
+def box(*where):
+    mask = np.zeros((12, 10, 6), dtype=bool)
+    mask[where] = True
+    return mask
+
+
+def test_dice_decides_empties():
+    one, other = box(slice(0, 4)), box(slice(2, 6))
+    assert images.dice(one, other).value == 0.5
+    assert images.dice(one, box(slice(0, 0))).value == 0.0
+    assert images.dice(box(slice(0, 0)), box(slice(0, 0))).value is None
+    assert "empty" in images.dice(box(slice(0, 0)), box(slice(0, 0))).note
+
+
+def test_psnr_looks_at_the_brain_and_the_window_only():
+    truth = rng().uniform(0, 80, size=(12, 10, 6))
+    brain = box(slice(2, 10))
+    forecast = truth + 10.0
+    forecast[~brain] = 500
+    assert images.psnr_db(forecast, truth, brain).value == pytest.approx(20.0, abs=1e-6)
+    bone = truth.copy()
+    bone[5, 5, 3], truth[5, 5, 3] = 300, 1000
+    assert images.psnr_db(bone, truth, brain).value is None
+
+
+def test_ssim_is_one_for_equal_images_and_falls_with_noise():
+    truth = rng().uniform(0, 80, size=(12, 10, 6))
+    brain = box(slice(2, 10))
+    noisy = truth + rng(1).normal(scale=20, size=truth.shape)
+    assert images.ssim(truth, truth, brain) == pytest.approx(1.0)
+    assert images.ssim(noisy, truth, brain) < 0.9
+    outside = truth.copy()
+    outside[:1] = 0
+    assert images.ssim(outside, truth, box(slice(6, 10))) == pytest.approx(1.0)
+
+
+def test_band_measures_in_millimetres():
+    bleed = box(5, 5, 3)
+    band = images.bleed_band(bleed, (2.0, 3.0, 5.0), 5.0)
+    assert not band[5, 5, 3]
+    assert band[7, 5, 3]
+    assert not band[8, 5, 3]
+    assert band[5, 6, 3]
+    assert not band[5, 7, 3]
+    assert band[5, 5, 4]
+    assert not images.bleed_band(box(slice(0, 0)), (1, 1, 1), 5.0).any()
+
+
+def test_map_brier_of_an_empty_region_has_a_reason():
+    event = box(slice(0, 6))
+    assert images.map_brier(np.full((12, 10, 6), 0.5), event, box()).value == 0.25
+    assert images.map_brier(event, event, box(slice(0, 0))).value is None

@@ -1,0 +1,75 @@
+"""evaluation: forecasts against what happened, as tidy tables."""
+
+SCORED = of_split(*SETTINGS.evaluation.splits)
+
+
+def both_grid_scans(wildcards):
+    """Grid scans of one patient with a follow-up."""
+    return per_scan(GRID_CT, [wildcards.patient])
+
+
+rule score_patient:
+    input:
+        samples=rules.sample_followups.output.volumes,
+        scans=both_grid_scans,
+    output:
+        "results/evaluation/sub-{patient}/sub-{patient}_scores.tsv",
+    log:
+        "results/logs/score_patient/{patient}.log",
+    benchmark:
+        "results/benchmarks/score_patient/{patient}.tsv"
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(20),
+    params:
+        code=hash_code("evaluation"),
+        settings=section("evaluation"),
+    shell:
+        "python -m hemexp score-patient --patient {wildcards.patient} "
+        "--settings {params.settings:q} > {log} 2>&1"
+
+
+rule summarise_scores:
+    input:
+        outcomes=rules.collect_qc.output.outcomes,
+        volumes=expand(rules.sample_followups.output.volumes, patient=SCORED),
+        scores=expand(rules.score_patient.output, patient=SCORED),
+        expansion=rules.predict_expansion.output,
+        truth=rules.phantom.input,
+    output:
+        expand(
+            "results/evaluation/{table}.tsv",
+            table=[
+                "forecasts",
+                "expansion",
+                "obedience",
+                "images",
+                "images_oracle",
+                "volumes",
+                "calibration",
+            ],
+        ),
+        metrics="results/evaluation/metrics.json",
+    log:
+        "results/logs/summarise_scores.log",
+    benchmark:
+        "results/benchmarks/summarise_scores.tsv"
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        code=hash_code("evaluation"),
+        settings=section("evaluation"),
+        seed=SETTINGS.seed,
+    shell:
+        "python -m hemexp summarise-scores --settings {params.settings:q} --seed {params.seed} "
+        "> {log} 2>&1"
+
+
+rule evaluation:
+    input:
+        rules.summarise_scores.output,

@@ -1,0 +1,95 @@
+"""latents: posterior means of every scan, cached once; their scale from training patients only."""
+
+LATENTS = "results/latents/sub-{patient}/sub-{patient}_latents.safetensors"
+RECONSTRUCTION = "results/latents/sub-{patient}/sub-{patient}_reconstruction.tsv"
+
+
+def grid_scans(wildcards):
+    """Grid scans of one patient."""
+    return per_scan(GRID_CT, [wildcards.patient])
+
+
+# Training patients are encoded in one job: they change together, with the autoencoder.
+rule encode_patients:
+    input:
+        weights=rules.train_autoencoder.output.weights,
+        scans=per_scan(GRID_CT, TRAIN + VAL),
+    output:
+        latents=expand(LATENTS, patient=TRAIN + VAL),
+        scores=expand(RECONSTRUCTION, patient=TRAIN + VAL),
+    log:
+        "results/logs/encode_patients.log",
+    benchmark:
+        "results/benchmarks/encode_patients.tsv"
+    conda:
+        "../../envs/hemexp.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(240),
+        gpu=GPU,
+    params:
+        code=hash_code("latents"),
+        settings=section("latents"),
+        device=SETTINGS.device,
+        sheet=SHEET,
+    shell:
+        "python -m hemexp encode-patients --splits train val --samples {params.sheet:q} "
+        "--settings {params.settings:q} --device {params.device} > {log} 2>&1"
+
+
+# Every other patient has a job of its own, so that a new one costs only itself.
+rule encode_patient:
+    input:
+        weights=rules.train_autoencoder.output.weights,
+        scans=grid_scans,
+    output:
+        latents=LATENTS,
+        scores=RECONSTRUCTION,
+    wildcard_constraints:
+        patient="|".join(TEST + PREDICT) or "none",
+    log:
+        "results/logs/encode_patient/{patient}.log",
+    benchmark:
+        "results/benchmarks/encode_patient/{patient}.tsv"
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(20),
+        gpu=GPU,
+    params:
+        code=hash_code("latents"),
+        settings=section("latents"),
+        device=SETTINGS.device,
+        sheet=SHEET,
+    shell:
+        "python -m hemexp encode-patients --patients {wildcards.patient} --samples {params.sheet:q} "
+        "--settings {params.settings:q} --device {params.device} > {log} 2>&1"
+
+
+rule fit_scale:
+    input:
+        expand(LATENTS, patient=TRAIN),
+    output:
+        "results/latents/scale.json",
+    log:
+        "results/logs/fit_scale.log",
+    benchmark:
+        "results/benchmarks/fit_scale.tsv"
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(20),
+    params:
+        code=hash_code("latents"),
+        sheet=SHEET,
+    shell:
+        "python -m hemexp fit-scale --samples {params.sheet:q} > {log} 2>&1"
+
+
+rule latents:
+    input:
+        rules.fit_scale.output,
+        expand(LATENTS, patient=SAMPLES.index),

@@ -1,0 +1,65 @@
+"""sampling: K coherent follow-ups of every patient to forecast."""
+
+FORECAST = of_split(*SETTINGS.evaluation.splits, "predict")
+SAMPLES_FOLDER = "results/samples/sub-{patient}/"
+
+
+def what_happened(wildcards):
+    """The follow-up's volumes, which the oracle alone may see."""
+    if SETTINGS.sampling.indicator != "oracle":
+        return []
+    return per_scan(VOLUMES, [wildcards.patient])
+
+
+rule sample_followups:
+    input:
+        latents=LATENTS,
+        scan=expand(GRID_CT, session="baseline", allow_missing=True),
+        volumes=expand(VOLUMES, session="baseline", allow_missing=True),
+        truth=what_happened,
+        autoencoder=rules.train_autoencoder.output.weights,
+        diffusion=rules.train_diffusion.output.weights,
+        scale=rules.fit_scale.output,
+        expansion=rules.fit_expansion.output.model,
+    output:
+        volumes=SAMPLES_FOLDER + "volumes.tsv",
+        ct=expand(
+            SAMPLES_FOLDER + "sub-{patient}_sample-{k}_ct.nii.gz",
+            k=range(SETTINGS.sampling.samples),
+            allow_missing=True,
+        ),
+        masks=expand(
+            SAMPLES_FOLDER + "sub-{patient}_sample-{k}_dseg.nii.gz",
+            k=range(SETTINGS.sampling.samples),
+            allow_missing=True,
+        ),
+        maps=expand(
+            SAMPLES_FOLDER + "sub-{patient}_desc-{map}_probseg.nii.gz",
+            map=["iph", "ivh", "expansion"],
+            allow_missing=True,
+        ),
+    log:
+        "results/logs/sample_followups/{patient}.log",
+    benchmark:
+        "results/benchmarks/sample_followups/{patient}.tsv"
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        gpu=GPU,
+    params:
+        code=hash_code("sampling"),
+        settings=section("sampling"),
+        seed=SETTINGS.seed,
+        device=SETTINGS.device,
+        row=clinical_row,
+        sheet=SHEET,
+    shell:
+        "python -m hemexp sample-followups --patient {wildcards.patient} --samples {params.sheet:q} "
+        "--settings {params.settings:q} --seed {params.seed} --device {params.device} > {log} 2>&1"
+
+
+rule sampling:
+    input:
+        expand(rules.sample_followups.output.volumes, patient=FORECAST),
