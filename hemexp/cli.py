@@ -112,10 +112,12 @@ def _strip_skull(args: Arguments) -> None:
     from hemexp.preprocess.skull import run_strip_skull
 
     files = _scan_files(args, args.session)
+    given = read_samples(args.samples, args.patient).iloc[0].get(f"{args.session}_brain")
     run_strip_skull(
         args.patient, args.session, *(files[image] for image in IMAGES), files["brain"],
         _product(args, f"ses-{args.session}_space-native_volumes.tsv"),
         _section(args, "preprocess.skull_strip"),
+        given or None,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Fixtures shared by all rooms."""
 
 import pytest
+from mini import mini_rows, snakemake, write_sheet
 
 from hemexp.settings import Settings, load_settings
 
@@ -9,3 +10,11 @@ from hemexp.settings import Settings, load_settings
 def settings() -> Settings:
     """The embedded default."""
     return load_settings({"preset": "demo"})
+
+
+@pytest.fixture(scope="session")
+def mini_run(tmp_path_factory):
+    """The whole workflow, run once on the mini cohort: the folder that holds its results."""
+    folder = write_sheet(mini_rows(), tmp_path_factory.mktemp("mini"))
+    snakemake(folder, "--cores", "2")
+    return folder

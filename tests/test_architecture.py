@@ -95,7 +95,15 @@ def test_every_rule_that_runs_something_calls_a_verb_of_its_name():
                 assert word in block, f"{path.name}: rule {name} has no {word}"
 
 
-LIGHT = ["", "check", "strip-skull", "register-followup", "resample-scan", "collect-qc", "draw-patient"]
+LIGHT = [
+    "",
+    "check",
+    "strip-skull",
+    "register-followup",
+    "resample-scan",
+    "collect-qc",
+    "draw-patient",
+]
 
 
 @pytest.mark.parametrize("verb", LIGHT)

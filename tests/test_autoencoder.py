@@ -44,7 +44,9 @@ def slices():
 
 
 def test_shapes_and_input_window(tiny):
-    images = model_input(torch.tensor([[[-1000.0, 0, 50, 300]]]), torch.zeros(1, 1, 4), torch.ones(1, 1, 4))
+    images = model_input(
+        torch.tensor([[[-1000.0, 0, 50, 300]]]), torch.zeros(1, 1, 4), torch.ones(1, 1, 4)
+    )
     assert images[0, 0].tolist() == [[0, 0, 0.5, 1]]
     vae = MultiHeadVae(tiny)
     mean, sd = vae.encode(torch.rand(2, 3, 24, 32))
@@ -142,7 +144,9 @@ def test_generator_learns_in_the_adversarial_phase(tiny, slices, tmp_path):
 
 
 def test_training_lowers_the_loss(tiny, slices, tmp_path):
-    settings = tiny.model_copy(update={"steps": 40, "adversarial_weight": 0, "checkpoint_every": 40})
+    settings = tiny.model_copy(
+        update={"steps": 40, "adversarial_weight": 0, "checkpoint_every": 40}
+    )
     _, history = train(slices, settings, 1, torch.device("cpu"), tmp_path / "e", "x")
     assert history[-1]["ct"] < 0.5 * history[0]["ct"]
     assert history[-1]["iph"] < history[0]["iph"]

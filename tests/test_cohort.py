@@ -57,7 +57,10 @@ FAULTS = {
     "empty center": ({"center": ""}, "row 3.*center.*''.*letters and digits"),
     "same patient": ({"patient_id": "P1"}, "row 3.*the patient again.*first in row 2"),
     "two splits": ({"patient_id": "P1", "split": "test"}, "two splits .test and train."),
-    "unknown split": ({"split": "training"}, "row 3.*split.*'training'.*train, val, test, predict"),
+    "unknown split": (
+        {"split": "training"},
+        "row 3.*split.*'training'.*train, val, test, predict",
+    ),
     "age too high": ({"age": "170"}, "row 3.*age.*'170'.*0 to 120.*years"),
     "age in words": ({"age": "old"}, "row 3.*age.*'old'.*number from 0 to 120"),
     "NaN in words": ({"age": "nan"}, "row 3.*age.*'nan'"),
@@ -72,7 +75,10 @@ FAULTS = {
     "missing file": ({"baseline_ct": "nowhere.nii.gz"}, "row 3.*baseline_ct.*does not exist"),
     "no follow-up": ({"followup_iph": ""}, "row 3.*followup_iph.*nothing.*'predict'"),
     "no baseline": ({"baseline_ivh": ""}, "row 3.*baseline_ivh.*nothing.*a file"),
-    "predict with follow-up": ({"split": "predict"}, "row 3.*followup_ct.*nothing for a 'predict'"),
+    "predict with follow-up": (
+        {"split": "predict"},
+        "row 3.*followup_ct.*nothing for a 'predict'",
+    ),
     "same file twice": ({"baseline_ct": "P1_baseline_ct.nii.gz"}, "already used in row 2.*P1"),
 }
 
@@ -90,7 +96,9 @@ def test_all_faults_come_in_one_message(tmp_path):
     rows = [row(tmp_path, "P1", age="x"), row(tmp_path, "P2", split="?", gcs="99", sbp="1")]
     with pytest.raises(CohortError, match=r"4 fault\(s\)") as caught:
         read_samples(write(tmp_path, rows))
-    assert [fault.where.split(",")[0] for fault in caught.value.faults] == ["row 2"] + 3 * ["row 3"]
+    assert [fault.where.split(",")[0] for fault in caught.value.faults] == ["row 2"] + 3 * [
+        "row 3"
+    ]
 
 
 def test_no_training_patient(tmp_path):
@@ -139,7 +147,9 @@ def test_one_patients_row_is_read_alone(tmp_path):
 def test_digest_changes_with_what_it_covers_and_with_nothing_else(tmp_path):
     samples = read_samples(write(tmp_path, [row(tmp_path, "P1")]))
     other = samples.assign(age=71.0)
-    assert digest_rows(samples, ("gcs", "antiplatelet")) == digest_rows(other, ("gcs", "antiplatelet"))
+    assert digest_rows(samples, ("gcs", "antiplatelet")) == digest_rows(
+        other, ("gcs", "antiplatelet")
+    )
     assert digest_rows(samples, ("age",)) != digest_rows(other, ("age",))
 
 

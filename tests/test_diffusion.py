@@ -10,7 +10,12 @@ import torch
 
 from hemexp import HemexpError
 from hemexp.diffusion import train as training
-from hemexp.diffusion.condition import Condition, ConditionEncoder, clinical_vector, growth_features
+from hemexp.diffusion.condition import (
+    Condition,
+    ConditionEncoder,
+    clinical_vector,
+    growth_features,
+)
 from hemexp.diffusion.dataset import Stacks, draw_patients
 from hemexp.diffusion.network import Denoiser, DiffusionModel, context_stack, context_step
 from hemexp.diffusion.schedule import (
@@ -113,7 +118,9 @@ def test_every_unknown_has_its_own_learned_value(stacks):
     for variable in range(7):
         clinical = stacks.condition.clinical[:1].clone()
         clinical[0, variable] = torch.nan
-        hidden = Condition(clinical, stacks.condition.drive[:1], stacks.condition.bleed_offset_mm[:1])
+        hidden = Condition(
+            clinical, stacks.condition.drive[:1], stacks.condition.bleed_offset_mm[:1]
+        )
         out = encoder(hidden)
         assert torch.isfinite(out).all()
         encoder.zero_grad()

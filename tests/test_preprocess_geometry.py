@@ -154,7 +154,7 @@ def test_blood_keeps_its_volume_and_place_on_the_grid(spacing_mm, shape, toleran
     affine = placed(size, (0.9, 0.9, 4.5), turn=(10, 0, 4))
     centre = affine[:3, :3] @ (29, 31, 7) + affine[:3, 3]
     iph = Volume(ellipsoid(size, affine, centre, (12, 9, 11)), affine)
-    sheet = ellipsoid(size, affine, centre + (14, 0, 0), (2.5, 14, 13)) & ~iph.data
+    sheet = ellipsoid(size, affine, centre + np.array([14, 0, 0]), (2.5, 14, 13)) & ~iph.data
     ivh = Volume(sheet, affine)
     matrix = rigid((-5, 4, 9), (3, 1, -2))
     target = placed(shape, spacing_mm)
@@ -231,6 +231,8 @@ def test_midline_shift_is_found_to_half_a_millimetre(shift_mm, spacing_mm):
     found = midline_shift_mm(before, after, blood, brain, spacing_mm)
     assert found == pytest.approx(shift_mm, abs=0.5)
     no_blood = np.zeros(shape, dtype=bool)
-    assert midline_shift_mm(before, before, no_blood, brain, spacing_mm) == pytest.approx(0, abs=0.01)
+    assert midline_shift_mm(before, before, no_blood, brain, spacing_mm) == pytest.approx(
+        0, abs=0.01
+    )
     everywhere = np.ones(shape, dtype=bool)
     assert np.isfinite(midline_shift_mm(before, after, everywhere, brain, spacing_mm))

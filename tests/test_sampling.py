@@ -130,7 +130,9 @@ def test_drives_are_forecasts_unless_asked_for_the_truth():
     assert (oracle.growth_ml == 9).all()
     with pytest.raises(HemexpError, match="patient P1.*no follow-up"):
         draw_drives("growth", "oracle", DISTRIBUTION, 3.0, np.nan, 2, 1, "P1")
-    assert np.isnan(draw_drives("growth", "free", DISTRIBUTION, 3.0, 9.0, 2, 1, "P1").growth_ml).all()
+    assert np.isnan(
+        draw_drives("growth", "free", DISTRIBUTION, 3.0, 9.0, 2, 1, "P1").growth_ml
+    ).all()
     flags = draw_drives("flag", "predicted", DISTRIBUTION, 3.0, np.nan, 400, 1, "P1").flag
     assert np.mean(flags) == pytest.approx(0.4, abs=0.08)
 

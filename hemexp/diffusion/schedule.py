@@ -26,7 +26,7 @@ def alpha_sigma(lam: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def to_v(clean: Tensor, noise: Tensor, lam: Tensor) -> Tensor:
-    """v = alpha noise - sigma clean (Salimans & Ho 2022)."""
+    """V = alpha noise - sigma clean (Salimans & Ho 2022)."""
     alpha, sigma = alpha_sigma(lam)
     return alpha * noise - sigma * clean
 

@@ -69,19 +69,17 @@ def midline_shift_mm(
     furthest = round(LARGEST_MM / spacing[0] * parts)
     shifts = np.arange(-furthest, furthest + 1)
     usable = (brain.astype(bool) & calm)[:, *part]
-    costs = np.array(
-        [_misfit(reference, fine, usable, columns, shift, parts) for shift in shifts]
-    )
+    costs = np.array([_misfit(reference, fine, usable, columns, shift, parts) for shift in shifts])
     return _lowest(shifts, costs) * spacing[0] / parts
 
 
 def _strip(brain: NDArray, spacing: NDArray[np.float64]) -> tuple[slice, slice, slice]:
-    """Where the midline is looked for: within 20 mm of the brain's middle along x, in the middle
-    half of its rows (y) and the middle third of its slices (z): septum and third ventricle.
-    """  # fmt: skip
-    x, y, z = (
-        np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)
-    )
+    """Where the midline is looked for: septum and third ventricle.
+
+    Within 20 mm of the brain's middle along x, the middle half of its rows (y), the middle third
+    of its slices (z).
+    """
+    x, y, z = (np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
     middle, half = (x[0] + x[-1]) / 2, STRIP_MM / spacing[0]
     columns = slice(max(0, int(np.ceil(middle - half))), int(np.floor(middle + half)) + 1)
     quarter, third = (y[-1] + 1 - y[0]) // 4, (z[-1] + 1 - z[0]) // 3

@@ -11,7 +11,7 @@ from hemexp import Fault
 from hemexp.volumes import SAME_GRID_MM, ImageError, Volume, grid_distance_mm, read_volume
 
 PADDING_HU = -1024.0
-"""Scanners pad with -1024, -2000 or -3024; nothing in a body lies below air (METHOD 7.3)."""
+"""Scanners pad with -1024, -2000 or -3024; nothing in a body lies below air."""
 
 AIR_HU = -500.0
 """The darkest 1 % of a head CT is air; above this it is not (intercept missed: about 24)."""

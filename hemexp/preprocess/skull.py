@@ -54,7 +54,8 @@ def strip_skull(ct: Volume, iph: Volume, ivh: Volume, settings: SkullStrip) -> N
         soft.astype(np.float32), settings.smooth_mm / ct.spacing_mm, truncate=3
     )
     brain = refine(ndimage.binary_dilation(inside), factors, ct.data.shape) & (smooth > 0.5)
-    return _fill_slices(brain | iph.data | ivh.data, ct.affine)
+    brain = brain | iph.data | ivh.data
+    return brain | (_fill_slices(brain, ct.affine) & (ct.data < settings.bone_hu))
 
 
 def _inside_skull(

@@ -1,0 +1,63 @@
+"""The mini cohort of phantom patients, and how to run the workflow on it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+REPOSITORY = Path(__file__).parents[1]
+CONFIG = REPOSITORY / "tests" / "configs" / "mini.yaml"
+MINI = {
+    "train": ["A01", "A02", "A07", "B01", "B04"],
+    "test": ["D02", "D06"],
+    "predict": ["D09"],
+}
+
+
+def demo_rows(patients):
+    """Rows of the demo's sheet, as text."""
+    path = REPOSITORY / "config" / "samples.tsv"
+    sheet = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    return sheet.set_index("patient_id").loc[patients].reset_index()
+
+
+def mini_rows():
+    """The mini cohort: enough of every split to run every rule."""
+    return demo_rows([patient for patients in MINI.values() for patient in patients])
+
+
+def write_sheet(rows, folder):
+    """Writes `config/samples.tsv` below a folder and gives the folder."""
+    (folder / "config").mkdir(parents=True, exist_ok=True)
+    rows.to_csv(folder / "config" / "samples.tsv", sep="\t", index=False)
+    return folder
+
+
+def run(program, folder, *arguments, check=True):
+    """Runs a Python program (`snakemake`, `hemexp`) in a folder; gives what it printed.
+
+    It has to succeed, or with `check=False` to fail.
+    """
+    paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    environment = os.environ | {"PATH": ":".join(paths), "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", program, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
+    text = done.stdout + done.stderr
+    assert (done.returncode == 0) == check, text[-4000:]
+    return text
+
+
+def snakemake(folder, *arguments, check=True, config=CONFIG):
+    """Runs the workflow in a folder with the mini settings; gives what it printed."""
+    common = ["--snakefile", REPOSITORY / "Snakefile", "--directory", folder, "--nocolor"]
+    return run("snakemake", folder, *common, "--configfile", config, *arguments, check=check)
+
+
+def jobs(text):
+    """Planned jobs by rule, from a dry run's table."""
+    table = text.split("Job stats:")[-1].split("Reasons:")[0]
+    found = {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+    return {name: n for name, n in found.items() if name not in ("total", "all")}

@@ -1,0 +1,189 @@
+"""The whole workflow on phantom patients: its numbers against what the phantom knows."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+from mini import CONFIG, MINI, run, snakemake
+
+PATIENTS = [patient for patients in MINI.values() for patient in patients]
+PAIRS = MINI["train"] + MINI["test"]
+
+
+def truth(folder, patient):
+    path = folder / f"results/phantom/sub-{patient}/sub-{patient}_truth.json"
+    return json.loads(path.read_text())
+
+
+def table(folder, name):
+    return pd.read_csv(folder / "results" / name, sep="\t")
+
+
+def image(folder, room, patient, ending):
+    return nib.load(folder / f"results/{room}/sub-{patient}/sub-{patient}_{ending}")
+
+
+def test_a_second_run_does_nothing(mini_run):
+    assert "Nothing to be done" in snakemake(mini_run, "--cores", "2")
+
+
+def test_native_volumes_are_the_phantoms(mini_run):
+    outcomes = table(mini_run, "cohort/outcomes.tsv").set_index("patient_id")
+    known = table(mini_run, "phantom/truth.tsv").set_index("patient_id")
+    assert list(outcomes.index) == PATIENTS
+    for name in ("baseline_iph_ml", "baseline_ivh_ml"):
+        assert np.allclose(outcomes[name], known.loc[PATIENTS, name], rtol=1e-4, atol=1e-4)
+    growth = known.loc[PAIRS, "followup_iph_ml"] - known.loc[PAIRS, "baseline_iph_ml"]
+    assert np.allclose(outcomes.loc[PAIRS, "growth_ml"], growth, atol=1e-3)
+    assert outcomes.loc[MINI["predict"], "growth_ml"].isna().all()
+
+
+@pytest.mark.parametrize("patient", PAIRS)
+def test_registration_finds_the_known_motion(mini_run, patient):
+    known = table(mini_run, "phantom/truth.tsv").set_index("patient_id").loc[patient]
+    matrix = np.eye(4)
+    matrix[:3] = (
+        known[[f"motion_{i}{j}" for i in range(3) for j in range(4)]].to_numpy(float).reshape(3, 4)
+    )
+    brain = image(
+        mini_run, "preprocess", patient, "ses-baseline_space-native_desc-brain_mask.nii.gz"
+    )
+    voxels = np.argwhere(np.asarray(brain.dataobj) > 0)[::5000]
+    points = nib.affines.apply_affine(brain.affine, voxels)
+    name = f"results/preprocess/sub-{patient}/sub-{patient}_from-followup_to-baseline_mode-image_xfm.tfm"
+    transform = sitk.ReadTransform(str(mini_run / name))
+    lps = np.array([-1, -1, 1])
+    found = np.array([transform.TransformPoint(tuple(point * lps)) for point in points]) * lps
+    error_mm = np.linalg.norm(found - nib.affines.apply_affine(matrix, points), axis=1)
+    moved_mm = np.linalg.norm(points - nib.affines.apply_affine(matrix, points), axis=1)
+    assert error_mm.mean() < 1.0
+    assert error_mm.mean() < 0.5 * max(moved_mm.mean(), 2.0)
+
+
+def test_grid_masks_keep_their_volume_and_overlap_after_registration(mini_run):
+    qc = table(mini_run, "preprocess/qc.tsv").set_index(["patient_id", "session"])
+    assert (qc["status"].isin(["ok", "warning"])).all()
+    large = qc[qc["iph_ml"] > 10]
+    assert np.allclose(large["iph_grid_ml"], large["iph_ml"], rtol=0.15)
+    for patient in PAIRS:
+        masks = [
+            np.asarray(image(mini_run, "preprocess", patient, f"ses-{s}_space-grid_desc-iph_mask.nii.gz").dataobj) > 0
+            for s in ("baseline", "followup")
+        ]  # fmt: skip
+        overlap = (masks[0] & masks[1]).sum() / masks[0].sum()
+        assert overlap > 0.8, patient
+
+
+def test_the_autoencoder_gives_masks_back(mini_run):
+    scores = pd.concat(
+        table(mini_run, f"latents/sub-{p}/sub-{p}_reconstruction.tsv") for p in PATIENTS
+    )
+    assert len(scores) == 2 * len(PAIRS) + len(MINI["predict"])
+    assert scores["iph_dice"].mean() > 0.7
+    assert scores["psnr_db"].mean() > 18
+
+
+def test_samples_are_finite_brought_to_their_target_and_unlike(mini_run):
+    for patient in MINI["test"] + MINI["predict"]:
+        volumes = table(mini_run, f"samples/sub-{patient}/volumes.tsv")
+        assert list(volumes["sample"]) == [0, 1]
+        assert np.isfinite(volumes[["iph_ml", "iph_raw_ml", "ivh_ml", "logit_offset"]]).all().all()
+        baseline = truth(mini_run, patient)["baseline"]["iph_ml"]
+        voxel_ml = 6 * 6 * 12 / 1000
+        miss = volumes["iph_ml"] - baseline - volumes["target_growth_ml"]
+        assert (miss.abs() <= voxel_ml / 2 + 1e-3).all()
+        one, two = (
+            image(mini_run, "samples", patient, f"sample-{k}_ct.nii.gz").get_fdata()
+            for k in (0, 1)
+        )
+        assert np.isfinite(one).all() and not np.array_equal(one, two)
+
+
+def test_maps_are_the_share_of_samples_with_new_blood(mini_run):
+    patient = MINI["test"][1]
+    labels = [
+        np.asarray(image(mini_run, "samples", patient, f"sample-{k}_dseg.nii.gz").dataobj)
+        for k in (0, 1)
+    ]
+    before = sum(
+        np.asarray(image(mini_run, "preprocess", patient, f"ses-baseline_space-grid_desc-{m}_mask.nii.gz").dataobj)
+        for m in ("iph", "ivh")
+    ) > 0  # fmt: skip
+    share = np.mean([(one > 0) & ~before for one in labels], axis=0)
+    stored = image(mini_run, "samples", patient, "desc-expansion_probseg.nii.gz").get_fdata()
+    assert np.allclose(stored, share, atol=1e-6)
+
+
+def test_sample_k_is_the_same_when_more_are_drawn(mini_run, tmp_path):
+    """Two samples by the workflow, four by hand: the first two are equal to the bit."""
+    patient = MINI["test"][0]
+    results = tmp_path / "results"
+    results.mkdir()
+    for room in ("preprocess", "latents", "autoencoder", "diffusion", "expansion"):
+        (results / room).symlink_to(mini_run / "results" / room)
+    settings = json.loads((mini_run / f"results/samples/sub-{patient}/volumes.json").read_text())
+    run(
+        "hemexp", mini_run, "sample-followups", "--patient", patient, "--results", results,
+        "--settings", json.dumps(settings["settings"] | {"samples": 4}), "--seed", settings["seed"],
+    )  # fmt: skip
+    first = table(mini_run, f"samples/sub-{patient}/volumes.tsv")
+    more = pd.read_csv(results / f"samples/sub-{patient}/volumes.tsv", sep="\t")
+    assert len(more) == 4
+    pd.testing.assert_frame_equal(first, more[:2])
+    for k in (0, 1):
+        name = f"samples/sub-{patient}/sub-{patient}_sample-{k}_ct.nii.gz"
+        assert (mini_run / "results" / name).read_bytes() == (results / name).read_bytes()
+
+
+def test_tables_hold_the_forecast_beside_its_yardsticks(mini_run):
+    forecasts = table(mini_run, "evaluation/forecasts.tsv")
+    models = set(forecasts.loc[forecasts["target"] == "iph_ml", "model"])
+    assert {
+        "hemexp",
+        "hemexp_raw",
+        "tabular",
+        "climatology",
+        "copy_baseline",
+        "true_distribution",
+    } <= models
+    metrics = json.loads((mini_run / "results/evaluation/metrics.json").read_text())
+    assert metrics and all(np.isfinite(value) for value in metrics.values() if value is not None)
+
+
+def test_every_product_says_where_it_came_from(mini_run):
+    for product in mini_run.glob("results/**/*"):
+        if (
+            product.suffix in (".gz", ".tsv", ".png", ".csv", ".safetensors")
+            and "benchmarks" not in product.parts
+        ):
+            stem = product.name.removesuffix(".gz").rsplit(".", 1)[0]
+            record = json.loads((product.parent / f"{stem}.json").read_text())
+            assert {"verb", "settings", "inputs", "versions", "git", "seconds"} <= set(record), (
+                product
+            )
+
+
+def test_the_page_shows_every_figure_and_says_what_it_is_not(mini_run):
+    page = (mini_run / "results/report/index.html").read_text()
+    assert "not a medical device" in page
+    for figure in (mini_run / "results/figures").glob("*.png"):
+        assert f"../figures/{figure.name}" in page
+
+
+def test_a_broken_scan_is_named_and_nothing_half_written(mini_run, tmp_path):
+    patient = MINI["test"][0]
+    raw = tmp_path / "results/phantom"
+    raw.mkdir(parents=True)
+    (tmp_path / "config").symlink_to(mini_run / "config")
+    source = mini_run / f"results/phantom/sub-{patient}"
+    (raw / f"sub-{patient}").mkdir()
+    for path in source.glob("*.nii.gz"):
+        data = path.read_bytes()
+        (raw / f"sub-{patient}" / path.name).write_bytes(data[: len(data) // 2])
+    text = run("hemexp", tmp_path, "strip-skull", "--patient", patient, "--session", "baseline",
+               "--settings", CONFIG, check=False)  # fmt: skip
+    assert f"patient {patient}" in text and "cannot be read" in text
+    assert not list((tmp_path / "results").glob("preprocess/**/*.*"))

@@ -1,0 +1,136 @@
+"""Dry runs: which jobs a cohort, a new patient or an edited value costs."""
+
+import re
+import shutil
+
+import pandas as pd
+import pytest
+from mini import MINI, REPOSITORY, demo_rows, jobs, mini_rows, snakemake, write_sheet
+
+
+@pytest.fixture
+def done(mini_run, tmp_path):
+    """A copy of the finished mini run, to edit."""
+    return shutil.copytree(mini_run, tmp_path / "run")
+
+
+ONCE = dict.fromkeys(
+    ["collect_truth", "collect_qc", "train_autoencoder", "encode_patients", "fit_scale",
+     "fit_expansion", "predict_expansion", "train_diffusion", "summarise_scores", "write_tables",
+     "draw_figures", "write_report"], 1,
+)  # fmt: skip
+
+
+def test_a_whole_run_has_every_job_once(tmp_path):
+    folder = write_sheet(mini_rows(), tmp_path)
+    assert jobs(snakemake(folder, "--dry-run")) == ONCE | {
+        "draw_patient": 8, "strip_skull": 15, "register_followup": 7, "resample_scan": 15,
+        "encode_patient": 3, "sample_followups": 3, "score_patient": 2,
+    }  # fmt: skip
+
+
+def test_the_demo_and_the_cluster_profile_plan_the_whole_cohort():
+    demo = REPOSITORY / "config" / "config.yaml"
+    for arguments in ([], ["--profile", REPOSITORY / "slurm"]):
+        planned = jobs(snakemake(REPOSITORY, *arguments, "-n", "--forceall", config=demo))
+        assert planned["draw_patient"] == 40 and planned["register_followup"] == 38
+
+
+def add(folder, patient, **changes):
+    rows = mini_rows()
+    new = demo_rows([patient])
+    for name, value in changes.items():
+        new[name] = value
+    write_sheet(pd.concat([rows, new]), folder)
+
+
+AFTER_A_PATIENT = {
+    "collect_truth": 1, "collect_qc": 1, "predict_expansion": 1, "summarise_scores": 1,
+    "write_tables": 1, "draw_figures": 1, "write_report": 1, "draw_patient": 1,
+}  # fmt: skip
+
+
+def test_a_new_test_patient_trains_nothing(done):
+    add(done, "D04")
+    assert jobs(snakemake(done, "--dry-run")) == AFTER_A_PATIENT | {
+        "strip_skull": 2, "register_followup": 1, "resample_scan": 2, "encode_patient": 1,
+        "sample_followups": 1, "score_patient": 1,
+    }  # fmt: skip
+
+
+def test_a_new_patient_without_followup_trains_nothing(done):
+    add(done, "D10")
+    assert jobs(snakemake(done, "--dry-run")) == AFTER_A_PATIENT | {
+        "strip_skull": 1, "resample_scan": 1, "encode_patient": 1, "sample_followups": 1,
+    }  # fmt: skip
+
+
+def test_a_new_training_patient_retrains(done):
+    add(done, "C03")
+    planned = jobs(snakemake(done, "--dry-run"))
+    assert {"train_autoencoder", "train_diffusion", "fit_expansion"} <= set(planned)
+    assert planned["strip_skull"] == 2 and planned["sample_followups"] == 3
+
+
+def edit(folder, patient, column, value):
+    rows = mini_rows().set_index("patient_id", drop=False)
+    rows.loc[patient, column] = value
+    write_sheet(rows, folder)
+
+
+def test_an_edited_clinical_value_of_a_test_patient_reruns_what_reads_it(done):
+    edit(done, "D02", "age", "51")
+    planned = jobs(snakemake(done, "--dry-run"))
+    assert planned["sample_followups"] == 1 and planned["score_patient"] == 1
+    assert not set(planned) & {"strip_skull", "resample_scan", "encode_patient", "train_diffusion"}
+
+
+def test_an_edited_clinical_value_of_a_training_patient_touches_no_image(done):
+    edit(done, MINI["train"][0], "sbp", "151")
+    planned = set(jobs(snakemake(done, "--dry-run")))
+    assert {"train_diffusion", "fit_expansion"} <= planned
+    assert not planned & {"draw_patient", "strip_skull", "resample_scan", "train_autoencoder"}
+
+
+@pytest.mark.parametrize(
+    ("override", "first", "not_this"),
+    [
+        ("sampling={samples: 3}", "sample_followups", "train_diffusion"),
+        ("diffusion={steps: 5}", "train_diffusion", "train_autoencoder"),
+        ("reporting={dpi: 99}", "draw_figures", "summarise_scores"),
+        ("preprocess={quality: {rotation_deg: 9}}", "collect_qc", "resample_scan"),
+    ],
+)
+def test_an_edited_setting_reruns_from_its_room_on(done, override, first, not_this):
+    planned = jobs(snakemake(done, "--dry-run", "--config", override))
+    assert first in planned and not_this not in planned
+
+
+def test_a_cohort_with_one_patient_to_predict_and_none_to_score(tmp_path):
+    rows = mini_rows()
+    folder = write_sheet(rows[rows["split"] != "test"], tmp_path)
+    planned = jobs(snakemake(folder, "--dry-run"))
+    assert planned["sample_followups"] == 1 and "score_patient" not in planned
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "sampling={sampels: 3}"], "sampling.sampels.*unknown key"),
+        (["--config", "preset=dmo"], "preset.*'dmo'"),
+        (["--config", "samples=nowhere.tsv"], "nowhere.tsv.*no readable text file"),
+    ],
+)
+def test_nonsense_stops_before_any_job(tmp_path, arguments, message):
+    folder = write_sheet(mini_rows(), tmp_path)
+    text = snakemake(folder, "--dry-run", *arguments, check=False)
+    assert re.search(message, text) and "Job stats" not in text
+    assert not (folder / "results").exists()
+
+
+def test_a_faulty_sheet_stops_before_any_job(tmp_path):
+    rows = mini_rows()
+    rows.loc[0, "age"] = "old"
+    folder = write_sheet(rows, tmp_path)
+    text = snakemake(folder, "--dry-run", check=False)
+    assert re.search("row 2.*age.*'old'", text) and "Job stats" not in text
