@@ -198,8 +198,8 @@ def _fit_expansion(args: Arguments) -> None:
 
     folder = args.results / "expansion"
     run_fit_expansion(
-        _training(args), args.results / "preprocess", folder / "model.json", folder / "training.tsv",
-        _section(args, "expansion"), args.seed,
+        _training(args), args.results / "preprocess", folder / "model.json",
+        folder / "training.tsv", _section(args, "expansion"), args.seed,
     )  # fmt: skip
 
 
@@ -278,7 +278,8 @@ def _write_report(args: Arguments) -> None:
 
     run_write_report(
         args.results / "tables", args.results / "figures", args.results / "preprocess" / "qc.tsv",
-        args.results / "report" / "index.html", _section(args, "reporting"), args.preset, args.seed,
+        args.results / "report" / "index.html", _section(args, "reporting"), args.preset,
+        args.seed,
     )  # fmt: skip
 
 
@@ -299,7 +300,8 @@ _PATIENT = (*_SHEET, "settings", "patient")
 _TRAIN = (*_SHEET, "settings", "seed", "device")
 
 VERBS = {
-    "draw-cohort": Verb(_draw_cohort, "write a sample sheet of phantom patients", ("out", "settings")),
+    "draw-cohort": Verb(_draw_cohort, "write a sample sheet of phantom patients",
+                        ("out", "settings")),
     "draw-patient": Verb(_draw_patient, "draw a phantom patient's raw scans", _PATIENT),
     "collect-truth": Verb(_collect_truth, "gather what the phantom knows", (*_SHEET, "settings")),
     "check": Verb(_check, "check the sheet, and its images with --images", ("samples", "images")),
@@ -315,7 +317,8 @@ VERBS = {
     "encode-patients": Verb(_encode_patients, "cache the posterior means of scans",
                             (*_SHEET, "settings", "device", "patients", "splits")),
     "fit-scale": Verb(_fit_scale, "measure latents over training patients", _SHEET),
-    "fit-expansion": Verb(_fit_expansion, "fit p(expansion) and growth", (*_SHEET, "settings", "seed")),
+    "fit-expansion": Verb(_fit_expansion, "fit p(expansion) and growth",
+                          (*_SHEET, "settings", "seed")),
     "predict-expansion": Verb(_predict_expansion, "forecast growth of all patients", _SHEET),
     "train-diffusion": Verb(_train_diffusion, "train the conditional denoiser", _TRAIN),
     "sample-followups": Verb(_sample_followups, "draw a patient's follow-ups",

@@ -1,4 +1,4 @@
-"""The sample sheet: read, checked whole, every fault told at once; and what counts as expansion."""
+"""The sample sheet: read and checked whole; and what counts as expansion."""
 
 import io
 import math
@@ -22,7 +22,7 @@ PHANTOM_FOLDER = "results/phantom/"
 """Scans named below this folder are drawn by the workflow: they need not exist beforehand."""
 
 HE_ML, HE_RELATIVE, IVH_GROWTH_ML = 6.0, 0.33, 1.0
-"""Haematoma expansion: IPH growth >= 6 mL or >= 33 %; IVH growth counts from 1 mL (docs/method.md 1)."""
+"""Expansion: IPH growth >= 6 mL or >= 33 %; IVH growth counts from 1 mL (docs/method.md 1)."""
 
 
 class Range(NamedTuple):

@@ -1,11 +1,10 @@
-"""How a product reaches the disk and says where it came from: atomic files, sidecars, seeds, hashes."""
+"""How a product reaches the disk and says where it came from: sidecars, seeds, hashes."""
 
 import ast
 import contextlib
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 import tempfile
@@ -54,7 +53,7 @@ def write_atomically(path: Path | str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
         temporary = Path(folder) / path.name
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
 
 
 def write_text(path: Path | str, text: str) -> None:

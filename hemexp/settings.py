@@ -1,4 +1,4 @@
-"""Typed settings, one class a room. No value lives here: the presets in `config/presets/` hold all.
+"""Typed settings, one class a room. The values live in the presets in `config/presets/`.
 
 A run's settings are a preset with the overrides of `config/config.yaml` laid on top. Unknown keys,
 missing keys and wrong types are refused by name.
@@ -189,7 +189,7 @@ class Diffusion(Section):
     context_mm: PositiveFloat
     schedule: Literal["cosine", "sigmoid"]
     logsnr_shift: float
-    """Added to the cosine schedule's half log-SNR; negative trains on more noise (docs/method.md 6)."""
+    """Added to the cosine's half log-SNR; negative trains on more noise (docs/method.md 6)."""
     lambda_min: float | None
     """Half log-SNR at the start of sampling; None: chosen from the training latents."""
     lambda_max: float

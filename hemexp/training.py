@@ -1,4 +1,4 @@
-"""What both training loops share: device, randomness, optimiser, checkpoints that resume, weights."""
+"""What both training loops share: device, randomness, optimiser, checkpoints, weights."""
 
 import contextlib
 import logging

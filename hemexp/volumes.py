@@ -86,7 +86,7 @@ def read_volume(path: Path | str) -> Volume:
         raise ImageError(
             Fault(
                 str(path),
-                f"a file that cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+                f"a file that cannot be read ({(str(error) or repr(error)).splitlines()[0]})",
                 "a complete NIfTI image (.nii or .nii.gz)",
                 "Copy or convert the image again and check that the file opens in a viewer.",
             )

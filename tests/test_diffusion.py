@@ -1,4 +1,4 @@
-"""The denoiser: closed forms of the schedule, honest nulls, a start that drowns the truth, resume."""
+"""The denoiser: closed forms, honest nulls, a start that drowns the truth, resume."""
 
 import itertools
 import math

@@ -26,6 +26,11 @@ def image(folder, room, patient, ending):
     return nib.load(folder / f"results/{room}/sub-{patient}/sub-{patient}_{ending}")
 
 
+def grid_mask(folder, patient, session, name):
+    ending = f"ses-{session}_space-grid_desc-{name}_mask.nii.gz"
+    return np.asarray(image(folder, "preprocess", patient, ending).dataobj) > 0
+
+
 def test_a_second_run_does_nothing(mini_run):
     assert "Nothing to be done" in snakemake(mini_run, "--cores", "2")
 
@@ -53,8 +58,9 @@ def test_registration_finds_the_known_motion(mini_run, patient):
     )
     voxels = np.argwhere(np.asarray(brain.dataobj) > 0)[::5000]
     points = nib.affines.apply_affine(brain.affine, voxels)
-    name = f"results/preprocess/sub-{patient}/sub-{patient}_from-followup_to-baseline_mode-image_xfm.tfm"
-    transform = sitk.ReadTransform(str(mini_run / name))
+    folder = mini_run / f"results/preprocess/sub-{patient}"
+    name = f"sub-{patient}_from-followup_to-baseline_mode-image_xfm.tfm"
+    transform = sitk.ReadTransform(str(folder / name))
     lps = np.array([-1, -1, 1])
     found = np.array([transform.TransformPoint(tuple(point * lps)) for point in points]) * lps
     error_mm = np.linalg.norm(found - nib.affines.apply_affine(matrix, points), axis=1)
@@ -70,9 +76,8 @@ def test_grid_masks_keep_their_volume_and_overlap_after_registration(mini_run):
     assert np.allclose(large["iph_grid_ml"], large["iph_ml"], rtol=0.15)
     for patient in PAIRS:
         masks = [
-            np.asarray(image(mini_run, "preprocess", patient, f"ses-{s}_space-grid_desc-iph_mask.nii.gz").dataobj) > 0
-            for s in ("baseline", "followup")
-        ]  # fmt: skip
+            grid_mask(mini_run, patient, session, "iph") for session in ("baseline", "followup")
+        ]
         overlap = (masks[0] & masks[1]).sum() / masks[0].sum()
         assert overlap > 0.8, patient
 
@@ -108,10 +113,8 @@ def test_maps_are_the_share_of_samples_with_new_blood(mini_run):
         np.asarray(image(mini_run, "samples", patient, f"sample-{k}_dseg.nii.gz").dataobj)
         for k in (0, 1)
     ]
-    before = sum(
-        np.asarray(image(mini_run, "preprocess", patient, f"ses-baseline_space-grid_desc-{m}_mask.nii.gz").dataobj)
-        for m in ("iph", "ivh")
-    ) > 0  # fmt: skip
+    before = grid_mask(mini_run, patient, "baseline", "iph")
+    before = before | grid_mask(mini_run, patient, "baseline", "ivh")
     share = np.mean([(one > 0) & ~before for one in labels], axis=0)
     stored = image(mini_run, "samples", patient, "desc-expansion_probseg.nii.gz").get_fdata()
     assert np.allclose(stored, share, atol=1e-6)
@@ -127,7 +130,8 @@ def test_sample_k_is_the_same_when_more_are_drawn(mini_run, tmp_path):
     settings = json.loads((mini_run / f"results/samples/sub-{patient}/volumes.json").read_text())
     run(
         "hemexp", mini_run, "sample-followups", "--patient", patient, "--results", results,
-        "--settings", json.dumps(settings["settings"] | {"samples": 4}), "--seed", settings["seed"],
+        "--settings", json.dumps(settings["settings"] | {"samples": 4}),
+        "--seed", settings["seed"],
     )  # fmt: skip
     first = table(mini_run, f"samples/sub-{patient}/volumes.tsv")
     more = pd.read_csv(results / f"samples/sub-{patient}/volumes.tsv", sep="\t")

@@ -18,7 +18,7 @@ from hemexp.volumes import Volume, read_volume
 log = logging.getLogger(__name__)
 
 ROTATION_DEG, SHIFT_PIXELS, SCALING = 5.0, 1.0, 0.05
-"""Largest random rotation, shift and scaling of an augmented slice (published: docs/method.md 3)."""
+"""Largest random rotation, shift and scaling of a slice (published: docs/method.md 3)."""
 
 
 @dataclass(frozen=True)

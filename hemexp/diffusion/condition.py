@@ -16,7 +16,7 @@ CLINICAL_SCALE = {
     "anticoagulant": (0.0, 1.0),
     "antiplatelet": (0.0, 1.0),
 }
-"""Offset and divisor of every clinical variable; results are clamped to 0..1 (docs/method.md 5)."""
+"""Offset and divisor of every clinical variable; results are cut to 0..1 (docs/method.md 5)."""
 
 OFFSET_SCALE_MM = 50.0
 DRIVE_SIZE = {"growth": 3, "flag": 1}
@@ -62,7 +62,7 @@ class Condition:
     bleed_offset_mm: Tensor
 
     def without(self, clinical: Tensor | bool = False, drive: Tensor | bool = False) -> Self:
-        """Replaces whole clinical vectors and drives by their unknowns where the mask (n,) says."""
+        """Replaces clinical vectors and drives by their unknowns where the mask (n,) says."""
         hide = [
             torch.as_tensor(mask, device=self.drive.device).reshape(-1, 1)
             for mask in (clinical, drive)

@@ -1,4 +1,4 @@
-"""Training stacks of the denoiser: cached latents, normalised, with what each is conditioned on."""
+"""Training stacks of the denoiser: cached latents, normalised, and their conditions."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -104,8 +104,8 @@ def stack_norms(deltas: Tensor) -> Tensor:
 def choose_lambda_min(expander_deltas: Tensor) -> float:
     """The half log-SNR at which 90 % of expanders' stacks have signal norm 0.25 of the noise SD.
 
-    docs/method.md 6: if the first noise level does not drown a real difference, "pure noise" is itself
-    evidence of no growth and every sample undergrows.
+    docs/method.md 6: if the first noise level does not drown a real difference, "pure noise" is
+    itself evidence of no growth and every sample undergrows.
 
     Args:
         expander_deltas: Standardised differences (n, z, c, h, w) of training expanders.

@@ -114,7 +114,7 @@ def diffusion_loss(
 
 
 def make_noise_schedule(settings: Diffusion, stacks: Stacks) -> Schedule:
-    """The noise schedule with its range chosen from, or checked against, the training expanders."""
+    """The noise schedule, its range chosen from or checked against the training expanders."""
     deltas = stacks.delta[stacks.expands, 0]
     lambda_min = settings.lambda_min
     if lambda_min is None:
@@ -217,8 +217,8 @@ def run_train_diffusion(
         stacks.condition.clinical.nan_to_num(-1).tolist()
     ]
     run_hash = hash_value([settings.as_json(), seed, data, hash_code("diffusion")])
-    log.info("%d patients, %d expanders; half log-SNR %.2f to %.2f; %s", len(table),
-             int(stacks.expands.sum()), schedule.lambda_min, schedule.lambda_max, where)  # fmt: skip
+    log.info("%d patients, %d expanders; %s; %s", len(table), int(stacks.expands.sum()),
+             schedule, where)  # fmt: skip
     network, history = train(
         stacks, schedule, settings, steps, seed, where, out / "last.ckpt", run_hash
     )

@@ -1,4 +1,4 @@
-"""Noise that depends on (run seed, patient_id, sample) alone, independent or correlated along z."""
+"""Noise of a sample: a function of (run seed, patient_id, sample), correlated along z or not."""
 
 import math
 
@@ -32,7 +32,7 @@ def sample_noise(
     slice_spacing_mm: float,
     step: int = 0,
 ) -> Tensor:
-    """Noise (z, c, h, w) of one sample; `step` > 0 gives the fresh noise of a stochastic sampler."""
+    """Noise (z, c, h, w) of one sample; `step` > 0: fresh noise of a stochastic sampler."""
     generator = generator_for(seed, patient_id, sample, "noise", step)
     white = torch.randn(shape, generator=generator)
     return correlate_slices(white, length_mm, slice_spacing_mm)

@@ -102,9 +102,14 @@ def draw_patient_latents(
 
 
 def write_samples(
-    folder: Path, patient_id: str, followups: Iterable[Decoded], reference: Decoded, baseline: Baseline,
-    growth_ml: NDArray[np.float64], match: bool,
-) -> tuple[list[dict[str, float]], list[Path]]:  # fmt: skip
+    folder: Path,
+    patient_id: str,
+    followups: Iterable[Decoded],
+    reference: Decoded,
+    baseline: Baseline,
+    growth_ml: NDArray[np.float64],
+    match: bool,
+) -> tuple[list[dict[str, float]], list[Path]]:
     """Finishes and writes each sample, then the maps; gives measurements and files written."""
     affine = baseline.ct.affine
     counts = {name: np.zeros(baseline.brain.shape) for name in ("iph", "ivh", "expansion")}
@@ -171,7 +176,10 @@ def run_sample_followups(
                    inputs=models, started=started, seed=seed, device=str(where))  # fmt: skip
     offset = float(table["logit_offset"].abs().quantile(LARGE_SHARE))
     if offset > LARGE_OFFSET:
-        log.warning("%s: volume matching moved the IPH logits by up to %.1f (90th percentile of "
-                    "samples): the images and the volumes disagree", patient_id, offset)  # fmt: skip
-    log.info("%s: %d samples in %.1f s; follow-up IPH %.1f mL (median), baseline %.1f mL", patient_id,
-             len(table), time.perf_counter() - started, table["iph_ml"].median(), baseline.iph_ml)  # fmt: skip
+        told = (
+            "%s: matching moved IPH logits by %.1f (90th percentile): images and volumes disagree"
+        )
+        log.warning(told, patient_id, offset)
+    told = "%s: %d samples in %.1f s; IPH %.1f mL at baseline, then %.1f mL (median)"
+    seconds, median_ml = time.perf_counter() - started, table["iph_ml"].median()
+    log.info(told, patient_id, len(table), seconds, baseline.iph_ml, median_ml)

@@ -1,4 +1,4 @@
-"""Solvers from noise to a clean difference, over one interface: denoise(noisy, lambda) -> clean."""
+"""Solvers from noise to a clean value, over one interface: denoise(noisy, lambda) -> clean."""
 
 import math
 from collections.abc import Callable

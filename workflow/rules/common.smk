@@ -42,8 +42,19 @@ TRAIN, VAL, TEST, PREDICT = (of_split(split) for split in ("train", "val", "test
 SCANS = [(patient, "baseline") for patient in SAMPLES.index] + [
     (patient, "followup") for patient in of_split("train", "val", "test")
 ]
-GRID_CT = "results/preprocess/sub-{patient}/sub-{patient}_ses-{session}_space-grid_ct.nii.gz"
-VOLUMES = "results/preprocess/sub-{patient}/sub-{patient}_ses-{session}_space-native_volumes.tsv"
+PAIRED = of_split("train", "val", "test")
+SCORED = of_split(*SETTINGS.evaluation.splits)
+FORECAST = SCORED + PREDICT
+
+_SCAN = "results/preprocess/sub-{patient}/sub-{patient}_ses-{session}_"
+NATIVE_BRAIN = f"{_SCAN}space-native_desc-brain_mask.nii.gz"
+VOLUMES = f"{_SCAN}space-native_volumes.tsv"
+GRID_CT = f"{_SCAN}space-grid_ct.nii.gz"
+TRANSFORM = (
+    "results/preprocess/sub-{patient}/sub-{patient}_from-followup_to-baseline_mode-image_xfm.tfm"
+)
+LATENTS = "results/latents/sub-{patient}/sub-{patient}_latents.safetensors"
+RECONSTRUCTION = "results/latents/sub-{patient}/sub-{patient}_reconstruction.tsv"
 
 
 def per_scan(pattern, patients):
@@ -78,6 +89,37 @@ def scan_files(wildcards):
     row = SAMPLES.loc[wildcards.patient]
     names = [f"{wildcards.session}_{image}" for image in ("ct", "iph", "ivh", "brain")]
     return [row[name] for name in names if row.get(name)]
+
+
+def center_row(wildcards):
+    """Hash of what the phantom reads of one patient's row."""
+    return rows([wildcards.patient], "center")
+
+
+def both_sessions(wildcards):
+    """Raw files of both scans of a patient."""
+    return [*SAMPLES.loc[wildcards.patient, list(FILES)]]
+
+
+def other_session(wildcards):
+    """Brain mask of the reference and the transform, for the scan that is not the reference."""
+    reference = SETTINGS.preprocess.reference
+    if wildcards.session == reference or wildcards.patient not in PAIRED:
+        return {}
+    brain = NATIVE_BRAIN.format(patient=wildcards.patient, session=reference)
+    return {"reference_brain": brain, "transform": TRANSFORM.format(patient=wildcards.patient)}
+
+
+def grid_scans(wildcards):
+    """Grid scans of one patient."""
+    return per_scan(GRID_CT, [wildcards.patient])
+
+
+def what_happened(wildcards):
+    """The follow-up's volumes, which the oracle alone may see."""
+    if SETTINGS.sampling.indicator != "oracle":
+        return []
+    return per_scan(VOLUMES, [wildcards.patient])
 
 
 def growing(amount):

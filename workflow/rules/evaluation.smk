@@ -1,17 +1,10 @@
 """evaluation: forecasts against what happened, as tidy tables."""
 
-SCORED = of_split(*SETTINGS.evaluation.splits)
-
-
-def both_grid_scans(wildcards):
-    """Grid scans of one patient with a follow-up."""
-    return per_scan(GRID_CT, [wildcards.patient])
-
 
 rule score_patient:
     input:
         samples=rules.sample_followups.output.volumes,
-        scans=both_grid_scans,
+        scans=grid_scans,
     output:
         "results/evaluation/sub-{patient}/sub-{patient}_scores.tsv",
     log:

@@ -1,13 +1,5 @@
 """latents: posterior means of every scan, cached once; their scale from training patients only."""
 
-LATENTS = "results/latents/sub-{patient}/sub-{patient}_latents.safetensors"
-RECONSTRUCTION = "results/latents/sub-{patient}/sub-{patient}_reconstruction.tsv"
-
-
-def grid_scans(wildcards):
-    """Grid scans of one patient."""
-    return per_scan(GRID_CT, [wildcards.patient])
-
 
 # Training patients are encoded in one job: they change together, with the autoencoder.
 rule encode_patients:
@@ -46,12 +38,12 @@ rule encode_patient:
     output:
         latents=LATENTS,
         scores=RECONSTRUCTION,
-    wildcard_constraints:
-        patient="|".join(TEST + PREDICT) or "none",
     log:
         "results/logs/encode_patient/{patient}.log",
     benchmark:
         "results/benchmarks/encode_patient/{patient}.tsv"
+    wildcard_constraints:
+        patient="|".join(TEST + PREDICT) or "none",
     conda:
         "../../envs/hemexp.yaml"
     resources:

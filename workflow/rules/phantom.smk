@@ -1,32 +1,30 @@
 """phantom: raw scans of the sheet's synthetic patients, and what is true of them."""
 
-RAW = "results/phantom/sub-{patient}/sub-{patient}_ses-"
-
 
 rule draw_patient:
     output:
-        baseline_ct=RAW + "baseline_ct.nii.gz",
-        baseline_iph=RAW + "baseline_iph.nii.gz",
-        baseline_ivh=RAW + "baseline_ivh.nii.gz",
-        followup_ct=RAW + "followup_ct.nii.gz",
-        followup_iph=RAW + "followup_iph.nii.gz",
-        followup_ivh=RAW + "followup_ivh.nii.gz",
+        baseline_ct="results/phantom/sub-{patient}/sub-{patient}_ses-baseline_ct.nii.gz",
+        baseline_iph="results/phantom/sub-{patient}/sub-{patient}_ses-baseline_iph.nii.gz",
+        baseline_ivh="results/phantom/sub-{patient}/sub-{patient}_ses-baseline_ivh.nii.gz",
+        followup_ct="results/phantom/sub-{patient}/sub-{patient}_ses-followup_ct.nii.gz",
+        followup_iph="results/phantom/sub-{patient}/sub-{patient}_ses-followup_iph.nii.gz",
+        followup_ivh="results/phantom/sub-{patient}/sub-{patient}_ses-followup_ivh.nii.gz",
         truth="results/phantom/sub-{patient}/sub-{patient}_truth.json",
     log:
         "results/logs/draw_patient/{patient}.log",
     benchmark:
         "results/benchmarks/draw_patient/{patient}.tsv"
-    conda:
-        "../../envs/hemexp.yaml"
     group:
         "patient"
+    conda:
+        "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
         code=hash_code("phantom"),
         settings=section("phantom"),
-        row=lambda wildcards: rows([wildcards.patient], "center"),
+        row=center_row,
         sheet=SHEET,
     shell:
         "python -m hemexp draw-patient --patient {wildcards.patient} --samples {params.sheet:q} "

@@ -1,24 +1,5 @@
 """preprocess: raw NCCT to checked, skull-stripped, aligned scans on one grid, with QC."""
 
-SUBJECT = "results/preprocess/sub-{patient}/sub-{patient}_"
-NATIVE_BRAIN = SUBJECT + "ses-{session}_space-native_desc-brain_mask.nii.gz"
-TRANSFORM = SUBJECT + "from-followup_to-baseline_mode-image_xfm.tfm"
-PAIRED = of_split("train", "val", "test")
-
-
-def other_session(wildcards):
-    """Brain mask of the reference and the transform, for the scan that is not the reference."""
-    reference = SETTINGS.preprocess.reference
-    if wildcards.session == reference or wildcards.patient not in PAIRED:
-        return {}
-    brain = NATIVE_BRAIN.format(patient=wildcards.patient, session=reference)
-    return {"reference_brain": brain, "transform": TRANSFORM.format(patient=wildcards.patient)}
-
-
-def both_sessions(wildcards):
-    """Raw files of both scans of a patient."""
-    return [*SAMPLES.loc[wildcards.patient, list(FILES)]]
-
 
 rule strip_skull:
     input:
@@ -30,10 +11,10 @@ rule strip_skull:
         "results/logs/strip_skull/{patient}_{session}.log",
     benchmark:
         "results/benchmarks/strip_skull/{patient}_{session}.tsv"
-    conda:
-        "../../envs/hemexp.yaml"
     group:
         "patient"
+    conda:
+        "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
@@ -52,15 +33,15 @@ rule register_followup:
         expand(NATIVE_BRAIN, session=["baseline", "followup"], allow_missing=True),
     output:
         transform=TRANSFORM,
-        qc=SUBJECT + "desc-registration_qc.tsv",
+        qc="results/preprocess/sub-{patient}/sub-{patient}_desc-registration_qc.tsv",
     log:
         "results/logs/register_followup/{patient}.log",
     benchmark:
         "results/benchmarks/register_followup/{patient}.tsv"
-    conda:
-        "../../envs/hemexp.yaml"
     group:
         "patient"
+    conda:
+        "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(3000),
         runtime=growing(20),
@@ -81,18 +62,18 @@ rule resample_scan:
         brain=NATIVE_BRAIN,
     output:
         ct=GRID_CT,
-        iph=SUBJECT + "ses-{session}_space-grid_desc-iph_mask.nii.gz",
-        ivh=SUBJECT + "ses-{session}_space-grid_desc-ivh_mask.nii.gz",
-        brain=SUBJECT + "ses-{session}_space-grid_desc-brain_mask.nii.gz",
-        volumes=SUBJECT + "ses-{session}_space-grid_volumes.tsv",
+        iph="results/preprocess/sub-{patient}/sub-{patient}_ses-{session}_space-grid_desc-iph_mask.nii.gz",
+        ivh="results/preprocess/sub-{patient}/sub-{patient}_ses-{session}_space-grid_desc-ivh_mask.nii.gz",
+        brain="results/preprocess/sub-{patient}/sub-{patient}_ses-{session}_space-grid_desc-brain_mask.nii.gz",
+        volumes="results/preprocess/sub-{patient}/sub-{patient}_ses-{session}_space-grid_volumes.tsv",
     log:
         "results/logs/resample_scan/{patient}_{session}.log",
     benchmark:
         "results/benchmarks/resample_scan/{patient}_{session}.tsv"
-    conda:
-        "../../envs/hemexp.yaml"
     group:
         "patient"
+    conda:
+        "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),

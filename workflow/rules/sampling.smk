@@ -1,15 +1,5 @@
 """sampling: K coherent follow-ups of every patient to forecast."""
 
-FORECAST = of_split(*SETTINGS.evaluation.splits, "predict")
-SAMPLES_FOLDER = "results/samples/sub-{patient}/"
-
-
-def what_happened(wildcards):
-    """The follow-up's volumes, which the oracle alone may see."""
-    if SETTINGS.sampling.indicator != "oracle":
-        return []
-    return per_scan(VOLUMES, [wildcards.patient])
-
 
 rule sample_followups:
     input:
@@ -22,19 +12,19 @@ rule sample_followups:
         scale=rules.fit_scale.output,
         expansion=rules.fit_expansion.output.model,
     output:
-        volumes=SAMPLES_FOLDER + "volumes.tsv",
+        volumes="results/samples/sub-{patient}/volumes.tsv",
         ct=expand(
-            SAMPLES_FOLDER + "sub-{patient}_sample-{k}_ct.nii.gz",
+            "results/samples/sub-{patient}/sub-{patient}_sample-{k}_ct.nii.gz",
             k=range(SETTINGS.sampling.samples),
             allow_missing=True,
         ),
         masks=expand(
-            SAMPLES_FOLDER + "sub-{patient}_sample-{k}_dseg.nii.gz",
+            "results/samples/sub-{patient}/sub-{patient}_sample-{k}_dseg.nii.gz",
             k=range(SETTINGS.sampling.samples),
             allow_missing=True,
         ),
         maps=expand(
-            SAMPLES_FOLDER + "sub-{patient}_desc-{map}_probseg.nii.gz",
+            "results/samples/sub-{patient}/sub-{patient}_desc-{map}_probseg.nii.gz",
             map=["iph", "ivh", "expansion"],
             allow_missing=True,
         ),
