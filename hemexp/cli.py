@@ -47,6 +47,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "session": {"required": True, "choices": SESSIONS, "help": "which scan"},
     "seed": {"type": int, "default": 1, "help": "run seed"},
     "device": {"default": "auto", "choices": ("auto", "cpu", "cuda"), "help": "where to work"},
+    "per-center": {"type": int, "default": 10, "help": "patients in each of the four centres"},
     "images": {"action": "store_true", "help": "read and check every image too"},
     "out": {"required": True, "type": Path, "help": "file to write"},
     "reference": {"default": "baseline", "choices": SESSIONS, "help": "scan that lays the grid"},
@@ -71,7 +72,7 @@ def _phantom_ids(args: Arguments) -> list[str]:
 def _draw_cohort(args: Arguments) -> None:
     from hemexp.phantom.sheet import run_draw_cohort
 
-    run_draw_cohort(args.out, _section(args, "phantom"))
+    run_draw_cohort(args.out, _section(args, "phantom"), per_center=args.per_center)
 
 
 def _draw_patient(args: Arguments) -> None:
@@ -301,7 +302,7 @@ _TRAIN = (*_SHEET, "settings", "seed", "device")
 
 VERBS = {
     "draw-cohort": Verb(_draw_cohort, "write a sample sheet of phantom patients",
-                        ("out", "settings")),
+                        ("out", "settings", "per-center")),
     "draw-patient": Verb(_draw_patient, "draw a phantom patient's raw scans", _PATIENT),
     "collect-truth": Verb(_collect_truth, "gather what the phantom knows", (*_SHEET, "settings")),
     "check": Verb(_check, "check the sheet, and its images with --images", ("samples", "images")),

@@ -225,6 +225,8 @@ class Sampling(Section):
     indicator: Literal["predicted", "oracle", "free"]
     sampler: Literal["dpm", "ddim"]
     evaluations: PositiveInt
+    spacing: Literal["logsnr", "time"]
+    """Where the evaluations lie: uniform in log-SNR, or in the schedule's time (published)."""
     eta: NonNegativeFloat
     guidance: NonNegativeFloat
     noise_length_mm: NonNegativeFloat

@@ -20,6 +20,7 @@ from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
 from hemexp.sampling.volume import OUTSIDE, iph_margin, matched_ml, matching_offset
 
 MEAN = 0.7
+RANGE = Schedule("cosine", -2.0, -6.5, 4.0)
 
 
 def gaussian_denoiser(sd):
@@ -38,19 +39,35 @@ def test_dpm_solver_keeps_mean_and_spread_of_an_exact_gaussian(sd):
     """A sampler that loses spread makes every interval too narrow."""
     noise = torch.randn(20000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     noise = (noise - noise.mean()) / noise.std()
-    drawn = dpm_solver(gaussian_denoiser(sd), noise, lambda_grid(-6.5, 4.0, 20))
+    drawn = dpm_solver(gaussian_denoiser(sd), noise, lambda_grid(RANGE, "logsnr", 20))
     assert drawn.mean().item() == pytest.approx(MEAN, abs=0.01)
     assert 0.97 < drawn.std().item() / sd < 1.03
 
 
-@pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_ddim_converges_with_many_steps(eta):
+def ddim_spread(eta, spacing, evaluations):
+    """Mean and SD ratio of DDIM on an exact Gaussian of SD 0.3."""
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn(20000, generator=generator, dtype=torch.float64)
-    fresh = lambda _: torch.randn(20000, generator=generator, dtype=torch.float64)  # noqa: E731
-    drawn = ddim(gaussian_denoiser(0.3), noise, lambda_grid(-6.5, 4.0, 300), eta, fresh)
-    assert drawn.mean().item() == pytest.approx(MEAN, abs=0.01)
-    assert drawn.std().item() / 0.3 == pytest.approx(1, abs=0.03)
+    drawn = ddim(
+        gaussian_denoiser(0.3),
+        noise,
+        lambda_grid(RANGE, spacing, evaluations),
+        eta,
+        lambda _: torch.randn(20000, generator=generator, dtype=torch.float64),
+    )
+    return drawn.mean().item(), drawn.std().item() / 0.3
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_ddim_converges_with_many_steps(eta):
+    mean, ratio = ddim_spread(eta, "logsnr", 300)
+    assert mean == pytest.approx(MEAN, abs=0.01)
+    assert ratio == pytest.approx(1, abs=0.03)
+
+
+def test_steps_uniform_in_time_lose_spread():
+    """Why the default is uniform in log-SNR: the published spacing makes intervals too narrow."""
+    assert ddim_spread(0.0, "time", 100)[1] < ddim_spread(0.0, "logsnr", 100)[1] - 0.03
 
 
 def test_correlated_noise_keeps_its_marginals_and_has_the_asked_correlation():

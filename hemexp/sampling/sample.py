@@ -60,9 +60,7 @@ def draw_latents(
     one = scale.normalise_latent(baseline)[None].to(device)
     context = context_stack(one, model.settings.context_slices, model.context_step)
     context = context.expand(size, *context.shape[1:])
-    lambdas = lambda_grid(
-        model.schedule.lambda_min, model.schedule.lambda_max, settings.evaluations
-    )
+    lambdas = lambda_grid(model.schedule, settings.spacing, settings.evaluations)
     followups = []
     for first in tqdm(range(0, count, size), desc=f"sampling {patient_id}", disable=None):
         index = torch.arange(first, first + size).clamp(max=count - 1)

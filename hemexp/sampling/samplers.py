@@ -2,16 +2,30 @@
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from hemexp.diffusion.schedule import Schedule
+
 Denoise = Callable[[Tensor, float], Tensor]
 
 
-def lambda_grid(lambda_min: float, lambda_max: float, evaluations: int) -> list[float]:
-    """Half log-SNR values, uniform from noise to clean; one network evaluation at each."""
-    return torch.linspace(lambda_min, lambda_max, evaluations, dtype=torch.float64).tolist()
+def lambda_grid(
+    schedule: Schedule, spacing: Literal["logsnr", "time"], evaluations: int
+) -> list[float]:
+    """Half log-SNR values from noise to clean; one network evaluation at each.
+
+    Args:
+        schedule: Its range is covered from end to end.
+        spacing: Uniform in log-SNR, or in the schedule's time.
+        evaluations: Number of values.
+    """
+    if spacing == "time":
+        return schedule.lam(torch.linspace(1, 0, evaluations, dtype=torch.float64)).tolist()
+    ends = schedule.lambda_min, schedule.lambda_max
+    return torch.linspace(*ends, evaluations, dtype=torch.float64).tolist()
 
 
 def _alpha_sigma(lam: float) -> tuple[float, float]:
