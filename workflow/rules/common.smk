@@ -53,6 +53,12 @@ GRID_CT = f"{_SCAN}space-grid_ct.nii.gz"
 TRANSFORM = (
     "results/preprocess/sub-{patient}/sub-{patient}_from-followup_to-baseline_mode-image_xfm.tfm"
 )
+# The last sample stands for all: when more are asked for, it is the one that is missing.
+SAMPLED = [
+    "results/samples/sub-{patient}/volumes.tsv",
+    f"results/samples/sub-{{patient}}/sub-{{patient}}_sample-{SETTINGS.sampling.samples - 1}"
+    "_dseg.nii.gz",
+]
 LATENTS = "results/latents/sub-{patient}/sub-{patient}_latents.safetensors"
 RECONSTRUCTION = "results/latents/sub-{patient}/sub-{patient}_reconstruction.tsv"
 

@@ -3,7 +3,7 @@
 
 rule score_patient:
     input:
-        samples=rules.sample_followups.output.volumes,
+        samples=SAMPLED,
         scans=grid_scans,
     output:
         "results/evaluation/sub-{patient}/sub-{patient}_scores.tsv",
@@ -27,7 +27,7 @@ rule score_patient:
 rule summarise_scores:
     input:
         outcomes=rules.collect_qc.output.outcomes,
-        volumes=expand(rules.sample_followups.output.volumes, patient=SCORED),
+        volumes=expand(SAMPLED, patient=SCORED),
         scores=expand(rules.score_patient.output, patient=SCORED),
         expansion=rules.predict_expansion.output,
         truth=rules.phantom.input,

@@ -39,7 +39,7 @@ rule draw_figures:
         rules.collect_qc.output,
         rules.train_autoencoder.output.history,
         rules.train_diffusion.output.history,
-        expand(rules.sample_followups.output.volumes, patient=FORECAST),
+        expand(SAMPLED, patient=FORECAST),
     output:
         report(
             expand("results/figures/{figure}.png", figure=FIGURES),

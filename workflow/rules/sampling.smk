@@ -52,4 +52,4 @@ rule sample_followups:
 
 rule sampling:
     input:
-        expand(rules.sample_followups.output.volumes, patient=FORECAST),
+        expand(SAMPLED, patient=FORECAST),
