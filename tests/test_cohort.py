@@ -47,7 +47,8 @@ def test_files_below_the_working_directory_are_relative(tmp_path, monkeypatch):
 def test_phantom_files_need_not_exist_yet(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     files = {f"baseline_{i}": f"results/phantom/sub-P1/{i}.nii.gz" for i in ("ct", "iph", "ivh")}
-    read_samples(write(tmp_path, [row(tmp_path, "P1", **files)]))
+    samples = read_samples(write(tmp_path, [row(tmp_path, "P1", **files)]))
+    assert samples.loc["P1", "baseline_ct"] == "results/phantom/sub-P1/ct.nii.gz"
 
 
 # What is changed in the second of two rows, and what the message must say.
