@@ -42,7 +42,9 @@ def run(program, folder, *arguments, check=True):
     It has to succeed, or with `check=False` to fail.
     """
     paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
-    environment = os.environ | {"PATH": ":".join(paths), "PYTHONPATH": str(REPOSITORY)}
+    # One thread, as the workflow gives its sampling jobs: sums in another order end in other bits.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    environment["PATH"] = ":".join(paths)
     command = [sys.executable, "-m", program, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
     text = done.stdout + done.stderr
