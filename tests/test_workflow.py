@@ -113,6 +113,12 @@ def test_a_cohort_with_one_patient_to_predict_and_none_to_score(tmp_path):
     assert planned["sample_followups"] == 1 and "score_patient" not in planned
 
 
+def test_the_oracle_draws_for_patients_with_an_outcome_alone(tmp_path):
+    folder = write_sheet(mini_rows(), tmp_path)
+    text = snakemake(folder, "--dry-run", "--config", "sampling={indicator: oracle}")
+    assert jobs(text)["sample_followups"] == len(MINI["test"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -44,7 +44,8 @@ SCANS = [(patient, "baseline") for patient in SAMPLES.index] + [
 ]
 PAIRED = of_split("train", "val", "test")
 SCORED = of_split(*SETTINGS.evaluation.splits)
-FORECAST = SCORED + PREDICT
+# The oracle knows the outcome: there is none for patients to predict.
+FORECAST = SCORED + ([] if SETTINGS.sampling.indicator == "oracle" else PREDICT)
 
 _SCAN = "results/preprocess/sub-{patient}/sub-{patient}_ses-{session}_"
 NATIVE_BRAIN = f"{_SCAN}space-native_desc-brain_mask.nii.gz"
