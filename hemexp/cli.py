@@ -103,7 +103,7 @@ def _product(args: Arguments, ending: str) -> Path:
 
 
 def _scan_files(args: Arguments, session: str) -> dict[str, Path | str]:
-    """Raw files of one scan, and the brain mask that was made of it."""
+    """Raw files of one scan, and the brain mask that is made of it."""
     row = read_samples(args.samples, args.patient).iloc[0]
     raw = {image: row[f"{session}_{image}"] for image in IMAGES}
     return raw | {"brain": _product(args, NATIVE_BRAIN.format(session))}
@@ -112,13 +112,13 @@ def _scan_files(args: Arguments, session: str) -> dict[str, Path | str]:
 def _strip_skull(args: Arguments) -> None:
     from hemexp.preprocess.skull import run_strip_skull
 
-    files = _scan_files(args, args.session)
-    given = read_samples(args.samples, args.patient).iloc[0].get(f"{args.session}_brain")
+    row = read_samples(args.samples, args.patient).iloc[0]
     run_strip_skull(
-        args.patient, args.session, *(files[image] for image in IMAGES), files["brain"],
+        args.patient, args.session, *(row[f"{args.session}_{image}"] for image in IMAGES),
+        _product(args, NATIVE_BRAIN.format(args.session)),
         _product(args, f"ses-{args.session}_space-native_volumes.tsv"),
         _section(args, "preprocess.skull_strip"),
-        given or None,
+        row.get(f"{args.session}_brain") or None,
     )  # fmt: skip
 
 

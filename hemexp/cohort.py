@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from hemexp import Fault, HemexpError
 from hemexp.provenance import hash_value
@@ -138,6 +140,12 @@ def digest_rows(samples: pd.DataFrame, columns: tuple[str, ...]) -> str:
     return hash_value(kept.where(kept.notna(), None).to_dict("list"))
 
 
+def is_expansion(growth_ml: ArrayLike, baseline_ml: ArrayLike) -> NDArray[np.bool_]:
+    """HE (docs/method.md 1): IPH growth >= 6 mL or >= 33 %; False where growth is NaN."""
+    growth, baseline = np.asarray(growth_ml), np.asarray(baseline_ml)
+    return (growth >= HE_ML) | (growth >= HE_RELATIVE * baseline)
+
+
 def expansion_outcomes(volumes: pd.DataFrame) -> pd.DataFrame:
     """Growth and the three definitions of expansion, from native volumes.
 
@@ -155,7 +163,7 @@ def expansion_outcomes(volumes: pd.DataFrame) -> pd.DataFrame:
     growth = table["followup_iph_ml"] - table["baseline_iph_ml"]
     ivh_growth = table["followup_ivh_ml"] - table["baseline_ivh_ml"]
     new_ivh = (table["baseline_ivh_ml"] == 0) & (table["followup_ivh_ml"] > 0)
-    he = (growth >= HE_ML) | (growth >= HE_RELATIVE * table["baseline_iph_ml"])
+    he = pd.Series(is_expansion(growth, table["baseline_iph_ml"]), index=table.index)
     rhe = he | new_ivh | (ivh_growth >= IVH_GROWTH_ML)
     table["growth_ml"], table["ivh_growth_ml"] = growth, ivh_growth
     for name, flag in {"he": he, "he_6ml": growth >= HE_ML, "rhe": rhe}.items():

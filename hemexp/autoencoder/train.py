@@ -15,7 +15,7 @@ from tqdm import trange
 from hemexp.autoencoder.losses import make_perceptual, reconstruction_terms, term_weights
 from hemexp.autoencoder.network import Decoded, MultiHeadVae
 from hemexp.autoencoder.slices import SliceSet, augment, draw_indices, load_slices
-from hemexp.cohort import SESSIONS
+from hemexp.cohort import SESSIONS, patient_file
 from hemexp.provenance import hash_code, hash_file, hash_value, write_sidecars
 from hemexp.settings import Autoencoder
 from hemexp.training import (
@@ -207,9 +207,10 @@ def run_train_autoencoder(
     where = resolve_device(device)
     scans = [(patient_id, session) for patient_id in patient_ids for session in SESSIONS]
     files = [
-        preprocess / f"sub-{p}" / f"sub-{p}_ses-{s}_space-grid_{kind}.nii.gz"
-        for p, s in scans for kind in ("ct", "desc-iph_mask", "desc-ivh_mask")
-    ]  # fmt: skip
+        patient_file(preprocess, patient_id, f"ses-{session}_space-grid_{kind}.nii.gz")
+        for patient_id, session in scans
+        for kind in ("ct", "desc-iph_mask", "desc-ivh_mask")
+    ]
     data = hash_value([hash_file(path) for path in files])
     run_hash = hash_value([settings.as_json(), seed, data, hash_code("autoencoder")])
     slices = load_slices(preprocess, scans)

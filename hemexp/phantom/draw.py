@@ -151,7 +151,7 @@ def run_draw_patient(
             images.append(path)
     written = patient_file(folder, patient_id, "truth.json")
     record: dict[str, Any] = {
-        "verb": "draw_patient",
+        "verb": "draw-patient",
         "settings": settings.as_json(),
         "inputs": [],
         "started": started,
@@ -198,7 +198,7 @@ def run_collect_truth(
         pd.DataFrame(rows).to_csv(temporary, sep="\t", index=False)
     write_sidecars(
         [out],
-        verb="collect_truth",
+        verb="collect-truth",
         settings=settings.as_json(),
         inputs=files,
         started=started,

@@ -91,7 +91,7 @@ def run_collect_qc(
     ):  # fmt: skip
         text = table[list(columns)].to_csv(sep="\t", index=False, float_format="%.6g")
         write_text(path, text)
-    write_sidecars([qc, outcomes], verb="collect_qc", settings=settings.as_json(), inputs=inputs,
+    write_sidecars([qc, outcomes], verb="collect-qc", settings=settings.as_json(), inputs=inputs,
                    started=started)  # fmt: skip
 
 

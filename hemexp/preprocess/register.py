@@ -218,6 +218,6 @@ def run_register_followup(
     row = {"rotation_deg": found.rotation_deg, "translation_mm": found.translation_mm}
     write_row(qc, {"patient_id": patient_id, **row, "registration_metric": found.metric})
     write_sidecars(
-        [transform, qc], verb="register_followup", settings=settings.as_json(), started=started,
+        [transform, qc], verb="register-followup", settings=settings.as_json(), started=started,
         inputs=[*baseline.values(), *followup.values()], reference=reference, sampling_seed=SEED,
     )  # fmt: skip

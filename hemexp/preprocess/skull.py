@@ -167,6 +167,6 @@ def run_strip_skull(
     write_row(volumes, {"patient_id": patient_id, "session": session, **measured})
     inputs = [ct, iph, ivh, *([brain] if brain else [])]
     write_sidecars(
-        [mask, volumes], verb="strip_skull", settings=settings.as_json(), inputs=inputs,
+        [mask, volumes], verb="strip-skull", settings=settings.as_json(), inputs=inputs,
         started=started, method="given" if brain else settings.method,
     )  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import HE_ML, HE_RELATIVE
+from hemexp.cohort import is_expansion
 from hemexp.expansion.distribution import GrowthDistribution
 from hemexp.provenance import seed_for
 
@@ -69,5 +69,5 @@ def draw_drives(
         if condition == "flag":
             return Drives(nothing, (uniforms[:, 0] < distribution.p_expansion).astype(float))
         growth = distribution.quantile(uniforms[:, 0], uniforms[:, 1])
-    flag = ((growth >= HE_ML) | (growth >= HE_RELATIVE * baseline_ml)).astype(float)
+    flag = is_expansion(growth, baseline_ml).astype(float)
     return Drives(growth if condition == "growth" else nothing, flag)

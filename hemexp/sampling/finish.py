@@ -59,11 +59,11 @@ def load_baseline(preprocess: Path, patient: pd.Series) -> Baseline:
     )
 
 
-def label_sample(decoded: Decoded, brain: NDArray[np.bool_], offset: float) -> NDArray[np.uint8]:
-    """Labels (x, y, z) of a decoded sample: 1 IPH, 2 IVH, after adding `offset` to IPH logits."""
-    iph = iph_margin(decoded.iph_logit, decoded.ivh_logit, brain) + offset > 0
-    ivh = (decoded.ivh_logit > 0) & brain & ~iph
-    return (IPH * iph + IVH * ivh).astype(np.uint8)
+def label_voxels(
+    iph: NDArray[np.bool_], ivh_logit: NDArray[np.float32], brain: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Labels (x, y, z): 1 where `iph` holds, else 2 where the brain has a positive IVH logit."""
+    return (IPH * iph + IVH * ((ivh_logit > 0) & brain & ~iph)).astype(np.uint8)
 
 
 def finish_sample(
@@ -83,17 +83,18 @@ def finish_sample(
     """
     voxel_ml, brain = baseline.ct.voxel_ml, baseline.brain
     margin = iph_margin(decoded.iph_logit, decoded.ivh_logit, brain)
-    reference_labels = label_sample(reference, brain, 0.0)
+    unchanged = iph_margin(reference.iph_logit, reference.ivh_logit, brain) > 0
+    reference_labels = label_voxels(unchanged, reference.ivh_logit, brain)
     raw_ml = matched_ml(
         baseline.iph_ml,
         np.count_nonzero(margin > 0),
-        np.count_nonzero(reference_labels == IPH),
+        np.count_nonzero(unchanged),
         voxel_ml,
     )
     offset, iph_ml = 0.0, raw_ml
     if match and not np.isnan(target_growth_ml):
         offset = matching_offset(margin, baseline.iph.sum() + target_growth_ml / voxel_ml)
-    labels = label_sample(decoded, brain, offset)
+    labels = label_voxels(margin + offset > 0, decoded.ivh_logit, brain)
     if offset or match:
         iph_ml = matched_ml(
             baseline.iph_ml, np.count_nonzero(labels == IPH), int(baseline.iph.sum()), voxel_ml
