@@ -100,6 +100,13 @@ def read_samples(path: Path | str, patient_id: str | None = None) -> pd.DataFram
     return sheet.set_index("patient_id", drop=False)
 
 
+def read_excluded(path: Path | str) -> list[str]:
+    """Patients whom `preprocess` excluded: `patient_id` of `excluded.tsv`; none without it."""
+    if not Path(path).exists():
+        return []
+    return pd.read_csv(path, sep="\t", dtype=str)["patient_id"].tolist()
+
+
 def patient_file(folder: Path | str, patient_id: str, ending: str) -> Path:
     """`folder/sub-ID/sub-ID_ending`: where the products of one patient lie."""
     return Path(folder) / f"sub-{patient_id}" / f"sub-{patient_id}_{ending}"
@@ -343,11 +350,22 @@ def _file_faults(sheet: pd.DataFrame, columns: list[str]) -> list[Fault]:
             if unwanted:
                 faults.append(Fault(where, value, "nothing for a 'predict' patient",
                                     "Empty the cell, or set split to 'test'."))  # fmt: skip
-            elif not is_phantom(value) and not Path(value).exists():
-                faults.append(Fault(where, f"{value}, which does not exist", "an existing file",
+            elif not is_phantom(value) and (why := _why_missing(value)):
+                faults.append(Fault(where, f"{value}, which {why}", "an existing file",
                                     "Correct the path: it is relative to the sheet."))  # fmt: skip
             if value in first:
                 faults.append(Fault(where, f"{value}, already used in {first[value]}",
                                     "each file once", "Name the right file."))  # fmt: skip
             first.setdefault(value, where)
     return faults
+
+
+def _why_missing(path: str) -> str:
+    """Why a file cannot be found, in words; empty for a file that is there."""
+    try:
+        Path(path).stat()
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be reached ({error.strerror})"
+    return ""

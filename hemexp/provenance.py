@@ -2,12 +2,13 @@
 
 import ast
 import contextlib
+import errno
 import hashlib
 import importlib.metadata
 import json
 import platform
+import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -15,9 +16,26 @@ from pathlib import Path
 from typing import Any
 
 import hemexp
+from hemexp import Fault, HemexpError
 
 PACKAGE = Path(__file__).parent
 VERSIONED = ("hemexp", "numpy", "torch", "monai", "SimpleITK", "nibabel", "scikit-learn")
+
+
+_MAKE_ROOM = "Make room (disk, quota, ulimit -f), or let the run live elsewhere; start it again."
+_GIVE_LEAVE = "Let your user write there, or let the run live elsewhere; start it again."
+STORAGE_CURES = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.EFBIG: _MAKE_ROOM,
+    errno.EROFS: _GIVE_LEAVE,
+    errno.EACCES: _GIVE_LEAVE,
+}
+"""What to do when a product cannot be written, by the system's number of the error."""
+
+
+class StorageError(HemexpError):
+    """A file that cannot be written: the disk's fault, not the input's."""
 
 
 def seed_for(*parts: object) -> int:
@@ -47,13 +65,31 @@ def write_atomically(path: Path | str) -> Iterator[Path]:
     """Gives a temporary path in the target's folder; it becomes the target if the block succeeds.
 
     The temporary name keeps the target's suffixes (`.nii.gz`), which writers look at.
+
+    Raises:
+        StorageError: The disk is full or the folder may not be written to; nothing is left.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-        temporary = Path(folder) / path.name
-        yield temporary
-        temporary.replace(path)
+    try:
+        folder = path.parent / f".writing-{path.name}"
+        # What a killed run left behind goes with the first rerun.
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder / path.name
+            (folder / path.name).replace(path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        # An error that names another file comes from reading an input inside the block.
+        named, folder = Path(error.filename or path).absolute(), path.absolute().parent
+        here = named.is_relative_to(folder) or folder.is_relative_to(named)
+        if not here or error.errno not in STORAGE_CURES:
+            raise
+        raise StorageError(
+            Fault(str(path), f"a file that cannot be written ({error.strerror})",
+                  "room on the disk and leave to write", STORAGE_CURES[error.errno])
+        ) from error  # fmt: skip
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -72,6 +108,13 @@ def sidecar_path(product: Path | str) -> Path:
     product = Path(product)
     stem = product.name.removesuffix(".gz")
     return product.with_name(stem.rsplit(".", 1)[0] + ".json")
+
+
+def leave_empty(products: Iterable[Path | str]) -> None:
+    """Writes files of 0 bytes where an excluded patient has no products, without sidecars."""
+    for product in products:
+        write_text(product, "")
+        sidecar_path(product).unlink(missing_ok=True)
 
 
 def describe(

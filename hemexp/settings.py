@@ -51,10 +51,26 @@ class Phantom(Section):
     """Points of the midpoint rule behind the mean growth in `truth.tsv`."""
 
 
+class RawInput(Section):
+    """Outside these a raw scan is refused."""
+
+    brain_hu: tuple[float, float]
+    """Median of the brain without its haemorrhage (docs/method.md, CT traps)."""
+    iph_hu: tuple[float, float]
+    """Median inside the IPH mask; fresh clot is 50 to 90 HU, thin and anaemic bleeds are less."""
+    vessel_share: float = Fraction
+    """Part of the brain's inside as bright as vessels with contrast; calcium alone has less."""
+    head_mm: PositiveFloat
+    """Height of the head that the slices must show."""
+
+
 class SkullStrip(Section):
     """Brain mask."""
 
-    method: Literal["morphology"]
+    method: Literal["morphology", "synthstrip", "provided"]
+    """`morphology` needs no weights; `synthstrip` runs the user's `mri_synthstrip`; `provided`
+    takes the sheet's masks alone. A mask in the sheet is taken in any case. The rest is for
+    `morphology`."""
     bone_hu: PositiveFloat
     """Bone is what lies above this (about 300 HU)."""
     smooth_mm: NonNegativeFloat
@@ -62,7 +78,7 @@ class SkullStrip(Section):
     close_mm: NonNegativeFloat
     """Gaps in the skull up to twice this are closed."""
     open_mm: NonNegativeFloat
-    """Ways out of the skull narrower than twice this (spinal canal, about 20 mm) are cut."""
+    """Ways out of the skull narrower than twice this (optic canals, gaps in the base) are cut."""
 
 
 class Registration(Section):
@@ -80,6 +96,18 @@ class Registration(Section):
     relaxation: Annotated[float, Field(gt=0, lt=1)]
     """A step shrinks by this when the gradient turns; 0.5 stops a millimetre short in valleys."""
     min_step: PositiveFloat
+    least_correlation: float = Fraction
+    """Of HU in both heads after alignment; below it, they are two patients' heads. Measured: one
+    patient 0.98-1.00, with a bone flap of 9 cm gone 0.93-0.97, two patients of the real-anatomy
+    trial 0.37-0.61; phantom heads are nearly of one size, two of them give 0.58-0.98."""
+    least_overlap: float = Fraction
+    """How much of the smaller head must lie on the other one."""
+    largest_rotation_deg: Annotated[float, Field(gt=0, le=180)]
+    largest_shrinkage: float = Fraction
+    """Part of the baseline IPH that may be gone at follow-up, before the pair counts as swapped;
+    counts only together with ..."""
+    largest_shrinkage_ml: NonNegativeFloat
+    """... this."""
 
     @model_validator(mode="after")
     def _entry_per_level(self) -> Self:
@@ -116,6 +144,9 @@ class Preprocess(Section):
     """Raw scans to grid scans."""
 
     reference: Literal["baseline", "followup"]
+    on_failure: Literal["stop", "exclude"]
+    """What a patient who cannot be used does to the run; see `excluded.tsv`."""
+    raw: RawInput
     skull_strip: SkullStrip
     registration: Registration
     grid: Grid
@@ -154,6 +185,14 @@ class Autoencoder(Section):
     schedule: Literal["one_cycle", "cosine"]
     augment_prob: float = Fraction
     checkpoint_every: PositiveInt
+    precision: Literal["fp32", "bf16"]
+    """Of the networks' arithmetic in training; weights and losses stay fp32."""
+    compile: bool
+    """`torch.compile`: minutes at the start for quicker steps."""
+    channels_last: bool
+    """Memory layout that a GPU's bf16 convolutions like best."""
+    fused: bool
+    """The optimiser steps all weights in one kernel."""
 
     @property
     def downsampling(self) -> int:
@@ -208,6 +247,14 @@ class Diffusion(Section):
     schedule_lr: Literal["one_cycle", "constant"]
     ema_decay: float = Fraction
     checkpoint_every: PositiveInt
+    precision: Literal["fp32", "bf16"]
+    """Of the networks' arithmetic in training; weights and losses stay fp32."""
+    compile: bool
+    """`torch.compile`: minutes at the start for quicker steps."""
+    channels_last: bool
+    """Memory layout that a GPU's bf16 convolutions like best."""
+    fused: bool
+    """The optimiser steps all weights in one kernel."""
 
     @model_validator(mode="after")
     def _growth_needs_stack(self) -> Self:

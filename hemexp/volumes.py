@@ -5,6 +5,7 @@ coordinates (RAS, millimetres: the NIfTI convention). Code that needs LPS (ITK) 
 own border.
 """
 
+import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,20 @@ SHEAR_TOLERANCE = 1e-3
 
 SAME_GRID_MM = 0.01
 """Two grids are the same when no voxel corner lies further apart than this."""
+
+SAME_PLACE_MM = 0.5
+"""qform and sform agree within this: the qform's float32 quaternions alone err by up to 0.4 mm."""
+
+VOXEL_MM = (0.05, 20.0)
+"""Voxel sizes of head CT and of the grids here; far outside, the unit is not the millimetre."""
+
+MOST_VOXELS = 400_000_000
+"""512 x 512 x 1500; a header that claims more is not believed, and nothing is read."""
+
+UNREADABLE = (OSError, EOFError, ValueError, OverflowError, MemoryError, struct.error, zlib.error,
+              nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError,
+              nib.spatialimages.ImageDataError)  # fmt: skip
+"""What nibabel raises for files that are no complete image."""
 
 
 class ImageError(HemexpError):
@@ -62,6 +77,8 @@ def volume_ml(mask: Volume) -> float:
 def read_volume(path: Path | str) -> Volume:
     """Reads a 3D NIfTI image with finite values and an affine that is a rigid placement.
 
+    The header is judged before the data are read, and no more is read than it claims.
+
     Args:
         path: A `.nii` or `.nii.gz` file.
 
@@ -69,86 +86,121 @@ def read_volume(path: Path | str) -> Volume:
         The image, scaled by the header's slope and intercept once, as float32 (x, y, z).
 
     Raises:
-        ImageError: The file cannot be read, is not 3D, holds NaN or Inf, has a voxel of size
-            zero or a sheared affine. The message names the file, the finding and the cure.
+        ImageError: The file cannot be read, is not 3D or too large, gives no single placement in
+            mm, holds NaN or Inf, has a voxel of size zero or a sheared affine. The message names
+            the file, the finding and the cure.
     """
     path = Path(path)
     try:
+        if path.stat().st_size == 0:
+            raise ImageError(
+                Fault(str(path), "a file of 0 bytes", "a complete NIfTI image (.nii or .nii.gz)",
+                      "Copy or export it again.")
+            )  # fmt: skip
         image = nib.load(path)
+        _check_header(path, image)
         data = np.asanyarray(image.dataobj)
-    except (
-        OSError,
-        EOFError,
-        zlib.error,
-        ValueError,
-        nib.filebasedimages.ImageFileError,
-    ) as error:
+    except ImageError:
+        raise
+    except UNREADABLE as error:
+        said = getattr(error, "strerror", None) or (str(error) or repr(error)).splitlines()[0]
         raise ImageError(
-            Fault(
-                str(path),
-                f"a file that cannot be read ({(str(error) or repr(error)).splitlines()[0]})",
-                "a complete NIfTI image (.nii or .nii.gz)",
-                "Copy or convert the image again and check that the file opens in a viewer.",
-            )
-        ) from error
-    _check_array(path, data)
+            Fault(str(path), f"a file that cannot be read ({said})",
+                  "a complete NIfTI image (.nii or .nii.gz)",
+                  "Check the path and its permissions, or copy or convert the image again.")
+        ) from error  # fmt: skip
+    _check_values(path, data)
     affine = np.asarray(image.affine, dtype=np.float64)
-    _check_affine(path, affine)
     return Volume(np.asarray(data, dtype=np.float32), affine)
 
 
-def _check_array(path: Path, data: NDArray) -> None:
-    if data.ndim != 3 or min(data.shape) < 2:
+def _check_header(path: Path, image: nib.spatialimages.SpatialImage) -> None:
+    """Refuses what the header alone tells: format, shape, type, unit and placement."""
+    if not isinstance(image, nib.Nifti1Pair):
         raise ImageError(
-            Fault(
-                str(path),
-                f"an array of shape {tuple(data.shape)}",
-                "a 3D image with at least 2 voxels along each axis",
-                "Export one time point as one 3D volume.",
-            )
-        )
-    if data.dtype.kind not in "iufb":
+            Fault(str(path), f"an image of type {type(image).__name__}",
+                  "a NIfTI image (.nii or .nii.gz)", "Convert it with dcm2niix or a viewer.")
+        )  # fmt: skip
+    shape = image.shape
+    if len(shape) != 3 or min(shape) < 2 or np.prod(shape, dtype=float) > MOST_VOXELS:
         raise ImageError(
-            Fault(
-                str(path), f"values of type {data.dtype}", "numbers", "Export it as grey values."
-            )
-        )
+            Fault(str(path), f"an array of shape {tuple(shape)}",
+                  f"a 3D image of at least 2 voxels along each axis, {MOST_VOXELS:,} in all",
+                  "Export one time point as one 3D volume.")
+        )  # fmt: skip
+    if image.get_data_dtype().kind not in "iuf":
+        raise ImageError(
+            Fault(str(path), f"values of type {image.get_data_dtype()}", "numbers",
+                  "Export it as grey values.")
+        )  # fmt: skip
+    _check_affine(path, np.asarray(image.affine, dtype=np.float64))
+    _check_placement(path, image)
+
+
+def _check_values(path: Path, data: NDArray) -> None:
     bad = data.size - int(np.count_nonzero(np.isfinite(data)))
     if bad:
         raise ImageError(
-            Fault(
-                str(path),
-                f"{bad} voxels that are NaN or infinite",
-                "finite numbers everywhere",
-                "Convert the scan again; padding must be a number, such as -1024 HU.",
-            )
-        )
+            Fault(str(path), f"{bad} voxels that are NaN or infinite", "finite numbers everywhere",
+                  "Convert the scan again; padding must be a number, such as -1024 HU.")
+        )  # fmt: skip
 
 
 def _check_affine(path: Path, affine: NDArray[np.float64]) -> None:
     matrix = affine[:3, :3]
     spacing_mm = np.linalg.norm(matrix, axis=0)
-    if not np.all(np.isfinite(affine)) or np.any(spacing_mm < 1e-3):
+    low, high = VOXEL_MM
+    if not (np.all(np.isfinite(affine)) and low <= spacing_mm.min() <= spacing_mm.max() <= high):
         raise ImageError(
-            Fault(
-                str(path),
-                f"voxel sizes of {np.round(spacing_mm, 4).tolist()} mm",
-                "positive voxel sizes",
-                "Repair the header (qform and sform) or convert from DICOM again.",
-            )
-        )
+            Fault(str(path), f"voxel sizes of {np.round(spacing_mm, 4).tolist()} mm",
+                  f"voxel sizes between {low:g} and {high:g} mm",
+                  "Repair the header (qform and sform) or convert from DICOM again.")
+        )  # fmt: skip
     directions = matrix / spacing_mm
     shear = float(np.abs(directions.T @ directions - np.eye(3)).max())
     if shear > SHEAR_TOLERANCE:
         raise ImageError(
-            Fault(
-                str(path),
-                f"a sheared affine (axes {shear:.4f} away from right angles)",
-                f"axes at right angles within {SHEAR_TOLERANCE}",
-                "Undo the gantry tilt by resampling: dcm2niix writes such a file with '_Tilt' "
-                "in its name.",
+            Fault(str(path), f"a sheared affine (axes {shear:.4f} away from right angles)",
+                  f"axes at right angles within {SHEAR_TOLERANCE}",
+                  "Undo the gantry tilt by resampling: dcm2niix writes such a file with '_Tilt' "
+                  "in its name.")
+        )  # fmt: skip
+
+
+def _check_placement(path: Path, image: nib.Nifti1Pair) -> None:
+    """The header must say millimetres and one place."""
+    code = int(image.header["xyzt_units"]) % 8
+    if code not in (0, 2):
+        unit = {1: "metre", 3: "micron"}.get(code, f"code {code}")
+        raise ImageError(
+            Fault(str(path), f"lengths in the unit '{unit}' (xyzt_units)", "millimetres",
+                  "Correct voxel sizes and xyzt_units in the header, or convert from DICOM again.")
+        )  # fmt: skip
+    qform, sform = image.get_qform(coded=True)[0], image.get_sform(coded=True)[0]
+    found, cure = "", "Convert from DICOM again, or write the right one into both."
+    if qform is None and sform is None:
+        found = "no placement (qform_code and sform_code are 0)"
+    elif qform is not None and sform is not None:
+        grid = np.broadcast_to(np.float32(0), image.shape)
+        apart_mm = grid_distance_mm(Volume(grid, qform), Volume(grid, sform))
+        if apart_mm > SAME_PLACE_MM:
+            found = (
+                f"qform and sform that differ by {apart_mm:.3g} mm ({_difference(qform, sform)})"
             )
-        )
+    if found:
+        raise ImageError(Fault(str(path), found, "one placement in the scanner's space", cure))
+
+
+def _difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> str:
+    """What two affines differ in, in words."""
+    sizes = [np.linalg.norm(affine[:3, :3], axis=0) for affine in (one, other)]
+    turns = [affine[:3, :3] / size for affine, size in zip((one, other), sizes, strict=True)]
+    cosines = np.clip(np.sum(turns[0] * turns[1], axis=0), -1, 1)
+    return (
+        f"first voxel {np.linalg.norm(one[:3, 3] - other[:3, 3]):.3g} mm, "
+        f"axes {np.rad2deg(np.arccos(cosines)).max():.3g} deg, "
+        f"voxel sizes {np.abs(sizes[0] - sizes[1]).max():.3g} mm apart"
+    )
 
 
 def write_volume(path: Path | str, data: NDArray, affine: ArrayLike, dtype: DTypeLike) -> None:

@@ -183,3 +183,6 @@ def write_qc(root, outcomes, rng):
                          "status": "warning" if n == 2 else "ok",
                          "reason": "brain <850 mL" if n == 2 else ""})  # fmt: skip
     save(pd.DataFrame(rows), root / "preprocess/qc.tsv")
+    excluded = {"patient_id": "X9", "session": "baseline", "step": "strip-skull",
+                "reason": "found <air>; expected a head"}  # fmt: skip
+    save(pd.DataFrame([excluded]), root / "preprocess/excluded.tsv")

@@ -1,6 +1,7 @@
 """The shape of the house, read from the syntax tree: who may know whom."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,7 +85,7 @@ def test_every_rule_that_runs_something_calls_a_verb_of_its_name():
     from hemexp.cli import VERBS
 
     for path in (REPOSITORY / "workflow" / "rules").glob("*.smk"):
-        for block in path.read_text().split("\nrule ")[1:]:
+        for block in re.split(r"\n(?:rule|checkpoint) ", path.read_text())[1:]:
             name = block.split(":")[0]
             if "shell:" not in block:
                 continue
@@ -118,3 +119,15 @@ def test_light_verbs_start_without_heavy_libraries(verb):
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert done.stdout.splitlines()[-1] == "[]"
     assert "usage: hemexp" in done.stdout
+
+
+def test_the_whole_preprocess_room_loads_without_heavy_libraries():
+    code = (
+        "import importlib, pathlib, sys, hemexp.preprocess as room\n"
+        "for path in pathlib.Path(room.__path__[0]).glob('*.py'):\n"
+        "    importlib.import_module(f'hemexp.preprocess.{path.stem}')\n"
+        "print(sorted({'torch', 'monai', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == "[]"

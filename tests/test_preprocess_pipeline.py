@@ -10,11 +10,13 @@ from scipy.spatial.transform import Rotation
 
 from hemexp import HemexpError
 from hemexp.cohort import REQUIRED, patient_file
-from hemexp.preprocess.collect import run_collect_qc, scan_warnings
+from hemexp.preprocess.collect import Outputs, run_collect_qc
+from hemexp.preprocess.quality import scan_warnings
 from hemexp.preprocess.register import register, run_register_followup
 from hemexp.preprocess.resample import run_resample_scan
-from hemexp.preprocess.scans import Scan
-from hemexp.preprocess.skull import run_strip_skull, strip_skull
+from hemexp.preprocess.scans import PAIR, STRIPPED, Scan
+from hemexp.preprocess.skull import delineate_brain
+from hemexp.preprocess.strip import run_strip_skull
 from hemexp.preprocess.transforms import read_transform
 from hemexp.volumes import Volume, write_volume
 
@@ -91,7 +93,7 @@ def settings_here(settings):
 
 def test_the_brain_is_found_without_neck_and_with_all_blood(pair, settings_here):
     for scan, truth in pair.values():
-        mask = strip_skull(scan.ct, scan.iph, scan.ivh, settings_here.skull_strip)
+        mask = delineate_brain(scan, settings_here.skull_strip)
         dice = 2 * np.count_nonzero(mask & truth) / (mask.sum() + truth.sum())
         assert dice > 0.965
         assert mask.sum() == pytest.approx(truth.sum(), rel=0.05)
@@ -103,7 +105,7 @@ def test_the_brain_is_found_without_neck_and_with_all_blood(pair, settings_here)
 
 def test_the_mask_does_not_depend_on_the_order_of_the_axes(pair, settings_here):
     scan, _ = pair["followup"]
-    expected = strip_skull(scan.ct, scan.iph, scan.ivh, settings_here.skull_strip)
+    expected = delineate_brain(scan, settings_here.skull_strip)
 
     def turned(volume):
         affine = volume.affine[:, [2, 0, 1, 3]].copy()
@@ -113,7 +115,7 @@ def test_the_mask_does_not_depend_on_the_order_of_the_axes(pair, settings_here):
         return Volume(np.flip(volume.data, 0).transpose(2, 0, 1), affine)
 
     images = [turned(image) for image in (scan.ct, scan.iph, scan.ivh)]
-    found = strip_skull(*images, settings_here.skull_strip)
+    found = delineate_brain(Scan(*images), settings_here.skull_strip)
     assert np.array_equal(turned(scan.ct.with_data(expected)).data, found)
 
 
@@ -124,7 +126,8 @@ def test_bright_blood_at_the_skull_and_calcium_inside_are_kept(pair, settings_he
     plexus = (slice(36, 39), slice(43, 46), slice(26, 28))
     ct = scan.ct.with_data(np.where(rim, 120, scan.ct.data))
     ct.data[plexus] = 220
-    mask = strip_skull(ct, scan.iph.with_data(rim), scan.ivh, settings_here.skull_strip)
+    bright = Scan(ct, scan.iph.with_data(rim), scan.ivh)
+    mask = delineate_brain(bright, settings_here.skull_strip)
     assert mask[rim].all()
     assert mask[plexus].all()
 
@@ -179,9 +182,6 @@ def cohort(pair, settings_here, tmp_path_factory):
 
 
 FILES = ("ct", "iph", "ivh")
-GRID = {"ct": "ct.nii.gz", "volumes": "volumes.tsv"} | {
-    name: f"desc-{name}_mask.nii.gz" for name in ("iph", "ivh", "brain")
-}
 
 
 def save_scan(root, patient_id, session, pair):
@@ -193,26 +193,27 @@ def save_scan(root, patient_id, session, pair):
     return files
 
 
+def products(results, patient_id, start, endings):
+    return {n: patient_file(results, patient_id, f"{start}{end}") for n, end in endings.items()}
+
+
+def native_files(results, patient_id, session):
+    return products(results, patient_id, f"ses-{session}_space-native_", STRIPPED)
+
+
 def bring(patient_id, files, results, settings, reference):
     """What the rules of one patient do."""
-    for session, scan in files.items():
-        native = f"ses-{session}_space-native"
-        scan["brain"] = patient_file(results, patient_id, f"{native}_desc-brain_mask.nii.gz")
-        volumes = patient_file(results, patient_id, f"{native}_volumes.tsv")
-        run_strip_skull(patient_id, session, *scan.values(), volumes, settings.skull_strip)
-    transform = patient_file(results, patient_id, "from-followup_to-baseline_mode-image_xfm.tfm")
+    native = {session: native_files(results, patient_id, session) for session in files}
+    for session, raw in files.items():
+        outputs = native[session]
+        run_strip_skull(patient_id, session, raw, outputs, settings.skull_strip, settings.raw)
+    pair = products(results, patient_id, "", PAIR)
     if len(files) == 2:
-        qc = patient_file(results, patient_id, "desc-registration_qc.tsv")
-        run_register_followup(
-            patient_id, *files.values(), transform, qc, settings.registration, reference
-        )
-    for session, scan in files.items():
-        outputs = {
-            name: patient_file(results, patient_id, f"ses-{session}_space-grid_{ending}")
-            for name, ending in GRID.items()
-        }
+        run_register_followup(patient_id, *native.values(), pair, settings.registration, reference)
+    for session, scan in native.items():
+        outputs = products(results, patient_id, f"ses-{session}_space-grid_", STRIPPED)
         alone = session == reference or len(files) == 1
-        links = () if alone else (files[reference]["brain"], transform)
+        links = () if alone else (native[reference]["brain"], pair["transform"])
         run_resample_scan(patient_id, session, scan, outputs, settings.grid, *links)
 
 
@@ -257,22 +258,21 @@ def test_the_transform_file_maps_baseline_to_followup_either_way(
     cohort, pair, settings_here, reference, tmp_path
 ):
     scan, brain = pair["baseline"]
-    files = {s: {i: cohort / f"P1_{s}_{i}.nii.gz" for i in FILES} for s in pair}
-    for session in pair:
-        name = f"ses-{session}_space-native_desc-brain_mask.nii.gz"
-        files[session]["brain"] = patient_file(cohort / "results", "P1", name)
-    outputs = (tmp_path / "x.tfm", tmp_path / "qc.tsv")
-    run_register_followup("P1", *files.values(), *outputs, settings_here.registration, reference)
-    matrix = read_transform(outputs[0])
+    files = {session: native_files(cohort / "results", "P1", session) for session in pair}
+    outputs = products(tmp_path, "P1", "", PAIR)
+    run_register_followup("P1", *files.values(), outputs, settings_here.registration, reference)
+    matrix = read_transform(outputs["transform"])
     assert mean_error_mm(matrix, MOTION, brain, scan.ct.affine) < 0.3
     point = np.array([10.0, -20.0, 30.0, 1.0])
     lps = np.array([-1, -1, 1])
-    moved = sitk.ReadTransform(str(outputs[0])).TransformPoint((point[:3] * lps).tolist())
+    moved = sitk.ReadTransform(str(outputs["transform"])).TransformPoint(
+        (point[:3] * lps).tolist()
+    )
     np.testing.assert_allclose(np.array(moved) * lps, (MOTION @ point)[:3], atol=0.6)
-    grid = {n: tmp_path / f"{n}.{'tsv' if n == 'volumes' else 'nii.gz'}" for n in GRID}
+    grid = products(tmp_path, "P1", "", STRIPPED)
     other = "followup" if reference == "baseline" else "baseline"
     run_resample_scan("P1", other, files[other], grid, settings_here.grid,
-                      files[reference]["brain"], outputs[0])  # fmt: skip
+                      files[reference]["brain"], outputs["transform"])  # fmt: skip
     iph = nib.load(grid["iph"])
     found = iph.affine @ [*ndimage.center_of_mass(np.asarray(iph.dataobj)), 1]
     pose = POSE if reference == "baseline" else MOTION @ POSE
@@ -282,11 +282,13 @@ def test_the_transform_file_maps_baseline_to_followup_either_way(
 
 def test_qc_and_outcomes_gather_every_scan(cohort, pair, settings_here, tmp_path):
     qc, outcomes = tmp_path / "qc.tsv", tmp_path / "outcomes.tsv"
-    arguments = (cohort / "samples.tsv", cohort / "results", qc, outcomes)
-    run_collect_qc(*arguments, settings_here.quality, "baseline")
+    outputs = Outputs(qc, tmp_path / "excluded.tsv", outcomes)
+    run_collect_qc(cohort / "samples.tsv", cohort / "results", outputs, settings_here)
+    assert outputs.excluded.read_text() == "patient_id\tsession\tstep\treason\n"
     assert qc.read_text().splitlines()[0].split("\t") == [
         "patient_id", "session", "iph_ml", "ivh_ml", "iph_grid_ml", "ivh_grid_ml", "brain_ml",
-        "rotation_deg", "translation_mm", "registration_metric", "status", "reason",
+        "rotation_deg", "translation_mm", "registration_metric", "correlation", "overlap",
+        "status", "reason", "notes",
     ]  # fmt: skip
     table = pd.read_csv(qc, sep="\t")
     assert table["session"].tolist() == ["baseline", "followup", "baseline"]
@@ -311,18 +313,16 @@ def test_qc_and_outcomes_gather_every_scan(cohort, pair, settings_here, tmp_path
 def test_a_missing_table_is_told_with_its_patient(cohort, settings_here, tmp_path):
     lost = patient_file(tmp_path, "P1", "ses-baseline_space-native_volumes.tsv")
     with pytest.raises(HemexpError) as error:
-        run_collect_qc(cohort / "samples.tsv", tmp_path, tmp_path / "qc.tsv",
-                       tmp_path / "o.tsv", settings_here.quality, "baseline")  # fmt: skip
+        outputs = Outputs(*(tmp_path / f"{name}.tsv" for name in Outputs._fields))
+        run_collect_qc(cohort / "samples.tsv", tmp_path, outputs, settings_here)
     assert f"patient P1, {lost}" in str(error.value)
     assert not (tmp_path / "qc.tsv").exists()
 
 
 def test_a_brain_larger_than_the_grid_is_told_with_its_patient(cohort, settings_here, tmp_path):
     small = settings_here.grid.model_copy(update={"shape": (56, 64, 10)})
-    files = {image: cohort / f"P1_baseline_{image}.nii.gz" for image in FILES}
-    name = "ses-baseline_space-native_desc-brain_mask.nii.gz"
-    files["brain"] = patient_file(cohort / "results", "P1", name)
-    outputs = {name: tmp_path / "out" / f"{name}.nii.gz" for name in GRID}
+    files = native_files(cohort / "results", "P1", "baseline")
+    outputs = products(tmp_path / "out", "P1", "", STRIPPED)
     with pytest.raises(HemexpError, match=r"patient P1, .*mm along z"):
         run_resample_scan("P1", "baseline", files, outputs, small)
     assert not (tmp_path / "out").exists()

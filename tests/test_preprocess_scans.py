@@ -1,199 +1,301 @@
-"""Scans are checked whole: every fault names the patient and the file, and nothing is written."""
-
-import gzip
+"""Raw scans that are right, or can be mended with certainty, are read as they are."""
 
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.orientations import inv_ornt_aff
+from scipy.spatial.transform import Rotation
+from test_bad_inputs import edit, put, values, write_sheet
+from tiny_head import AFFINE, SHAPE, ball, head, places, save, write_head
 
-from hemexp.cohort import REQUIRED, CohortError
+from hemexp.cohort import CohortError
 from hemexp.preprocess.check import run_check
-from hemexp.preprocess.scans import read_scan
-from hemexp.preprocess.skull import run_strip_skull
-from hemexp.volumes import ImageError
+from hemexp.preprocess.grid import lay_grid
+from hemexp.preprocess.hounsfield import brain_faults, vessel_share
+from hemexp.preprocess.masks import hu_inside
+from hemexp.preprocess.raw import read_given_brain, read_raw_scan
+from hemexp.preprocess.resample import resample_scan
+from hemexp.preprocess.skull import delineate_brain
+from hemexp.preprocess.strip import run_strip_skull
+from hemexp.settings import Grid
+from hemexp.volumes import ImageError, Volume, volume_ml
 
-SHAPE = (9, 8, 5)
-AFFINE = np.diag([1.5, 2.0, 5.0, 1.0])
-
-
-def save(path, data, affine=AFFINE, dtype=np.float32):
-    nib.save(nib.Nifti1Image(np.asarray(data, dtype=dtype), affine), path)
+IMAGES = ("ct", "iph", "ivh", "brain")
+BRAIN = ball(places(), (0, 0, 0), (62, 78, 52))
 
 
 @pytest.fixture
 def files(tmp_path):
-    """A right scan: air round a box of bone round brain, with two touching bleeds."""
-    ct = np.full(SHAPE, -1000.0)
-    ct[2:7, 2:6, 1:4] = 900
-    ct[3:6, 3:5, 2] = 35
-    iph, ivh = np.zeros(SHAPE), np.zeros(SHAPE)
-    iph[3:5, 3, 2] = 1
-    ivh[5, 3, 2] = 1
-    paths = {name: tmp_path / f"{name}.nii.gz" for name in ("ct", "iph", "ivh")}
-    for name, data in (("ct", ct), ("iph", iph), ("ivh", ivh)):
-        save(paths[name], data)
-    return paths
+    (tmp_path / "study").mkdir()
+    return write_head(tmp_path / "study")
 
 
-def edit(path, change):
-    data = nib.load(path).get_fdata()
-    change(data)
-    save(path, data)
+@pytest.fixture
+def read(settings):
+    return lambda files: read_raw_scan("P7", "baseline", *files.values(), settings.preprocess.raw)
 
 
-def cut_short(path):
-    path.write_bytes(path.read_bytes()[:60])
+def strip(files, out, settings):
+    outputs = {image: out / f"{image}.nii.gz" for image in IMAGES}
+    room = settings.preprocess
+    table = {"volumes": out / "volumes.tsv", "picture": out / "qc.png"}
+    run_strip_skull("P7", "baseline", files, outputs | table, room.skull_strip, room.raw)
+    return outputs
 
 
-def no_gzip(path):
-    path.write_bytes(b"not an image at all")
+def row(path):
+    header, cells = (line.split("\t") for line in path.read_text().splitlines())
+    return dict(zip(header, cells, strict=True))
 
 
-def with_affine(path, affine):
-    save(path, nib.load(path).get_fdata(), affine)
+# ---- values
 
 
-def flat_voxels(path):
-    raw = bytearray(gzip.decompress(path.read_bytes()))
-    raw[280:328] = np.zeros(12, dtype="<f4").tobytes()
-    path.write_bytes(gzip.compress(bytes(raw)))
+def test_a_right_scan_is_read_as_it_is(files, read):
+    save(files["ivh"], values(files["ivh"]) * 255, dtype=np.uint8)
+    ct = values(files["ct"])
+    raw = read(files)
+    assert raw.notes == ()
+    assert np.array_equal(raw.scan.ct.data, ct) and raw.scan.iph.data.dtype == bool
+    voxel_ml = 4.5 * 4.4 * 7 / 1000
+    assert raw.iph_ml == pytest.approx(values(files["iph"]).sum() * voxel_ml)
+    assert raw.ivh_ml == pytest.approx(values(files["ivh"]).sum() / 255 * voxel_ml)
 
 
-def make_folder(path):
-    path.unlink()
-    path.mkdir()
+@pytest.mark.parametrize("padding", [-1024, -2000, -3024])
+def test_padding_is_raised_and_said_only_where_there_is_much(padding, files, read):
+    around = np.hypot(*np.moveaxis(places()[..., :2], -1, 0)) > 95
+    edit(lambda data: np.where(around, padding, data))(files["ct"])
+    raw = read(files)
+    assert raw.scan.ct.data.min() == -1024
+    assert (raw.scan.ct.data[around] == -1024).all()
+    share = f"{np.mean(around):.0%}"
+    said = (f"padding below -1024 HU raised to it ({share} of the voxels)",)
+    assert raw.notes == (() if padding == -1024 else said)
 
 
-SHEARED = AFFINE.copy()
-SHEARED[1, 2] = 1.0
-SHIFTED = AFFINE.copy()
-SHIFTED[0, 3] = 0.5
-
-BAD = {
-    "unreadable": ("ct", no_gzip, "cannot be read"),
-    "truncated": ("ct", cut_short, "cannot be read"),
-    "missing": ("ivh", lambda path: path.unlink(), "cannot be read"),
-    "4D": ("ct", lambda path: save(path, np.zeros((*SHAPE, 2))), "shape (9, 8, 5, 2)"),
-    "NaN": ("ct", lambda path: edit(path, lambda d: d.__setitem__((0, 0, 0), np.nan)), "1 voxels"),
-    "Inf": ("ct", lambda path: edit(path, lambda d: d.__setitem__((0, 0, 0), np.inf)), "1 voxels"),
-    "mask cropped": ("iph", lambda path: save(path, np.ones((9, 8, 4))), "shape (9, 8, 4)"),
-    "mask shifted": ("ivh", lambda path: with_affine(path, SHIFTED), "corners 0.5 mm away"),
-    "not binary": ("iph", lambda path: edit(path, lambda d: d.__setitem__((0, 0, 0), 2)), "1, 2"),
-    "empty": ("iph", lambda path: save(path, np.zeros(SHAPE)), "an empty mask"),
-    "sheared": ("ct", lambda path: with_affine(path, SHEARED), "sheared affine"),
-    "no intercept": ("ct", lambda path: edit(path, lambda d: d.__iadd__(1024)), "24 HU"),
-    "picture": ("ct", lambda path: edit(path, lambda d: d.clip(0, 255, out=d)), "not HU"),
-    "wrapped": ("ct", lambda path: edit(path, lambda d: d.__setitem__(d < 0, 64512)), "64512"),
-    "flat voxel": ("ct", flat_voxels, "voxel sizes"),
-    "DICOM": ("ct", make_folder, "dcm2niix"),
-}
+def test_a_few_padded_voxels_are_not_worth_a_note(files, read):
+    put((0, 0, 0), -3024)(files["ct"])
+    raw = read(files)
+    assert (raw.scan.ct.data.min(), raw.notes) == (-1024, ())
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_bad_images_are_refused_by_name_and_leave_nothing_behind(case, files, tmp_path, settings):
-    image, damage, told = BAD[case]
-    damage(files[image])
-    mask, volumes = tmp_path / "out" / "mask.nii.gz", tmp_path / "out" / "volumes.tsv"
+@pytest.mark.parametrize("padding", [None, -2000])
+def test_a_missing_intercept_is_mended_where_air_and_brain_agree(padding, files, read):
+    expected = read(files).scan.ct.data
+    around = np.hypot(*np.moveaxis(places()[..., :2], -1, 0)) > 98
+    edit(lambda data: data + 1024)(files["ct"])
+    if padding:
+        edit(lambda data: np.where(around, padding, data))(files["ct"])
+    raw = read(files)
+    assert raw.notes[0] == "missing intercept of -1024 applied"
+    seen = ~around if padding else np.ones(SHAPE, dtype=bool)
+    assert np.array_equal(raw.scan.ct.data[seen], np.maximum(expected, -1024)[seen])
+
+
+@pytest.mark.parametrize("shift", [1000, 1060, 900])
+def test_another_shift_is_not_taken_for_a_missing_intercept(shift, files, read):
+    edit(lambda data: data + shift)(files["ct"])
+    with pytest.raises(ImageError, match=r"air \(the darkest 1 %\)"):
+        read(files)
+
+
+@pytest.mark.parametrize("shift", [0, 1024])
+def test_wrapped_values_are_mended_with_or_without_an_intercept(shift, files, read):
+    put(np.s_[:2, :2], -2000 - shift)(files["ct"])
+    expected = read(files).scan.ct.data
+    edit(lambda data: (data + shift) % 65536)(files["ct"])
+    raw = read(files)
+    assert raw.notes[0] == "values above 32767 wrapped back to negative HU"
+    assert raw.notes[1:] == (("missing intercept of -1024 applied",) if shift else ())
+    assert np.array_equal(raw.scan.ct.data, expected)
+
+
+def test_contrast_is_seen_in_vessels_and_not_in_calcium_or_bone(settings):
+    limits = settings.preprocess.raw
+    ct, iph, ivh = head(places())
+    ct[BRAIN & (np.linalg.norm(places() / (62, 78, 52), axis=-1) > 0.93)] = 250
+    ct[18, 16, 10] = 300
+    volume, blood = Volume(ct.astype(np.float32), AFFINE), iph | ivh
+    assert brain_faults(volume, BRAIN, blood, limits) == []
+    assert 0 < vessel_share(volume, BRAIN & ~blood, 0) < limits.vessel_share
+    volume.data[12:29, 22, 8] = volume.data[20, 12:34, 9] = 230
+    (fault,) = brain_faults(volume, BRAIN, blood, limits)
+    assert "contrast" in fault.found
+
+
+def test_a_brain_outside_its_range_is_told(settings):
+    ct, iph, ivh = head(places())
+    volume = Volume(ct.astype(np.float32) + 14, AFFINE)
+    (fault,) = brain_faults(volume, BRAIN, iph | ivh, settings.preprocess.raw)
+    assert fault.found == "a median of 47 HU" and fault.expected == "20 to 45 HU"
+
+
+def test_much_blood_does_not_make_the_brain_bright(settings):
+    ct = head(places())[0].astype(np.float32)
+    blood = BRAIN & (places()[..., 0] > -20)
+    ct[blood] = 62
+    assert np.median(ct[BRAIN]) > 45
+    assert brain_faults(Volume(ct, AFFINE), BRAIN, blood, settings.preprocess.raw) == []
+
+
+# ---- geometry
+
+
+def orientations():
+    """All 48 axis orders and flips as nibabel writes them."""
+    for order in np.array(np.meshgrid(*[range(3)] * 3)).reshape(3, -1).T:
+        for flips in np.array(np.meshgrid(*[(1, -1)] * 3)).reshape(3, -1).T:
+            if len(set(order)) == 3:
+                yield np.column_stack([order, flips])
+
+
+def test_a_scan_in_any_orientation_gives_the_same(files, tmp_path, settings, read):
+    grid = Grid(shape=(40, 48, 24), spacing_mm=(4.9, 5.1, 7.3))
+    native, grids = set(), []
+    for turn in orientations():
+        turned = {image: tmp_path / f"{image}.nii" for image in files}
+        for image, path in turned.items():
+            data = nib.apply_orientation(values(files[image]), turn)
+            save(path, data, AFFINE @ inv_ornt_aff(turn, SHAPE))
+        raw = read(turned)
+        scan = raw.scan
+        brain = delineate_brain(scan, settings.preprocess.skull_strip)
+        native.add((round(raw.iph_ml, 4), round(raw.ivh_ml, 4), int(brain.sum())))
+        place = lay_grid(scan.ct.with_data(brain), grid)
+        grids.append((place.affine, resample_scan(scan, brain, place, np.eye(4))))
+    assert len(grids) == 48 and native == {(22.176, 2.3562, int(brain.sum()))}
+    (first, expected), *others = grids
+    for affine, found in others:
+        assert np.allclose(affine, first, atol=1e-3)
+        assert np.allclose(found["ct"], expected["ct"], atol=0.1)
+        for mask in ("iph", "ivh", "brain"):
+            assert np.count_nonzero(found[mask] ^ expected[mask]) <= 2
+
+
+def test_an_oblique_scan_is_read_with_its_place(files, read):
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("xyz", (14, -5, 8), degrees=True).as_matrix()
+    expected = read(files)
+    for path in files.values():
+        save(path, values(path), turn @ AFFINE)
+    raw = read(files)
+    assert np.allclose(raw.scan.ct.affine, turn @ AFFINE, atol=1e-4)
+    assert raw.iph_ml == pytest.approx(expected.iph_ml, rel=1e-6)
+
+
+# ---- masks
+
+
+def on_grid(path, spacing_mm, which):
+    """Draws the head's mask anew on a grid of another spacing in the same space."""
+    affine = np.diag([*spacing_mm, 1.0])
+    affine[:3, 3] = (-60, -60, -50)
+    shape = tuple(np.ceil(120 / np.array(spacing_mm)).astype(int))
+    mask = head(places(shape, affine))[which]
+    save(path, mask, affine)
+    return volume_ml(Volume(mask, affine))
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.5, 1.5, 2.5), (6.0, 6.0, 9.0)])
+def test_a_mask_on_another_grid_is_resampled_and_measured_on_its_own(spacing_mm, files, read):
+    iph_ml = on_grid(files["iph"], spacing_mm, 1)
+    truth = head(places())[1]
+    raw = read(files)
+    size = "1.5x1.5x2.5" if spacing_mm[0] == 1.5 else "6x6x9"
+    assert raw.notes == (f"IPH mask resampled from {size} mm",)
+    assert raw.iph_ml == pytest.approx(iph_ml)
+    assert raw.scan.iph.data.shape == SHAPE
+    assert volume_ml(raw.scan.iph) == pytest.approx(iph_ml, rel=0.02)
+    dice = (
+        2 * np.count_nonzero(truth & raw.scan.iph.data) / (truth.sum() + raw.scan.iph.data.sum())
+    )
+    assert dice > 0.9
+    assert not (raw.scan.iph.data & raw.scan.ivh.data).any()
+    assert np.array_equal(raw.scan.ivh.data, values(files["ivh"]) > 0)
+
+
+def test_masks_on_two_other_grids_stay_disjoint(files, read):
+    save(files["iph"], values(files["iph"]) + values(files["ivh"]))
+    on_grid(files["ivh"], (1.5, 1.5, 2.5), 2)
+    ivh = values(files["ivh"]).sum() * 1.5 * 1.5 * 2.5 / 1000
+    raw = read(files)
+    assert raw.notes == ("IVH mask resampled from 1.5x1.5x2.5 mm",)
+    assert raw.ivh_ml == pytest.approx(ivh)
+    assert not (raw.scan.iph.data & raw.scan.ivh.data).any()
+    assert raw.iph_ml == pytest.approx(head(places())[1].sum() * 0.1386, abs=0.7)
+
+
+def test_where_masks_overlap_the_voxel_is_ivh(files, read):
+    iph, ivh = values(files["iph"]), values(files["ivh"])
+    save(files["iph"], iph + ivh)
+    scan = read(files).scan
+    assert (scan.iph.data.sum(), scan.ivh.data.sum()) == (iph.sum(), ivh.sum())
+    assert scan.blood.sum() == iph.sum() + ivh.sum()
+
+
+def test_a_mask_is_turned_round_on_the_spot():
+    ct, iph, _ = head(places())
+    for axis in range(3):
+        found, share = hu_inside(Volume(iph, AFFINE), Volume(ct, AFFINE), flip=axis)
+        assert share == 1
+        assert np.array_equal(np.sort(found), np.sort(ct[np.flip(iph, axis)]))
+
+
+def test_odd_masks_pass(files, read):
+    whole = head(places())[1]
+    speck, half, striped = np.zeros(SHAPE), whole.copy(), whole.copy()
+    speck[12:15, 19:22, 10] = 1
+    half[:, :, :9] = 0
+    striped[::2] = 0
+    for mask in (speck, half, striped):
+        save(files["iph"], mask)
+        assert read(files).scan.iph.data.sum() == mask.sum() > 0
+
+
+def test_a_given_brain_mask_is_used_with_the_blood(files, tmp_path, settings, read):
+    given = BRAIN.copy()
+    given[tuple(np.argwhere(values(files["iph"]))[0])] = False
+    save(tmp_path / "brain.nii.gz", given)
+    outputs = strip(files | {"brain": tmp_path / "brain.nii.gz"}, tmp_path / "out", settings)
+    assert values(outputs["brain"]).sum() == BRAIN.sum()
+    told = row(tmp_path / "out" / "volumes.tsv")
+    assert list(told) == ["patient_id", "session", "iph_ml", "ivh_ml", "brain_ml", "notes"]
+    assert float(told["brain_ml"]) == pytest.approx(BRAIN.sum() * 0.1386, rel=1e-5)
+    affine = np.diag([3.0, 3, 4, 1])
+    affine[:3, 3] = (-70, -85, -60)
+    save(
+        tmp_path / "brain.nii.gz",
+        ball(places((47, 57, 31), affine), (0, 0, 0), (62, 78, 52)),
+        affine,
+    )
+    moved = read_given_brain("P7", "baseline", tmp_path / "brain.nii.gz", read(files).scan)
+    assert np.count_nonzero(moved.data ^ BRAIN) < 0.03 * BRAIN.sum()
+
+
+# ---- all at once
+
+
+def test_all_faults_of_a_scan_are_told_at_once(files, read):
+    files["ct"].write_bytes(b"not an image at all")
+    put((0, 0, 0), 3)(files["iph"])
     with pytest.raises(ImageError) as error:
-        run_strip_skull(
-            "P7", "followup", *files.values(), mask, volumes, settings.preprocess.skull_strip
-        )
-    message = str(error.value)
-    assert f"patient P7, followup {image}, {files[image]}" in message
-    assert told in message
-    assert "expected" in message
-    assert len(error.value.faults) == 1
-    assert not (tmp_path / "out").exists()
-
-
-def test_all_faults_of_a_scan_are_told_at_once(files):
-    no_gzip(files["ct"])
-    edit(files["iph"], lambda data: data.__setitem__((0, 0, 0), 3))
-    with pytest.raises(ImageError) as error:
-        read_scan("P7", "baseline", *files.values())
+        read(files)
     assert len(error.value.faults) == 2
 
 
-def test_a_scan_without_skull_is_refused(files, tmp_path, settings):
-    edit(files["ct"], lambda data: data.clip(-1000, 60, out=data))
-    with pytest.raises(ImageError, match=r"patient P7, baseline ct, .*no soft tissue enclosed"):
-        run_strip_skull(
-            "P7", "baseline", *files.values(), tmp_path / "m.nii.gz", tmp_path / "v.tsv",
-            settings.preprocess.skull_strip,
-        )  # fmt: skip
-
-
-def test_a_right_scan_is_read_as_it_is(files):
-    save(files["ivh"], nib.load(files["ivh"]).get_fdata() * 255, dtype=np.uint8)
-    edit(files["ct"], lambda data: data.__setitem__((0, 0, 0), -3024))
-    scan = read_scan("P7", "baseline", *files.values())
-    assert scan.ct.data.min() == -1024
-    assert scan.ct.data.max() == 900
-    assert (scan.iph.data.sum(), scan.ivh.data.sum(), scan.blood.sum()) == (2, 1, 3)
-    assert scan.iph.data.dtype == bool
-
-
-def test_where_masks_overlap_the_voxel_is_ivh(files):
-    save(files["iph"], nib.load(files["iph"]).get_fdata() + nib.load(files["ivh"]).get_fdata())
-    scan = read_scan("P7", "baseline", *files.values())
-    assert (scan.iph.data.sum(), scan.ivh.data.sum()) == (2, 1)
-    save(files["iph"], nib.load(files["ivh"]).get_fdata())
-    with pytest.raises(ImageError, match="no voxel outside the IVH"):
-        read_scan("P7", "baseline", *files.values())
-
-
-def test_a_given_brain_mask_is_used_with_the_blood(files, tmp_path, settings):
-    brain = np.zeros(SHAPE)
-    brain[3:6, 3:5, 2] = 1
-    brain[3, 3, 2] = 0
-    save(tmp_path / "brain.nii.gz", brain)
-    outputs = (tmp_path / "m.nii.gz", tmp_path / "v.tsv")
-    run_strip_skull("P7", "baseline", *files.values(), *outputs,
-                    settings.preprocess.skull_strip, brain=tmp_path / "brain.nii.gz")  # fmt: skip
-    assert np.asarray(nib.load(outputs[0]).dataobj).sum() == 6
-    header, row = outputs[1].read_text().splitlines()
-    assert header.split("\t") == ["patient_id", "session", "iph_ml", "ivh_ml", "brain_ml"]
-    assert row.split("\t") == ["P7", "baseline", "0.03", "0.015", "0.09"]
-
-
-def write_sheet(path, patients):
-    """A sheet from (patient_id, split, {column: file}) per patient."""
-    lines = ["\t".join(REQUIRED)]
-    for patient_id, split, files in patients:
-        cells = {"patient_id": patient_id, "center": "A", "split": split, "onset_to_ct_h": "2"}
-        cells |= {column: str(file) for column, file in files.items()}
-        lines.append("\t".join(cells.get(name, "") for name in REQUIRED))
-    path.write_text("\n".join(lines) + "\n")
-
-
-def copies(files, session, tag):
-    """The right scan under new names, as columns of the sheet."""
-    made = {}
-    for image, path in files.items():
-        made[f"{session}_{image}"] = path.with_name(f"{tag}_{path.name}")
-        made[f"{session}_{image}"].write_bytes(path.read_bytes())
-    return made
-
-
-def test_check_tells_the_faults_of_all_scans_in_one_message(files, tmp_path, monkeypatch):
+def test_check_tells_the_faults_of_all_scans_in_one_message(
+    files, tmp_path, monkeypatch, settings
+):
     monkeypatch.chdir(tmp_path)
-    first = copies(files, "baseline", "a") | copies(files, "followup", "b")
-    second = copies(files, "baseline", "c")
-    drawn = {f"baseline_{image}": f"results/phantom/sub-N3/{image}.nii.gz" for image in files}
-    sheet = tmp_path / "samples.tsv"
-    patients = [("P1", "train", first), ("P2", "predict", second), ("N3", "predict", drawn)]
-    write_sheet(sheet, patients)
-    assert run_check(sheet, images=True) is None
-
-    no_gzip(first["followup_ct"])
-    save(second["baseline_iph"], np.zeros(SHAPE))
-    assert run_check(sheet, images=False) is None
+    write_sheet(tmp_path / "samples.tsv", files)
+    limits = settings.preprocess
+    assert run_check(tmp_path / "samples.tsv", limits) is None
+    files["ct"].write_bytes(b"not an image at all")
+    save(files["iph"], np.full(SHAPE, 2))
+    assert run_check(tmp_path / "samples.tsv", None) is None
     with pytest.raises(CohortError) as error:
-        run_check(sheet, images=True)
+        run_check(tmp_path / "samples.tsv", limits)
     assert "2 fault(s)" in str(error.value)
-    assert "patient P1, followup ct" in str(error.value)
-    assert "patient P2, baseline iph" in str(error.value)
-
-    write_sheet(sheet, patients[1:])
-    with pytest.raises(CohortError, match="no training patient"):
-        run_check(sheet, images=True)
+    assert "patient P7, baseline ct, study/ct.nii.gz" in str(error.value)
+    assert "patient P7, baseline iph, study/iph.nii.gz" in str(error.value)

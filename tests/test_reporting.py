@@ -153,7 +153,7 @@ def test_small_cohorts(tmp_path, settings, monkeypatch, unseen, indicator):
     assert all(path.stat().st_size > 1000 for path in draw(tmp_path, settings))
     write_tables(tmp_path, settings)
     path = page.run_write_report(tmp_path / "tables", tmp_path / "figures",
-                                 tmp_path / "preprocess/qc.tsv", tmp_path / "report/index.html",
+                                 tmp_path / "preprocess", tmp_path / "report/index.html",
                                  settings.reporting, "demo", 1)  # fmt: skip
     assert "nan" not in path.read_text().lower().replace("nano", "")
 
@@ -207,7 +207,7 @@ def test_forecast_table_says_why_a_cell_is_empty(results, settings):
 def test_page_escapes_links_and_warns(results, settings, drawn):
     write_tables(results, settings)
     path = page.run_write_report(results / "tables", results / "figures",
-                                 results / "preprocess/qc.tsv", results / "report/index.html",
+                                 results / "preprocess", results / "report/index.html",
                                  settings.reporting, "<demo>", 7)  # fmt: skip
     text = path.read_text()
     assert "not a medical device" in text
@@ -218,6 +218,7 @@ def test_page_escapes_links_and_warns(results, settings, drawn):
         assert f"src='../figures/{name}.png'" in text
         assert (path.parent / f"../figures/{name}.png").is_file()
     assert "19 scans checked, 2 marked." in text
+    assert "1 patients excluded" in text and "found &lt;air&gt;; expected a head" in text
 
 
 def test_grid_of_the_made_up_head_is_uneven():

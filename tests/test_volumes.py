@@ -70,6 +70,55 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def stored(path, affine=AFFINE, units="mm", codes=(1, 1), shape=(5, 7, 4)):
+    image = nib.Nifti1Image(np.ones(shape, np.float32), affine)
+    image.set_qform(affine, code=codes[0])
+    image.set_sform(affine, code=codes[1])
+    image.header.set_xyzt_units(units)
+    nib.save(image, path)
+    return nib.load(path)
+
+
+@pytest.mark.parametrize(("units", "codes"), [("mm", (1, 1)), (0, (1, 0)), ("mm", (0, 2))])
+def test_one_placement_is_enough_and_its_unit_may_be_unknown(tmp_path, units, codes):
+    stored(tmp_path / "a.nii", units=units, codes=codes)
+    assert np.allclose(read_volume(tmp_path / "a.nii").affine, AFFINE, atol=1e-4)
+
+
+@pytest.mark.parametrize(("shift_mm", "fine"), [(0.4, True), (0.6, False), (40, False)])
+def test_qform_and_sform_must_agree(tmp_path, shift_mm, fine):
+    image = stored(tmp_path / "a.nii")
+    moved = AFFINE.copy()
+    moved[1, 3] += shift_mm
+    image.set_qform(moved, code=1)
+    nib.save(image, tmp_path / "b.nii")
+    if fine:
+        assert np.allclose(read_volume(tmp_path / "b.nii").affine, AFFINE, atol=1e-4)
+        return
+    with pytest.raises(ImageError) as error:
+        read_volume(tmp_path / "b.nii")
+    told = f"differ by {shift_mm:g} mm (first voxel {shift_mm:g} mm, axes"
+    assert told in str(error.value) and "deg, voxel sizes" in str(error.value)
+
+
+def test_quaternions_near_a_half_turn_are_no_disagreement(tmp_path):
+    worst = np.diag([-0.45, -0.45, 0.6, 1.0])
+    for angle in (1e-4, 3e-4, 1e-3, 3e-3):
+        turn = np.eye(4)
+        turn[0, 2], turn[2, 0] = np.sin(angle), -np.sin(angle)
+        turn[0, 0] = turn[2, 2] = np.cos(angle)
+        stored(tmp_path / "a.nii", turn @ worst, shape=(400, 400, 3))
+        assert read_volume(tmp_path / "a.nii").data.shape == (400, 400, 3)
+
+
+def test_the_header_is_judged_before_the_data_are_read(tmp_path, monkeypatch):
+    stored(tmp_path / "a.nii")
+    monkeypatch.setattr("hemexp.volumes.MOST_VOXELS", 139)
+    monkeypatch.setattr(nib.arrayproxy.ArrayProxy, "__array__", None)
+    with pytest.raises(ImageError, match=r"an array of shape \(5, 7, 4\)"):
+        read_volume(tmp_path / "a.nii")
+
+
 def test_an_error_names_the_file(tmp_path):
     path = tmp_path / "scan.nii.gz"
     path.write_bytes(b"nonsense")

@@ -220,25 +220,26 @@ def take_scan(
     values[inside] = paint(head, bleed, tissue, blood, volume_ml, session.oedema_mm)
     ct = np.full(shape, AIR_HU, np.float32)
     ct.ravel()[index] = values
-    ct += _noise(shape, noise_hu, rng)
+    ct += draw_noise(shape, noise_hu, rng)
     where = index[inside]
     return Scan(
         ct=np.clip(np.rint(ct), -1024, 3071).astype(np.int16),
-        iph=_mask(shape, where[blood.iph]),
-        ivh=_mask(shape, where[blood.ivh]),
-        brain=_mask(shape, where[tissue.points[2] > CAVITY_BOTTOM_MM]),
+        iph=fill_mask(shape, where[blood.iph]),
+        ivh=fill_mask(shape, where[blood.ivh]),
+        brain=fill_mask(shape, where[tissue.points[2] > CAVITY_BOTTOM_MM]),
         extent=blood.extent,
     )
 
 
-def _noise(shape: tuple[int, int, int], noise_hu: float, rng: Generator) -> Field:
+def draw_noise(shape: tuple[int, int, int], noise_hu: float, rng: Generator) -> Field:
     """Noise with the in-plane correlation of a soft reconstruction kernel."""
     white = rng.standard_normal(shape, dtype=np.float32)
     smooth = gaussian_filter(white, (0.6, 0.6, 0), truncate=3)
     return smooth * np.float32(noise_hu / smooth.std())
 
 
-def _mask(shape: tuple[int, int, int], index: NDArray[np.intp]) -> NDArray[np.uint8]:
+def fill_mask(shape: tuple[int, int, int], index: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """A mask of this shape that is 1 at these flat indices."""
     mask = np.zeros(shape, np.uint8)
     mask.ravel()[index] = 1
     return mask

@@ -6,11 +6,13 @@ import pandas as pd
 
 from hemexp import Fault
 from hemexp.cohort import SESSIONS, CohortError, is_phantom, read_samples
-from hemexp.preprocess.scans import read_given_brain, read_scan
+from hemexp.preprocess.raw import RawScan, read_given_brain, read_raw_scan
+from hemexp.preprocess.register import pair_faults
+from hemexp.settings import Preprocess
 from hemexp.volumes import ImageError
 
 
-def run_check(samples: Path | str, images: bool) -> None:
+def run_check(samples: Path | str, settings: Preprocess | None) -> None:
     """Checks the sample sheet and, if asked, every scan in it.
 
     A faulty sheet is told first: its scans can only be found once it is right. Scans that the
@@ -18,31 +20,41 @@ def run_check(samples: Path | str, images: bool) -> None:
 
     Args:
         samples: The sample sheet.
-        images: Whether to read the scans too.
+        settings: Limits for the scans; without them, only the sheet is checked.
 
     Raises:
         CohortError: With every fault of the sheet, or else of the scans, in one message.
     """
     sheet = read_samples(samples)
-    if not images:
+    if settings is None:
         return
-    faults = [fault for _, row in sheet.iterrows() for fault in image_faults(row)]
+    faults = [fault for _, row in sheet.iterrows() for fault in image_faults(row, settings)]
     if faults:
         raise CohortError(*faults, title=f"{samples}: {len(faults)} fault(s) in its images")
 
 
-def image_faults(row: pd.Series) -> list[Fault]:
+def image_faults(row: pd.Series, settings: Preprocess) -> list[Fault]:
     """Every fault of one patient's scans; `row` is a row of the sample sheet."""
     faults: list[Fault] = []
+    found: dict[str, RawScan] = {}
     for session in SESSIONS:
         ct, iph, ivh = (row[f"{session}_{image}"] for image in ("ct", "iph", "ivh"))
         if not ct or (is_phantom(ct) and not Path(ct).exists()):
             continue
         try:
-            scan = read_scan(row["patient_id"], session, ct, iph, ivh)
+            names = row["patient_id"], session
+            found[session] = read_raw_scan(*names, ct, iph, ivh, settings.raw)
             brain = row.get(f"{session}_brain", "")
             if brain:
-                read_given_brain(row["patient_id"], session, brain, scan)
+                read_given_brain(*names, brain, found[session].scan)
         except ImageError as error:
             faults += error.faults
+    if len(found) == 2:
+        iph_ml, ivh_ml = (
+            {session: getattr(raw, name) for session, raw in found.items()}
+            for name in ("iph_ml", "ivh_ml")
+        )
+        files = {session: row[f"{session}_ct"] for session in found}
+        limits = settings.registration
+        faults += pair_faults(row["patient_id"], files, iph_ml, ivh_ml, limits)
     return faults

@@ -1,117 +1,139 @@
-"""What all scans of a cohort measured: quality control, and what became of each bleed."""
+"""What all scans of a cohort measured: quality control, exclusions, outcome of each bleed."""
 
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from hemexp import Fault, HemexpError
 from hemexp.cohort import SESSIONS, expansion_outcomes, patient_file, read_samples, read_volumes
+from hemexp.preprocess.exclude import excluded_table
+from hemexp.preprocess.quality import scan_warnings
 from hemexp.preprocess.rows import read_row
 from hemexp.provenance import write_sidecars, write_text
-from hemexp.settings import QualityLimits
+from hemexp.settings import Preprocess
 
-REGISTRATION = ("rotation_deg", "translation_mm", "registration_metric")
+REGISTRATION = (
+    "rotation_deg", "translation_mm", "registration_metric", "correlation", "overlap",
+)  # fmt: skip
 QC = (
     "patient_id", "session", "iph_ml", "ivh_ml", "iph_grid_ml", "ivh_grid_ml", "brain_ml",
-    *REGISTRATION, "status", "reason",
+    *REGISTRATION, "status", "reason", "notes",
 )  # fmt: skip
 OUTCOMES = (
     "patient_id", "center", "split", "baseline_iph_ml", "baseline_ivh_ml", "followup_iph_ml",
     "followup_ivh_ml", "growth_ml", "ivh_growth_ml", "he", "he_6ml", "rhe",
 )  # fmt: skip
 
-SMALL_ML = 5.0
-"""Below this the grid's error is judged in mL, as a part of this: few voxels, much chance."""
 
+class Outputs(NamedTuple):
+    """Tables that `collect-qc` writes."""
 
-def scan_warnings(
-    row: pd.Series, other_brain_ml: float | None, limits: QualityLimits
-) -> list[str]:
-    """What is doubtful about one scan, in words.
-
-    Args:
-        row: The scan's measures, named as in `qc.tsv`; registration NaN for the reference.
-        other_brain_ml: Brain volume of the patient's other scan, None if there is none.
-        limits: Outside these a scan is doubtful.
-    """
-    found = []
-    low, high = limits.brain_ml
-    brain_ml = row["brain_ml"]
-    if not low <= brain_ml <= high:
-        found.append(f"brain {brain_ml:.0f} mL outside {low:g}-{high:g} mL")
-    if other_brain_ml and abs(brain_ml / other_brain_ml - 1) > limits.brain_change:
-        found.append(f"brain {brain_ml:.0f} mL but {other_brain_ml:.0f} mL in the other scan")
-    if row["rotation_deg"] > limits.rotation_deg:
-        found.append(f"turned by {row['rotation_deg']:.1f} deg (limit {limits.rotation_deg:g})")
-    if row["translation_mm"] > limits.translation_mm:
-        found.append(f"moved by {row['translation_mm']:.1f} mm (limit {limits.translation_mm:g})")
-    for blood in ("iph", "ivh"):
-        native_ml, grid_ml = row[f"{blood}_ml"], row[f"{blood}_grid_ml"]
-        if abs(grid_ml - native_ml) > limits.grid_volume_error * max(native_ml, SMALL_ML):
-            found.append(f"{blood.upper()} {native_ml:.2f} mL is {grid_ml:.2f} mL on the grid")
-    return found
+    qc: Path
+    excluded: Path
+    outcomes: Path
 
 
 def run_collect_qc(
-    samples: Path | str,
-    folder: Path | str,
-    qc: Path | str,
-    outcomes: Path | str,
-    settings: QualityLimits,
-    reference: str,
+    samples: Path | str, folder: Path | str, outputs: Outputs, settings: Preprocess
 ) -> None:
-    """Gathers the one-row tables of every scan into `qc.tsv` and `outcomes.tsv`.
+    """Gathers the one-row tables of every scan and pair.
 
     Args:
         samples: The sample sheet.
         folder: `results/preprocess`, where the one-row tables lie.
-        qc: Table to write, one row a scan.
-        outcomes: Table to write, one row a patient: native volumes, growth and expansion.
-        settings: Limits beyond which a scan is marked.
-        reference: The session that others are registered to (`preprocess.reference`).
+        outputs: Tables to write: `qc`, one row a scan; `excluded`, one row a patient who cannot
+            be used; `outcomes`, one row a usable patient: native volumes, growth, expansion.
+        settings: Limits beyond which a scan is marked, reference, what a failure does.
 
     Raises:
-        HemexpError: The sheet is faulty, or a scan's table is missing.
+        HemexpError: The sheet is faulty, a scan's table is missing, a patient failed and the run
+            shall stop, or no training patient is left.
     """
     started = time.perf_counter()
     sheet = read_samples(samples)
     inputs: list[Path] = [Path(samples)]
-    rows = []
+    rows, failures = [], []
     for _, patient in sheet.iterrows():
-        found = _read_scans(patient, Path(folder), reference, inputs)
-        for row, other in zip(found, reversed(found), strict=True):
-            other_ml = other["brain_ml"] if len(found) == 2 else None
-            warnings = scan_warnings(row, other_ml, settings)
-            row["status"], row["reason"] = "warning" if warnings else "ok", "; ".join(warnings)
-        rows += found
-    scans = pd.DataFrame(rows)
-    volumes = sheet[["patient_id", "center", "split"]].join(read_volumes(folder, sheet))
-    for path, table, columns in (
-        (qc, scans, QC), (outcomes, expansion_outcomes(volumes), OUTCOMES),
-    ):  # fmt: skip
-        text = table[list(columns)].to_csv(sep="\t", index=False, float_format="%.6g")
-        write_text(path, text)
-    write_sidecars([qc, outcomes], verb="collect-qc", settings=settings.as_json(), inputs=inputs,
+        found, failed = _read_patient(patient, Path(folder), settings.reference, inputs)
+        rows += _judge(found, failed, settings)
+        failures += failed
+    excluded = excluded_table(failures)
+    _refuse(excluded, sheet, settings.on_failure)
+    kept = sheet.drop(index=excluded["patient_id"])
+    volumes = kept[["patient_id", "center", "split"]].join(read_volumes(folder, kept))
+    tables = {
+        outputs.qc: pd.DataFrame(rows)[list(QC)],
+        outputs.excluded: excluded,
+        outputs.outcomes: expansion_outcomes(volumes)[list(OUTCOMES)],
+    }
+    for path, table in tables.items():
+        write_text(path, table.to_csv(sep="\t", index=False, float_format="%.6g"))
+    write_sidecars(outputs, verb="collect-qc", settings=settings.as_json(), inputs=inputs,
                    started=started)  # fmt: skip
 
 
-def _read_scans(
+def _read_patient(
     patient: pd.Series, folder: Path, reference: str, inputs: list[Path]
-) -> list[pd.Series]:
-    """The measures of one patient's scans; appends the files read to `inputs`."""
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Measures of a patient's scans and the failed steps, in order; appends what was read."""
     patient_id = patient["patient_id"]
     sessions = [session for session in SESSIONS if patient[f"{session}_ct"]]
-
-    def read(ending: str) -> dict:
+    rows = {session: dict.fromkeys(QC, float("nan")) for session in sessions}
+    tables = [("strip-skull", session, f"ses-{session}_space-native_volumes.tsv")
+              for session in sessions]  # fmt: skip
+    if len(sessions) == 2:
+        moving = "followup" if reference == "baseline" else "baseline"
+        tables.append(("register-followup", moving, "desc-registration_qc.tsv"))
+    tables += [("resample-scan", session, f"ses-{session}_space-grid_volumes.tsv")
+               for session in sessions]  # fmt: skip
+    failures = []
+    for step, session, ending in tables:
         inputs.append(patient_file(folder, patient_id, ending))
-        return read_row(inputs[-1], patient_id).to_dict()
+        found = read_row(inputs[-1], patient_id).to_dict()
+        if reason := found.pop("failure", ""):
+            names = {"patient_id": patient_id, "session": session, "step": step}
+            failures.append({**names, "reason": reason})
+        rows[session] |= found | {"session": session}
+    return list(rows.values()), failures
 
-    rows = []
-    for session in sessions:
-        row = dict.fromkeys(REGISTRATION, float("nan"))
-        row |= read(f"ses-{session}_space-native_volumes.tsv")
-        row |= read(f"ses-{session}_space-grid_volumes.tsv")
-        if len(sessions) == 2 and session != reference:
-            row |= read("desc-registration_qc.tsv")
-        rows.append(pd.Series(row, dtype=object))
-    return rows
+
+def _judge(
+    rows: list[dict[str, Any]], failures: list[dict[str, str]], settings: Preprocess
+) -> list[pd.Series]:
+    """The rows with status and reason: failed, warning or ok."""
+    judged = []
+    for row, other in zip(rows, reversed(rows), strict=True):
+        other_ml = other["brain_ml"] if len(rows) == 2 else None
+        if failures:
+            first = failures[0]
+            here = first["session"] == row["session"]
+            reason = first["reason"] if here else f"excluded: see the {first['session']}"
+            status = "failed"
+        else:
+            warnings = scan_warnings(row, other_ml, settings.quality)
+            status, reason = "warning" if warnings else "ok", "; ".join(warnings)
+        notes = row["notes"] if isinstance(row["notes"], str) else ""
+        judged.append(pd.Series(row | {"status": status, "reason": reason, "notes": notes}))
+    return judged
+
+
+def _refuse(excluded: pd.DataFrame, sheet: pd.DataFrame, on_failure: str) -> None:
+    """Stops the run for patients who failed in a run that excluded them, or if none is left."""
+    faults = [
+        Fault(f"patient {row.patient_id}, {row.step} of the {row.session}", row.reason,
+              "a patient who can be used",
+              f"Mend the scan and delete results/preprocess/sub-{row.patient_id}, or set "
+              "preprocess.on_failure: exclude.")
+        for row in excluded.itertuples()
+        if on_failure == "stop"
+    ]  # fmt: skip
+    training = sheet.index[sheet["split"] == "train"]
+    if not faults and training.isin(excluded["patient_id"]).all():
+        faults.append(
+            Fault("column split", f"all {len(training)} training patients excluded",
+                  "at least one", "Read the reasons in results/preprocess: qc.tsv and the logs.")
+        )  # fmt: skip
+    if faults:
+        raise HemexpError(*faults, title=f"{len(faults)} fault(s)")

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hemexp import HemexpError
-from hemexp.preprocess.coarse import crop, mask_box
+from hemexp.preprocess.coarse import coarsen, crop, mask_box
 from hemexp.preprocess.grid import lay_grid
 from hemexp.preprocess.rows import write_row
-from hemexp.preprocess.scans import Scan, name_faults, read_mask, read_scan
+from hemexp.preprocess.scans import Scan, name_faults, read_scan
+from hemexp.preprocess.thumbnails import draw_scan, write_png
 from hemexp.preprocess.transforms import read_transform
 from hemexp.provenance import write_sidecars
 from hemexp.settings import Grid
-from hemexp.volumes import Volume, volume_ml, write_volume
+from hemexp.volumes import Volume, read_volume, volume_ml, write_volume
 
 MARGIN_MM = 10.0
 """Kept round the brain before resampling; only for speed, wider than any kernel here."""
@@ -62,9 +63,41 @@ def resample_blood(
         grid: Shape and affine of the grid.
         matrix: 4 x 4 RAS mm, takes a point of the grid's space to the masks' space.
     """
-    soft_iph, soft_ivh = average(iph, grid, matrix), average(ivh, grid, matrix)
+    soft_iph, soft_ivh = soft_mask(iph, grid, matrix), soft_mask(ivh, grid, matrix)
     ivh_grid = _fullest(soft_ivh, soft_ivh.sum())
     return _fullest(np.where(ivh_grid, 0, soft_iph), soft_iph.sum()), ivh_grid
+
+
+def soft_mask(mask: Volume, grid: Volume, matrix: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Share of each grid voxel that a mask fills; it sums to the mask's volume within 0.5 %.
+
+    Interpolated at voxel centres alone, thin blood between 6 mm slices sums to up to 3 % too much
+    or too little. So the mask is averaged over voxels half as wide, eight to a voxel of the grid.
+
+    Args:
+        mask: What to average.
+        grid: Shape and affine of the grid.
+        matrix: 4 x 4 RAS mm, takes a point of the grid's space to the mask's space.
+    """
+    soft = np.zeros(grid.data.shape, dtype=np.float32)
+    if not mask.data.any():
+        return soft
+    # Only the part of the grid where the mask is: the rest is 0 and would cost the most.
+    where = np.argwhere(mask.data)
+    corners = np.array(np.meshgrid(*zip(where.min(0), where.max(0), strict=True), [1]))
+    to_grid = np.linalg.inv(matrix @ grid.affine) @ mask.affine
+    index = (to_grid @ corners.reshape(4, -1))[:3]
+    low = np.clip(np.floor(index.min(1)).astype(int) - 2, 0, grid.data.shape)
+    high = np.clip(np.ceil(index.max(1)).astype(int) + 3, 0, grid.data.shape)
+    if np.any(low >= high):
+        return soft
+    box = slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
+    part = crop(grid, box)
+    fine = part.affine @ np.diag([0.5, 0.5, 0.5, 1.0])
+    fine[:3, 3] = (part.affine @ [-0.25, -0.25, -0.25, 1.0])[:3]
+    halves = Volume(np.zeros([2 * n for n in part.data.shape], dtype=bool), fine)
+    soft[box] = coarsen(halves.with_data(average(mask, halves, matrix)), np.array([2, 2, 2])).data
+    return soft
 
 
 def resample_ct(
@@ -144,8 +177,8 @@ def run_resample_scan(
         patient_id: Patient of the sample sheet.
         session: `baseline` or `followup`.
         scan: Native files: `ct`, `iph`, `ivh` and `brain`.
-        outputs: Files to write: `ct` (int16 HU), `iph`, `ivh`, `brain` (uint8) and `volumes`,
-            a one-row table: patient_id session iph_grid_ml ivh_grid_ml.
+        outputs: Files to write: `ct` (int16 HU), `iph`, `ivh`, `brain` (uint8), `picture` (PNG)
+            and `volumes`, a one-row table: patient_id session iph_grid_ml ivh_grid_ml.
         settings: The grid.
         reference_brain: Native brain mask of the reference scan, on which the grid is laid;
             None when this scan is the reference.
@@ -158,22 +191,24 @@ def run_resample_scan(
     if (reference_brain is None) != (transform is None):
         raise ValueError("reference_brain and transform belong together: give both or neither")
     started = time.perf_counter()
-    native = read_scan(patient_id, session, scan["ct"], scan["iph"], scan["ivh"])
-    brain = read_mask(Path(scan["brain"]))
+    native, brain = read_scan(patient_id, session, scan)
     matrix = np.eye(4)
     if transform is not None:
         matrix = read_transform(transform)
         matrix = matrix if session == "followup" else np.linalg.inv(matrix)
-    reference = brain if reference_brain is None else read_mask(Path(reference_brain))
+    reference = native.ct.with_data(brain)
+    if reference_brain is not None:
+        reference = read_volume(reference_brain)
     try:
         grid = lay_grid(reference, settings)
     except HemexpError as error:
         where = f"{reference_brain or scan['brain']}"
         raise HemexpError(*name_faults(error.faults, patient_id, where)) from error
-    found = resample_scan(native, brain.data, grid, matrix)
+    found = resample_scan(native, brain, grid, matrix)
     write_volume(outputs["ct"], found["ct"], grid.affine, np.int16)
     for image in ("iph", "ivh", "brain"):
         write_volume(outputs[image], found[image], grid.affine, np.uint8)
+    write_png(outputs["picture"], draw_scan(grid.with_data(found["ct"]), found, ("ivh", "iph")))
     measured = {
         f"{image}_grid_ml": volume_ml(grid.with_data(found[image])) for image in ("iph", "ivh")
     }

@@ -8,10 +8,15 @@ import pandas as pd
 from hemexp import Fault, HemexpError
 from hemexp.provenance import write_text
 
+TEXT = ("patient_id", "session", "notes", "failure")
+
 
 def write_row(path: Path | str, row: Mapping[str, str | float]) -> None:
     """Writes one row as a tab-separated table with a header, whole or not at all."""
-    cells = [f"{value:.6g}" if isinstance(value, float) else str(value) for value in row.values()]
+    cells = [
+        f"{value:.6g}" if isinstance(value, float) else " ".join(value.split())
+        for value in row.values()
+    ]
     write_text(path, "\t".join(row) + "\n" + "\t".join(cells) + "\n")
 
 
@@ -22,7 +27,7 @@ def read_row(path: Path | str, patient_id: str) -> pd.Series:
         HemexpError: The file is missing, or holds another patient or more than one row.
     """
     try:
-        table = pd.read_csv(path, sep="\t", dtype={"patient_id": str})
+        table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(TEXT, str))
     except (OSError, pd.errors.EmptyDataError) as error:
         raise HemexpError(
             Fault(f"patient {patient_id}, {path}", f"no table ({error})", "a one-row table",

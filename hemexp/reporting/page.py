@@ -60,6 +60,10 @@ FIGURES = {
     ),
 }
 
+QUALITY_LINK = (
+    "<p>Every patient with pictures, worst first: <a href='../preprocess/qc.html'>qc.html</a>.</p>"
+)
+
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;"
     "color:#1a1a1a}table{border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums}"
@@ -106,6 +110,19 @@ def html_remarks(qc: pd.DataFrame) -> str:
     return html_table(["Patient", "Scan", "Status", "Reason"], rows, counts)
 
 
+def html_excluded(excluded: pd.DataFrame) -> str:
+    """The patients whom preprocessing could not use; nothing when there are none.
+
+    Args:
+        excluded: `excluded.tsv`: one row a patient, with patient_id, session, step, reason.
+    """
+    if excluded.empty:
+        return ""
+    rows = excluded.fillna("").astype(str).to_numpy().tolist()
+    caption = f"{len(excluded)} patients excluded: no result on this page counts them."
+    return html_table(["Patient", "Scan", "Step", "Reason"], rows, caption)
+
+
 def html_page(title: str, sections: dict[str, str]) -> str:
     """The whole page: notice, contents, sections."""
     links = " · ".join(f"<a href='#{name.lower()}'>{escape(name)}</a>" for name in sections)
@@ -123,14 +140,20 @@ def html_page(title: str, sections: dict[str, str]) -> str:
 
 
 def run_write_report(
-    tables: Path, figures: Path, qc: Path, out: Path, settings: Reporting, preset: str, seed: int
+    tables: Path,
+    figures: Path,
+    preprocess: Path,
+    out: Path,
+    settings: Reporting,
+    preset: str,
+    seed: int,
 ) -> Path:
     """Writes `index.html`, which links to the figures beside its folder.
 
     Args:
         tables: `results/tables`.
         figures: `results/figures`; must lie beside the folder of `out`.
-        qc: `results/preprocess/qc.tsv`.
+        preprocess: `results/preprocess`, with `qc.tsv`, `excluded.tsv` and the page `qc.html`.
         out: `results/report/index.html`.
         settings: Kept in the sidecar.
         preset: Name of the run's preset.
@@ -142,18 +165,19 @@ def run_write_report(
     started = time.perf_counter()
     sources = {name: tables / f"{name}.csv" for name in TABLES}
     folder = f"../{figures.name}"
+    qc, excluded = preprocess / "qc.tsv", preprocess / "excluded.tsv"
     shown = {name: html_table(*_read_csv(path), TABLES[name]) for name, path in sources.items()}
     facts = {"Preset": preset, "Seed": str(seed), "Commit": git_id()} | versions()
     sections = {
         "Cohort": shown.pop("cohort"),
         "Figures": "\n".join(html_figure(name, folder, text) for name, text in FIGURES.items()),
         "Results": "\n".join(shown.values()),
-        "Quality": html_remarks(read_table(qc)),
+        "Quality": QUALITY_LINK + html_excluded(read_table(excluded)) + html_remarks(read_table(qc)),
         "Run": html_table(["What", "Value"], list(map(list, facts.items())), "Made with:"),
     }
     write_text(out, html_page("hemexp: drawn follow-ups of brain haemorrhage", sections))
     write_sidecars([out], verb="write-report", settings=settings.as_json(), started=started,
-                   inputs=[*sources.values(), *_pictures(figures), qc], seed=seed)  # fmt: skip
+                   inputs=[*sources.values(), *_pictures(figures), qc, excluded], seed=seed)  # fmt: skip
     return out
 
 

@@ -3,7 +3,7 @@
 
 rule train_autoencoder:
     input:
-        per_scan(GRID_CT, TRAIN),
+        kept_scans(GRID_CT, TRAIN),
     output:
         weights="results/autoencoder/model.safetensors",
         model="results/autoencoder/model.json",

@@ -8,7 +8,8 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, workflow.basedir)
 
 from hemexp import HemexpError
-from hemexp.cohort import FILES, NUMBERS, digest_rows, is_phantom, read_samples
+from hemexp.cohort import NUMBERS, digest_rows, is_phantom, read_excluded, read_samples
+from hemexp.preprocess.scans import PAIR, STRIPPED
 from hemexp.provenance import canonical_json, hash_code
 from hemexp.settings import load_settings
 
@@ -18,12 +19,17 @@ try:
 except HemexpError as error:
     raise WorkflowError(str(error)) from error
 
-# The package needs no installation and is found from any `--directory`.
-shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}; ")
+# The package needs no installation and is found from any `--directory`. What a failure does is
+# no param: changing it must not make every scan again.
+shell.prefix(
+    f"export PYTHONPATH={shlex.quote(workflow.basedir)} "
+    f"HEMEXP_ON_FAILURE={SETTINGS.preprocess.on_failure}; "
+)
 
 SHEET = SETTINGS.samples
 PHANTOM = [patient for patient, ct in SAMPLES["baseline_ct"].items() if is_phantom(ct)]
 OUTSIDE = ["expansion_prob"] if "expansion_prob" in SAMPLES else []
+ON_FAILURE = SETTINGS.preprocess.on_failure
 # `gpu` is asked for where a network runs, unless the config says cpu.
 GPU = 0 if SETTINGS.device == "cpu" else 1
 
@@ -47,13 +53,14 @@ SCORED = of_split(*SETTINGS.evaluation.splits)
 # The oracle knows the outcome: there is none for patients to predict.
 FORECAST = SCORED + ([] if SETTINGS.sampling.indicator == "oracle" else PREDICT)
 
-_SCAN = "results/preprocess/sub-{patient}/sub-{patient}_ses-{session}_"
-NATIVE_BRAIN = f"{_SCAN}space-native_desc-brain_mask.nii.gz"
-VOLUMES = f"{_SCAN}space-native_volumes.tsv"
-GRID_CT = f"{_SCAN}space-grid_ct.nii.gz"
-TRANSFORM = (
-    "results/preprocess/sub-{patient}/sub-{patient}_from-followup_to-baseline_mode-image_xfm.tfm"
-)
+_PATIENT = "results/preprocess/sub-{patient}/sub-{patient}_"
+_SCAN = f"{_PATIENT}ses-{{session}}_"
+NATIVE = {name: f"{_SCAN}space-native_{ending}" for name, ending in STRIPPED.items()}
+GRID = {name: f"{_SCAN}space-grid_{ending}" for name, ending in STRIPPED.items()}
+REGISTERED = {name: f"{_PATIENT}{ending}" for name, ending in PAIR.items()}
+# What `strip-skull` hands on: images, without table and picture.
+NATIVE_IMAGES = {name: NATIVE[name] for name in ("ct", "iph", "ivh", "brain")}
+VOLUMES, GRID_CT, TRANSFORM = NATIVE["volumes"], GRID["ct"], REGISTERED["transform"]
 # The last sample stands for all: when more are asked for, it is the one that is missing.
 SAMPLED = [
     "results/samples/sub-{patient}/volumes.tsv",
@@ -71,6 +78,32 @@ def per_scan(pattern, patients):
         for patient, session in SCANS
         if patient in patients
     ]
+
+
+def kept(patients):
+    """Those whom preprocessing did not exclude; known only once its quality control is done."""
+    if ON_FAILURE == "stop":
+        return patients
+    excluded = read_excluded(checkpoints.collect_qc.get().output.excluded)
+    return [patient for patient in patients if patient not in excluded]
+
+
+def kept_scans(pattern, patients):
+    """An input function: a file for every scan of the patients who are kept."""
+
+    def files(wildcards):
+        return per_scan(pattern, kept(patients))
+
+    return files
+
+
+def kept_files(patterns, patients, **values):
+    """An input function: files of every patient who is kept."""
+
+    def files(wildcards):
+        return expand(patterns, patient=kept(patients), **values)
+
+    return files
 
 
 def section(name):
@@ -103,17 +136,12 @@ def center_row(wildcards):
     return rows([wildcards.patient], "center")
 
 
-def both_sessions(wildcards):
-    """Raw files of both scans of a patient."""
-    return [*SAMPLES.loc[wildcards.patient, list(FILES)]]
-
-
 def other_session(wildcards):
     """Brain mask of the reference and the transform, for the scan that is not the reference."""
     reference = SETTINGS.preprocess.reference
     if wildcards.session == reference or wildcards.patient not in PAIRED:
         return {}
-    brain = NATIVE_BRAIN.format(patient=wildcards.patient, session=reference)
+    brain = NATIVE["brain"].format(patient=wildcards.patient, session=reference)
     return {"reference_brain": brain, "transform": TRANSFORM.format(patient=wildcards.patient)}
 
 

@@ -3,9 +3,9 @@
 
 rule train_diffusion:
     input:
-        latents=expand(LATENTS, patient=TRAIN),
+        latents=kept_files(LATENTS, TRAIN),
         scale=rules.fit_scale.output,
-        volumes=per_scan(VOLUMES, TRAIN),
+        volumes=kept_scans(VOLUMES, TRAIN),
     output:
         weights="results/diffusion/model.safetensors",
         model="results/diffusion/model.json",

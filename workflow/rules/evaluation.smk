@@ -27,8 +27,8 @@ rule score_patient:
 rule summarise_scores:
     input:
         outcomes=rules.collect_qc.output.outcomes,
-        volumes=expand(SAMPLED, patient=SCORED),
-        scores=expand(rules.score_patient.output, patient=SCORED),
+        volumes=kept_files(SAMPLED, SCORED),
+        scores=kept_files(rules.score_patient.output, SCORED),
         expansion=rules.predict_expansion.output,
         truth=rules.phantom.input,
     output:

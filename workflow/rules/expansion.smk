@@ -3,7 +3,7 @@
 
 rule fit_expansion:
     input:
-        per_scan(VOLUMES, TRAIN),
+        kept_scans(VOLUMES, TRAIN),
     output:
         model="results/expansion/model.json",
         training="results/expansion/training.tsv",
@@ -31,7 +31,7 @@ rule predict_expansion:
     input:
         model=rules.fit_expansion.output.model,
         training=rules.fit_expansion.output.training,
-        volumes=expand(VOLUMES, patient=SAMPLES.index, session="baseline"),
+        volumes=kept_files(VOLUMES, [*SAMPLES.index], session="baseline"),
     output:
         predictions="results/expansion/predictions.tsv",
         forecasts="results/expansion/forecasts.tsv",

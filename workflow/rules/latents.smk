@@ -5,7 +5,7 @@
 rule encode_patients:
     input:
         weights=rules.train_autoencoder.output.weights,
-        scans=per_scan(GRID_CT, TRAIN + VAL),
+        scans=kept_scans(GRID_CT, TRAIN + VAL),
     output:
         latents=expand(LATENTS, patient=TRAIN + VAL),
         scores=expand(RECONSTRUCTION, patient=TRAIN + VAL),
@@ -62,7 +62,7 @@ rule encode_patient:
 
 rule fit_scale:
     input:
-        expand(LATENTS, patient=TRAIN),
+        kept_files(LATENTS, TRAIN),
     output:
         "results/latents/scale.json",
     log:
@@ -84,4 +84,4 @@ rule fit_scale:
 rule latents:
     input:
         rules.fit_scale.output,
-        expand(LATENTS, patient=SAMPLES.index),
+        kept_files(LATENTS, [*SAMPLES.index]),

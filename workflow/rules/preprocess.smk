@@ -5,8 +5,7 @@ rule strip_skull:
     input:
         scan_files,
     output:
-        mask=NATIVE_BRAIN,
-        volumes=VOLUMES,
+        **NATIVE,
     log:
         "results/logs/strip_skull/{patient}_{session}.log",
     benchmark:
@@ -21,19 +20,19 @@ rule strip_skull:
     params:
         code=hash_code("preprocess"),
         settings=section("preprocess.skull_strip"),
+        raw=section("preprocess.raw"),
         sheet=SHEET,
     shell:
         "python -m hemexp strip-skull --patient {wildcards.patient} --session {wildcards.session} "
-        "--samples {params.sheet:q} --settings {params.settings:q} > {log} 2>&1"
+        "--samples {params.sheet:q} --settings {params.settings:q} --raw {params.raw:q} "
+        "> {log} 2>&1"
 
 
 rule register_followup:
     input:
-        both_sessions,
-        expand(NATIVE_BRAIN, session=["baseline", "followup"], allow_missing=True),
+        expand([*NATIVE_IMAGES.values()], session=["baseline", "followup"], allow_missing=True),
     output:
-        transform=TRANSFORM,
-        qc="results/preprocess/sub-{patient}/sub-{patient}_desc-registration_qc.tsv",
+        **REGISTERED,
     log:
         "results/logs/register_followup/{patient}.log",
     benchmark:
@@ -57,15 +56,10 @@ rule register_followup:
 
 rule resample_scan:
     input:
-        scan_files,
         unpack(other_session),
-        brain=NATIVE_BRAIN,
+        **NATIVE_IMAGES,
     output:
-        ct=GRID_CT,
-        iph="results/preprocess/sub-{patient}/sub-{patient}_ses-{session}_space-grid_desc-iph_mask.nii.gz",
-        ivh="results/preprocess/sub-{patient}/sub-{patient}_ses-{session}_space-grid_desc-ivh_mask.nii.gz",
-        brain="results/preprocess/sub-{patient}/sub-{patient}_ses-{session}_space-grid_desc-brain_mask.nii.gz",
-        volumes="results/preprocess/sub-{patient}/sub-{patient}_ses-{session}_space-grid_volumes.tsv",
+        **GRID,
     log:
         "results/logs/resample_scan/{patient}_{session}.log",
     benchmark:
@@ -88,15 +82,17 @@ rule resample_scan:
         "--reference {params.reference} > {log} 2>&1"
 
 
-rule collect_qc:
+# A checkpoint: what is left to do depends on who was excluded.
+checkpoint collect_qc:
     input:
         per_scan(VOLUMES, SAMPLES.index),
-        per_scan(rules.resample_scan.output.volumes, SAMPLES.index),
-        expand(rules.register_followup.output.qc, patient=PAIRED),
+        per_scan(GRID["volumes"], SAMPLES.index),
+        expand(REGISTERED["qc"], patient=PAIRED),
     output:
         qc=report(
             "results/preprocess/qc.tsv", caption="../report/qc.rst", category="Quality control"
         ),
+        excluded="results/preprocess/excluded.tsv",
         outcomes="results/cohort/outcomes.tsv",
     log:
         "results/logs/collect_qc.log",
@@ -109,15 +105,42 @@ rule collect_qc:
         runtime=growing(20),
     params:
         code=hash_code("preprocess"),
-        settings=section("preprocess.quality"),
-        reference=SETTINGS.preprocess.reference,
+        settings=section("preprocess"),
         rows=rows(SAMPLES.index, "patient_id", "center", "split"),
         sheet=SHEET,
     shell:
-        "python -m hemexp collect-qc --samples {params.sheet:q} --settings {params.settings:q} "
-        "--reference {params.reference} > {log} 2>&1"
+        "python -m hemexp collect-qc --samples {params.sheet:q} --settings {params.settings:q} > {log} 2>&1"
+
+
+rule write_qc:
+    input:
+        rules.collect_qc.output,
+        per_scan(NATIVE["picture"], SAMPLES.index),
+        per_scan(GRID["picture"], SAMPLES.index),
+        expand(REGISTERED["picture"], patient=PAIRED),
+    output:
+        report(
+            "results/preprocess/qc.html",
+            caption="../report/qc.rst",
+            category="Quality control",
+        ),
+    log:
+        "results/logs/write_qc.log",
+    benchmark:
+        "results/benchmarks/write_qc.tsv"
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(20),
+    params:
+        code=hash_code("preprocess"),
+        settings=section("preprocess.quality"),
+    shell:
+        "python -m hemexp write-qc --settings {params.settings:q} > {log} 2>&1"
 
 
 rule preprocess:
     input:
         rules.collect_qc.output,
+        rules.write_qc.output,

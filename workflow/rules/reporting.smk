@@ -39,7 +39,7 @@ rule draw_figures:
         rules.collect_qc.output,
         rules.train_autoencoder.output.history,
         rules.train_diffusion.output.history,
-        expand(SAMPLED, patient=FORECAST),
+        kept_files(SAMPLED, FORECAST),
     output:
         report(
             expand("results/figures/{figure}.png", figure=FIGURES),
@@ -67,7 +67,8 @@ rule write_report:
     input:
         rules.write_tables.output,
         rules.draw_figures.output,
-        rules.collect_qc.output.qc,
+        rules.collect_qc.output,
+        rules.write_qc.output,
     output:
         "results/report/index.html",
     log:

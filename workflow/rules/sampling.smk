@@ -52,4 +52,4 @@ rule sample_followups:
 
 rule sampling:
     input:
-        expand(SAMPLED, patient=FORECAST),
+        kept_files(SAMPLED, FORECAST),

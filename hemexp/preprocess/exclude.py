@@ -1,0 +1,59 @@
+"""Patients who cannot be used: the run stops for them, or goes on without them."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from hemexp import HemexpError
+from hemexp.preprocess.rows import write_row
+from hemexp.provenance import StorageError, leave_empty
+
+log = logging.getLogger(__name__)
+
+EXCLUDED = ("patient_id", "session", "step", "reason")
+"""Columns of `excluded.tsv`: one row for each step that failed first in a scan or a pair."""
+
+
+def run_or_exclude(
+    step: Callable[[], None],
+    table: Path,
+    products: Iterable[Path],
+    row: Mapping[str, str],
+    on_failure: str,
+) -> None:
+    """Runs one step of one patient; a fault of the patient's files ends it as the config says.
+
+    Args:
+        step: The work.
+        table: The step's one-row table.
+        products: The files that the step writes, the table among them.
+        row: `patient_id`, for the table of a failed step.
+        on_failure: `stop` lets the error through. `exclude` leaves empty files in place of the
+            products, and in the table the reason (column `failure`), for `collect-qc` to find.
+
+    Raises:
+        HemexpError: The step failed and the run shall stop.
+        StorageError: The disk failed, which is no fault of the patient.
+    """
+    try:
+        step()
+    except StorageError:
+        raise
+    except HemexpError as error:
+        if on_failure == "stop":
+            raise
+        leave_empty(products)
+        write_row(table, {**row, "failure": str(error)})
+        log.warning("excluded: %s", error)
+
+
+def excluded_table(failures: Iterable[Mapping[str, str]]) -> pd.DataFrame:
+    """Rows of `excluded.tsv`, a patient's first failure only: what follows comes of it.
+
+    Args:
+        failures: `EXCLUDED` of every failed step, in the order of the steps.
+    """
+    table = pd.DataFrame(list(failures), columns=list(EXCLUDED))
+    return table.drop_duplicates("patient_id")

@@ -1,0 +1,142 @@
+"""A scan as a hospital stores it: read, checked, mended where that is certain, or refused."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from nibabel.orientations import io_orientation
+
+from hemexp import Fault
+from hemexp.preprocess.dicom import is_dicom, read_dicom
+from hemexp.preprocess.hounsfield import coverage_faults, mend_hu
+from hemexp.preprocess.masks import (
+    blood_faults,
+    field_faults,
+    on_ct_grid,
+    on_one_grid,
+    read_mask,
+    without,
+)
+from hemexp.preprocess.resample import average
+from hemexp.preprocess.scans import Scan, name_faults
+from hemexp.settings import RawInput
+from hemexp.volumes import ImageError, Volume, read_volume, volume_ml
+
+
+@dataclass(frozen=True)
+class RawScan:
+    """What became of a raw scan.
+
+    Attributes:
+        scan: CT and masks, on the CT's grid.
+        iph_ml: IPH volume, measured on the mask's own grid.
+        ivh_ml: IVH volume, measured on the mask's own grid.
+        notes: What was mended or resampled, a phrase each, for the quality control.
+    """
+
+    scan: Scan
+    iph_ml: float
+    ivh_ml: float
+    notes: tuple[str, ...] = ()
+
+
+def read_raw_scan(
+    patient_id: str,
+    session: str,
+    ct: Path | str,
+    iph: Path | str,
+    ivh: Path | str,
+    limits: RawInput,
+) -> RawScan:
+    """Reads one scan and checks it whole.
+
+    Where the masks overlap, the voxel is IVH: annotators paint IVH over an IPH that broke
+    through, so a mask of all blood may be given as IPH. An IPH mask without a voxel of its own is
+    a fault in both sessions: without a bleed, or after its removal, there is no growth to learn.
+
+    Args:
+        patient_id: For the messages.
+        session: `baseline` or `followup`, for the messages.
+        ct: NIfTI file in HU, a DICOM folder, or one file of a DICOM series.
+        iph: Binary mask (0/1 or 0/255) in the CT's space, not empty.
+        ivh: Binary mask in the CT's space, possibly empty.
+        limits: Outside these a scan is refused.
+
+    Raises:
+        ImageError: With every fault found in the three files.
+    """
+    paths = {"ct": Path(ct), "iph": Path(iph), "ivh": Path(ivh)}
+    images, notes, faults = _read_files(paths, limits)
+    if not faults:
+        images["iph"] = without(images["iph"], images["ivh"])
+        faults["iph"] = blood_faults(paths["iph"], images["iph"], images["ct"], limits)
+    named = [
+        fault
+        for image in faults
+        for fault in name_faults(faults[image], patient_id, f"{session} {image}")
+    ]
+    if named:
+        raise ImageError(*named)
+    iph_ml, ivh_ml = volume_ml(images["iph"]), volume_ml(images["ivh"])
+    *masks, resampled = on_ct_grid(images["iph"], images["ivh"], images["ct"])
+    return RawScan(Scan(images["ct"], *masks), iph_ml, ivh_ml, (*notes, *resampled))
+
+
+def _read_files(
+    paths: Mapping[str, Path], limits: RawInput
+) -> tuple[dict[str, Volume], list[str], dict[str, list[Fault]]]:
+    """Images that can be read, what was mended in the CT, and the faults of each image."""
+    images: dict[str, Volume] = {}
+    notes: list[str] = []
+    faults: dict[str, list[Fault]] = {}
+    for image, path in paths.items():
+        try:
+            if image == "ct":
+                images[image], notes = read_ct(path, limits)
+            else:
+                images[image] = read_mask(path)
+        except ImageError as error:
+            faults[image] = list(error.faults)
+    for image in sorted(images.keys() - {"ct"}) if "ct" in images else []:
+        if outside := field_faults(paths[image], images[image], images["ct"]):
+            faults[image] = outside
+    return images, notes, faults
+
+
+def read_ct(path: Path, limits: RawInput) -> tuple[Volume, list[str]]:
+    """Reads a CT: NIfTI, a DICOM folder, or one file of a DICOM series.
+
+    Returns:
+        The CT in HU, not below -1024, and what was converted or mended, a phrase each.
+
+    Raises:
+        ImageError: It cannot be read or converted, is not in HU, or shows too little of a head.
+    """
+    image, notes = read_dicom(path) if is_dicom(path) else (read_volume(path), [])
+    ct, mended = mend_hu(path, image)
+    through = int(np.flatnonzero(io_orientation(ct.affine)[:, 0] == 2)[0])
+    if faults := coverage_faults(path, ct, through, limits):
+        raise ImageError(*faults)
+    return ct, notes + mended
+
+
+def read_given_brain(patient_id: str, session: str, path: Path | str, scan: Scan) -> Volume:
+    """Reads a brain mask that the study gives, onto the grid of its scan.
+
+    Raises:
+        ImageError: It is unreadable, not binary, empty or outside the scan.
+    """
+    path = Path(path)
+    try:
+        brain = read_mask(path)
+        faults = field_faults(path, brain, scan.ct)
+        if not brain.data.any():
+            faults.append(Fault(str(path), "an empty mask", "a brain mask", "Draw it again."))
+    except ImageError as error:
+        faults = list(error.faults)
+    if faults:
+        raise ImageError(*name_faults(faults, patient_id, f"{session} brain"))
+    if on_one_grid(brain, scan.ct):
+        return brain
+    return scan.ct.with_data(average(brain, scan.ct, np.eye(4)) >= 0.5)

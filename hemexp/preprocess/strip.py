@@ -1,0 +1,101 @@
+"""From a raw scan to its standard form: checked, mended, with its brain mask and its volumes."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from hemexp.preprocess.dicom import files_of
+from hemexp.preprocess.hounsfield import brain_faults
+from hemexp.preprocess.raw import read_given_brain, read_raw_scan
+from hemexp.preprocess.rows import write_row
+from hemexp.preprocess.scans import Scan, name_faults
+from hemexp.preprocess.skull import delineate_brain
+from hemexp.preprocess.thumbnails import draw_scan, write_png
+from hemexp.provenance import write_sidecars
+from hemexp.settings import RawInput, SkullStrip
+from hemexp.volumes import ImageError, Volume, volume_ml, write_volume
+
+
+def find_brain(
+    patient_id: str,
+    session: str,
+    raw: Mapping[str, Path | str],
+    scan: Scan,
+    settings: SkullStrip,
+    limits: RawInput,
+) -> Volume:
+    """The brain mask that the study gives, or else the one the configured method finds.
+
+    Args:
+        patient_id: For the messages.
+        session: `baseline` or `followup`, for the messages.
+        raw: The study's files; a `brain` among them always wins.
+        scan: The checked scan.
+        settings: Which method, and its sizes.
+        limits: What the brain's HU must be.
+
+    Returns:
+        Mask (x, y, z), bool, with every voxel of blood in it.
+
+    Raises:
+        ImageError: No brain is found, none is given although the method is `provided`, or its HU
+            are not those of a brain without contrast medium.
+    """
+    where = f"{session} ct, {raw['ct']}"
+    if raw.get("brain"):
+        given = read_given_brain(patient_id, session, raw["brain"], scan)
+        brain = given.data | scan.blood
+    else:
+        try:
+            brain = delineate_brain(scan, settings)
+        except ImageError as error:
+            raise ImageError(*name_faults(error.faults, patient_id, where)) from error
+    if faults := brain_faults(scan.ct, brain, scan.blood, limits):
+        raise ImageError(*name_faults(faults, patient_id, where))
+    return scan.ct.with_data(brain)
+
+
+def run_strip_skull(
+    patient_id: str,
+    session: str,
+    raw: Mapping[str, Path | str],
+    outputs: Mapping[str, Path | str],
+    settings: SkullStrip,
+    limits: RawInput,
+) -> None:
+    """Checks one raw scan and writes it in standard form, with its brain mask and its volumes.
+
+    Args:
+        patient_id: Patient of the sample sheet.
+        session: `baseline` or `followup`.
+        raw: The study's files: `ct` in HU, masks `iph` and `ivh`, and `brain` where one is given.
+        outputs: Files to write: `ct` (int16 HU), `iph`, `ivh`, `brain` (uint8, the CT's grid),
+            `picture` (PNG) and `volumes`, a one-row table: patient_id session iph_ml ivh_ml
+            brain_ml notes.
+        settings: Skull-strip settings.
+        limits: Outside these a raw scan is refused.
+
+    Raises:
+        ImageError: The scan cannot be used; the message names the patient and the file.
+    """
+    started = time.perf_counter()
+    found = read_raw_scan(patient_id, session, raw["ct"], raw["iph"], raw["ivh"], limits)
+    scan = found.scan
+    brain = find_brain(patient_id, session, raw, scan, settings, limits)
+    masks = {"iph": scan.iph, "ivh": scan.ivh, "brain": brain}
+    write_volume(outputs["ct"], scan.ct.data, scan.ct.affine, np.int16)
+    for image, mask in masks.items():
+        write_volume(outputs[image], mask.data, mask.affine, np.uint8)
+    arrays = {image: mask.data for image, mask in masks.items()}
+    write_png(outputs["picture"], draw_scan(scan.ct, arrays))
+    measured = {"iph_ml": found.iph_ml, "ivh_ml": found.ivh_ml, "brain_ml": volume_ml(brain)}
+    row = {"patient_id": patient_id, "session": session, **measured}
+    write_row(outputs["volumes"], {**row, "notes": "; ".join(found.notes)})
+    write_sidecars(
+        outputs.values(), verb="strip-skull",
+        settings={"skull_strip": settings.as_json(), "raw": limits.as_json()},
+        inputs=[file for path in raw.values() for file in files_of(Path(path))],
+        started=started, method="given" if raw.get("brain") else settings.method,
+    )  # fmt: skip
