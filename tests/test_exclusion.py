@@ -131,7 +131,7 @@ def test_a_run_goes_on_without_the_patients_it_cannot_use(mini_run, tmp_path):
     assert read_excluded(excluded) == ["A02", "D02"]
     outcomes = pd.read_csv(run / "results" / "cohort" / "outcomes.tsv", sep="\t")
     assert set(outcomes["patient_id"]) == set(mini_rows()["patient_id"]) - {"A02", "D02"}
-    scored = pd.read_csv(run / "results" / "evaluation" / "images.tsv", sep="\t")
+    scored = pd.read_csv(run / "results" / "evaluation" / "volumes.tsv", sep="\t")
     assert "D02" not in set(scored["patient_id"]) and "D06" in set(scored["patient_id"])
     page = (run / "results" / "report" / "index.html").read_text()
     assert "A02" in page and "an empty mask" in page

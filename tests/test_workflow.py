@@ -15,7 +15,7 @@ def done(mini_run, tmp_path):
 
 
 ONCE = dict.fromkeys(
-    ["collect_truth", "collect_qc", "train_autoencoder", "encode_patients", "fit_scale",
+    ["collect_truth", "collect_qc", "write_qc", "train_autoencoder", "encode_patients", "fit_scale",
      "fit_expansion", "predict_expansion", "train_diffusion", "summarise_scores", "write_tables",
      "draw_figures", "write_report"], 1,
 )  # fmt: skip
@@ -45,8 +45,9 @@ def add(folder, patient, **changes):
 
 
 AFTER_A_PATIENT = {
-    "collect_truth": 1, "collect_qc": 1, "predict_expansion": 1, "summarise_scores": 1,
-    "write_tables": 1, "draw_figures": 1, "write_report": 1, "draw_patient": 1,
+    "collect_truth": 1, "collect_qc": 1, "write_qc": 1, "predict_expansion": 1,
+    "summarise_scores": 1, "write_tables": 1, "draw_figures": 1, "write_report": 1,
+    "draw_patient": 1,
 }  # fmt: skip
 
 
