@@ -1,10 +1,9 @@
-"""What both training loops share: device, randomness, optimiser, checkpoints, weights."""
+"""What both training loops share: device, randomness, switches, checkpoints, weights."""
 
-import contextlib
 import logging
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator
+import pickle
+import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -14,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hemexp import Fault, HemexpError
-from hemexp.provenance import seed_for, write_atomically
+from hemexp.provenance import hash_value, seed_for, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +49,57 @@ def generator_for(*parts: object) -> torch.Generator:
     return torch.Generator().manual_seed(seed_for(*parts))
 
 
+def autocast_for(precision: Literal["fp32", "bf16"], device: torch.device) -> torch.autocast:
+    """Context of a network's forward pass; bf16 where the device has it, else fp32, and said so.
+
+    Weights, gradients and losses stay fp32. bf16 reaches as far as fp32: no gradient is scaled.
+    """
+    works = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16" and not works:
+        log.warning(
+            "precision: %s has no bf16; training in fp32", torch.cuda.get_device_name(device)
+        )
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" and works)
+
+
+def fusing_works(asked: bool, device: torch.device) -> bool:
+    """Whether the optimiser shall step all weights in one kernel; said where it cannot."""
+    if asked:
+        try:
+            torch.optim.Adam([torch.zeros(1, device=device, requires_grad=True)], fused=True)
+        except RuntimeError as error:
+            log.warning("fused: not with this device or build (%s); training without", error)
+            return False
+    return asked
+
+
+def compile_modules(modules: Iterable[nn.Module], trial: Callable[[], object]) -> None:
+    """Compiles modules in place, by which their weights keep their names; if not, it is said.
+
+    Args:
+        modules: What to compile.
+        trial: A forward and backward pass, since compilation happens at the first call. If it
+            fails, nothing is compiled in this process.
+    """
+    for module in modules:
+        module.compile()
+    try:
+        trial()
+    except (RuntimeError, ImportError, OSError) as error:
+        torch.compiler.set_stance("force_eager")
+        why = " ".join(str(error).split("\n")[:2])
+        log.warning("compile: torch.compile does not work here (%s); training without", why)
+
+
 def make_optimiser(
-    parameters: Iterable[nn.Parameter], name: Literal["adam", "adamw"], learning_rate: float
+    parameters: Iterable[nn.Parameter],
+    name: Literal["adam", "adamw"],
+    learning_rate: float,
+    fused: bool,
 ) -> torch.optim.Optimizer:
     """Adam or AdamW (weight decay 0.01) with PyTorch's other defaults."""
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[name](parameters, lr=learning_rate)
+    return kinds[name](parameters, lr=learning_rate, fused=fused or None)
 
 
 def make_schedule(
@@ -70,54 +114,85 @@ def make_schedule(
     return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
 
 
-@contextlib.contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turns SIGTERM (a cluster's preemption) into a question a loop can ask between steps."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def save_checkpoint(
-    path: Path, step: int, parts: dict[str, Stateful], run_hash: str, history: list[dict]
+    path: Path, parts: dict[str, Stateful], run: dict[str, Any], history: list[dict], step: int
 ) -> None:
-    """Writes all that is needed to go on after `step` steps, whole or not at all."""
+    """Writes all that is needed to go on after `step` steps, whole or not at all.
+
+    That is the state of networks, averages, optimisers and schedules, the curves so far, and
+    what the run is made of with its hash. No random state is in it: none lives between steps
+    (`generator_for`). Nor is a gradient scaler: bf16 needs none.
+
+    Args:
+        path: File to write.
+        parts: What has state, by name.
+        run: Settings, seed and hashes of data and code, as JSON values.
+        history: The training curves so far.
+        step: Steps done.
+    """
+    _sweep(path.parent)
     state = {name: part.state_dict() for name, part in parts.items()}
+    saved = {"step": step, "run": run, "hash": hash_value(run), "history": history, "state": state}
     with write_atomically(path) as temporary:
-        torch.save({"step": step, "run": run_hash, "history": history, "state": state}, temporary)
+        torch.save(saved, temporary)
 
 
-def load_checkpoint(path: Path, parts: dict[str, Stateful], run_hash: str) -> tuple[int, list]:
+def load_checkpoint(
+    path: Path, parts: dict[str, Stateful], run: dict[str, Any]
+) -> tuple[int, list[dict]]:
     """Takes a training up where a checkpoint left it.
 
     Args:
         path: The checkpoint; it need not exist.
         parts: The same parts that were saved, by the same names.
-        run_hash: Hash of everything that shapes the training.
+        run: What this training is made of, as it was saved.
 
     Returns:
-        Steps already done and the history so far: 0 and [] without a checkpoint, or when the
-        checkpoint belongs to other settings, data or code, which is said in the log.
+        Steps already done and the history so far: 0 and [] without a checkpoint.
+
+    Raises:
+        HemexpError: The checkpoint cannot be read, or is of a training with other settings, data
+            or code. A finished training removes its checkpoint: this one was broken off, and
+            what to do with it is the user's to say.
     """
     if not path.exists():
         return 0, []
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    if saved["run"] != run_hash:
-        log.warning(
-            "%s belongs to a training with other settings, data or code (%s, now %s): it is not "
-            "used, training starts anew", path, saved["run"], run_hash,
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise HemexpError(
+            Fault(str(path), f"a file that cannot be read ({str(error).splitlines()[0]})",
+                  "a checkpoint", "Delete it; training then starts anew.")
+        ) from error  # fmt: skip
+    if saved["run"] != run:
+        raise HemexpError(
+            Fault(str(path), f"an unfinished training, hash {saved.get('hash')}, that differs in "
+                  f"{_differences(saved['run'], run)}", f"one of this run, hash {hash_value(run)}",
+                  "To train anew delete this file; to finish that training set back what differs.")
         )  # fmt: skip
-        return 0, []
     for name, part in parts.items():
         part.load_state_dict(saved["state"][name])
     log.info("resuming from %s at step %d", path, saved["step"])
     return saved["step"], saved["history"]
+
+
+def _differences(then: object, now: dict[str, Any]) -> str:
+    if not isinstance(then, dict):  # as versions before 0.1 wrote it
+        return "all"
+    names = sorted(name for name in then | now if then.get(name) != now.get(name))
+    return ", ".join(f"{name} ({then.get(name)}, now {now.get(name)})" for name in names)
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Removes the checkpoint of a finished training: other settings then start without it."""
+    path.unlink(missing_ok=True)
+    _sweep(path.parent)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what a killed training had half written."""
+    for left in folder.glob(".writing-*"):
+        shutil.rmtree(left)
 
 
 def save_weights(path: Path, network: nn.Module) -> None:

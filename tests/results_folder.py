@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort import expansion_outcomes, patient_file
+from hemexp.cohort import patient_file
+from hemexp.outcomes import expansion_outcomes
 from hemexp.volumes import write_volume
 
 

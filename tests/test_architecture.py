@@ -16,7 +16,9 @@ ROOMS = (
     "phantom", "preprocess", "autoencoder", "latents", "expansion", "diffusion", "sampling",
     "evaluation", "reporting",
 )  # fmt: skip
-GROUND = ("settings", "cohort", "volumes", "provenance", "training")
+GROUND = (
+    "settings", "cohort", "outcomes", "volumes", "provenance", "training", "processes",
+)  # fmt: skip
 
 # Every crossing between rooms; what is not listed here happens through files.
 CROSSINGS = {
@@ -26,7 +28,7 @@ CROSSINGS = {
     "evaluation": {"preprocess"},
     "reporting": {"evaluation"},
 }
-TORCH_ROOMS = {"training", "autoencoder", "latents", "diffusion", "sampling"}
+TORCH_ROOMS = {"training", "processes", "autoencoder", "latents", "diffusion", "sampling"}
 
 
 def modules(part):

@@ -1,6 +1,5 @@
-"""The denoiser: closed forms, honest nulls, a start that drowns the truth, resume."""
+"""The denoiser: closed forms, honest nulls, a start that drowns the truth."""
 
-import itertools
 import math
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 import torch
 
 from hemexp import HemexpError
-from hemexp.diffusion import train as training
 from hemexp.diffusion.condition import (
     Condition,
     ConditionEncoder,
@@ -18,6 +16,7 @@ from hemexp.diffusion.condition import (
 )
 from hemexp.diffusion.dataset import Stacks, draw_patients
 from hemexp.diffusion.network import Denoiser, DiffusionModel, context_stack, context_step
+from hemexp.diffusion.objective import draw_batch
 from hemexp.diffusion.schedule import (
     Schedule,
     alpha_sigma,
@@ -28,7 +27,6 @@ from hemexp.diffusion.schedule import (
     sigmoid_alpha_bar,
     to_v,
 )
-from hemexp.diffusion.train import draw_batch, train
 
 Z, C, H, W = 5, 4, 8, 12
 
@@ -191,31 +189,3 @@ def test_batches_are_balanced_and_repeatable(tiny, stacks):
     one, two = (draw_batch(stacks, schedule, tiny, 1, 7, 0) for _ in range(2))
     other = draw_batch(stacks, schedule, tiny, 1, 8, 0)
     assert torch.equal(one.noise, two.noise) and not torch.equal(one.noise, other.noise)
-
-
-@pytest.mark.parametrize("kill_after", [3])
-def test_resumed_training_equals_uninterrupted(tiny, stacks, tmp_path, monkeypatch, kill_after):
-    schedule, cpu = Schedule("cosine", -2, -6, 4), torch.device("cpu")
-    whole, _ = train(stacks, schedule, tiny, 1, 1, cpu, tmp_path / "a.ckpt", "x")
-    calls = itertools.count(1)
-
-    def killed(*args):
-        if next(calls) > kill_after:
-            raise KeyboardInterrupt
-        return draw_batch(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "draw_batch", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train(stacks, schedule, tiny, 1, 1, cpu, tmp_path / "b.ckpt", "x")
-    resumed, _ = train(stacks, schedule, tiny, 1, 1, cpu, tmp_path / "b.ckpt", "x")
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
-
-
-def test_a_checkpoint_of_another_run_is_not_used(tiny, stacks, tmp_path, caplog):
-    schedule, cpu = Schedule("cosine", -2, -6, 4), torch.device("cpu")
-    train(stacks, schedule, tiny, 1, 1, cpu, tmp_path / "a.ckpt", "x")
-    caplog.clear()
-    train(stacks, schedule, tiny, 1, 1, cpu, tmp_path / "a.ckpt", "y")
-    assert "other settings, data or code" in caplog.text

@@ -15,9 +15,9 @@ def done(mini_run, tmp_path):
 
 
 ONCE = dict.fromkeys(
-    ["collect_truth", "collect_qc", "write_qc", "train_autoencoder", "encode_patients", "fit_scale",
-     "fit_expansion", "predict_expansion", "train_diffusion", "summarise_scores", "write_tables",
-     "draw_figures", "write_report"], 1,
+    ["collect_truth", "collect_qc", "write_qc", "train_autoencoder", "encode_patients",
+     "fit_scale", "fit_expansion", "predict_expansion", "train_diffusion", "summarise_scores",
+     "write_tables", "draw_figures", "write_report"], 1,
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from hemexp.cohort import expansion_outcomes, patient_file
+from hemexp.cohort import patient_file
 from hemexp.evaluation.forecasts import (
     Forecast,
     reference_forecasts,
@@ -24,6 +24,7 @@ from hemexp.evaluation.tables import (
     tabulate_obedience,
 )
 from hemexp.evaluation.tidy import read_table, write_table
+from hemexp.outcomes import expansion_outcomes
 from hemexp.provenance import write_json, write_sidecars
 from hemexp.settings import Evaluation
 

@@ -11,8 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import expansion_outcomes, read_volumes
+from hemexp.cohort import read_volumes
 from hemexp.expansion.distribution import ExpansionModel, LogisticLognormal
+from hemexp.outcomes import expansion_outcomes
 from hemexp.provenance import describe, write_atomically, write_json, write_sidecars
 from hemexp.settings import Expansion
 

@@ -14,7 +14,7 @@ from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr, ndtri
 
-from hemexp.cohort import HE_ML, HE_RELATIVE
+from hemexp.outcomes import HE_ML, HE_RELATIVE
 from hemexp.provenance import seed_for
 
 BASELINE_ML = (2.0, 60.0)

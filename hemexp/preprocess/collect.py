@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import SESSIONS, expansion_outcomes, patient_file, read_samples, read_volumes
+from hemexp.cohort import SESSIONS, patient_file, read_samples, read_volumes
+from hemexp.outcomes import expansion_outcomes
 from hemexp.preprocess.exclude import excluded_table
 from hemexp.preprocess.quality import scan_warnings
 from hemexp.preprocess.rows import read_row

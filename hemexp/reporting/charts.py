@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
-from hemexp.cohort import HE_ML
+from hemexp.outcomes import HE_ML
 from hemexp.reporting.style import (
     BLUE,
     GREY,

@@ -172,7 +172,9 @@ def run_write_report(
         "Cohort": shown.pop("cohort"),
         "Figures": "\n".join(html_figure(name, folder, text) for name, text in FIGURES.items()),
         "Results": "\n".join(shown.values()),
-        "Quality": QUALITY_LINK + html_excluded(read_table(excluded)) + html_remarks(read_table(qc)),
+        "Quality": QUALITY_LINK
+        + html_excluded(read_table(excluded))
+        + html_remarks(read_table(qc)),
         "Run": html_table(["What", "Value"], list(map(list, facts.items())), "Made with:"),
     }
     write_text(out, html_page("hemexp: drawn follow-ups of brain haemorrhage", sections))

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import is_expansion
 from hemexp.expansion.distribution import GrowthDistribution
+from hemexp.outcomes import is_expansion
 from hemexp.provenance import seed_for
 
 

@@ -1,0 +1,109 @@
+"""The denoiser's objective: what a micro-batch holds, and what it costs."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from hemexp.diffusion.condition import Condition
+from hemexp.diffusion.dataset import Stacks, draw_patients
+from hemexp.diffusion.network import context_stack
+from hemexp.diffusion.schedule import Schedule, alpha_sigma, min_snr_weight, to_v
+from hemexp.settings import Diffusion
+from hemexp.training import generator_for
+
+
+class Batch(NamedTuple):
+    """One micro-batch of n stacks.
+
+    Attributes:
+        clean: (n, z, c, h, w) normalised differences.
+        noise: Same shape, N(0, 1).
+        lam: (n, 1, 1, 1, 1) half log-SNR.
+        baseline: (n, z, c, h, w) normalised baseline latents.
+        condition: Of the n stacks, with some parts hidden.
+    """
+
+    clean: Tensor
+    noise: Tensor
+    lam: Tensor
+    baseline: Tensor
+    condition: Condition
+
+    def to(self, device: torch.device) -> Self:
+        """Moves all parts to a device."""
+        return self._replace(**{name: part.to(device) for name, part in self._asdict().items()})
+
+
+def draw_batch(
+    stacks: Stacks, schedule: Schedule, settings: Diffusion, seed: int, step: int, part: int
+) -> Batch:
+    """Draws a micro-batch, a function of seed, step and part alone.
+
+    Noise levels are stratified over the batch; clinical variables and drive are hidden
+    independently, so that guidance exists for each.
+    """
+    generator = generator_for(seed, "diffusion", step, part)
+    n = settings.batch_stacks
+    patients = draw_patients(stacks.expands, n, settings.expander_share, generator)
+    chance = torch.rand((4, n), generator=generator)
+    flip = (chance[0] < settings.flip_prob).long()
+    clean = stacks.delta[patients, flip]
+    stratum = (torch.randperm(n, generator=generator) + chance[1]) / n
+    condition = stacks.condition[patients].without(
+        clinical=chance[2] < settings.clinical_dropout,
+        drive=chance[3] < settings.condition_dropout,
+    )
+    noise = torch.randn(clean.shape, generator=generator)
+    lam = schedule.lam(stratum).float().reshape(n, 1, 1, 1, 1)
+    return Batch(clean, noise, lam, stacks.baseline[patients, flip], condition)
+
+
+def diffusion_loss(
+    network: nn.Module,
+    batch: Batch,
+    schedule: Schedule,
+    settings: Diffusion,
+    context_slices_step: int,
+) -> Tensor:
+    """Weighted mean squared error of v over a micro-batch.
+
+    The network may work in bf16; its v is taken as fp32.
+    """
+    alpha, sigma = alpha_sigma(batch.lam)
+    noisy = alpha * batch.clean + sigma * batch.noise
+    context = context_stack(batch.baseline, settings.context_slices, context_slices_step)
+    time = schedule.time(batch.lam.flatten())
+    v = network(noisy, time, context, batch.condition).float()
+    weight = min_snr_weight(batch.lam, settings.min_snr_gamma)
+    if settings.bleed_weight:
+        # The difference is sparse: where it is large is where the bleed changed.
+        weight = weight * (
+            1 + settings.bleed_weight * batch.clean.square().mean(2, keepdim=True).clamp(max=1)
+        )
+    return (weight * (v - to_v(batch.clean, batch.noise, batch.lam)) ** 2).mean()
+
+
+def accumulate_gradients(
+    network: nn.Module,
+    batches: Iterable[Batch],
+    schedule: Schedule,
+    settings: Diffusion,
+    context_slices_step: int,
+    count: int,
+    autocast: AbstractContextManager,
+) -> dict[str, Tensor]:
+    """Adds the gradients of some of `count` micro-batches, as of one batch of all their stacks.
+
+    Returns:
+        What these micro-batches add to the mean `loss` over all `count`.
+    """
+    total = torch.zeros(())
+    for batch in batches:
+        with autocast:
+            loss = diffusion_loss(network, batch, schedule, settings, context_slices_step)
+        (loss / count).backward()
+        total = total + loss.detach() / count
+    return {"loss": total}
