@@ -172,14 +172,15 @@ def run_write_report(
         "Cohort": shown.pop("cohort"),
         "Figures": "\n".join(html_figure(name, folder, text) for name, text in FIGURES.items()),
         "Results": "\n".join(shown.values()),
-        "Quality": QUALITY_LINK
-        + html_excluded(read_table(excluded))
-        + html_remarks(read_table(qc)),
+        "Quality": "\n".join(
+            [QUALITY_LINK, html_excluded(read_table(excluded)), html_remarks(read_table(qc))]
+        ),
         "Run": html_table(["What", "Value"], list(map(list, facts.items())), "Made with:"),
     }
     write_text(out, html_page("hemexp: drawn follow-ups of brain haemorrhage", sections))
+    inputs = [*sources.values(), *_pictures(figures), qc, excluded]
     write_sidecars([out], verb="write-report", settings=settings.as_json(), started=started,
-                   inputs=[*sources.values(), *_pictures(figures), qc, excluded], seed=seed)  # fmt: skip
+                   inputs=inputs, seed=seed)  # fmt: skip
     return out
 
 
