@@ -1,6 +1,10 @@
 """Samplers on an exact score, noise that keeps its promises, volumes brought to their target."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +19,11 @@ from hemexp.latents.scale import Scale
 from hemexp.sampling.drive import draw_drives
 from hemexp.sampling.noise import correlate_slices, sample_noise
 from hemexp.sampling.run import slices_that_may_change
-from hemexp.sampling.sample import draw_latents
+from hemexp.sampling.sample import draw_latents, stream_latents
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
 from hemexp.sampling.volume import OUTSIDE, iph_margin, matched_ml, matching_offset
 
+TESTS = Path(__file__).parent
 MEAN = 0.7
 RANGE = Schedule("cosine", -2.0, -6.5, 4.0)
 
@@ -88,8 +93,27 @@ def test_noise_depends_on_seed_patient_and_sample_alone():
         assert not torch.equal(one, sample_noise(*other, shape, 0, 5.0))
 
 
+@pytest.mark.parametrize("sd", [3.0, 30.0, 300.0])
+def test_a_mode_of_growth_keeps_its_spread(sd):
+    """Standardised, growth is sparse: a stack's norm, and its spread, reach hundreds of SDs.
+
+    The published steps, uniform in time, lose nearly half of it and more.
+    """
+    noise = torch.randn(20000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    wide = Schedule("cosine", -2.0, -7.3, 4.0)
+    drawn = dpm_solver(gaussian_denoiser(sd), noise, lambda_grid(wide, "logsnr", 14))
+    assert drawn.std().item() / sd == pytest.approx(1, abs=0.05)
+    published = lambda_grid(Schedule("sigmoid", 0.0, -7.5, 4.0), "time", 100)
+    lost = ddim(gaussian_denoiser(sd), noise, published).std().item() / sd
+    assert lost < {3.0: 0.99, 30.0: 0.6, 300.0: 0.3}[sd]
+
+
 @pytest.fixture(scope="module")
 def model(settings):
+    return make_model(settings)
+
+
+def make_model(settings):
     """An untrained small denoiser with a live output layer."""
     torch.manual_seed(0)
     small = settings.diffusion.model_copy(update={"channels": [8, 16]})
@@ -100,16 +124,16 @@ def model(settings):
     return DiffusionModel(network, small, Schedule("cosine", -2, -6.5, 4), 1)
 
 
-def draw(model, settings, count, patient="P1", seed=1, **update):
+def draw(model, settings, count, patient="P1", seed=1, how=draw_latents, size=8, **update):
     update = {"evaluations": 4, "batch_slices": 15} | update
     drives = torch.arange(count, dtype=torch.float32)[:, None].expand(count, 3) / 10
     condition = Condition(torch.full((count, 7), 0.3), drives, torch.zeros(count, 5))
-    baseline = torch.randn((5, 4, 8, 12), generator=torch.Generator().manual_seed(5))
+    baseline = torch.randn((5, 4, size, 12), generator=torch.Generator().manual_seed(5))
     scale = Scale([0.0] * 4, [1.0] * 4, [0.0] * 4, [1.0] * 4)
     free = torch.ones(5, dtype=torch.bool)
     free[0] = False
     chosen = settings.sampling.model_copy(update=update)
-    drawn = draw_latents(model, scale, baseline, condition, chosen, seed, patient, 5.0, free)
+    drawn = how(model, scale, baseline, condition, chosen, seed, patient, 5.0, free)
     return baseline, drawn
 
 
@@ -122,6 +146,51 @@ def test_sample_k_is_the_same_for_any_k(model, settings):
     assert torch.allclose(seven, other_batch, atol=1e-4)
     _, other_patient = draw(model, settings, 2, patient="P2")
     assert not torch.allclose(two, other_patient)
+
+
+def test_patients_do_not_depend_on_the_order_they_are_drawn_in(model, settings):
+    first = {name: draw(model, settings, 3, patient=name)[1] for name in ("P1", "P2")}
+    torch.randn(7)
+    for name in ("P2", "P1"):
+        assert torch.equal(draw(model, settings, 3, patient=name)[1], first[name])
+
+
+def test_only_one_batch_is_held_and_drawn_at_a_time(model, settings, monkeypatch):
+    """Memory does not grow with K: a sample can be finished before the next batch is begun."""
+    calls = []
+    forward = Denoiser.forward
+    monkeypatch.setattr(
+        Denoiser, "forward", lambda self, noisy, *rest: calls.append(len(noisy)) or forward(
+            self, noisy, *rest))  # fmt: skip
+    stream = draw(model, settings, 40, how=stream_latents)[1]
+    assert calls == []
+    first = next(stream)
+    assert calls == [3] * 4
+    assert torch.equal(first, draw(model, settings, 2)[1][0])
+    assert sum(1 for _ in stream) == 39
+
+
+DRAW_IN_THREADS = """
+import sys, torch
+torch.set_num_threads(int(sys.argv[1]))
+from hemexp.settings import load_settings
+from test_sampling import draw, make_model
+settings = load_settings({"preset": "demo"})
+torch.save(draw(make_model(settings), settings, 3, size=32, evaluations=14)[1], sys.argv[2])
+"""
+
+
+def test_samples_are_the_same_for_any_number_of_threads(tmp_path):
+    """Sums in another order end in other last bits, no more."""
+    drawn = []
+    for threads in ("1", "2"):
+        file = tmp_path / f"{threads}.pt"
+        command = [sys.executable, "-c", DRAW_IN_THREADS, threads, str(file)]
+        environment = os.environ | {"PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}"}
+        subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+        drawn.append(torch.load(file, weights_only=True))
+    assert drawn[0].std() > 0.1
+    assert torch.allclose(drawn[0], drawn[1], rtol=0, atol=1e-4)
 
 
 def test_slices_that_may_not_change_keep_the_baseline(model, settings):

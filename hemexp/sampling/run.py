@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from hemexp.latents.scale import load_scale
 from hemexp.provenance import seed_for, write_atomically, write_sidecars
 from hemexp.sampling.drive import Drives, draw_drives
 from hemexp.sampling.finish import IPH, IVH, Baseline, finish_sample, load_baseline
-from hemexp.sampling.sample import Decoded, decode_stack, draw_latents
+from hemexp.sampling.sample import Decoded, decode_stack, stream_latents
 from hemexp.settings import Sampling
 from hemexp.training import resolve_device
 from hemexp.volumes import write_volume
@@ -59,46 +59,47 @@ def make_condition(
     )
 
 
-def draw_patient_latents(
+def draw_patient(
     patient: pd.Series,
     baseline: Baseline,
-    results: Path,
+    encoded: dict[str, Tensor],
+    models: Path,
     settings: Sampling,
     seed: int,
     where: torch.device,
-) -> tuple[Tensor, Tensor, Drives, str]:
-    """Follow-up latents (K, z, c, h, w) of one patient, the baseline's, and what drove them.
+) -> tuple[Iterator[Tensor], Drives, str]:
+    """Follow-up latents (z, c, h, w) of one patient as they are drawn, and what drives them.
 
     Args:
         patient: Row of the sheet joined with native volumes.
         baseline: The baseline on the grid.
-        results: Folder of all results.
+        encoded: Its latents `baseline` (z, c, h, w) and `bleed_offset_mm` (z,).
+        models: Folder with `diffusion/`, `expansion/` and `latents/scale.json`.
         settings: The room's settings.
         seed: Run seed.
         where: Device.
     """
     patient_id, spacing_mm = patient["patient_id"], float(baseline.ct.spacing_mm[2])
-    model = load_diffusion(results / "diffusion", where)
+    model = load_diffusion(models / "diffusion", where)
     kind = model.settings.condition
-    expansion = load_expansion(results / "expansion" / "model.json")
+    expansion = load_expansion(models / "expansion" / "model.json")
     growth_ml = float(patient["followup_iph_ml"] - patient["baseline_iph_ml"])
     drives = draw_drives(
         kind, settings.indicator, patient_distribution(expansion, patient), baseline.iph_ml,
         growth_ml, settings.samples, seed, patient_id,
     )  # fmt: skip
-    cached = load_file(patient_file(results / "latents", patient_id, "latents.safetensors"))
-    followups = draw_latents(
+    followups = stream_latents(
         model,
-        load_scale(results / "latents" / "scale.json"),
-        cached["baseline"],
-        make_condition(patient, drives, kind, cached["bleed_offset_mm"]),
+        load_scale(models / "latents" / "scale.json"),
+        encoded["baseline"],
+        make_condition(patient, drives, kind, encoded["bleed_offset_mm"]),
         settings,
         seed,
         patient_id,
         spacing_mm,
         slices_that_may_change(baseline.iph, spacing_mm, settings.slice_margin_mm),
     )
-    return followups, cached["baseline"], drives, kind
+    return followups, drives, kind
 
 
 def write_samples(
@@ -129,6 +130,62 @@ def write_samples(
     return rows, products
 
 
+MODELS = (
+    "autoencoder/model.safetensors", "diffusion/model.safetensors", "latents/scale.json",
+    "expansion/model.json",
+)  # fmt: skip
+
+
+def sample_patient(
+    patient: pd.Series,
+    baseline: Baseline,
+    encoded: dict[str, Tensor],
+    models: Path,
+    out: Path,
+    settings: Sampling,
+    seed: int,
+    where: torch.device,
+) -> pd.DataFrame:
+    """Draws K follow-ups of one patient one by one and writes them, their maps and volumes.
+
+    Memory does not grow with K: a sample is decoded, measured and written before the next.
+
+    Args:
+        patient: Row of the sheet joined with native volumes.
+        baseline: The baseline on the grid.
+        encoded: Its latents `baseline` (z, c, h, w) and `bleed_offset_mm` (z,).
+        models: Folder with the files of `MODELS`.
+        out: Folder for `sub-ID/`.
+        settings: The room's settings.
+        seed: Run seed.
+        where: Device.
+
+    Returns:
+        The content of `volumes.tsv`.
+    """
+    started, patient_id = time.perf_counter(), patient["patient_id"]
+    drawn, drives, kind = draw_patient(patient, baseline, encoded, models, settings, seed, where)
+    vae = load_autoencoder(models / "autoencoder", where)
+    reference = decode_stack(vae, encoded["baseline"], settings.batch_slices)
+    followups = (decode_stack(vae, stack, settings.batch_slices) for stack in drawn)
+    measured, products = write_samples(
+        out, patient_id, followups, reference, baseline, drives.growth_ml, settings.match_volume
+    )
+    table = pd.DataFrame({
+        "sample": range(settings.samples),
+        "seed": [seed_for(seed, patient_id, k) for k in range(settings.samples)],
+        "condition": kind, "expansion_flag": drives.flag, "target_growth_ml": drives.growth_ml,
+        **pd.DataFrame(measured), "indicator": settings.indicator,
+    })  # fmt: skip
+    volumes = out / f"sub-{patient_id}" / "volumes.tsv"
+    with write_atomically(volumes) as temporary:
+        table.to_csv(temporary, sep="\t", index=False, float_format="%.4f")
+    write_sidecars([*products, volumes], verb="sample-followups", settings=settings.as_json(),
+                   inputs=[models / name for name in MODELS], started=started, seed=seed,
+                   device=str(where))  # fmt: skip
+    return table
+
+
 def run_sample_followups(
     samples: pd.DataFrame, results: Path, settings: Sampling, seed: int, device: str
 ) -> None:
@@ -142,38 +199,20 @@ def run_sample_followups(
         device: `auto`, `cpu` or `cuda`.
     """
     started = time.perf_counter()
-    where = resolve_device(device)
     # Only the oracle may look at what happened.
     sessions = ("baseline", "followup") if settings.indicator == "oracle" else ("baseline",)
-    preprocess, folder = results / "preprocess", results / "samples"
+    preprocess = results / "preprocess"
     patient = samples.join(read_volumes(preprocess, samples, sessions)).iloc[0]
     patient_id = patient["patient_id"]
     baseline = load_baseline(preprocess, patient)
-    drawn, latents, drives, kind = draw_patient_latents(
-        patient, baseline, results, settings, seed, where
-    )
-    log.info("%s: %d drawn in %.1f s", patient_id, len(drawn), time.perf_counter() - started)
-    vae = load_autoencoder(results / "autoencoder", where)
-    reference, *followups = (
-        decode_stack(vae, stack, settings.batch_slices) for stack in (latents, *drawn)
-    )
-    measured, products = write_samples(
-        folder, patient_id, followups, reference, baseline, drives.growth_ml, settings.match_volume
-    )
-    table = pd.DataFrame({
-        "sample": range(len(drawn)),
-        "seed": [seed_for(seed, patient_id, k) for k in range(len(drawn))],
-        "condition": kind, "expansion_flag": drives.flag, "target_growth_ml": drives.growth_ml,
-        **pd.DataFrame(measured), "indicator": settings.indicator,
-    })  # fmt: skip
-    volumes = folder / f"sub-{patient_id}" / "volumes.tsv"
-    with write_atomically(volumes) as temporary:
-        table.to_csv(temporary, sep="\t", index=False, float_format="%.4f")
-    models = [results / name for name in (
-        "autoencoder/model.safetensors", "diffusion/model.safetensors", "latents/scale.json",
-        "expansion/model.json")]  # fmt: skip
-    write_sidecars([*products, volumes], verb="sample-followups", settings=settings.as_json(),
-                   inputs=models, started=started, seed=seed, device=str(where))  # fmt: skip
+    encoded = load_file(patient_file(results / "latents", patient_id, "latents.safetensors"))
+    table = sample_patient(patient, baseline, encoded, results, results / "samples", settings,
+                           seed, resolve_device(device))  # fmt: skip
+    tell(table, patient_id, baseline.iph_ml, time.perf_counter() - started)
+
+
+def tell(table: pd.DataFrame, patient_id: str, baseline_ml: float, seconds: float) -> None:
+    """Logs what was drawn, and warns where images and volumes disagree."""
     offset = float(table["logit_offset"].abs().quantile(LARGE_SHARE))
     if offset > LARGE_OFFSET:
         told = (
@@ -181,5 +220,4 @@ def run_sample_followups(
         )
         log.warning(told, patient_id, offset)
     told = "%s: %d samples in %.1f s; IPH %.1f mL at baseline, then %.1f mL (median)"
-    seconds, median_ml = time.perf_counter() - started, table["iph_ml"].median()
-    log.info(told, patient_id, len(table), seconds, baseline.iph_ml, median_ml)
+    log.info(told, patient_id, len(table), seconds, baseline_ml, table["iph_ml"].median())

@@ -1,6 +1,8 @@
 """Draws and decodes the follow-ups of one patient."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +29,7 @@ class Decoded:
 
 
 @torch.inference_mode()
-def draw_latents(
+def stream_latents(
     model: DiffusionModel,
     scale: Scale,
     baseline: Tensor,
@@ -37,11 +39,11 @@ def draw_latents(
     patient_id: str,
     slice_spacing_mm: float,
     may_change: Tensor,
-) -> Tensor:
-    """Draws K follow-up latents (K, z, c, h, w).
+) -> Iterator[Tensor]:
+    """Draws the K follow-up latents (z, c, h, w) of a patient, one after the other.
 
     All batches have one size (the last is filled up and cut), so that a sample's arithmetic, and
-    with it every bit, is the same whatever K is.
+    with it every bit, is the same whatever K is. Only one batch is held at a time.
 
     Args:
         model: The denoiser.
@@ -61,12 +63,11 @@ def draw_latents(
     context = context_stack(one, model.settings.context_slices, model.context_step)
     context = context.expand(size, *context.shape[1:])
     lambdas = lambda_grid(model.schedule, settings.spacing, settings.evaluations)
-    followups = []
-    for first in tqdm(range(0, count, size), desc=f"sampling {patient_id}", disable=None):
-        index = torch.arange(first, first + size).clamp(max=count - 1)
+
+    def draw(index: Tensor) -> Tensor:
         part = condition[index].to(device)
 
-        def noise(step: int, index: Tensor = index) -> Tensor:
+        def noise(step: int) -> Tensor:
             drawn = [
                 sample_noise(seed, patient_id, int(k), tuple(baseline.shape),
                              settings.noise_length_mm, slice_spacing_mm, step)
@@ -74,16 +75,23 @@ def draw_latents(
             ]  # fmt: skip
             return torch.stack(drawn).to(device)
 
-        def denoise(noisy: Tensor, lam: float, part: Condition = part) -> Tensor:
+        def denoise(noisy: Tensor, lam: float) -> Tensor:
             return model.denoise(noisy, lam, context, part, settings.guidance)
 
         if settings.sampler == "dpm":
             clean = dpm_solver(denoise, noise(0), lambdas)
         else:
             clean = ddim(denoise, noise(0), lambdas, settings.eta, lambda i: noise(i + 1))
-        delta = scale.restore_delta(clean.cpu()) * may_change[:, None, None, None]
-        followups.append((baseline + delta)[: count - first])
-    return torch.cat(followups)
+        return baseline + scale.restore_delta(clean.cpu()) * may_change[:, None, None, None]
+
+    for first in tqdm(range(0, count, size), desc=f"sampling {patient_id}", disable=None):
+        index = torch.arange(first, first + size).clamp(max=count - 1)
+        yield from draw(index)[: count - first]
+
+
+def draw_latents(*args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401 - as `stream_latents`
+    """All follow-up latents (K, z, c, h, w) at once, which takes memory for all K."""
+    return torch.stack(list(stream_latents(*args, **kwargs)))
 
 
 @torch.inference_mode()
