@@ -48,7 +48,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "device": {"default": "auto", "choices": ("auto", "cpu", "cuda"), "help": "where to work"},
     "per-center": {"type": int, "default": 10, "help": "patients in each of the four centres"},
     "images": {"action": "store_true", "help": "read and check every image too"},
-    "out": {"required": True, "type": Path, "help": "file to write"},
+    "out": {"required": True, "type": Path, "help": "file or folder to write"},
     "reference": {"default": "baseline", "choices": SESSIONS, "help": "scan that lays the grid"},
     "on-failure": {
         "default": os.environ.get("HEMEXP_ON_FAILURE", "stop"),
@@ -87,6 +87,7 @@ VERBS = {
     "write-tables": Verb(verbs.write_tables, (*_SHEET, "settings")),
     "draw-figures": Verb(verbs.draw_figures, ("results", "settings")),
     "write-report": Verb(verbs.write_report, ("results", "settings", "preset", "seed")),
+    "export-bundle": Verb(verbs.export_bundle, ("results", "out", "settings")),
     "where": Verb(verbs.where, ("results",)),
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ from hemexp.cohort import (
     read_samples,
 )
 from hemexp.provenance import leave_empty
-from hemexp.settings import load_section
+from hemexp.settings import load_section, load_settings, read_config
 
 Arguments = argparse.Namespace
 
@@ -300,6 +300,13 @@ def write_report(args: Arguments) -> None:
         args.results / "report" / "index.html", _section(args, "reporting"), args.preset,
         args.seed,
     )  # fmt: skip
+
+
+def export_bundle(args: Arguments) -> None:
+    """Write the trained models as a MONAI bundle."""
+    from hemexp.sampling.bundle import run_export_bundle
+
+    run_export_bundle(args.results, args.out, load_settings(read_config(args.settings)))
 
 
 def where(args: Arguments) -> None:

@@ -1,0 +1,244 @@
+"""The exported bundle: MONAI runs it, and it draws what the verb draws."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from results_folder import Grid, bleeds, save, write_scan
+
+from hemexp import HemexpError
+from hemexp.autoencoder.network import MultiHeadVae
+from hemexp.cohort import patient_file
+from hemexp.diffusion.network import Denoiser
+from hemexp.expansion.distribution import ExpansionModel
+from hemexp.expansion.fit import PREDICTORS
+from hemexp.latents.encode import run_encode_patients
+from hemexp.provenance import write_json
+from hemexp.sampling.bundle import inference_config, run_export_bundle
+from hemexp.sampling.forecast import draw_followups, read_patient
+from hemexp.sampling.run import run_sample_followups
+from hemexp.settings import load_settings
+from hemexp.training import save_weights
+
+REPOSITORY = Path(__file__).parents[1]
+GRID = Grid((16, 24, 5), (9.0, 7.0, 20.0))
+PATIENT = {
+    "patient_id": "007", "onset_to_ct_h": 2.5, "anticoagulant": 1, "antiplatelet": None, "age": 71,
+    "gcs": 14, "sbp": None, "baseline_iph_ml": 31.4, "baseline_ivh_ml": 2.5,
+}  # fmt: skip
+LEARNED_FROM = "A01"
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return load_settings({
+        "preset": "demo",
+        "preprocess": {"grid": {"shape": list(GRID.shape), "spacing_mm": list(GRID.spacing_mm)}},
+        "autoencoder": {"channels": [8, 16]},
+        "latents": {"batch_slices": 2},
+        "diffusion": {"channels": [8, 16]},
+        "sampling": {"samples": 2, "evaluations": 3, "batch_slices": 10},
+    })  # fmt: skip
+
+
+def random_network(network):
+    """Random weights everywhere: layers that start at zero would hide a wrong input."""
+    for parameter in network.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return network
+
+
+def save_models(root, settings):
+    torch.manual_seed(0)
+    facts = {"inputs": {f"sub-{LEARNED_FROM}/scan.nii.gz": "0"}, "seed": 1}
+    vae = random_network(MultiHeadVae(settings.autoencoder))
+    save_weights(root / "autoencoder/model.safetensors", vae)
+    record = {"settings": settings.autoencoder.as_json()}
+    write_json(root / "autoencoder/model.json", record | facts)
+    denoiser = random_network(Denoiser(settings.diffusion, 4, GRID.shape[2]))
+    save_weights(root / "diffusion/model.safetensors", denoiser)
+    schedule = {"kind": "cosine", "shift": -2.0, "lambda_min": -6.0, "lambda_max": 4.0}
+    record = {"settings": settings.diffusion.as_json(), "schedule": schedule, "context_step": 1,
+              "n_slices": GRID.shape[2], "latent_channels": 4, "patients": 26}  # fmt: skip
+    write_json(root / "diffusion/model.json", record | facts)
+    scale = {"latent_mean": [0.1] * 4, "latent_sd": [1.2] * 4, "delta_mean": [0.0] * 4,
+             "delta_sd": [0.3, 0.4, 0.5, 0.6]}  # fmt: skip
+    write_json(root / "latents/scale.json", {"scale": scale} | facts)
+    growth = ExpansionModel(
+        PREDICTORS, (1.0, 2.5, 0.2, 0.2), (0.5, 0.7, 0.4, 0.4), (-1.0, 0.6, 0.1, 0.3), -0.5, 2.2,
+        0.35, 0.4, (-0.4, 0.1, 1.5),
+    )  # fmt: skip
+    write_json(root / "expansion/model.json", {"model": growth.as_json()} | facts)
+
+
+def image_files(root):
+    start = "ses-baseline_space-grid_"
+    endings = {name: f"desc-{name}_mask.nii.gz" for name in ("iph", "ivh", "brain")}
+    endings["ct"] = "ct.nii.gz"
+    return {name: str(patient_file(root / "preprocess", "007", start + end))
+            for name, end in endings.items()}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, settings):
+    """Results of one patient with made-up models, sampled by the verb on one thread."""
+    root = tmp_path_factory.mktemp("results")
+    masks = bleeds(GRID, PATIENT["baseline_iph_ml"], 20.0)
+    write_scan(root, GRID, "007", "baseline", *masks, np.random.default_rng(0))
+    measured = {f"{name}_ml": [PATIENT[f"baseline_{name}_ml"]] for name in ("iph", "ivh")}
+    native = patient_file(root / "preprocess", "007", "ses-baseline_space-native_volumes.tsv")
+    save(pd.DataFrame(measured), native)
+    save_models(root, settings)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    run_encode_patients({"007": ["baseline"]}, root / "preprocess", root / "autoencoder",
+                        root / "latents", settings.latents, "cpu")  # fmt: skip
+    row = {k: np.nan if v is None else v for k, v in PATIENT.items() if "_ml" not in k}
+    sheet = pd.DataFrame([row | {"split": "predict"}]).set_index("patient_id", drop=False)
+    run_sample_followups(sheet, root, settings.sampling, settings.seed, "cpu")
+    torch.set_num_threads(threads)
+    return root
+
+
+@pytest.fixture(scope="module")
+def bundle(results, settings, tmp_path_factory):
+    out = tmp_path_factory.mktemp("bundle")
+    run_export_bundle(results, out, settings)
+    return out
+
+
+def config_of(bundle):
+    return json.loads((bundle / "configs/inference.json").read_text())
+
+
+def test_monai_runs_the_bundle_and_it_draws_what_the_verb_draws(bundle, results):
+    pytest.importorskip("fire", reason="`python -m monai.bundle` needs the package fire")
+    told = {f"patient#{key}": value for key, value in PATIENT.items() if value is not None}
+    told |= {f"images#{key}": path for key, path in image_files(results).items()}
+    (bundle / "patient.json").write_text(json.dumps(told))
+    paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file",
+               "['configs/inference.json', 'patient.json']", "--device", "cpu"]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    done = subprocess.run(command, cwd=bundle, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    wanted = sorted((results / "samples/sub-007").glob("*.nii.gz"))
+    assert len(wanted) == 7
+    for path in [*wanted, results / "samples/sub-007/volumes.tsv"]:
+        assert path.read_bytes() == (bundle / "eval/sub-007" / path.name).read_bytes(), path.name
+
+
+def test_sample_k_of_a_bundle_does_not_depend_on_how_many_are_drawn(bundle, results, tmp_path):
+    config = config_of(bundle)
+    names = ("grid", "sampling", "seed")
+    torch_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    table = draw_followups(
+        str(bundle / "models"), str(tmp_path), PATIENT, image_files(results), device="cpu",
+        batch_slices=2, **{name: config[name] for name in names} | {
+            "sampling": config["sampling"] | {"samples": 3}},
+    )  # fmt: skip
+    torch.set_num_threads(torch_threads)
+    verb = pd.read_csv(results / "samples/sub-007/volumes.tsv", sep="\t")
+    assert table["iph_raw_ml"][:2].round(4).tolist() == verb["iph_raw_ml"].tolist()
+    assert table["iph_ml"].std() > 0
+
+
+def test_metadata_has_what_the_specification_asks_for(bundle):
+    """MONAI's own check downloads a schema; these are its required keys."""
+    told = json.loads((bundle / "configs/metadata.json").read_text())
+    for key in ("schema", "version", "changelog", "monai_version", "pytorch_version", "task",
+                "numpy_version", "required_packages_version", "description", "authors",
+                "copyright", "intended_use", "network_data_format"):  # fmt: skip
+        assert told[key], key
+    assert "hemexp" in told["required_packages_version"]
+    assert "not a medical device" in told["intended_use"]
+    for way, names in (("inputs", {"image"}), ("outputs", {"ct", "labels"})):
+        formats = told["network_data_format"][way]
+        assert set(formats) == names
+        for one in formats.values():
+            assert {"type", "format", "num_channels", "spatial_shape", "dtype", "value_range",
+                    "is_patch_data", "channel_def"} <= set(one)  # fmt: skip
+            assert one["spatial_shape"] == list(GRID.shape)
+            assert len(one["channel_def"]) == one["num_channels"]
+
+
+def test_a_bundle_names_no_patient_and_holds_no_pickle(bundle):
+    files = [p for p in bundle.rglob("*") if p.is_file() and "eval" not in p.parts]
+    files = [p for p in files if p.name != "patient.json"]
+    assert {p.suffix for p in files} == {".json", ".md", ".safetensors", ""}
+    for path in files:
+        assert f"sub-{LEARNED_FROM}".encode() not in path.read_bytes(), path
+    readme = (bundle / "docs/README.md").read_text()
+    assert "not a medical device" in readme
+    assert "16 x 24 x 5 voxels" in readme
+    assert "learned from 26 patients" in readme
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"patient_id": 7}, "patient_id: found 7; expected text"),
+        ({"gcs": 99}, "gcs: found 99; expected a number from 3 to 15"),
+        ({"anticoagulant": 0.5}, "anticoagulant: found 0.5"),
+        ({"age": "71"}, "age: found '71'"),
+        ({"onset_to_ct_h": None}, "onset_to_ct_h: found None"),
+        ({"baseline_iph_ml": 0}, "baseline_iph_ml: found 0; expected"),
+        ({"sbp": float("nan")}, "sbp: found nan"),
+        ({"glucose": 133}, "glucose: found an unknown key"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(change, message):
+    with pytest.raises(HemexpError, match=message):
+        read_patient(PATIENT | change)
+
+
+def test_unknown_values_stay_unknown():
+    row = read_patient(PATIENT)
+    assert np.isnan([row["antiplatelet"], row["sbp"], row["followup_iph_ml"]]).all()
+    assert row["age"] == 71
+
+
+def test_images_of_another_grid_or_without_a_bleed_are_refused(bundle, results, tmp_path):
+    config, images = config_of(bundle), image_files(results)
+
+    def draw(**changed):
+        parts = {name: config[name] for name in ("grid", "sampling", "seed")}
+        draw_followups(str(bundle / "models"), str(tmp_path), PATIENT, images | changed,
+                       device="cpu", batch_slices=2, **parts)  # fmt: skip
+
+    other = Grid((16, 24, 5), (9.0, 7.0, 18.0))
+    write_scan(tmp_path, other, "007", "baseline", *bleeds(other, 30, 0), np.random.default_rng(0))
+    with pytest.raises(HemexpError, match=r"image brain: found .*18.0.* expected .*20.0"):
+        draw(brain=image_files(tmp_path)["brain"])
+    with pytest.raises(HemexpError, match=r"image ct: found .*18.0.* expected .*20.0"):
+        draw(**image_files(tmp_path))
+    nothing = np.zeros(GRID.shape, dtype=bool)
+    write_scan(tmp_path, GRID, "007", "baseline", nothing, nothing, np.random.default_rng(0))
+    with pytest.raises(HemexpError, match="empty mask"):
+        draw(iph=image_files(tmp_path)["iph"])
+    assert not (tmp_path / "sub-007" / "volumes.tsv").exists()
+
+
+def test_export_refuses_missing_models_and_other_settings(results, settings, tmp_path):
+    with pytest.raises(HemexpError, match=r"expansion/model.json: found no such file"):
+        run_export_bundle(tmp_path, tmp_path / "out", settings)
+    diffusion = settings.diffusion.model_copy(update={"context_mm": 9.0})
+    with pytest.raises(HemexpError, match="diffusion: found a model made with other context_mm"):
+        run_export_bundle(
+            results, tmp_path / "out", settings.model_copy(update={"diffusion": diffusion})
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_never_looks_at_outcomes():
+    assert inference_config(load_settings({"preset": "paper"}))["sampling"]["indicator"] == (
+        "predicted"
+    )
