@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: demo test lint clean
 
 demo: .venv/installed
-	snakemake --cores $(CORES)
+	snakemake --cores $(CORES) --rerun-incomplete
 	@hemexp where
 
 test: .venv/installed
