@@ -39,6 +39,10 @@ def run_and_kill(folder, pattern):
     process.wait()
 
 
+def without_seconds(record):
+    return {name: value for name, value in record.items() if name != "seconds"}
+
+
 def contents(folder):
     """Bytes of every product; of a sidecar all but how long the work took."""
     found = {}
@@ -48,8 +52,7 @@ def contents(folder):
             continue
         found[str(part)] = path.read_bytes()
         if path.suffix == ".json":
-            found[str(part)] = {k: v for k, v in json.loads(found[str(part)]).items()
-                                if k != "seconds"}  # fmt: skip
+            found[str(part)] = json.loads(found[str(part)], object_hook=without_seconds)
     return found
 
 

@@ -1,0 +1,51 @@
+"""Peak memory of sampling, each number of samples in a process of its own."""
+
+import resource
+import subprocess
+import sys
+from itertools import product
+
+import pandas as pd
+import torch
+from generative_parts import Size, condition_of, make_ours, size_of
+
+from hemexp.sampling.sample import decode_stack, draw_latents, stream_latents
+
+SLICES = 20
+
+
+def draw_in_little_memory(samples: int, streamed: bool) -> float:
+    """Peak MiB of a process that draws so many samples with tiny networks and decodes them."""
+    size = size_of("small")
+    vae = size.autoencoder.model_copy(update={"stem_factor": 4, "channels": [8], "norm_groups": 8,
+                                              "feature_channels": 4})  # fmt: skip
+    unet = size.diffusion.model_copy(update={"channels": [8] * 4, "norm_groups": 8,
+                                             "attention_levels": [False] * 4})  # fmt: skip
+    settings = size.sampling.model_copy(update={"evaluations": 1, "batch_slices": 4 * SLICES})
+    size = Size(vae, unet, settings, 384)
+    ours = make_ours(size, SLICES, torch.device("cpu"))
+    baseline = torch.randn(SLICES, *size.latent)
+    condition = condition_of("growth", samples, SLICES)
+    draw = stream_latents if streamed else draw_latents
+    for stack in draw(ours.model, ours.scale, baseline, condition, settings, 1, "P1", 5.0,
+                      torch.ones(SLICES, dtype=torch.bool)):  # fmt: skip
+        decode_stack(ours.vae, stack[:4], 4)  # the other slices would take the same memory again
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure_memory() -> pd.DataFrame:
+    """Peak memory of sampling for growing K, batches of four stacks of 20 x 4 x 96 x 96."""
+    rows = []
+    for streamed, samples in product((True, False), (4, 40, 80)):
+        how = "one batch at a time" if streamed else "all latents at once"
+        command = [sys.executable, __file__, str(samples), how]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        rows.append({"latents": how, "K": samples, "peak_mib": float(done.stdout.split()[-1])})
+    table = pd.DataFrame(rows)
+    first = table.groupby("latents", sort=False)["peak_mib"].transform("first")
+    return table.assign(ratio=table["peak_mib"] / first)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(draw_in_little_memory(int(sys.argv[1]), sys.argv[2] == "one batch at a time"))
