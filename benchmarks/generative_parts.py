@@ -14,11 +14,12 @@ from monai.networks.schedulers import DDIMScheduler
 from torch import Tensor, nn
 
 from hemexp.autoencoder.network import MultiHeadVae
+from hemexp.config import load_settings
 from hemexp.diffusion.condition import DRIVE_SIZE, Condition
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma, sigmoid_alpha_bar
 from hemexp.latents.scale import Scale
-from hemexp.settings import Autoencoder, Diffusion, Sampling, load_settings
+from hemexp.settings import Autoencoder, Diffusion, Sampling
 
 PUBLISHED_STEPS, PUBLISHED_ETA, PUBLISHED_BATCH, CONTEXT = 100, 0.5, 2, 3
 SCHEDULE = Schedule("cosine", -2.0, -7.3, 4.0)

@@ -18,6 +18,7 @@ import registration
 import skull
 
 from hemexp.cohort import SESSIONS, read_samples
+from hemexp.config import load_settings
 from hemexp.phantom.centers import CENTERS
 from hemexp.phantom.draw import run_draw_patient
 from hemexp.preprocess.register import run_register_followup
@@ -25,7 +26,7 @@ from hemexp.preprocess.resample import run_resample_scan
 from hemexp.preprocess.rows import read_row
 from hemexp.preprocess.scans import NATIVE, PAIR, STRIPPED
 from hemexp.preprocess.strip import run_strip_skull
-from hemexp.settings import Preprocess, Settings, load_settings
+from hemexp.settings import Preprocess, Settings
 from hemexp.volumes import read_volume
 
 PATIENTS = 4

@@ -25,6 +25,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from hemexp.config import load_settings
 from hemexp.phantom.bleed import draw_direction, draw_shape
 from hemexp.phantom.centers import HEAD_CENTER_MM, draw_pose, find_center, scanner_grid
 from hemexp.phantom.draw import OEDEMA_MM
@@ -36,7 +37,7 @@ from hemexp.preprocess.register import Registration, beyond_limits, register
 from hemexp.preprocess.scans import Scan
 from hemexp.preprocess.skull import delineate_brain
 from hemexp.preprocess.transforms import LPS
-from hemexp.settings import Preprocess, load_settings
+from hemexp.settings import Preprocess
 from hemexp.volumes import ImageError, Volume
 
 SEED = 7

@@ -20,8 +20,8 @@ from hemexp.cohort import (
     read_excluded,
     read_samples,
 )
+from hemexp.config import load_section, load_settings, read_config
 from hemexp.provenance import leave_empty
-from hemexp.settings import load_section, load_settings, read_config
 
 Arguments = argparse.Namespace
 

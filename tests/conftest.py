@@ -3,7 +3,8 @@
 import pytest
 from mini import mini_rows, snakemake, write_sheet
 
-from hemexp.settings import Settings, load_settings
+from hemexp.config import load_settings
+from hemexp.settings import Settings
 
 
 @pytest.fixture(scope="session")

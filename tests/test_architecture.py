@@ -17,7 +17,7 @@ ROOMS = (
     "evaluation", "reporting",
 )  # fmt: skip
 GROUND = (
-    "settings", "cohort", "outcomes", "volumes", "provenance", "training", "processes",
+    "settings", "config", "cohort", "outcomes", "volumes", "provenance", "training", "processes",
 )  # fmt: skip
 
 # Every crossing between rooms; what is not listed here happens through files.

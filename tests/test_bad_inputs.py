@@ -355,7 +355,7 @@ sys.path.insert(0, sys.argv[1])
 import test_bad_inputs as here
 from pathlib import Path
 from hemexp import HemexpError
-from hemexp.settings import load_settings
+from hemexp.config import load_settings
 resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 files = {image: Path(sys.argv[2]) / f"{image}.nii.gz" for image in here.IMAGES}
 try:

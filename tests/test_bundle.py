@@ -15,6 +15,7 @@ from results_folder import Grid, bleeds, save, write_scan
 from hemexp import HemexpError
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.cohort import patient_file
+from hemexp.config import load_settings
 from hemexp.diffusion.network import Denoiser
 from hemexp.expansion.distribution import ExpansionModel
 from hemexp.expansion.fit import PREDICTORS
@@ -23,7 +24,6 @@ from hemexp.provenance import write_json
 from hemexp.sampling.bundle import inference_config, run_export_bundle
 from hemexp.sampling.forecast import draw_followups, read_patient
 from hemexp.sampling.run import run_sample_followups
-from hemexp.settings import load_settings
 from hemexp.training import save_weights
 
 REPOSITORY = Path(__file__).parents[1]

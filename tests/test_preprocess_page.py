@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from hemexp.cohort import patient_file
+from hemexp.config import load_settings
 from hemexp.preprocess.page import html_picture, judge, rank, read_text_table, run_write_qc
 from hemexp.preprocess.thumbnails import (
     COLOURS,
@@ -23,7 +24,6 @@ from hemexp.preprocess.thumbnails import (
     sample,
     write_png,
 )
-from hemexp.settings import load_settings
 from hemexp.volumes import Volume
 
 LIMITS = load_settings({"preset": "demo"}).preprocess.quality

@@ -173,7 +173,7 @@ def test_only_one_batch_is_held_and_drawn_at_a_time(model, settings, monkeypatch
 DRAW_IN_THREADS = """
 import sys, torch
 torch.set_num_threads(int(sys.argv[1]))
-from hemexp.settings import load_settings
+from hemexp.config import load_settings
 from test_sampling import draw, make_model
 settings = load_settings({"preset": "demo"})
 torch.save(draw(make_model(settings), settings, 3, size=32, evaluations=14)[1], sys.argv[2])

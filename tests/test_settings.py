@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hemexp.settings import PRESETS, SettingsError, load_section, load_settings, read_config
+from hemexp.config import PRESETS, SettingsError, load_section, load_settings, read_config
 
 
 @pytest.mark.parametrize("preset", sorted(path.stem for path in PRESETS.glob("*.yaml")))

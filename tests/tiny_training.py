@@ -14,12 +14,12 @@ import torch._dynamo  # loaded at the first optimiser otherwise, in every child 
 import hemexp.training
 from hemexp.autoencoder import train as autoencoder
 from hemexp.autoencoder.slices import SliceSet
+from hemexp.config import load_settings
 from hemexp.diffusion import train as diffusion
 from hemexp.diffusion.condition import Condition, growth_features
 from hemexp.diffusion.dataset import Stacks
 from hemexp.diffusion.schedule import Schedule
 from hemexp.processes import ALONE, launched_processes
-from hemexp.settings import load_settings
 from hemexp.training import save_weights
 
 CPU = torch.device("cpu")

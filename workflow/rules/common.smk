@@ -11,7 +11,7 @@ from hemexp import HemexpError
 from hemexp.cohort import NUMBERS, digest_rows, is_phantom, read_excluded, read_samples
 from hemexp.preprocess.scans import PAIR, STRIPPED
 from hemexp.provenance import canonical_json, hash_code
-from hemexp.settings import load_settings
+from hemexp.config import load_settings
 
 try:
     SETTINGS = load_settings(config)
