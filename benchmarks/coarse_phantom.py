@@ -1,0 +1,231 @@
+"""A phantom cohort drawn straight onto a coarse grid, for benchmarks of the generative core.
+
+Heads keep their centre's tilt and the baseline's pose (registration is perfect), so that nothing
+needs preprocessing and volumes on the grid are the model's own. Centre D is held out.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hemexp.autoencoder.network import MultiHeadVae
+from hemexp.autoencoder.slices import SliceSet
+from hemexp.autoencoder.train import train as train_autoencoder
+from hemexp.diffusion.condition import Condition, clinical_vector
+from hemexp.diffusion.dataset import Stacks, drive_features
+from hemexp.latents.encode import bleed_offset_mm, encode_images
+from hemexp.latents.scale import Scale, measure_scale
+from hemexp.outcomes import expansion_outcomes
+from hemexp.phantom.bleed import draw_direction, draw_shape
+from hemexp.phantom.centers import draw_pose, find_center
+from hemexp.phantom.draw import OEDEMA_MM
+from hemexp.phantom.head import cavity_mm, draw_head
+from hemexp.phantom.model import (
+    Case,
+    draw_case,
+    draw_growth,
+    expansion_probability,
+    generator,
+    growth_quantile,
+)
+from hemexp.phantom.scan import Session, deform, locate_voxels, place_blood, take_scan
+from hemexp.settings import Autoencoder
+from hemexp.training import load_weights, save_weights
+
+SEED = 5
+SHAPE, SPACING_MM = (48, 48, 12), (4.0, 4.0, 7.0)
+VOXEL_ML = float(np.prod(SPACING_MM)) / 1000
+NOISE_LEFT = 0.3
+"""Part of a scanner's noise that averaging over a coarse voxel leaves."""
+
+SHEET = ("patient_id", "onset_to_ct_h", "anticoagulant", "antiplatelet", "age", "gcs", "sbp")
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Patients on the grid; the second axis is baseline, follow-up.
+
+    Attributes:
+        table: One row a patient: the sheet's variables, `center`, volumes, `growth_ml`, `he`.
+        ct_hu: (n, 2, z, x, y) int16, skull-stripped.
+        iph: (n, 2, z, x, y) uint8.
+        ivh: (n, 2, z, x, y) uint8.
+        brain: (n, z, x, y) uint8 of the baseline.
+    """
+
+    table: pd.DataFrame
+    ct_hu: Tensor
+    iph: Tensor
+    ivh: Tensor
+    brain: Tensor
+
+    def rows(self, test: bool) -> NDArray[np.intp]:
+        """Row numbers of the held-out centre, or of the others."""
+        return np.flatnonzero((self.table["center"] == "D") == test)
+
+
+def grid_affine() -> NDArray[np.float64]:
+    """Voxel index to mm; the grid is centred on the head."""
+    affine = np.diag([*SPACING_MM, 1.0])
+    affine[:3, 3] = -np.array(SPACING_MM) * (np.array(SHAPE) - 1) / 2
+    return affine
+
+
+def _pose(center: str, patient_id: str) -> NDArray[np.float64]:
+    place = find_center(center)
+    pose = draw_pose(place, generator(SEED, patient_id, "pose"))
+    pose[:3, 3] -= place.offset_mm
+    return pose
+
+
+def draw_pair(center: str, patient_id: str) -> tuple[dict, dict[str, NDArray]]:
+    """One patient's row and arrays (2, z, x, y); `brain` is the baseline's."""
+    case = draw_case(SEED, patient_id)
+    head, bleed = draw_head(SEED, patient_id, case.age), draw_shape(SEED, case)
+    rng, noise = (generator(SEED, patient_id, name) for name in ("followup", "noise"))
+    growth_ml = float(draw_growth(case, rng)[0])
+    pose, grid = _pose(center, patient_id), (SHAPE, grid_affine())
+    first_ml, noise_hu = case.baseline_iph_ml, NOISE_LEFT * find_center(center).noise_hu
+    oedema_mm = OEDEMA_MM[0] + OEDEMA_MM[1] * case.onset_to_ct_h
+    one = take_scan(head, bleed, Session(pose, first_ml, oedema_mm), grid, noise_hu, noise)
+    later = Session(pose, first_ml + growth_ml, OEDEMA_MM[2], one.extent,
+                    draw_direction(bleed, rng))  # fmt: skip
+    two = take_scan(head, bleed, later, grid, noise_hu, noise)
+
+    def stack(name: str) -> NDArray:
+        pair = [np.moveaxis(getattr(scan, name), 2, 0) for scan in (one, two)]
+        return np.ascontiguousarray(pair)
+
+    brain, ct_hu = stack("brain"), stack("ct").clip(0, 100)
+    arrays = {
+        "iph": stack("iph"),
+        "ivh": stack("ivh"),
+        "brain": brain[0],
+        "ct_hu": np.where(brain[:1] > 0, ct_hu, 0).astype(np.int16),
+    }
+    row = {"center": center} | {name: getattr(case, name) for name in SHEET}
+    for i, session in enumerate(("baseline", "followup")):
+        for kind in ("iph", "ivh"):
+            row[f"{session}_{kind}_ml"] = float(arrays[kind][i].sum() * VOXEL_ML)
+    return row, arrays
+
+
+def load_cohort(folder: Path, train: int, test: int) -> Cohort:
+    """Draws `train` patients of centres A, B, C and `test` of centre D, or reads them again."""
+    table_file = folder / f"patients-{train}-{test}.tsv"
+    scans_file = table_file.with_suffix(".safetensors")
+    if not scans_file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        centers = ["ABC"[i % 3] for i in range(train)] + ["D"] * test
+        drawn = [draw_pair(c, f"{c}{i:04d}") for i, c in enumerate(centers)]
+        pd.DataFrame([row for row, _ in drawn]).to_csv(table_file, sep="\t", index=False)
+        names = drawn[0][1]
+        save_file({name: torch.tensor(np.ascontiguousarray([arrays[name] for _, arrays in drawn]))
+                   for name in names}, scans_file)  # fmt: skip
+    table = pd.read_csv(table_file, sep="\t", dtype={"patient_id": str})
+    return Cohort(expansion_outcomes(table), **load_file(scans_file))
+
+
+def redraw_iph(center: str, patient_id: str, growths_ml: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Further true follow-ups of one baseline with given growths: masks (k, z, x, y)."""
+    case = draw_case(SEED, patient_id)
+    head, bleed = draw_head(SEED, patient_id, case.age), draw_shape(SEED, case)
+    index, points = locate_voxels(SHAPE, grid_affine(), _pose(center, patient_id))
+    cavity = cavity_mm(head, points)
+    index, points, cavity = index[cavity < 0], points[:, cavity < 0], cavity[cavity < 0]
+    tissue = deform(head, bleed, points, cavity, case.baseline_iph_ml)
+    before = place_blood(bleed, tissue, case.baseline_iph_ml, VOXEL_ML).extent
+    masks = np.zeros((len(growths_ml), np.prod(SHAPE)), bool)
+    for k, growth_ml in enumerate(growths_ml):
+        rng = generator(SEED, patient_id, "redraw", k)
+        later_ml = case.baseline_iph_ml + growth_ml
+        tissue = deform(head, bleed, points, cavity, later_ml)
+        blood = place_blood(bleed, tissue, later_ml, VOXEL_ML, before, draw_direction(bleed, rng))
+        masks[k, index[blood.iph]] = True
+    return np.moveaxis(masks.reshape(-1, *SHAPE), 3, 1)
+
+
+def true_growths_ml(patient_id: str, draws: int, expands: bool | None) -> NDArray[np.float64]:
+    """Draws from the true distribution of growth, given who expands or not (None)."""
+    case: Case = draw_case(SEED, patient_id)
+    p = expansion_probability(case)
+    low, high = {None: (0.0, 1.0), True: (1 - p, 1.0), False: (0.0, 1 - p)}[expands]
+    uniform = generator(SEED, patient_id, "redraw growth").uniform(size=draws)
+    return growth_quantile(case, low + (high - low) * uniform)
+
+
+def fit_autoencoder(folder: Path, cohort: Cohort, settings: Autoencoder) -> MultiHeadVae:
+    """The autoencoder of the training patients, trained or read again."""
+    rows = cohort.rows(test=False)
+    file = folder / f"autoencoder-{len(rows)}-{settings.steps}.safetensors"
+    if not file.exists():
+        parts = [value[rows].flatten(0, 2) for value in (cohort.ct_hu, cohort.iph, cohort.ivh)]
+        slices = SliceSet(*parts, SPACING_MM[2])
+        checkpoint = file.with_suffix(".ckpt")
+        run = {"settings": settings.as_json(), "patients": len(rows)}
+        vae, _ = train_autoencoder(slices, settings, SEED, CPU, checkpoint, run)
+        save_weights(file, vae)
+        checkpoint.unlink(missing_ok=True)
+    return load_weights(file, MultiHeadVae(settings))
+
+
+def encode_cohort(folder: Path, cohort: Cohort, vae: MultiHeadVae, steps: int) -> Tensor:
+    """Posterior means (n, 2 scans, 2 flips, z, c, h, w), encoded or read again.
+
+    Args:
+        folder: Where they are kept.
+        cohort: The patients.
+        vae: The autoencoder.
+        steps: Of the autoencoder's training.
+    """
+    counts = [len(cohort.rows(test)) for test in (False, True)]
+    file = folder / "latents-{}-{}-{}.safetensors".format(*counts, steps)
+    if not file.exists():
+        scans = [
+            SliceSet(ct, iph, ivh, SPACING_MM[2]).images()
+            for ct, iph, ivh in zip(*(value.flatten(0, 1) for value in (
+                cohort.ct_hu, cohort.iph, cohort.ivh)), strict=True)
+        ]  # fmt: skip
+        latents = [
+            torch.stack([encode_images(vae, one, 96) for one in (images, images.flip(2))])
+            for images in scans
+        ]
+        save_file({"latents": torch.stack(latents).unflatten(0, (-1, 2))}, file)
+    return load_file(file)["latents"]
+
+
+def make_stacks(cohort: Cohort, latents: Tensor, kind: str) -> tuple[Stacks, Scale]:
+    """Training patients' stacks and scale for the condition `kind`."""
+    rows = cohort.rows(test=False)
+    baseline, followup = latents[rows, 0], latents[rows, 1]
+    scale = measure_scale(list(zip(baseline[:, 0], followup[:, 0], strict=True)))
+    expands = torch.tensor(cohort.table["he"].to_numpy()[rows] == 1)
+    stacks = Stacks(
+        scale.normalise_latent(baseline),
+        scale.normalise_delta(followup - baseline),
+        make_conditions(cohort, rows, kind),
+        expands,
+    )
+    return stacks, scale
+
+
+def make_conditions(cohort: Cohort, rows: NDArray[np.intp], kind: str) -> Condition:
+    """True conditions of some patients."""
+    table = cohort.table.iloc[rows]
+    growth, volume = (torch.tensor(table[name].to_numpy()) for name in (
+        "growth_ml", "baseline_iph_ml"))  # fmt: skip
+    expands = torch.tensor(table["he"].to_numpy() == 1)
+    return Condition(
+        clinical=torch.stack([clinical_vector(row) for _, row in table.iterrows()]),
+        drive=drive_features(kind, growth, volume, expands),
+        bleed_offset_mm=torch.stack(
+            [bleed_offset_mm(iph, SPACING_MM[2]) for iph in cohort.iph[rows, 0]]
+        ),
+    )

@@ -1,0 +1,192 @@
+"""Draws samples of coarse phantom patients and measures what the coherence table needs."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from coarse_phantom import (
+    CPU,
+    SEED,
+    SPACING_MM,
+    VOXEL_ML,
+    Cohort,
+    make_stacks,
+    redraw_iph,
+    true_growths_ml,
+)
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hemexp.autoencoder.network import MultiHeadVae
+from hemexp.diffusion.network import Denoiser, DiffusionModel, context_step
+from hemexp.diffusion.train import make_noise_schedule, train
+from hemexp.expansion.distribution import ExpansionModel
+from hemexp.expansion.fit import fit_expansion, patient_distribution
+from hemexp.latents.encode import bleed_offset_mm
+from hemexp.latents.scale import Scale
+from hemexp.outcomes import is_expansion
+from hemexp.provenance import hash_value
+from hemexp.sampling.drive import Drives, draw_drives
+from hemexp.sampling.run import make_condition
+from hemexp.sampling.sample import decode_stack, draw_latents
+from hemexp.sampling.volume import iph_margin, matching_offset
+from hemexp.settings import Diffusion, Expansion, Sampling
+from hemexp.training import load_weights, save_weights
+
+Indicator = Literal["oracle", "predicted"]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """K follow-ups of n patients.
+
+    Attributes:
+        requested_ml: (n, K) target growth; NaN with a flag.
+        flag: (n, K) whether the sample was told to expand.
+        growth_ml: (n, K) growth that came out.
+        offset: (n, K) logit offset of the matching, 0 without.
+        area_ml: (n, K, z) IPH volume of every slice.
+        dice: (n, K) mean Dice of adjacent slices, over pairs that show IPH.
+    """
+
+    requested_ml: NDArray[np.float64]
+    flag: NDArray[np.float64]
+    growth_ml: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    area_ml: NDArray[np.float64]
+    dice: NDArray[np.float64]
+
+    def save(self, file: Path) -> None:
+        """Writes the arrays."""
+        np.savez(file, **asdict(self))
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Reads the arrays."""
+        with np.load(file) as arrays:
+            return cls(**arrays)
+
+    @classmethod
+    def join(cls, patients: list[dict[str, NDArray]]) -> Self:
+        """Puts patients, each a mapping of arrays (K, ...), into one."""
+        return cls(**{name: np.stack([one[name] for one in patients]) for name in patients[0]})
+
+
+def describe_masks(masks: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+    """`area_ml` (K, z) and `dice` (K,) of masks (K, z, x, y)."""
+    area = masks.sum(axis=(2, 3))
+    shared = (masks[:, 1:] & masks[:, :-1]).sum(axis=(2, 3))
+    total = area[:, 1:] + area[:, :-1]
+    pairs = np.divide(2 * shared, total, out=np.full(total.shape, np.nan), where=total > 0)
+    return {"area_ml": area * VOXEL_ML, "dice": np.nanmean(pairs, axis=1)}
+
+
+def true_samples(cohort: Cohort, count: int, indicator: Indicator) -> Samples:
+    """The phantom's own further follow-ups: the row that a perfect model would fill."""
+    patients = []
+    for _, row in cohort.table.iloc[cohort.rows(test=True)].iterrows():
+        expands = bool(row["he"]) if indicator == "oracle" else None
+        growth_ml = true_growths_ml(row["patient_id"], count, expands)
+        masks = redraw_iph(row["center"], row["patient_id"], growth_ml)
+        found = describe_masks(masks)
+        growth_ml = found["area_ml"].sum(axis=1) - row["baseline_iph_ml"]
+        flag = is_expansion(growth_ml, row["baseline_iph_ml"]).astype(float)
+        nothing = np.zeros(count)
+        patients.append(found | {"requested_ml": nothing * np.nan, "flag": flag,
+                                 "growth_ml": growth_ml, "offset": nothing})  # fmt: skip
+    return Samples.join(patients)
+
+
+def train_arm(
+    folder: Path, cohort: Cohort, latents: Tensor, settings: Diffusion
+) -> tuple[DiffusionModel, Scale]:
+    """The denoiser of one arm, trained or read again from `folder`."""
+    key = hash_value([settings.as_json(), cohort.table["patient_id"].tolist()])
+    file = folder / f"{settings.denoiser}-{settings.condition}-{key}.safetensors"
+    stacks, scale = make_stacks(cohort, latents, settings.condition)
+    schedule = make_noise_schedule(settings, stacks)
+    step = context_step(settings.context_mm, SPACING_MM[2])
+    if not file.exists():
+        checkpoint = file.with_suffix(".ckpt")
+        run = {"settings": settings.as_json(), "key": key}
+        network, history = train(stacks, schedule, settings, step, SEED, CPU, checkpoint, run)
+        save_weights(file, network)
+        checkpoint.unlink(missing_ok=True)
+        pd.DataFrame(history).to_csv(file.with_suffix(".tsv"), sep="\t", index=False)
+    z, c = latents.shape[3:5]
+    network = load_weights(file, Denoiser(settings, c, z))
+    return DiffusionModel(network, settings, schedule, step), scale
+
+
+def fit_growth(cohort: Cohort, settings: Expansion) -> ExpansionModel:
+    """The predictive distribution of growth, fitted on the training patients."""
+    return fit_expansion(cohort.table.iloc[cohort.rows(test=False)], settings)
+
+
+class Sampler:
+    """Draws follow-ups of a cohort's patients with one denoiser."""
+
+    def __init__(
+        self, cohort: Cohort, latents: Tensor, vae: MultiHeadVae, model: DiffusionModel,
+        scale: Scale, settings: Sampling,
+    ) -> None:  # fmt: skip
+        """Keeps what all patients share."""
+        self.cohort, self.latents, self.vae = cohort, latents, vae
+        self.model, self.scale, self.settings = model, scale, settings
+
+    def draw(self, row: int, drives: Drives) -> tuple[dict, dict]:
+        """Measurements of one patient's samples: as decoded, and matched to the request."""
+        patient = self.cohort.table.iloc[row]
+        iph = self.cohort.iph[row, 0]
+        offsets_mm = bleed_offset_mm(iph, SPACING_MM[2])
+        condition = make_condition(patient, drives, self.model.settings.condition, offsets_mm)
+        baseline = self.latents[row, 0, 0]
+        drawn = draw_latents(
+            self.model, self.scale, baseline, condition, self.settings, SEED,
+            patient["patient_id"], SPACING_MM[2], torch.ones(len(baseline)),
+        )  # fmt: skip
+        return self._measure(row, drives, drawn)
+
+    def _measure(self, row: int, drives: Drives, drawn: Tensor) -> tuple[dict, dict]:
+        patient = self.cohort.table.iloc[row]
+        voxels = int(self.cohort.iph[row, 0].sum())
+        margin = self._margin(row, drawn)
+        unchanged = int((self._margin(row, self.latents[row, :1, 0]) > 0).sum())
+        offset = np.zeros(len(drawn))
+        if not np.isnan(drives.growth_ml).any():
+            targets = voxels + drives.growth_ml / VOXEL_ML
+            offset = np.array([
+                matching_offset(m, t) for m, t in zip(margin, targets, strict=True)
+            ])  # fmt: skip
+        told = {"requested_ml": drives.growth_ml, "flag": drives.flag}
+        results = []
+        for moved, before in ((np.zeros_like(offset), unchanged), (offset, voxels)):
+            masks = margin + moved[:, None, None, None] > 0
+            growth_ml = (masks.sum(axis=(1, 2, 3)) - before) * VOXEL_ML
+            growth_ml = np.maximum(growth_ml, -patient["baseline_iph_ml"])
+            found = describe_masks(masks)
+            results.append(told | found | {"growth_ml": growth_ml, "offset": moved})
+        return results[0], results[1]
+
+    def _margin(self, row: int, latents: Tensor) -> NDArray[np.float32]:
+        """IPH margins (k, z, x, y) of latents (k, z, c, h, w)."""
+        decoded = decode_stack(self.vae, latents.flatten(0, 1), 120)
+        logits = [
+            np.moveaxis(one, 2, 0).reshape(len(latents), -1, *one.shape[:2])
+            for one in (decoded.iph_logit, decoded.ivh_logit)
+        ]
+        return iph_margin(*logits, self.cohort.brain[row].numpy() > 0)
+
+
+def forecast_drives(
+    cohort: Cohort, row: int, growth: ExpansionModel, kind: str, indicator: Indicator, count: int
+) -> Drives:
+    """What drives the samples of one patient, as `sample-followups` would draw it."""
+    patient = cohort.table.iloc[row]
+    return draw_drives(
+        kind, indicator, patient_distribution(growth, patient), patient["baseline_iph_ml"],
+        patient["growth_ml"], count, SEED, patient["patient_id"],
+    )  # fmt: skip
