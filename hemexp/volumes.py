@@ -213,7 +213,9 @@ def write_volume(path: Path | str, data: NDArray, affine: ArrayLike, dtype: DTyp
         dtype: Type on disk. Integers are rounded first; slope and intercept stay 1 and 0.
     """
     dtype = np.dtype(dtype)
-    stored = np.rint(data).astype(dtype) if dtype.kind in "iu" else np.asarray(data, dtype=dtype)
+    data = np.asarray(data)
+    rounded = np.rint(data) if dtype.kind in "iu" and data.dtype.kind == "f" else data
+    stored = rounded.astype(dtype)
     image = nib.Nifti1Image(stored, np.asarray(affine, dtype=np.float64))
     image.set_qform(image.affine, code=1)
     image.set_sform(image.affine, code=1)

@@ -43,8 +43,9 @@ def resample_scan(
         crop(volume, box) for volume in (scan.ct, scan.iph, scan.ivh, scan.ct.with_data(brain))
     )
     iph_grid, ivh_grid = resample_blood(iph, ivh, grid, matrix)
-    brain_grid = (average(inside, grid, matrix) >= 0.5) | iph_grid | ivh_grid
-    ct_grid = np.where(brain_grid, resample_ct(ct, inside, grid, matrix), 0)
+    hu, share = resample_ct(ct, inside, grid, matrix)
+    brain_grid = (share >= 0.5) | iph_grid | ivh_grid
+    ct_grid = np.where(brain_grid, hu, 0)
     return {"ct": ct_grid, "iph": iph_grid, "ivh": ivh_grid, "brain": brain_grid}
 
 
@@ -80,19 +81,10 @@ def soft_mask(mask: Volume, grid: Volume, matrix: NDArray[np.float64]) -> NDArra
         matrix: 4 x 4 RAS mm, takes a point of the grid's space to the mask's space.
     """
     soft = np.zeros(grid.data.shape, dtype=np.float32)
-    if not mask.data.any():
-        return soft
-    # Only the part of the grid where the mask is: the rest is 0 and would cost the most.
-    where = np.argwhere(mask.data)
-    corners = np.array(np.meshgrid(*zip(where.min(0), where.max(0), strict=True), [1]))
-    to_grid = np.linalg.inv(matrix @ grid.affine) @ mask.affine
-    index = (to_grid @ corners.reshape(4, -1))[:3]
-    low = np.clip(np.floor(index.min(1)).astype(int) - 2, 0, grid.data.shape)
-    high = np.clip(np.ceil(index.max(1)).astype(int) + 3, 0, grid.data.shape)
-    if np.any(low >= high):
-        return soft
-    box = slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
+    box = reach(mask, grid, matrix)
     part = crop(grid, box)
+    if part.data.size == 0:
+        return soft
     fine = part.affine @ np.diag([0.5, 0.5, 0.5, 1.0])
     fine[:3, 3] = (part.affine @ [-0.25, -0.25, -0.25, 1.0])[:3]
     halves = Volume(np.zeros([2 * n for n in part.data.shape], dtype=bool), fine)
@@ -100,9 +92,31 @@ def soft_mask(mask: Volume, grid: Volume, matrix: NDArray[np.float64]) -> NDArra
     return soft
 
 
+def reach(mask: Volume, grid: Volume, matrix: NDArray[np.float64]) -> tuple[slice, slice, slice]:
+    """The part of a grid that a mask can touch: the rest is 0 and would cost the most.
+
+    Args:
+        mask: In its own space.
+        grid: Shape and affine of the grid.
+        matrix: 4 x 4 RAS mm, takes a point of the grid's space to the mask's space.
+
+    Returns:
+        A box of the grid, two voxels wider than the mask; empty where they do not meet.
+    """
+    where = np.argwhere(mask.data)
+    if not len(where):
+        return slice(0, 0), slice(0, 0), slice(0, 0)
+    corners = np.array(np.meshgrid(*zip(where.min(0), where.max(0), strict=True), [1]))
+    to_grid = np.linalg.inv(matrix @ grid.affine) @ mask.affine
+    index = (to_grid @ corners.reshape(4, -1))[:3]
+    low = np.clip(np.floor(index.min(1)).astype(int) - 2, 0, grid.data.shape)
+    high = np.clip(np.ceil(index.max(1)).astype(int) + 3, low, grid.data.shape)
+    return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
+
+
 def resample_ct(
     ct: Volume, brain: Volume, grid: Volume, matrix: NDArray[np.float64]
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean HU of the brain over each grid voxel, so that bone beside it does not spill in.
 
     Args:
@@ -112,12 +126,17 @@ def resample_ct(
         matrix: 4 x 4 RAS mm, takes a point of the grid's space to the CT's space.
 
     Returns:
-        HU (x, y, z) on the grid; 0 where no brain is near.
+        HU (x, y, z) on the grid, 0 where no brain is near; and the share of each voxel that is
+        brain.
     """
+    hu, share = (np.zeros(grid.data.shape, dtype=np.float32) for _ in range(2))
+    box = reach(brain, grid, matrix)
+    part = crop(grid, box)
     inside = ct.with_data(brain.data.astype(np.float32))
-    total = average(ct.with_data(ct.data * inside.data), grid, matrix)
-    share = average(inside, grid, matrix)
-    return np.divide(total, share, out=np.zeros_like(total), where=share > 1e-3)
+    total = average(ct.with_data(ct.data * inside.data), part, matrix)
+    share[box] = average(inside, part, matrix)
+    np.divide(total, share[box], out=hu[box], where=share[box] > 1e-3)
+    return hu, share
 
 
 def average(image: Volume, grid: Volume, matrix: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -156,10 +175,11 @@ def sigma_voxels(steps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _fullest(soft: NDArray[np.floating], count: float) -> NDArray[np.bool_]:
     """The voxels with the highest values above 0, `count` of them; equal ones in array order."""
-    order = np.argsort(-soft, axis=None, kind="stable")[: round(float(count))]
+    filled = np.flatnonzero(soft > 0)
+    order = np.argsort(-soft.ravel()[filled], kind="stable")[: round(float(count))]
     kept = np.zeros(soft.shape, dtype=bool)
-    kept.flat[order] = True
-    return kept & (soft > 0)
+    kept.flat[filled[order]] = True
+    return kept
 
 
 def run_resample_scan(
