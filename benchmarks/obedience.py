@@ -23,7 +23,7 @@ from coherence import as_markdown, load_benchmark_settings
 from coherence_samples import Sampler, Samples, fit_growth, train_arm
 from torch import Tensor
 
-from hemexp.evaluation.scores import fit_line
+from hemexp.evaluation.scores import Line, fit_line
 from hemexp.expansion.fit import patient_distribution
 from hemexp.provenance import hash_value
 from hemexp.sampling.drive import Drives
@@ -58,7 +58,7 @@ def score(raw: Samples, matched: Samples) -> dict:
     """Obedience of raw growth, and what matching then had to do."""
     asked, got = raw.requested_ml, raw.growth_ml
     large = asked > LARGE_REQUEST_ML
-    line = fit_line(asked[large], got[large])
+    line = fit_line(asked[large], got[large]) or Line(*[np.nan] * 4)
     miss = got - asked
     return {
         "slope": line.slope, "intercept mL": line.intercept, "R2": line.r2,
