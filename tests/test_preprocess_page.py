@@ -242,7 +242,7 @@ def write_cohort(folder, rows):
             if name == "lost":
                 path.write_bytes(b"")
         if row["session"] == "followup" and name != "lost":
-            write_png(patient_file(folder, name, "desc-registration_qc.png"), pair)
+            write_png(patient_file(folder, name, "desc-checkerboard_qc.png"), pair)
 
 
 def write_page(folder):

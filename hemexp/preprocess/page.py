@@ -158,7 +158,7 @@ def html_patient(
         for scan in scans for space, words in SPACES.items()
     ]  # fmt: skip
     if len(scans) == 2:
-        path = patient_file(folder, name, "desc-registration_qc.png")
+        path = patient_file(folder, name, "desc-checkerboard_qc.png")
         pictures.append(html_picture(path, "Both scans after registration, checkerboard", "pair"))
     return (
         f"<section class='patient {status}' id='sub-{escape(name)}'><h2>{escape(name)} "

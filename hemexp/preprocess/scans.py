@@ -25,7 +25,7 @@ STRIPPED = NATIVE | {"picture": "qc.png", "volumes": "volumes.tsv"}
 PAIR = {
     "transform": "from-followup_to-baseline_mode-image_xfm.tfm",
     "qc": "desc-registration_qc.tsv",
-    "picture": "desc-registration_qc.png",
+    "picture": "desc-checkerboard_qc.png",
 }
 """Endings of what `register-followup` writes."""
 
