@@ -57,7 +57,7 @@ def autocast_for(precision: Literal["fp32", "bf16"], device: torch.device) -> to
     works = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "bf16" and not works:
         log.warning(
-            "precision: %s has no bf16; training in fp32", torch.cuda.get_device_name(device)
+            "precision: %s has no bf16; working in fp32", torch.cuda.get_device_name(device)
         )
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" and works)
 

@@ -92,7 +92,7 @@ def test_schedule_runs_between_its_ends(kind):
 
 
 def test_start_is_chosen_so_that_growth_is_drowned(stacks):
-    deltas = stacks.delta[stacks.expands, 0]
+    deltas = stacks.target[stacks.expands, 0]
     lam = choose_lambda_min(deltas)
     share = (deltas.flatten(1).norm(dim=1) * math.exp(lam) <= 0.25 + 1e-6).float().mean()
     assert share >= 0.5  # of two expanders the 90 % quantile lies between them
@@ -170,6 +170,19 @@ def test_stack_starts_as_independent_slices_and_then_joins_them(tiny, stacks):
     assert not torch.allclose(before[0, 1], after[0, 1])
     flat = Denoiser(tiny.model_copy(update={"denoiser": "2.5d"}), C, Z)
     assert not [m for m in flat.modules() if hasattr(m, "n_slices")]
+
+
+def test_the_condition_scales_features_of_the_stack(tiny, stacks):
+    """Beside being added to them, which MONAI's blocks do."""
+    torch.manual_seed(0)
+    network = Denoiser(tiny, C, Z)
+    joined = network.unet.middle_block.resnet_2
+    told = torch.randn(Z, joined.film[1].in_features)
+    features = torch.randn(Z, tiny.channels[-1], 2, 3)
+    with torch.no_grad():
+        assert torch.equal(joined(features, told), joined.block(features, told))
+        joined.film[1].bias[: tiny.channels[-1]] = 1.0
+        assert torch.allclose(joined(features, told), 2 * joined.block(features, told))
 
 
 def test_context_repeats_the_last_slice_and_steps_in_mm():

@@ -289,10 +289,10 @@ def test_without_a_fused_optimiser_training_goes_on_and_says_so(
     assert "fused: not with this device or build (no compiler here)" in line
 
 
-def test_a_gpu_without_bf16_trains_in_fp32_and_says_so(caplog, monkeypatch):
+def test_a_gpu_without_bf16_works_in_fp32_and_says_so(caplog, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Old GPU")
     context = autocast_for("bf16", torch.device("cuda"))
     assert not context._enabled
-    assert said(caplog) == ["precision: Old GPU has no bf16; training in fp32"]
+    assert said(caplog) == ["precision: Old GPU has no bf16; working in fp32"]
     assert autocast_for("bf16", CPU)._enabled and not autocast_for("fp32", CPU)._enabled

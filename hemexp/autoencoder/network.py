@@ -77,9 +77,15 @@ class MultiHeadVae(nn.Module):
         return self.core.encode(pixel_unshuffle(images, self.stem_factor))
 
     def decode(self, latents: Tensor) -> Decoded:
-        """CT and mask logits of latents (n, latents, h / f, w / f)."""
+        """CT and mask logits of latents (n, latents, h / f, w / f).
+
+        The heads are fp32 under autocast too: in bf16 many voxels have one logit, and no offset
+        could part them to match a volume.
+        """
         features = pixel_shuffle(self.core.decode(latents), self.stem_factor)
-        return Decoded(*self.heads(nn.functional.silu(features)).unbind(dim=1))
+        with torch.autocast(latents.device.type, enabled=False):
+            heads = self.heads(nn.functional.silu(features.float()))
+        return Decoded(*heads.unbind(dim=1))
 
 
 def load_autoencoder(folder: Path, device: torch.device) -> MultiHeadVae:

@@ -61,6 +61,13 @@ class SliceSet:
         return (self.ct_hu != 0).flatten(1).any(dim=1).nonzero().flatten()
 
 
+def scan_files(folder: Path, patient_id: str, session: str) -> list[Path]:
+    """The files behind `load_scan`."""
+    endings = ("ct", "desc-iph_mask", "desc-ivh_mask")
+    return [patient_file(folder, patient_id, f"ses-{session}_space-grid_{ending}.nii.gz")
+            for ending in endings]  # fmt: skip
+
+
 def load_scan(folder: Path, patient_id: str, session: str) -> SliceSet:
     """Reads one scan on the grid as its axial slices, lowest first."""
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from hemexp.autoencoder.gradients import accumulate_gradients
 from hemexp.autoencoder.losses import make_perceptual, term_weights
 from hemexp.autoencoder.network import MultiHeadVae
-from hemexp.autoencoder.slices import SliceSet, augment, draw_indices, load_slices
-from hemexp.cohort import SESSIONS, patient_file
+from hemexp.autoencoder.slices import SliceSet, augment, draw_indices, load_slices, scan_files
+from hemexp.cohort import SESSIONS
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
 from hemexp.provenance import hash_code, hash_file, hash_value, write_sidecars
 from hemexp.settings import Autoencoder
@@ -150,11 +150,7 @@ def run_train_autoencoder(
     """
     started = time.perf_counter()
     scans = [(patient_id, session) for patient_id in patient_ids for session in SESSIONS]
-    files = [
-        patient_file(preprocess, patient_id, f"ses-{session}_space-grid_{kind}.nii.gz")
-        for patient_id, session in scans
-        for kind in ("ct", "desc-iph_mask", "desc-ivh_mask")
-    ]
+    files = [path for scan in scans for path in scan_files(preprocess, *scan)]
     data = hash_value([hash_file(path) for path in files])
     run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("autoencoder")}
     slices = load_slices(preprocess, scans)
@@ -169,7 +165,7 @@ def run_train_autoencoder(
         write_history(out / "history.tsv", history)
         write_sidecars(
             [out / "model.safetensors", out / "history.tsv"],
-            verb="train-autoencoder", settings=settings.as_json(), inputs=[], started=started,
+            verb="train-autoencoder", settings=settings.as_json(), inputs=files, started=started,
             seed=seed, device=str(where), scans=len(scans), slices=len(slices), data=data,
         )  # fmt: skip
         remove_checkpoint(checkpoint)

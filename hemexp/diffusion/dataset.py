@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hemexp.cohort import patient_file
 from hemexp.diffusion.condition import Condition, clinical_vector, growth_features
-from hemexp.latents.scale import Scale
+from hemexp.latents.scale import Scale, Target
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class Stacks:
 
     Attributes:
         baseline: (n, 2, z, c, h, w) normalised baseline latents.
-        delta: (n, 2, z, c, h, w) normalised follow-up minus baseline.
+        target: (n, 2, z, c, h, w) what is to be drawn, normalised: the difference as a rule.
         condition: Of the n patients, with the true drive.
         expands: (n,) bool.
     """
 
     baseline: Tensor
-    delta: Tensor
+    target: Tensor
     condition: Condition
     expands: Tensor
 
@@ -41,7 +41,11 @@ def drive_features(
 
 
 def load_stacks(
-    table: pd.DataFrame, latents: Path, scale: Scale, kind: Literal["growth", "flag"]
+    table: pd.DataFrame,
+    latents: Path,
+    scale: Scale,
+    kind: Literal["growth", "flag"],
+    target: Target,
 ) -> Stacks:
     """Loads the cached latents of patients with a known outcome.
 
@@ -50,6 +54,7 @@ def load_stacks(
         latents: Folder of the latents.
         scale: Normalisation.
         kind: What the denoiser is conditioned on.
+        target: What it draws.
     """
     files = [load_file(patient_file(latents, p, "latents.safetensors")) for p in table.index]
     both = ("", "_flipped")
@@ -70,7 +75,7 @@ def load_stacks(
     )
     return Stacks(
         scale.normalise_latent(baseline),
-        scale.normalise_delta(followup - baseline),
+        scale.normalise_target(target, baseline, followup),
         condition,
         he == 1,
     )

@@ -19,7 +19,7 @@ class Batch(NamedTuple):
     """One micro-batch of n stacks.
 
     Attributes:
-        clean: (n, z, c, h, w) normalised differences.
+        clean: (n, z, c, h, w) normalised targets: differences as a rule.
         noise: Same shape, N(0, 1).
         lam: (n, 1, 1, 1, 1) half log-SNR.
         baseline: (n, z, c, h, w) normalised baseline latents.
@@ -50,7 +50,7 @@ def draw_batch(
     patients = draw_patients(stacks.expands, n, settings.expander_share, generator)
     chance = torch.rand((4, n), generator=generator)
     flip = (chance[0] < settings.flip_prob).long()
-    clean = stacks.delta[patients, flip]
+    clean = stacks.target[patients, flip]
     stratum = (torch.randperm(n, generator=generator) + chance[1]) / n
     condition = stacks.condition[patients].without(
         clinical=chance[2] < settings.clinical_dropout,

@@ -48,12 +48,12 @@ LOG_EVERY = 10
 
 def make_noise_schedule(settings: Diffusion, stacks: Stacks) -> Schedule:
     """The noise schedule, its range chosen from or checked against the training expanders."""
-    deltas = stacks.delta[stacks.expands, 0]
+    targets = stacks.target[stacks.expands, 0]
     lambda_min = settings.lambda_min
     if lambda_min is None:
-        lambda_min = choose_lambda_min(deltas)
+        lambda_min = choose_lambda_min(targets)
     if settings.schedule == "cosine":
-        check_start(lambda_min, deltas)
+        check_start(lambda_min, targets)
     return Schedule(settings.schedule, settings.logsnr_shift, lambda_min, settings.lambda_max)
 
 
@@ -61,7 +61,7 @@ def make_network(stacks: Stacks, settings: Diffusion, seed: int, device: torch.d
     """A denoiser with random weights for stacks like these."""
     torch.manual_seed(seed)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    _, _, z, c, _, _ = stacks.delta.shape
+    _, _, z, c, _, _ = stacks.target.shape
     return Denoiser(settings, c, z).to(device, memory_format=layout)
 
 
@@ -152,7 +152,7 @@ def run_train_diffusion(
     """
     started = time.perf_counter()
     table = samples.join(expansion_outcomes(read_volumes(preprocess, samples)))
-    stacks = load_stacks(table, latents, load_scale(scale), settings.condition)
+    stacks = load_stacks(table, latents, load_scale(scale), settings.condition, settings.target)
     schedule = make_noise_schedule(settings, stacks)
     offsets_mm = stacks.condition.bleed_offset_mm[0]
     steps = context_step(settings.context_mm, float(offsets_mm[1] - offsets_mm[0]))
@@ -176,7 +176,7 @@ def run_train_diffusion(
             "started": started, "seed": seed, "device": str(where),
         }  # fmt: skip
         write_sidecars([out / "history.tsv"], **record)
-        n_slices, latent_channels = stacks.delta.shape[2:4]
+        n_slices, latent_channels = stacks.target.shape[2:4]
         facts = {"schedule": schedule.as_json(), "context_step": steps, "n_slices": n_slices,
                  "latent_channels": latent_channels, "patients": len(table)}  # fmt: skip
         write_json(out / "model.json", describe(**record, **facts))
