@@ -23,8 +23,8 @@ from torch import Tensor
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.diffusion.network import Denoiser, DiffusionModel, context_step
 from hemexp.diffusion.train import make_noise_schedule, train
-from hemexp.expansion.distribution import ExpansionModel
-from hemexp.expansion.fit import fit_expansion, patient_distribution
+from hemexp.expansion.fit import fit_model
+from hemexp.expansion.model import ExpansionModel, patient_distribution
 from hemexp.latents.encode import bleed_offset_mm
 from hemexp.latents.scale import Scale
 from hemexp.outcomes import is_expansion
@@ -123,7 +123,8 @@ def train_arm(
 
 def fit_growth(cohort: Cohort, settings: Expansion) -> ExpansionModel:
     """The predictive distribution of growth, fitted on the training patients."""
-    return fit_expansion(cohort.table.iloc[cohort.rows(test=False)], settings)
+    training = cohort.table.iloc[cohort.rows(test=False)]
+    return fit_model("four_variable", training, settings, seed=0)
 
 
 class Sampler:

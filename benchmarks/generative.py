@@ -36,8 +36,10 @@ from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.latents.encode import encode_images
 from hemexp.sampling.sample import decode_stack, stream_latents
 from hemexp.sampling.samplers import dpm_solver, lambda_grid
+from hemexp.training import autocast_for
 
 SLICES, SAMPLES = 20, 20
+PRECISIONS = ("fp32", "bf16")
 SDS = (0.1, 0.3, 0.6, 30.0, 300.0)
 """Spread is tested for textures (below 1) and for growth: a stack's norm reaches hundreds."""
 
@@ -62,19 +64,20 @@ def measure_decoder(size: Size, device: torch.device) -> pd.DataFrame:
 
 
 def draw_ours(
-    ours: Ours, size: Size, images: Tensor, samples: int, evaluations: int, bf16: bool
+    ours: Ours, size: Size, images: Tensor, samples: int, evaluations: int, precision: str
 ) -> None:
     """The way of hemexp from images (z, 3, x, y) to decoded samples, one by one."""
     z, device = len(images), next(ours.vae.parameters()).device
-    settings = size.sampling.model_copy(update={"evaluations": evaluations})
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        latents = encode_images(ours.vae, images, settings.batch_slices)
-        drawn = stream_latents(
-            ours.model, ours.scale, latents, condition_of(size.diffusion.condition, samples, z),
-            settings, 1, "P1", 5.0, torch.ones(z, dtype=torch.bool),
-        )  # fmt: skip
-        for stack in (latents, *drawn):
-            decode_stack(ours.vae, stack, settings.batch_slices)
+    update = {"evaluations": evaluations, "precision": precision}
+    settings = size.sampling.model_copy(update=update)
+    latents = encode_images(ours.vae, images, settings.batch_slices)
+    drawn = stream_latents(
+        ours.model, ours.scale, latents, condition_of(size.diffusion.condition, samples, z),
+        settings, 1, "P1", 5.0, torch.ones(z, dtype=torch.bool),
+    )  # fmt: skip
+    autocast = autocast_for(precision, device)
+    for stack in (latents, *drawn):
+        decode_stack(ours.vae, stack, settings.batch_slices, autocast)
 
 
 def published_costs(size: Size, device: torch.device) -> dict[str, float]:
@@ -91,21 +94,28 @@ def published_costs(size: Size, device: torch.device) -> dict[str, float]:
         }
 
 
-def our_costs(size: Size, slices: int, device: torch.device, bf16: bool) -> dict[str, float]:
-    """Seconds a slice in each part of hemexp's way."""
+def our_costs(size: Size, slices: int, device: torch.device, precision: str) -> dict[str, float]:
+    """Seconds a slice in each part of hemexp's way, by `sampling.precision`."""
     ours = make_ours(size, slices, device)
     images = torch.rand(2, 3, size.side, size.side)
     latents = torch.randn(1, slices, *size.latent, device=device)
     context = latents.repeat(1, 1, CONTEXT, 1, 1)
     condition = condition_of(size.diffusion.condition, 1, slices).to(device)
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+    autocast = autocast_for(precision, device)
+
+    def evaluate() -> None:
+        with autocast:
+            ours.model.denoise(latents, 0.0, context, condition)
+
+    def decode() -> None:
+        decode_stack(ours.vae, latents[0, :2], 2, autocast)
+
+    with torch.inference_mode():
         return {
             "encode": seconds(lambda: encode_images(ours.vae, images, 2), device) / 2,
-            "evaluate": seconds(
-                lambda: ours.model.denoise(latents, 0.0, context, condition), device
-            ) / slices,
-            "decode": seconds(lambda: decode_stack(ours.vae, latents[0, :2], 2), device) / 2,
-        }  # fmt: skip
+            "evaluate": seconds(evaluate, device) / slices,
+            "decode": seconds(decode, device) / 2,
+        }
 
 
 def spreads(evaluations: int | None) -> dict[str, float]:
@@ -132,18 +142,16 @@ def price(costs: dict[str, float], slices: int, samples: int, evaluations: int |
 def compare_patient(size: Size, slices: int, device: torch.device) -> pd.DataFrame:
     """One patient, 20 slices, 20 samples: both ways, with the spread each keeps."""
     theirs = published_costs(size, device)
-    costs = {bf16: our_costs(size, slices, device, bf16) for bf16 in (False, True)}
+    costs = {name: our_costs(size, slices, device, name) for name in PRECISIONS}
     print("published, s per batch of 2:", {k: round(v, 3) for k, v in theirs.items()})
-    for bf16, cost in costs.items():
-        name = "bf16" if bf16 else "fp32"
+    for name, cost in costs.items():
         print(f"hemexp {name}, s per slice:", {k: round(v, 3) for k, v in cost.items()})
     base = price(theirs, SLICES, SAMPLES, None)
     rows = [{"way": "published DDIM fp32", "evaluations": PUBLISHED_STEPS, "seconds": base}
             | spreads(None)]  # fmt: skip
-    for bf16, evaluations in product((False, True), (20, 14, 12, 10)):
-        cost = price(costs[bf16], SLICES, SAMPLES, evaluations)
-        way = f"hemexp DPM++ {'bf16' if bf16 else 'fp32'}"
-        rows.append({"way": way, "evaluations": evaluations, "seconds": cost}
+    for name, evaluations in product(PRECISIONS, (20, 14, 12, 10)):
+        cost = price(costs[name], SLICES, SAMPLES, evaluations)
+        rows.append({"way": f"hemexp DPM++ {name}", "evaluations": evaluations, "seconds": cost}
                     | spreads(evaluations))  # fmt: skip
     table = pd.DataFrame(rows)
     table.insert(3, "times_faster", base / table["seconds"])
@@ -166,10 +174,10 @@ def check_prices(device: torch.device, slices: int = 4, samples: int = 4) -> pd.
     ours = make_ours(size, slices, device)
     stack = torch.rand(slices, 3, size.side, size.side)
     ways = {"published": (theirs, published_costs(size, device), None)}
-    for bf16, evaluations in ((False, 20), (False, 10), (True, 10)):
-        ways[f"hemexp {'bf16' if bf16 else 'fp32'} {evaluations}"] = (
-            lambda n=evaluations, b=bf16: draw_ours(ours, size, stack, samples, n, b),
-            our_costs(size, slices, device, bf16), evaluations,
+    for name, evaluations in (("fp32", 20), ("fp32", 14), ("bf16", 14), ("bf16", 10)):
+        ways[f"hemexp {name} {evaluations}"] = (
+            lambda n=evaluations, p=name: draw_ours(ours, size, stack, samples, n, p),
+            our_costs(size, slices, device, name), evaluations,
         )  # fmt: skip
     for name, (call, costs, evaluations) in ways.items():
         row = {"way": name, "in_full_s": seconds(call, device),

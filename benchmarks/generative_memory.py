@@ -21,7 +21,9 @@ def draw_in_little_memory(samples: int, streamed: bool) -> float:
                                               "feature_channels": 4})  # fmt: skip
     unet = size.diffusion.model_copy(update={"channels": [8] * 4, "norm_groups": 8,
                                              "attention_levels": [False] * 4})  # fmt: skip
-    settings = size.sampling.model_copy(update={"evaluations": 1, "batch_slices": 4 * SLICES})
+    settings = size.sampling.model_copy(
+        update={"evaluations": 1, "batch_slices": 4 * SLICES, "precision": "fp32"}
+    )
     size = Size(vae, unet, settings, 384)
     ours = make_ours(size, SLICES, torch.device("cpu"))
     baseline = torch.randn(SLICES, *size.latent)

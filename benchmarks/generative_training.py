@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hemexp.diffusion.network import Denoiser
 from hemexp.diffusion.schedule import alpha_sigma, to_v
 from hemexp.sampling.sample import decode_stack, stream_latents
+from hemexp.training import autocast_for
 
 PUBLISHED_TRAINING_STEPS, PUBLISHED_STEP_SLICES = 50_000, 32
 """Batch 16 accumulated twice."""
@@ -92,19 +93,22 @@ def training_step(
     return step
 
 
-def sampling_seconds(size: Size, z: int, samples: int, device: torch.device, bf16: bool) -> float:
+def sampling_seconds(
+    size: Size, z: int, samples: int, device: torch.device, precision: str
+) -> float:
     """Wall seconds to draw and decode so many samples of one patient of z slices."""
     ours = make_ours(size, z, device)
     baseline = torch.randn(z, *size.latent)
     condition = condition_of(size.diffusion.condition, samples, z)
+    settings = size.sampling.model_copy(update={"precision": precision})
+    autocast = autocast_for(precision, device)
 
     def draw(count: int) -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            for stack in stream_latents(
-                ours.model, ours.scale, baseline, condition[slice(count)], size.sampling, 1, "P1",
-                5.0, torch.ones(z, dtype=torch.bool),
-            ):  # fmt: skip
-                decode_stack(ours.vae, stack, size.sampling.batch_slices)
+        for stack in stream_latents(
+            ours.model, ours.scale, baseline, condition[slice(count)], settings, 1, "P1", 5.0,
+            torch.ones(z, dtype=torch.bool),
+        ):  # fmt: skip
+            decode_stack(ours.vae, stack, settings.batch_slices, autocast)
 
     draw(1)
     clock = stopwatch(device)
@@ -141,6 +145,8 @@ def measure_device(name: str, device: torch.device) -> pd.DataFrame:
             "hours_50k_steps": PUBLISHED_TRAINING_STEPS * spent / 3600,
         }  # fmt: skip
         if not compiled:
-            row[f"s_{samples}_samples"] = sampling_seconds(fast, min(z, 20), samples, device, bf16)
+            row[f"s_{samples}_samples"] = sampling_seconds(
+                fast, min(z, 20), samples, device, row["precision"]
+            )
         rows.append(row)
     return pd.DataFrame(rows)

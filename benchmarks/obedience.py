@@ -24,7 +24,7 @@ from coherence_samples import Sampler, Samples, fit_growth, train_arm
 from torch import Tensor
 
 from hemexp.evaluation.scores import Line, fit_line
-from hemexp.expansion.fit import patient_distribution
+from hemexp.expansion.model import patient_distribution
 from hemexp.provenance import hash_value
 from hemexp.sampling.drive import Drives
 from hemexp.settings import Settings
@@ -76,8 +76,9 @@ def one_row(
 ) -> dict:
     """Trains one denoiser, asks it, and keeps the answer."""
     train = len(cohort.rows(test=False))
-    guidance = settings.sampling.guidance
-    key = hash_value([settings.diffusion.as_json(), train, patients, guidance])
+    told = settings.sampling
+    guided = [told.guidance, told.guidance_below]
+    key = hash_value([settings.diffusion.as_json(), train, patients, guided])
     file = folder / f"obedience-{key}.json"
     if file.exists():
         return json.loads(file.read_text(encoding="utf-8"))
@@ -101,6 +102,7 @@ def main() -> None:
     parser.add_argument("--bleed-weight", type=float, nargs="+", default=[0.0])
     parser.add_argument("--autoencoder-steps", type=int, default=1000)
     parser.add_argument("--guidance", type=float, nargs="+", default=[1.0])
+    parser.add_argument("--guidance-below", type=float, default=None, help="half log-SNR")
     parser.add_argument("--set", nargs="*", default=[], help="key=value of `diffusion`")
     parser.add_argument("--out", type=Path, default=Path("results/coherence"))
     args = parser.parse_args()
@@ -115,10 +117,12 @@ def main() -> None:
     for steps, weight, guidance in product(args.steps, args.bleed_weight, args.guidance):
         diffusion = {"steps": steps, "bleed_weight": weight} | changes
         settings = load_benchmark_settings(diffusion, args.autoencoder_steps, samples=ASKED)
-        sampling = settings.sampling.model_copy(update={"guidance": guidance})
+        update = {"guidance": guidance, "guidance_below": args.guidance_below}
+        sampling = settings.sampling.model_copy(update=update)
         settings = settings.model_copy(update={"sampling": sampling})
         told = {"patients": str(args.patients), "steps": str(steps), "bleed weight": str(weight),
-                "guidance": str(guidance), "changes": " ".join(args.set)}  # fmt: skip
+                "guidance": str(guidance), "below": str(args.guidance_below),
+                "changes": " ".join(args.set)}  # fmt: skip
         rows.append(told | one_row(args.out, cohort, latents, settings, args.asked))
         print(as_markdown(pd.DataFrame(rows[-1:])), flush=True)
     print(as_markdown(pd.DataFrame(rows)))

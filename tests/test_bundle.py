@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,7 @@ from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.cohort import patient_file
 from hemexp.config import load_settings
 from hemexp.diffusion.network import Denoiser
-from hemexp.expansion.distribution import ExpansionModel
-from hemexp.expansion.fit import PREDICTORS
+from hemexp.expansion.model import ExpansionModel, Linear
 from hemexp.latents.encode import run_encode_patients
 from hemexp.provenance import write_json
 from hemexp.sampling.bundle import inference_config, run_export_bundle
@@ -71,11 +71,14 @@ def save_models(root, settings):
     scale = {"latent_mean": [0.1] * 4, "latent_sd": [1.2] * 4, "delta_mean": [0.0] * 4,
              "delta_sd": [0.3, 0.4, 0.5, 0.6]}  # fmt: skip
     write_json(root / "latents/scale.json", {"scale": scale} | facts)
-    growth = ExpansionModel(
-        PREDICTORS, (1.0, 2.5, 0.2, 0.2), (0.5, 0.7, 0.4, 0.4), (-1.0, 0.6, 0.1, 0.3), -0.5, 2.2,
-        0.35, 0.4, (-0.4, 0.1, 1.5),
-    )  # fmt: skip
-    write_json(root / "expansion/model.json", {"model": growth.as_json()} | facts)
+    names = ("ln_onset", "antiplatelet", "sphericity", "hu_sd")
+    chance = Linear(
+        names, (1.0, 0.2, 0.7, 4.0), (0.5, 0.4, 0.1, 2.0), (-1.0, 0.3, -1.0, 1.0), -0.5
+    )
+    growth = Linear(("ln_iph_ml",), (2.5,), (0.7,), (0.35,), 2.2)
+    model = ExpansionModel("image_clinical", chance, growth, 0.4, (-0.4, 0.1, 1.5), 0.2)
+    models = {"chosen": "image_clinical", "models": {"image_clinical": model.as_json()}}
+    write_json(root / "expansion/model.json", models | facts)
 
 
 def image_files(root):
@@ -86,8 +89,24 @@ def image_files(root):
             for name, end in endings.items()}  # fmt: skip
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Sums in another order end in other bits: as many threads here as in the child process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
-def results(tmp_path_factory, settings):
+def sheet():
+    """The patient's row of a sample sheet."""
+    row = {k: np.nan if v is None else v for k, v in PATIENT.items() if "_ml" not in k}
+    return pd.DataFrame([row | {"split": "predict"}]).set_index("patient_id", drop=False)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, settings, sheet):
     """Results of one patient with made-up models, sampled by the verb on one thread."""
     root = tmp_path_factory.mktemp("results")
     masks = bleeds(GRID, PATIENT["baseline_iph_ml"], 20.0)
@@ -96,14 +115,9 @@ def results(tmp_path_factory, settings):
     native = patient_file(root / "preprocess", "007", "ses-baseline_space-native_volumes.tsv")
     save(pd.DataFrame(measured), native)
     save_models(root, settings)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     run_encode_patients({"007": ["baseline"]}, root / "preprocess", root / "autoencoder",
-                        root / "latents", settings.latents, "cpu")  # fmt: skip
-    row = {k: np.nan if v is None else v for k, v in PATIENT.items() if "_ml" not in k}
-    sheet = pd.DataFrame([row | {"split": "predict"}]).set_index("patient_id", drop=False)
+                        root / "latents", settings.latents, settings.seed, "cpu")  # fmt: skip
     run_sample_followups(sheet, root, settings.sampling, settings.seed, "cpu")
-    torch.set_num_threads(threads)
     return root
 
 
@@ -138,17 +152,47 @@ def test_monai_runs_the_bundle_and_it_draws_what_the_verb_draws(bundle, results)
 def test_sample_k_of_a_bundle_does_not_depend_on_how_many_are_drawn(bundle, results, tmp_path):
     config = config_of(bundle)
     names = ("grid", "sampling", "seed")
-    torch_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     table = draw_followups(
         str(bundle / "models"), str(tmp_path), PATIENT, image_files(results), device="cpu",
         batch_slices=2, **{name: config[name] for name in names} | {
             "sampling": config["sampling"] | {"samples": 3}},
     )  # fmt: skip
-    torch.set_num_threads(torch_threads)
     verb = pd.read_csv(results / "samples/sub-007/volumes.tsv", sep="\t")
     assert table["iph_raw_ml"][:2].round(4).tolist() == verb["iph_raw_ml"].tolist()
     assert table["iph_ml"].std() > 0
+
+
+def test_a_bundle_keeps_the_precision_of_its_run(bundle, settings):
+    assert config_of(bundle)["sampling"]["precision"] == "fp32"
+    full = load_settings({"preset": "full"})
+    assert inference_config(full)["sampling"]["precision"] == "bf16"
+
+
+def files_of(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_fewer_samples_leave_none_of_an_earlier_run(results, sheet, settings, tmp_path, caplog):
+    for room in ("preprocess", "latents", "autoencoder", "diffusion", "expansion"):
+        (tmp_path / room).symlink_to(results / room)
+    shutil.copytree(results / "samples", tmp_path / "samples")
+    folder = tmp_path / "samples/sub-007"
+    other = tmp_path / "samples/sub-0070/sub-0070_sample-1_ct.nii.gz"
+    other.parent.mkdir()
+    for kept in (other, folder / "sub-007_sample-notes.txt"):
+        kept.write_text("of somebody else")
+    before = files_of(folder)
+    caplog.set_level("INFO", "hemexp.sampling")
+    fewer = settings.sampling.model_copy(update={"samples": 1})
+    run_sample_followups(sheet, tmp_path, fewer, settings.seed, "cpu")
+    gone = [f"sub-007_sample-1_{kind}.{end}" for kind in ("ct", "dseg")
+            for end in ("json", "nii.gz")]  # fmt: skip
+    assert set(gone) < set(before)
+    assert files_of(folder) == sorted(set(before) - set(gone))
+    assert other.exists()
+    assert "007: removed 4 files of an earlier run that drew more than 1 samples" in caplog.text
+    first = "samples/sub-007/sub-007_sample-0_ct.nii.gz"
+    assert (tmp_path / first).read_bytes() == (results / first).read_bytes()
 
 
 def test_metadata_has_what_the_specification_asks_for(bundle):

@@ -1,5 +1,6 @@
 """Samplers on an exact score, noise that keeps its promises, volumes brought to their target."""
 
+import contextlib
 import math
 import os
 import subprocess
@@ -11,17 +12,22 @@ import pytest
 import torch
 
 from hemexp import HemexpError
+from hemexp.autoencoder.network import MultiHeadVae
+from hemexp.config import load_settings
 from hemexp.diffusion.condition import Condition
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma
 from hemexp.expansion.distribution import LogisticLognormal
 from hemexp.latents.scale import Scale
 from hemexp.sampling.drive import draw_drives
+from hemexp.sampling.finish import Baseline, finish_sample
 from hemexp.sampling.noise import correlate_slices, sample_noise
 from hemexp.sampling.run import slices_that_may_change
-from hemexp.sampling.sample import draw_latents, stream_latents
+from hemexp.sampling.sample import Decoded, decode_stack, draw_latents, stream_latents
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
 from hemexp.sampling.volume import OUTSIDE, iph_margin, matched_ml, matching_offset
+from hemexp.training import autocast_for
+from hemexp.volumes import Volume
 
 TESTS = Path(__file__).parent
 MEAN = 0.7
@@ -39,14 +45,37 @@ def gaussian_denoiser(sd):
     return denoise
 
 
-@pytest.mark.parametrize("sd", [0.1, 0.3, 0.6])
-def test_dpm_solver_keeps_mean_and_spread_of_an_exact_gaussian(sd):
-    """A sampler that loses spread makes every interval too narrow."""
+EVALUATIONS = 14
+"""Of the presets with our own design: the fewest that pass the next test."""
+
+
+def dpm_gaussian(sd, lambda_min, evaluations):
+    """Mean and SD ratio of the default sampler on an exact Gaussian."""
     noise = torch.randn(20000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     noise = (noise - noise.mean()) / noise.std()
-    drawn = dpm_solver(gaussian_denoiser(sd), noise, lambda_grid(RANGE, "logsnr", 20))
-    assert drawn.mean().item() == pytest.approx(MEAN, abs=0.01)
-    assert 0.97 < drawn.std().item() / sd < 1.03
+    grid = lambda_grid(Schedule("cosine", -2.0, lambda_min, 4.0), "logsnr", evaluations)
+    drawn = dpm_solver(gaussian_denoiser(sd), noise, grid)
+    return drawn.mean().item(), drawn.std().item() / sd
+
+
+@pytest.mark.parametrize("lambda_min", [-6.0, -6.5, -7.3, -8.0])
+@pytest.mark.parametrize("sd", [0.1, 0.3, 0.6])
+def test_dpm_solver_keeps_mean_and_spread_of_an_exact_gaussian(sd, lambda_min):
+    """A sampler that loses spread makes every interval too narrow.
+
+    `lambda_min` is chosen from the training latents: -7.3 in the demo.
+    """
+    mean, ratio = dpm_gaussian(sd, lambda_min, EVALUATIONS)
+    assert mean == pytest.approx(MEAN, abs=0.01)
+    assert 0.97 < ratio < 1.03
+
+
+def test_presets_take_the_fewest_evaluations_that_keep_the_spread():
+    for name in ("demo", "full", "validation"):
+        sampling = load_settings({"preset": name}).sampling
+        assert (sampling.sampler, sampling.spacing) == ("dpm", "logsnr")
+        assert sampling.evaluations == EVALUATIONS, name
+    assert dpm_gaussian(0.1, -8.0, EVALUATIONS - 1)[1] < 0.97
 
 
 def ddim_spread(eta, spacing, evaluations):
@@ -125,7 +154,7 @@ def make_model(settings):
 
 
 def draw(model, settings, count, patient="P1", seed=1, how=draw_latents, size=8, **update):
-    update = {"evaluations": 4, "batch_slices": 15} | update
+    update = {"evaluations": 4, "batch_slices": 15, "guidance": 1.0} | update
     drives = torch.arange(count, dtype=torch.float32)[:, None].expand(count, 3) / 10
     condition = Condition(torch.full((count, 7), 0.3), drives, torch.zeros(count, 5))
     baseline = torch.randn((5, 4, size, 12), generator=torch.Generator().manual_seed(5))
@@ -137,15 +166,57 @@ def draw(model, settings, count, patient="P1", seed=1, how=draw_latents, size=8,
     return baseline, drawn
 
 
-def test_sample_k_is_the_same_for_any_k(model, settings):
-    _, two = draw(model, settings, 2)
-    _, seven = draw(model, settings, 7)
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.05)])
+def test_sample_k_is_the_same_for_any_k(model, settings, precision, tolerance):
+    _, two = draw(model, settings, 2, precision=precision)
+    _, seven = draw(model, settings, 7, precision=precision)
     assert torch.equal(two, seven[:2])
     assert torch.isfinite(seven).all()
-    _, other_batch = draw(model, settings, 7, batch_slices=35)
-    assert torch.allclose(seven, other_batch, atol=1e-4)
-    _, other_patient = draw(model, settings, 2, patient="P2")
+    _, other_batch = draw(model, settings, 7, batch_slices=35, precision=precision)
+    assert torch.allclose(seven, other_batch, atol=tolerance)
+    _, other_patient = draw(model, settings, 2, patient="P2", precision=precision)
     assert not torch.allclose(two, other_patient)
+
+
+def test_bf16_moves_samples_a_little_and_fp32_not_at_all(model, settings, monkeypatch):
+    _, fp32 = draw(model, settings, 3, precision="fp32", evaluations=EVALUATIONS)
+    baseline, bf16 = draw(model, settings, 3, precision="bf16", evaluations=EVALUATIONS)
+    assert bf16.dtype == torch.float32
+    assert 1e-4 < ((bf16 - fp32).std() / (fp32 - baseline).std()).item() < 0.02
+    monkeypatch.setattr("hemexp.sampling.sample.autocast_for", lambda *_: contextlib.nullcontext())
+    plain = draw(model, settings, 3, precision="bf16", evaluations=EVALUATIONS)[1]
+    assert torch.equal(plain, fp32)
+
+
+@pytest.fixture(scope="module")
+def decoding(settings):
+    """An untrained decoder and latents of five slices."""
+    torch.manual_seed(0)
+    vae = MultiHeadVae(settings.autoencoder.model_copy(update={"channels": [8, 16]})).eval()
+    return vae, torch.randn(5, settings.autoencoder.latent_channels, 8, 8)
+
+
+def test_a_stack_is_decoded_as_the_autoencoder_does_it(decoding):
+    vae, latents = decoding
+    with torch.inference_mode():
+        plain = vae.decode(latents)
+    for autocast in (None, autocast_for("fp32", torch.device("cpu"))):
+        decoded = decode_stack(vae, latents, 5, autocast)
+        assert np.array_equal(decoded.ct_hu, 100 * np.moveaxis(plain.ct.numpy(), 0, 2))
+        assert np.array_equal(decoded.iph_logit, np.moveaxis(plain.iph_logit.numpy(), 0, 2))
+        assert np.array_equal(decoded.ivh_logit, np.moveaxis(plain.ivh_logit.numpy(), 0, 2))
+
+
+def test_logits_of_bf16_can_still_be_told_apart(decoding):
+    """Voxels of one logit cross 0 together: no offset then gives just the wanted volume."""
+    vae, latents = decoding
+    fp32 = decode_stack(vae, latents, 5).iph_logit
+    bf16 = decode_stack(vae, latents, 5, autocast_for("bf16", torch.device("cpu"))).iph_logit
+    assert bf16.dtype == np.float32
+    assert 1e-4 < np.std(bf16 - fp32) / np.std(fp32) < 0.05
+    margin = iph_margin(bf16, np.full_like(bf16, -9), np.ones(bf16.shape, dtype=bool))
+    for wanted in range(0, margin.size, 41):
+        assert np.count_nonzero(margin + matching_offset(margin, wanted) > 0) == wanted
 
 
 def test_patients_do_not_depend_on_the_order_they_are_drawn_in(model, settings):
@@ -168,6 +239,23 @@ def test_only_one_batch_is_held_and_drawn_at_a_time(model, settings, monkeypatch
     assert calls == [3] * 4
     assert torch.equal(first, draw(model, settings, 2)[1][0])
     assert sum(1 for _ in stream) == 39
+
+
+def test_guidance_acts_only_in_the_noise(model, settings, monkeypatch):
+    asked = []
+    denoise = DiffusionModel.denoise
+
+    def watched(self, noisy, lam, context, condition, guidance):
+        asked.append((lam < -1, guidance))
+        return denoise(self, noisy, lam, context, condition, guidance)
+
+    monkeypatch.setattr(DiffusionModel, "denoise", watched)
+    guided = draw(model, settings, 1, guidance=1.4, guidance_below=-1.0)[1]
+    assert set(asked) == {(True, 1.4), (False, 1.0)}
+    plain = draw(model, settings, 1)[1]
+    always = draw(model, settings, 1, guidance=1.4, guidance_below=None)[1]
+    assert set(asked[-4:]) == {(True, 1.4), (False, 1.4)}
+    assert not torch.allclose(guided, plain) and not torch.allclose(guided, always)
 
 
 DRAW_IN_THREADS = """
@@ -242,6 +330,29 @@ def test_no_offset_where_the_raw_volume_is_right():
 def test_ivh_wins_where_it_is_surer():
     iph, ivh = np.array([[[2.0, 2.0, -1.0]]]), np.array([[[1.0, 3.0, -5.0]]])
     assert iph_margin(iph, ivh, np.ones((1, 1, 3), bool)).ravel().tolist() == [1, -1, -1]
+
+
+@pytest.mark.parametrize("match", [True, False])
+def test_a_sample_without_a_target_has_one_volume(match, monkeypatch):
+    """Raw and final volume are one where nothing was matched, whatever the decoder does."""
+    monkeypatch.setattr("hemexp.sampling.finish.midline_shift_mm", lambda *_: 0.0)
+    shape, nothing = (6, 6, 4), np.full((6, 6, 4), -5, dtype=np.float32)
+
+    def stack(voxels):
+        logit = nothing.copy()
+        logit.ravel()[:voxels] = np.linspace(1, 2, voxels)
+        return Decoded(np.zeros(shape, dtype=np.float32), logit, nothing)
+
+    iph = stack(20).iph_logit > 0
+    ct = Volume(np.zeros(shape, dtype=np.float32), np.diag([10.0, 10.0, 10.0, 1]))
+    baseline = Baseline(ct, iph, iph & False, iph | True, iph_ml=21.0, ivh_ml=0.0)
+    _, labels, free = finish_sample(stack(35), stack(25), baseline, np.nan, match)
+    assert free["iph_ml"] == free["iph_raw_ml"] == pytest.approx(31)
+    assert free["logit_offset"] == 0 and np.count_nonzero(labels) == 35
+    _, labels, wanted = finish_sample(stack(35), stack(25), baseline, 12.0, match)
+    assert wanted["iph_raw_ml"] == pytest.approx(31)
+    assert wanted["iph_ml"] == pytest.approx(33 if match else 31)
+    assert np.count_nonzero(labels) == (32 if match else 35)
 
 
 def test_volumes_are_relative_to_the_baseline_seen_the_same_way():

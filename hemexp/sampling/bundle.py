@@ -103,11 +103,18 @@ def run_export_bundle(results: Path, out: Path, settings: Settings) -> None:
     Raises:
         HemexpError: A model is missing or was made with other settings.
     """
+    if settings.latents.posterior != "mean":
+        raise HemexpError(
+            Fault("config, key latents.posterior", repr(settings.latents.posterior), "'mean'",
+                  "A bundle encodes to posterior means: export a run that was trained on them.")
+        )  # fmt: skip
     check_models(results, settings)
     hashes = copy_models(results, out / "models")
     trained = json.loads((results / "diffusion" / "model.json").read_text(encoding="utf-8"))
     grid = settings.preprocess.grid
     write_json(out / "configs" / "inference.json", inference_config(settings))
+    # For `hemexp predict`: what a raw scan goes through before the models can read it.
+    write_json(out / "configs" / "preprocess.json", settings.preprocess.as_json())
     write_json(out / "configs" / "metadata.json",
                describe_bundle(grid, versions(), hashes, settings.preset))  # fmt: skip
     write_text(out / "docs" / "README.md", write_readme(grid, trained["patients"]))

@@ -43,6 +43,13 @@ class Baseline:
         return self.iph | self.ivh
 
 
+def baseline_files(preprocess: Path, patient_id: str) -> list[Path]:
+    """The files behind `load_baseline`, and the native volumes it is told."""
+    grid = ("ct.nii.gz", *(f"desc-{name}_mask.nii.gz" for name in ("iph", "ivh", "brain")))
+    endings = ["space-native_volumes.tsv", *(f"space-grid_{ending}" for ending in grid)]
+    return [patient_file(preprocess, patient_id, f"ses-baseline_{end}") for end in endings]
+
+
 def load_baseline(preprocess: Path, patient: pd.Series) -> Baseline:
     """Reads the baseline of a row of the sheet joined with its native volumes."""
 
@@ -91,11 +98,14 @@ def finish_sample(
         np.count_nonzero(unchanged),
         voxel_ml,
     )
+    # A matched sample is measured from the baseline that its target was counted from, any other
+    # from the decoded baseline, as its raw volume is.
     offset, iph_ml = 0.0, raw_ml
-    if match and not np.isnan(target_growth_ml):
+    matched = match and not np.isnan(target_growth_ml)
+    if matched:
         offset = matching_offset(margin, baseline.iph.sum() + target_growth_ml / voxel_ml)
     labels = label_voxels(margin + offset > 0, decoded.ivh_logit, brain)
-    if offset or match:
+    if matched:
         iph_ml = matched_ml(
             baseline.iph_ml, np.count_nonzero(labels == IPH), int(baseline.iph.sum()), voxel_ml
         )

@@ -1,5 +1,6 @@
 """Verb `sample-followups`: from one baseline to samples, maps and volumes on disk."""
 
+import itertools
 import logging
 import time
 from collections.abc import Iterable, Iterator
@@ -17,15 +18,16 @@ from hemexp.cohort import patient_file, read_volumes
 from hemexp.diffusion.condition import Condition, clinical_vector
 from hemexp.diffusion.dataset import drive_features
 from hemexp.diffusion.network import load_diffusion
-from hemexp.expansion.fit import load_expansion, patient_distribution
+from hemexp.expansion.features import measure_bleed
+from hemexp.expansion.model import load_expansion, patient_distribution
 from hemexp.latents.scale import load_scale
 from hemexp.provenance import seed_for, write_atomically, write_sidecars
 from hemexp.sampling.drive import Drives, draw_drives
-from hemexp.sampling.finish import IPH, IVH, Baseline, finish_sample, load_baseline
-from hemexp.sampling.sample import Decoded, decode_stack, stream_latents
+from hemexp.sampling.files import remove_surplus, write_samples
+from hemexp.sampling.finish import Baseline, baseline_files, load_baseline
+from hemexp.sampling.sample import decode_stack, stream_latents
 from hemexp.settings import Sampling
-from hemexp.training import resolve_device
-from hemexp.volumes import write_volume
+from hemexp.training import autocast_for, resolve_device
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +85,13 @@ def draw_patient(
     model = load_diffusion(models / "diffusion", where)
     kind = model.settings.condition
     expansion = load_expansion(models / "expansion" / "model.json")
+    seen = measure_bleed(baseline.ct.data, baseline.iph, baseline.ivh, baseline.brain,
+                         baseline.ct.spacing_mm, baseline.iph_ml, baseline.ivh_ml)  # fmt: skip
+    distribution = patient_distribution(expansion, pd.Series({**patient, **seen}))
     growth_ml = float(patient["followup_iph_ml"] - patient["baseline_iph_ml"])
     drives = draw_drives(
-        kind, settings.indicator, patient_distribution(expansion, patient), baseline.iph_ml,
-        growth_ml, settings.samples, seed, patient_id,
+        kind, settings.indicator, distribution, baseline.iph_ml, growth_ml, settings.samples,
+        seed, patient_id,
     )  # fmt: skip
     followups = stream_latents(
         model,
@@ -100,34 +105,6 @@ def draw_patient(
         slices_that_may_change(baseline.iph, spacing_mm, settings.slice_margin_mm),
     )
     return followups, drives, kind
-
-
-def write_samples(
-    folder: Path,
-    patient_id: str,
-    followups: Iterable[Decoded],
-    reference: Decoded,
-    baseline: Baseline,
-    growth_ml: NDArray[np.float64],
-    match: bool,
-) -> tuple[list[dict[str, float]], list[Path]]:
-    """Finishes and writes each sample, then the maps; gives measurements and files written."""
-    affine = baseline.ct.affine
-    counts = {name: np.zeros(baseline.brain.shape) for name in ("iph", "ivh", "expansion")}
-    rows, products = [], []
-    for k, decoded in enumerate(followups):
-        ct_hu, labels, measured = finish_sample(decoded, reference, baseline, growth_ml[k], match)
-        rows.append(measured)
-        for name, dtype, content in (("ct", np.int16, ct_hu), ("dseg", np.uint8, labels)):
-            products.append(patient_file(folder, patient_id, f"sample-{k}_{name}.nii.gz"))
-            write_volume(products[-1], content, affine, dtype)
-        counts["iph"] += labels == IPH
-        counts["ivh"] += labels == IVH
-        counts["expansion"] += (labels > 0) & ~baseline.blood
-    for name, count in counts.items():
-        products.append(patient_file(folder, patient_id, f"desc-{name}_probseg.nii.gz"))
-        write_volume(products[-1], count / len(rows), affine, np.float32)
-    return rows, products
 
 
 MODELS = (
@@ -145,10 +122,12 @@ def sample_patient(
     settings: Sampling,
     seed: int,
     where: torch.device,
+    sources: Iterable[Path] = (),
 ) -> pd.DataFrame:
     """Draws K follow-ups of one patient one by one and writes them, their maps and volumes.
 
     Memory does not grow with K: a sample is decoded, measured and written before the next.
+    Samples that an earlier run with a larger K left there are removed.
 
     Args:
         patient: Row of the sheet joined with native volumes.
@@ -159,6 +138,7 @@ def sample_patient(
         settings: The room's settings.
         seed: Run seed.
         where: Device.
+        sources: Files that patient, baseline and latents come from, for the sidecars.
 
     Returns:
         The content of `volumes.tsv`.
@@ -166,11 +146,14 @@ def sample_patient(
     started, patient_id = time.perf_counter(), patient["patient_id"]
     drawn, drives, kind = draw_patient(patient, baseline, encoded, models, settings, seed, where)
     vae = load_autoencoder(models / "autoencoder", where)
-    reference = decode_stack(vae, encoded["baseline"], settings.batch_slices)
-    followups = (decode_stack(vae, stack, settings.batch_slices) for stack in drawn)
+    autocast = autocast_for(settings.precision, where)
+    stacks = itertools.chain([encoded["baseline"]], drawn)
+    decoded = (decode_stack(vae, stack, settings.batch_slices, autocast) for stack in stacks)
+    reference = next(decoded)
     measured, products = write_samples(
-        out, patient_id, followups, reference, baseline, drives.growth_ml, settings.match_volume
+        out, patient_id, decoded, reference, baseline, drives.growth_ml, settings.match_volume
     )
+    remove_surplus(out, patient_id, settings.samples)
     table = pd.DataFrame({
         "sample": range(settings.samples),
         "seed": [seed_for(seed, patient_id, k) for k in range(settings.samples)],
@@ -181,8 +164,8 @@ def sample_patient(
     with write_atomically(volumes) as temporary:
         table.to_csv(temporary, sep="\t", index=False, float_format="%.4f")
     write_sidecars([*products, volumes], verb="sample-followups", settings=settings.as_json(),
-                   inputs=[models / name for name in MODELS], started=started, seed=seed,
-                   device=str(where))  # fmt: skip
+                   inputs=[*(models / name for name in MODELS), *sources], started=started,
+                   seed=seed, device=str(where))  # fmt: skip
     return table
 
 
@@ -205,9 +188,10 @@ def run_sample_followups(
     patient = samples.join(read_volumes(preprocess, samples, sessions)).iloc[0]
     patient_id = patient["patient_id"]
     baseline = load_baseline(preprocess, patient)
-    encoded = load_file(patient_file(results / "latents", patient_id, "latents.safetensors"))
-    table = sample_patient(patient, baseline, encoded, results, results / "samples", settings,
-                           seed, resolve_device(device))  # fmt: skip
+    latents = patient_file(results / "latents", patient_id, "latents.safetensors")
+    sources = [latents, *baseline_files(preprocess, patient_id)]
+    table = sample_patient(patient, baseline, load_file(latents), results, results / "samples",
+                           settings, seed, resolve_device(device), sources)  # fmt: skip
     tell(table, patient_id, baseline.iph_ml, time.perf_counter() - started)
 
 

@@ -1,6 +1,8 @@
 """Draws and decodes the follow-ups of one patient."""
 
+import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,7 @@ from hemexp.latents.scale import Scale
 from hemexp.sampling.noise import sample_noise
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
 from hemexp.settings import Sampling
+from hemexp.training import autocast_for
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ def stream_latents(
     """Draws the K follow-up latents (z, c, h, w) of a patient, one after the other.
 
     All batches have one size (the last is filled up and cut), so that a sample's arithmetic, and
-    with it every bit, is the same whatever K is. Only one batch is held at a time.
+    with it every bit, is the same whatever K is. Only one batch is held at a time. A K below one
+    batch pays for a whole one: in a smaller batch sums run in another order and end in other bits.
 
     Args:
         model: The denoiser.
@@ -57,12 +61,15 @@ def stream_latents(
         may_change: (z,) bool; other slices keep the baseline's latents.
     """
     device = next(model.network.parameters()).device
+    condition = model.told(condition)
     count, z = len(condition.drive), len(baseline)
     size = max(1, settings.batch_slices // z)
     one = scale.normalise_latent(baseline)[None].to(device)
     context = context_stack(one, model.settings.context_slices, model.context_step)
     context = context.expand(size, *context.shape[1:])
     lambdas = lambda_grid(model.schedule, settings.spacing, settings.evaluations)
+    autocast = autocast_for(settings.precision, device)
+    below = math.inf if settings.guidance_below is None else settings.guidance_below
 
     def draw(index: Tensor) -> Tensor:
         part = condition[index].to(device)
@@ -76,13 +83,16 @@ def stream_latents(
             return torch.stack(drawn).to(device)
 
         def denoise(noisy: Tensor, lam: float) -> Tensor:
-            return model.denoise(noisy, lam, context, part, settings.guidance)
+            guidance = settings.guidance if lam < below else 1.0
+            with autocast:
+                return model.denoise(noisy, lam, context, part, guidance).float()
 
         if settings.sampler == "dpm":
             clean = dpm_solver(denoise, noise(0), lambdas)
         else:
             clean = ddim(denoise, noise(0), lambdas, settings.eta, lambda i: noise(i + 1))
-        return baseline + scale.restore_delta(clean.cpu()) * may_change[:, None, None, None]
+        change = scale.restore_change(model.settings.target, clean.cpu(), baseline)
+        return baseline + change * may_change[:, None, None, None]
 
     for first in tqdm(range(0, count, size), desc=f"sampling {patient_id}", disable=None):
         index = torch.arange(first, first + size).clamp(max=count - 1)
@@ -95,12 +105,14 @@ def draw_latents(*args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401 - as `str
 
 
 @torch.inference_mode()
-def decode_stack(vae: MultiHeadVae, latents: Tensor, batch: int) -> Decoded:
-    """Decodes one stack (z, c, h, w) to volumes (x, y, z)."""
+def decode_stack(
+    vae: MultiHeadVae, latents: Tensor, batch: int, autocast: AbstractContextManager | None = None
+) -> Decoded:
+    """Decodes one stack (z, c, h, w) to volumes (x, y, z); in fp32 without `autocast`."""
     device = next(vae.parameters()).device
-    parts = [vae.decode(part.to(device)) for part in latents.split(batch)]
+    with autocast or nullcontext():
+        parts = [vae.decode(part.to(device)) for part in latents.split(batch)]
     ct, iph, ivh = (
-        np.moveaxis(torch.cat([part[i].float().cpu() for part in parts]).numpy(), 0, 2)
-        for i in range(3)
+        np.moveaxis(torch.cat([part[i].cpu() for part in parts]).numpy(), 0, 2) for i in range(3)
     )
     return Decoded(100.0 * ct, iph, ivh)
