@@ -1,0 +1,132 @@
+"""How well each model forecasts training patients whom it did not see, and which is best."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import scoringrules
+from numpy.typing import NDArray
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from hemexp.expansion.distribution import LogisticLognormal
+from hemexp.expansion.fit import fit_models, split_folds
+from hemexp.expansion.model import ExpansionModel
+from hemexp.provenance import seed_for
+from hemexp.settings import Expansion
+
+FORECAST_QUANTILES = np.arange(1, 200) / 200
+CERTAIN = 1e-6
+INTERVAL = (2.5, 97.5)
+TOO_FEW = "one patient of a kind: nothing could be cross-fitted"
+LEAST_EVENTS = 5
+TOO_FEW_EVENTS = f"fewer than {LEAST_EVENTS} patients with or without expansion"
+
+
+def cross_fit(
+    table: pd.DataFrame, settings: Expansion, seed: int
+) -> dict[str, list[LogisticLognormal]]:
+    """Every model's distribution for every training patient, from fits without that patient.
+
+    With one patient of a kind there is nothing to fit on without them: the prevalence stands for
+    the probability then, and the growth is that of all.
+    """
+    expands = table["he"].to_numpy() == 1
+    folds = split_folds(expands, settings.folds, seed)
+    if not folds:
+        prevalence = float(expands.mean())
+        return {
+            name: [replace(given, p_expansion=prevalence) for given in model.distributions(table)]
+            for name, model in fit_models(table, settings, seed).items()
+        }
+    found: dict[str, dict[int, LogisticLognormal]] = {}
+    for fold, (fit, held_out) in enumerate(folds):
+        models = fit_models(table.iloc[fit], settings, seed_for(seed, "expansion", fold))
+        for name, model in models.items():
+            given = model.distributions(table.iloc[held_out])
+            found.setdefault(name, {}).update(zip(held_out.tolist(), given, strict=True))
+    return {name: [given[row] for row in range(len(table))] for name, given in found.items()}
+
+
+def score_training(
+    table: pd.DataFrame, distributions: dict[str, list[LogisticLognormal]]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores and quantiles of cross-fitted forecasts.
+
+    Args:
+        table: Training patients, indexed by patient_id, with `he` and `growth_ml`.
+        distributions: By model, in the table's order.
+
+    Returns:
+        Two tables. Scores: patient_id, model, p_expansion, he, crps_ml, pit. Forecasts:
+        patient_id, model, draw, growth_ml: quantiles at k / 200.
+    """
+    scores, forecasts = [], []
+    observed = zip(table.index, table["he"], table["growth_ml"], strict=True)
+    patients = [(*patient, row) for row, patient in enumerate(observed)]
+    for name, given in distributions.items():
+        for patient_id, he, growth_ml, row in patients:
+            quantiles = given[row].quantiles(FORECAST_QUANTILES)
+            # Quantiles are no random draws: the fair estimator would give them too much spread.
+            crps_ml = float(scoringrules.crps_ensemble(growth_ml, quantiles, estimator="nrg"))
+            pit = float(np.interp(growth_ml, quantiles, FORECAST_QUANTILES))
+            scores.append((patient_id, name, given[row].p_expansion, int(he), crps_ml, pit))
+            forecasts += [(patient_id, name, draw, ml) for draw, ml in enumerate(quantiles)]
+    columns = ["patient_id", "model", "p_expansion", "he", "crps_ml", "pit"]
+    return (
+        pd.DataFrame(scores, columns=columns),
+        pd.DataFrame(forecasts, columns=["patient_id", "model", "draw", "growth_ml"]),
+    )
+
+
+def compare_models(scores: pd.DataFrame, settings: Expansion, seed: int) -> pd.DataFrame:
+    """One row a model: AUC, Brier, calibration and CRPS, with patient-bootstrap intervals.
+
+    Args:
+        scores: As `score_training` gives them.
+        settings: `bootstrap` resamples.
+        seed: Run seed; models share the resamples.
+
+    Returns:
+        Columns model, n, events, auc, auc_low, auc_high, brier, calibration_slope,
+        calibration_intercept, crps_ml, crps_low, crps_high, note.
+    """
+    rows = []
+    for name, group in scores.groupby("model", sort=False):
+        he, p = group["he"].to_numpy() == 1, group["p_expansion"].to_numpy()
+        crps = group["crps_ml"].to_numpy()
+        rng = np.random.default_rng(seed_for(seed, "expansion", "bootstrap"))
+        drawn = rng.integers(len(group), size=(settings.bootstrap, len(group)))
+        both = drawn[[0 < he[rows].sum() < len(rows) for rows in drawn]]
+        areas = [roc_auc_score(he[rows], p[rows]) for rows in both]
+        low, high = np.percentile(areas, INTERVAL) if areas else (np.nan, np.nan)
+        crps_low, crps_high = np.percentile(crps[drawn].mean(axis=1), INTERVAL)
+        slope, intercept, note = calibration_line(p, he)
+        rows.append({
+            "model": name, "n": len(group), "events": int(he.sum()),
+            "auc": roc_auc_score(he, p), "auc_low": low, "auc_high": high,
+            "brier": float(np.mean((p - he) ** 2)), "calibration_slope": slope,
+            "calibration_intercept": intercept, "crps_ml": crps.mean(),
+            "crps_low": crps_low, "crps_high": crps_high, "note": note,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def calibration_line(p: NDArray[np.float64], he: NDArray[np.bool_]) -> tuple[float, float, str]:
+    """Slope and intercept of the outcome on logit p (best 1 and 0), or NaN and why."""
+    if min(he.sum(), (~he).sum()) < LEAST_EVENTS:
+        return np.nan, np.nan, TOO_FEW_EVENTS
+    if np.ptp(p) == 0:
+        return np.nan, np.nan, TOO_FEW
+    score = logit(np.clip(p, CERTAIN, 1 - CERTAIN))
+    fitted = LogisticRegression(C=np.inf).fit(score[:, None], he)
+    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0]), ""
+
+
+def choose(comparison: pd.DataFrame, models: dict[str, ExpansionModel], wanted: str) -> str:
+    """The model to draw from: the wanted one, or with `best` that of the lowest CRPS."""
+    if wanted != "best":
+        return wanted
+    crps = comparison.set_index("model")["crps_ml"]
+    return min(models, key=lambda name: round(float(crps[name]), 9))

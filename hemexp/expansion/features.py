@@ -1,0 +1,165 @@
+"""What the baseline image shows of the bleed, as numbers: pure functions on the grid's images.
+
+Nothing outside the bleed is read but the ventricles: oedema widens with the hours since onset, and
+a model that saw it would credit the image with part of what onset does (docs/method.md 5).
+"""
+
+import contextlib
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial.distance import pdist, squareform
+from skimage.measure import marching_cubes, mesh_surface_area
+
+DARK_HU = 9.0
+"""A hypodense spot lies this far below the bleed's median: well above the noise on the grid."""
+
+LEAST_VOXELS = 8
+CSF_HU = 15.0
+DEEP_MM = 15.0
+"""CSF this far inside the brain is ventricle; sulci lie nearer to the surface."""
+
+LEAST_ML = 0.3
+"""Ventricles are pieces of CSF of at least this; less is noise."""
+
+FARTHEST_MM = 60.0
+"""Distance to the ventricle where none is seen."""
+
+FULL_SLICE, HALF_SLICE = 0.75, 0.25
+"""Weights of slices in ABC/2 by area relative to the largest (Kothari 1996, Stroke 27:1304)."""
+
+
+def measure_bleed(
+    ct_hu: NDArray,
+    iph: NDArray[np.bool_],
+    ivh: NDArray[np.bool_],
+    brain: NDArray[np.bool_],
+    spacing_mm: ArrayLike,
+    iph_ml: float,
+    ivh_ml: float,
+) -> dict[str, float]:
+    """Features of one baseline scan on the grid.
+
+    Args:
+        ct_hu: HU (x, y, z), skull-stripped.
+        iph: IPH mask (x, y, z), not empty.
+        ivh: IVH mask (x, y, z).
+        brain: Brain mask (x, y, z).
+        spacing_mm: Voxel size along x, y, z.
+        iph_ml: Native IPH volume.
+        ivh_ml: Native IVH volume.
+
+    Returns:
+        By name: volumes in mL (`abc2_ml` on the grid), `sphericity` (1 is a ball),
+        `irregularity` (share of the bleed outside its own ellipsoid), mean, SD and skew of HU
+        inside, of hypodensities `dark_share`, `dark_hu` (mean depth below the limit) and
+        `dark_spots` (how many), and `ventricle_mm` (distance).
+    """
+    spacing = np.asarray(spacing_mm, dtype=float)
+    ct_hu, iph, ivh, brain = (_crop(part, brain) for part in (ct_hu, iph, ivh, brain))
+    measured = {
+        "iph_ml": float(iph_ml),
+        "ivh_ml": float(ivh_ml),
+        "abc2_ml": abc2_ml(iph, spacing),
+        "sphericity": sphericity(iph, spacing),
+        "irregularity": irregularity(iph, spacing),
+        **densities(ct_hu, iph),
+        "ventricle_mm": ventricle_mm(ct_hu, iph, ivh, brain, spacing),
+    }
+    # As they stand in the table: a forecast made from it and one made from here are the same.
+    return {name: round(value, 6) for name, value in measured.items()}
+
+
+def _crop(part: NDArray, brain: NDArray[np.bool_]) -> NDArray:
+    return part[ndimage.find_objects(brain.astype(np.uint8))[0]]
+
+
+def abc2_ml(iph: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> float:
+    """ABC/2: longest diameter, the widest across it, and weighted slices, over two (Kothari)."""
+    area = iph.sum(axis=(0, 1))
+    share = area / area.max()
+    half = (share >= HALF_SLICE) & (share <= FULL_SLICE)
+    slices = (share > FULL_SLICE).sum() + 0.5 * half.sum()
+    points = np.argwhere(iph[:, :, area.argmax()]) * spacing_mm[:2]
+    # With all voxels in one row the points are their own hull.
+    with contextlib.suppress(QhullError):
+        points = points[ConvexHull(points).vertices]
+    apart = squareform(pdist(points)) if len(points) > 1 else np.zeros((1, 1))
+    one, other = np.unravel_index(apart.argmax(), apart.shape)
+    axis = points[other] - points[one]
+    length = float(np.linalg.norm(axis))
+    across = points @ (np.array([-axis[1], axis[0]]) / length) if length else np.zeros(1)
+    voxel = float(spacing_mm[:2].mean())
+    # Diameters reach from edge to edge of the voxels, not from centre to centre.
+    return float((length + voxel) * (np.ptp(across) + voxel) * slices * spacing_mm[2] / 2000)
+
+
+def sphericity(iph: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> float:
+    """Surface of the ball of equal volume over the bleed's own; voxel steps count as surface."""
+    spacing = tuple(float(side) for side in spacing_mm)
+    corners, faces, *_ = marching_cubes(np.pad(iph, 1).astype(np.float32), 0.5, spacing=spacing)
+    volume = np.count_nonzero(iph) * np.prod(spacing)
+    return float(np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / mesh_surface_area(corners, faces))
+
+
+def irregularity(iph: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> float:
+    """Share of the bleed outside the ellipsoid of its own moments and volume."""
+    points = np.argwhere(iph) * spacing_mm
+    middle = points.mean(axis=0)
+    spread = (points - middle).T @ (points - middle) / len(points) + np.diag(spacing_mm**2 / 12)
+    inverse = np.linalg.inv(spread)
+    away = np.indices(iph.shape).reshape(3, -1).T * spacing_mm - middle
+    radius = np.einsum("ij,jk,ik->i", away, inverse, away)
+    limit = np.partition(radius, len(points) - 1)[len(points) - 1]
+    return float(np.mean(radius.reshape(iph.shape)[iph] > limit))
+
+
+def inside(iph: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The bleed without its outermost voxels, which hold other tissue too.
+
+    Voxels at the upper and lower end count: slices are thick, and an edge there looks like a dark
+    spot. Where too little would be left, only the edge in the plane is taken off, or nothing.
+    """
+    space = ndimage.generate_binary_structure(3, 1)
+    plane = space & np.array([False, True, False])
+    cores = (ndimage.binary_erosion(iph, cross) for cross in (space, plane))
+    return next((core for core in cores if np.count_nonzero(core) >= LEAST_VOXELS), iph)
+
+
+def densities(ct_hu: NDArray, iph: NDArray[np.bool_]) -> dict[str, float]:
+    """HU inside the bleed: mean, SD and skew, and what lies below the median by `DARK_HU`."""
+    core = inside(iph)
+    values = ct_hu[core].astype(float)
+    limit, sd = float(np.median(values)) - DARK_HU, float(values.std())
+    dark = core & (ct_hu < limit)
+    moment = float(((values - values.mean()) ** 3).mean())
+    return {
+        "hu_mean": float(values.mean()),
+        "hu_sd": sd,
+        "hu_skew": moment / sd**3 if sd else 0.0,
+        "dark_share": float(dark.sum() / core.sum()),
+        "dark_hu": float(np.maximum(limit - values, 0).mean()),
+        "dark_spots": float(ndimage.label(dark, np.ones((3, 3, 3)))[1]),
+    }
+
+
+def ventricle_mm(
+    ct_hu: NDArray,
+    iph: NDArray[np.bool_],
+    ivh: NDArray[np.bool_],
+    brain: NDArray[np.bool_],
+    spacing_mm: NDArray[np.float64],
+) -> float:
+    """Shortest way from the bleed to a ventricle (CSF deep in the brain, or blood in it)."""
+    depth = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=spacing_mm)
+    csf = (ct_hu < CSF_HU) & (depth[1:-1, 1:-1, 1:-1] > DEEP_MM)
+    labels, count = ndimage.label(csf)
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    sizes = ndimage.sum_labels(csf, labels, np.arange(1, count + 1)) * voxel_ml
+    ventricle = np.isin(labels, 1 + np.flatnonzero(sizes >= LEAST_ML)) | ivh
+    if not ventricle.any():
+        return FARTHEST_MM
+    away = ndimage.distance_transform_edt(~ventricle, sampling=spacing_mm)
+    return float(min(away[iph].min(), FARTHEST_MM))

@@ -1,0 +1,123 @@
+"""A fitted expansion model as plain numbers, and the growth distribution it gives a patient."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hemexp.expansion.distribution import LogisticLognormal
+from hemexp.expansion.predictors import predictors
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A weighted sum of standardised predictors.
+
+    Attributes:
+        names: Predictors, in order.
+        mean: Training mean of every predictor over known values.
+        sd: Training SD of every predictor over known values.
+        coefficients: Weight of each, per SD.
+        intercept: The sum where all are at their mean.
+    """
+
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
+    coefficients: tuple[float, ...]
+    intercept: float
+
+    def standardise(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Predictors (n, names) to zero mean, unit SD; an unknown one takes no side (0)."""
+        scaled = (raw - np.array(self.mean)) / np.array(self.sd)
+        return np.where(np.isnan(scaled), 0.0, scaled)
+
+    def __call__(self, table: pd.DataFrame) -> NDArray[np.float64]:
+        """The sum for every row of a table, shape (n,)."""
+        scaled = self.standardise(predictors(table, self.names))
+        return scaled @ np.array(self.coefficients) + self.intercept
+
+
+@dataclass(frozen=True)
+class ExpansionModel:
+    """Gives each patient's p(expansion) and distribution of growth.
+
+    Attributes:
+        name: Such as `four_variable`.
+        logit: Logit of p(expansion).
+        log_growth: Mean of ln(growth / mL) given expansion.
+        log_sd: Residual SD of ln growth given expansion.
+        stable: Growth of training patients without expansion over V^`stable_power`, sorted.
+        stable_power: How that growth's spread rises with the baseline volume V in mL.
+    """
+
+    name: str
+    logit: Linear
+    log_growth: Linear
+    log_sd: float
+    stable: tuple[float, ...]
+    stable_power: float
+
+    def probability(self, table: pd.DataFrame) -> NDArray[np.float64]:
+        """p(expansion) of every row, shape (n,)."""
+        return 1 / (1 + np.exp(-self.logit(table)))
+
+    def distributions(self, table: pd.DataFrame) -> list[LogisticLognormal]:
+        """The growth distribution of every row; no probability from outside is heeded."""
+        numbers = zip(self.probability(table), self.log_growth(table), table["baseline_iph_ml"],
+                      strict=True)  # fmt: skip
+        return [
+            LogisticLognormal(
+                float(p), float(log_mean), self.log_sd, self._stable_ml(volume), float(volume)
+            )
+            for p, log_mean, volume in numbers
+        ]
+
+    def _stable_ml(self, volume_ml: float) -> tuple[float, ...]:
+        return tuple((np.array(self.stable) * volume_ml**self.stable_power).tolist())
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers, for the model file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Self:
+        """Inverse of `as_json`."""
+        parts = {name: Linear(**_tuples(record[name])) for name in ("logit", "log_growth")}
+        return cls(**_tuples(record | parts))
+
+
+def _tuples(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
+
+
+def load_models(path: Path) -> dict[str, ExpansionModel]:
+    """All models of `model.json` by name, the chosen one first."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    names = sorted(record["models"], key=lambda name: name != record["chosen"])
+    return {name: ExpansionModel.from_json(record["models"][name]) for name in names}
+
+
+def load_expansion(path: Path) -> ExpansionModel:
+    """The model of `model.json` that sampling draws from."""
+    return next(iter(load_models(path).values()))
+
+
+def outside_probability(patient: pd.Series) -> float | None:
+    """The sheet's `expansion_prob` of a patient, None where it has none."""
+    value = patient.get("expansion_prob", np.nan)
+    return None if np.isnan(value) else float(value)
+
+
+def patient_distribution(model: ExpansionModel, patient: pd.Series) -> LogisticLognormal:
+    """Growth distribution of one row of the sheet joined with native volumes and features.
+
+    The sheet's probability wins over the model's.
+    """
+    given = model.distributions(patient.to_frame().T.infer_objects())[0]
+    p = outside_probability(patient)
+    return given if p is None else replace(given, p_expansion=p)

@@ -1,0 +1,74 @@
+"""What the models look at: named columns made from the sheet, native volumes and features."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+EARLIEST_H = 0.25
+"""The sheet allows an onset of 0; its logarithm does not."""
+
+BRAIN_VOLUME = ((20.0, 7.0), (10.0, 5.0))
+BRAIN_ONSET = ((5.0, 0.0), (4.0, 1.0), (3.0, 2.0), (2.0, 3.0), (1.0, 4.0))
+"""Points of the BRAIN score above each limit (mL, hours), highest first; docs/method.md 5."""
+
+BRAIN_ONSET_FIRST = 5.0
+
+
+def _points(
+    values: pd.Series, limits: tuple[tuple[float, float], ...], below: float
+) -> NDArray[np.float64]:
+    above = [values > limit for limit, _ in limits]
+    return np.select(above, [points for _, points in limits], below)
+
+
+PREDICTORS: dict[str, Callable[[pd.DataFrame], object]] = {
+    "ln_onset": lambda table: np.log(table["onset_to_ct_h"].clip(lower=EARLIEST_H)),
+    "ln_iph_ml": lambda table: np.log(table["baseline_iph_ml"]),
+    "anticoagulant": lambda table: table["anticoagulant"],
+    "antiplatelet": lambda table: table["antiplatelet"],
+    "age": lambda table: table["age"],
+    "gcs": lambda table: table["gcs"],
+    "sbp": lambda table: table["sbp"],
+    "ln_ivh_ml": lambda table: np.log1p(table["baseline_ivh_ml"]),
+    "sphericity": lambda table: table["sphericity"],
+    "irregularity": lambda table: table["irregularity"],
+    "hu_mean": lambda table: table["hu_mean"],
+    "hu_sd": lambda table: table["hu_sd"],
+    "hu_skew": lambda table: table["hu_skew"],
+    # A share's root is nearer to a count of spots: few voxels already mean a spot.
+    "root_dark_share": lambda table: np.sqrt(table["dark_share"]),
+    "root_dark_hu": lambda table: np.sqrt(table["dark_hu"]),
+    "dark_spots": lambda table: table["dark_spots"],
+    "ln_ventricle_mm": lambda table: np.log1p(table["ventricle_mm"]),
+    "brain_volume": lambda table: _points(table["baseline_iph_ml"], BRAIN_VOLUME, 0.0),
+    "brain_onset": lambda table: _points(table["onset_to_ct_h"], BRAIN_ONSET, BRAIN_ONSET_FIRST),
+    "ivh_present": lambda table: table["baseline_ivh_ml"] > 0,
+}
+
+FOUR = ("ln_onset", "ln_iph_ml", "anticoagulant", "antiplatelet")
+"""The variables of Al-Shahi Salman et al., Lancet Neurol 2018."""
+
+IMAGE = (
+    "age", "gcs", "sbp", "ln_ivh_ml", "sphericity", "irregularity", "hu_mean", "hu_sd", "hu_skew",
+    "root_dark_share", "root_dark_hu", "dark_spots", "ln_ventricle_mm",
+)  # fmt: skip
+"""What the image and the rest of the sheet add to the four."""
+
+BRAIN = ("brain_volume", "anticoagulant", "ivh_present", "brain_onset")
+
+
+def predictors(table: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
+    """Columns `names` of `PREDICTORS` (n, names), NaN where unknown.
+
+    Args:
+        table: The sheet's numbers, `baseline_iph_ml`, `baseline_ivh_ml` and, where a name needs
+            them, features of `measure_bleed`.
+        names: Which predictors.
+
+    Raises:
+        KeyError: The table has no such column.
+    """
+    columns = [np.asarray(PREDICTORS[name](table), dtype=float) for name in names]
+    return np.stack(columns, axis=1)

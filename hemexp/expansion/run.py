@@ -1,0 +1,174 @@
+"""Verbs of the room: measure a bleed, fit the models, forecast growth."""
+
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from hemexp import Fault, HemexpError
+from hemexp.cohort import patient_file, read_volumes
+from hemexp.expansion.compare import (
+    FORECAST_QUANTILES,
+    choose,
+    compare_models,
+    cross_fit,
+    score_training,
+)
+from hemexp.expansion.features import measure_bleed
+from hemexp.expansion.fit import fit_models
+from hemexp.expansion.model import load_models, outside_probability, patient_distribution
+from hemexp.outcomes import expansion_outcomes
+from hemexp.provenance import describe, write_atomically, write_json, write_sidecars
+from hemexp.settings import Expansion
+from hemexp.volumes import read_volume
+
+FEATURES = "features.tsv"
+
+
+def run_measure_bleed(samples: pd.DataFrame, preprocess: Path, out: Path) -> None:
+    """Verb `measure-bleed`: features of one patient's baseline on the grid.
+
+    Args:
+        samples: The patient's row of the sheet.
+        preprocess: Folder with grid scans and native volumes.
+        out: `results/expansion`; writes `sub-ID/sub-ID_features.tsv`, one row.
+
+    Raises:
+        HemexpError: The bleed is too small for the grid.
+    """
+    started = time.perf_counter()
+    patient_id = samples.index[0]
+    volumes = read_volumes(preprocess, samples, ("baseline",)).iloc[0]
+    endings = ["ct.nii.gz", *(f"desc-{name}_mask.nii.gz" for name in ("iph", "ivh", "brain"))]
+    files = [patient_file(preprocess, patient_id, f"ses-baseline_space-grid_{e}") for e in endings]
+    ct, *masks = map(read_volume, files)
+    if not masks[0].data.any():
+        raise HemexpError(
+            Fault(f"patient {patient_id}, {files[1]}", "no voxel of IPH on the grid",
+                  "a bleed that fills at least one voxel",
+                  "Take a finer preprocess.grid, or leave the patient out of the sheet.")
+        )  # fmt: skip
+    measured = measure_bleed(
+        ct.data, *(mask.data > 0 for mask in masks), ct.spacing_mm,
+        float(volumes["baseline_iph_ml"]), float(volumes["baseline_ivh_ml"]),
+    )  # fmt: skip
+    table = pd.DataFrame([{"patient_id": patient_id, **measured}])
+    products = {patient_file(out, patient_id, FEATURES): table}
+    write_tables(products, verb="measure-bleed", settings={}, inputs=files, started=started)
+
+
+def run_fit_expansion(
+    samples: pd.DataFrame, preprocess: Path, expansion: Path, settings: Expansion, seed: int
+) -> None:
+    """Verb `fit-expansion`: all models, and how they do on patients whom they did not see.
+
+    Args:
+        samples: Rows of the training patients.
+        preprocess: Folder with the native volumes.
+        expansion: `results/expansion`, with the patients' features; writes model.json,
+            training.tsv, training_forecasts.tsv (the chosen model's cross-fitted quantiles) and
+            comparison.tsv.
+        settings: The room's settings.
+        seed: Run seed; it decides the folds.
+    """
+    started = time.perf_counter()
+    table = expansion_outcomes(read_patients(samples, preprocess, expansion, follow_up=True))
+    models = fit_models(table, settings, seed)
+    scores, forecasts = score_training(table, cross_fit(table, settings, seed))
+    comparison = compare_models(scores, settings, seed)
+    chosen = choose(comparison, models, settings.model)
+    record = {"verb": "fit-expansion", "settings": settings.as_json(),
+              "inputs": patient_files(samples, preprocess, expansion, follow_up=True),
+              "started": started, "seed": seed}  # fmt: skip
+    tables = {
+        expansion / "training.tsv": scores,
+        expansion / "training_forecasts.tsv":
+            forecasts[forecasts["model"] == chosen].drop(columns="model"),
+        expansion / "comparison.tsv": comparison,
+    }  # fmt: skip
+    write_tables(tables, **record)
+    write_json(expansion / "model.json", {
+        "chosen": chosen,
+        "models": {name: model.as_json() for name, model in models.items()},
+        "cross_fitted": comparison.astype(object).where(comparison.notna(), None)
+        .to_dict("records"),
+        **describe(**record, patients=len(table), expanders=int(table["he"].sum())),
+    })  # fmt: skip
+
+
+def run_predict_expansion(samples: pd.DataFrame, preprocess: Path, expansion: Path) -> None:
+    """Verb `predict-expansion`: p(expansion) of every patient, forecasts of those not trained on.
+
+    Args:
+        samples: Rows of all patients.
+        preprocess: Folder with the native volumes.
+        expansion: `results/expansion`, with model.json, training.tsv and the patients' features;
+            writes predictions.tsv (patient_id, split, model, chosen, p_expansion, source) and
+            forecasts.tsv (patient_id, model, draw, growth_ml: 199 quantiles).
+    """
+    started = time.perf_counter()
+    models = load_models(expansion / "model.json")
+    chosen = next(iter(models))
+    training = pd.read_csv(expansion / "training.tsv", sep="\t", dtype={"patient_id": str})
+    cross_fitted = training.set_index(["patient_id", "model"])["p_expansion"]
+    table = read_patients(samples, preprocess, expansion)
+    rows, draws = [], []
+    for patient_id, patient in table.iterrows():
+        outside, split = outside_probability(patient), patient["split"]
+        for name, model in models.items():
+            given = patient_distribution(model, patient)
+            p, source = given.p_expansion, "fitted" if outside is None else "sheet"
+            # Released models were fitted without these patients: there is nothing to cross-fit.
+            if outside is None and (patient_id, name) in cross_fitted.index:
+                p, source = cross_fitted[patient_id, name], "cross-fitted"
+            rows.append((patient_id, split, name, int(name == chosen), p, source))
+            if split != "train":
+                growth = given.quantiles(FORECAST_QUANTILES)
+                draws += [(patient_id, name, draw, value) for draw, value in enumerate(growth)]
+    columns = ["patient_id", "split", "model", "chosen", "p_expansion", "source"]
+    tables = {
+        expansion / "predictions.tsv": pd.DataFrame(rows, columns=columns),
+        expansion / "forecasts.tsv":
+            pd.DataFrame(draws, columns=["patient_id", "model", "draw", "growth_ml"]),
+    }  # fmt: skip
+    inputs = [expansion / "model.json", expansion / "training.tsv",
+              *patient_files(samples, preprocess, expansion)]  # fmt: skip
+    write_tables(tables, verb="predict-expansion", settings={}, inputs=inputs, started=started)
+
+
+def patient_files(
+    samples: pd.DataFrame, preprocess: Path, expansion: Path, *, follow_up: bool = False
+) -> list[Path]:
+    """The files behind `read_patients`."""
+    sessions = ("baseline", "followup") if follow_up else ("baseline",)
+    return [
+        path
+        for patient_id in samples.index
+        for path in (
+            patient_file(expansion, patient_id, FEATURES),
+            *(patient_file(preprocess, patient_id, f"ses-{s}_space-native_volumes.tsv")
+              for s in sessions),
+        )
+    ]  # fmt: skip
+
+
+def read_patients(
+    samples: pd.DataFrame, preprocess: Path, expansion: Path, *, follow_up: bool = False
+) -> pd.DataFrame:
+    """Rows of the sheet joined with native volumes and image features; follow-ups if asked for."""
+    sessions = ("baseline", "followup") if follow_up else ("baseline",)
+    files = [patient_file(expansion, patient_id, FEATURES) for patient_id in samples.index]
+    read = [pd.read_csv(path, sep="\t", dtype={"patient_id": str}) for path in files]
+    features = pd.concat(read).set_index("patient_id") if read else pd.DataFrame()
+    # A sheet's own column of a feature's name is not what the models were told of.
+    known = samples.drop(columns=features.columns, errors="ignore")
+    return known.join(read_volumes(preprocess, samples, sessions)).join(features)
+
+
+def write_tables(tables: dict[Path, pd.DataFrame], **record: object) -> None:
+    """Writes tables with their sidecars."""
+    for path, table in tables.items():
+        with write_atomically(path) as temporary:
+            table.to_csv(temporary, sep="\t", index=False, float_format="%.6f",
+                         lineterminator="\n")  # fmt: skip
+    write_sidecars(tables, **record)

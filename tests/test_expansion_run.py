@@ -1,0 +1,141 @@
+"""The verbs of the room on a small folder: what they write, and what they leave alone."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hemexp import HemexpError
+from hemexp.cohort import patient_file
+from hemexp.expansion.features import measure_bleed
+from hemexp.expansion.model import load_expansion
+from hemexp.expansion.run import run_fit_expansion, run_measure_bleed, run_predict_expansion
+from hemexp.expansion.what_if import run_answer_what_if
+from hemexp.volumes import write_volume
+
+FEATURES = ("sphericity", "irregularity", "hu_mean", "hu_sd", "hu_skew", "dark_share", "dark_hu",
+            "dark_spots", "ventricle_mm", "abc2_ml")  # fmt: skip
+OUTSIDE = "P041"
+
+
+def write_table(path, **row):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame([row]).to_csv(path, sep="\t", index=False)
+
+
+@pytest.fixture(scope="module")
+def settings(settings):
+    few = {"folds": 2, "image_penalties": [10], "bootstrap": 50}
+    return settings.expansion.model_copy(update=few)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, settings):
+    """40 training and 5 test patients, fitted and forecast; an outside probability for one."""
+    root, rng, rows = tmp_path_factory.mktemp("run"), np.random.default_rng(0), []
+    for number in range(45):
+        name, grows = f"P{number:03d}", number % 3 == 0
+        volume = float(np.exp(rng.normal(2.6, 0.5)))
+        rows.append({
+            "patient_id": name, "split": "train" if number < 40 else "test",
+            "onset_to_ct_h": rng.uniform(0.5, 4 if grows else 12), "anticoagulant": number % 2,
+            "antiplatelet": np.nan, "age": 70.0, "gcs": 14.0, "sbp": 170.0,
+            "expansion_prob": 0.9 if name == OUTSIDE else np.nan,
+            "sphericity": "the sheet's own column",
+        })  # fmt: skip
+        for session, extra in (("baseline", 0.0), ("followup", 9.0 if grows else 0.2)):
+            ending = f"ses-{session}_space-native_volumes.tsv"
+            path = patient_file(root / "preprocess", name, ending)
+            write_table(path, iph_ml=volume + extra, ivh_ml=0.0)
+        drawn = dict(zip(FEATURES, rng.uniform(1, 2, len(FEATURES)), strict=True))
+        path = patient_file(root / "expansion", name, "features.tsv")
+        write_table(path, patient_id=name, iph_ml=volume, ivh_ml=0.0, **drawn)
+    sheet = pd.DataFrame(rows).set_index("patient_id", drop=False)
+    train = sheet[sheet["split"] == "train"]
+    run_fit_expansion(train, root / "preprocess", root / "expansion", settings, seed=1)
+    run_predict_expansion(sheet, root / "preprocess", root / "expansion")
+    run_answer_what_if(sheet[40:], root / "preprocess", root / "expansion", None)
+    return root, sheet
+
+
+def table(folder, name):
+    return pd.read_csv(folder[0] / "expansion" / name, sep="\t")
+
+
+def test_fitting_writes_models_and_honest_forecasts(folder):
+    training, comparison = table(folder, "training.tsv"), table(folder, "comparison.tsv")
+    assert len(training) == 3 * 40 and set(training["he"]) == {0, 1}
+    record = json.loads((folder[0] / "expansion/model.json").read_text())
+    best = comparison.loc[comparison["crps_ml"].idxmin(), "model"]
+    assert record["chosen"] == best and len(record["models"]) == 3
+    assert record["patients"] == 40 and record["expanders"] == training["he"].sum() / 3
+    forecasts = table(folder, "training_forecasts.tsv")
+    assert list(forecasts.columns) == ["patient_id", "draw", "growth_ml"]
+    assert len(forecasts) == 40 * 199
+    scored = training[training["model"] == best].set_index("patient_id")
+    quantiles = forecasts.query("patient_id == 'P000'")["growth_ml"].to_numpy()
+    crps = (
+        np.abs(quantiles - 9).mean() - np.abs(np.subtract.outer(quantiles, quantiles)).mean() / 2
+    )
+    assert scored.loc["P000", "crps_ml"] == pytest.approx(crps, abs=1e-4)
+
+
+def test_every_model_forecasts_every_patient_once(folder):
+    predictions, forecasts = table(folder, "predictions.tsv"), table(folder, "forecasts.tsv")
+    assert (
+        len(predictions) == 3 * 45 and not predictions[["patient_id", "model"]].duplicated().any()
+    )
+    chosen = load_expansion(folder[0] / "expansion/model.json").name
+    assert set(predictions.loc[predictions["chosen"] == 1, "model"]) == {chosen}
+    assert len(forecasts) == 3 * 5 * 199
+    assert set(forecasts["patient_id"]) == {f"P{number:03d}" for number in range(40, 45)}
+    sources = predictions.groupby("split")["source"].agg(set)
+    assert sources["train"] == {"cross-fitted"} and sources["test"] == {"fitted", "sheet"}
+    outside = predictions[predictions["patient_id"] == OUTSIDE]
+    assert (outside["p_expansion"] == 0.9).all() and (outside["source"] == "sheet").all()
+    honest = table(folder, "training.tsv").set_index(["patient_id", "model"])["p_expansion"]
+    trained = predictions[predictions["split"] == "train"]
+    assert np.allclose(trained["p_expansion"],
+                       [honest[key] for key in zip(trained["patient_id"], trained["model"],
+                                                   strict=True)])  # fmt: skip
+
+
+def test_another_test_patient_changes_no_forecast_of_the_others(folder, tmp_path):
+    root, sheet = folder
+    (tmp_path / "expansion").mkdir()
+    for path in (root / "expansion").iterdir():
+        (tmp_path / "expansion" / path.name).symlink_to(path)
+    for name in ("predictions.tsv", "forecasts.tsv"):
+        (tmp_path / "expansion" / name).unlink()
+    run_predict_expansion(sheet[:44], root / "preprocess", tmp_path / "expansion")
+    fewer = pd.read_csv(tmp_path / "expansion/forecasts.tsv", sep="\t")
+    pd.testing.assert_frame_equal(fewer, table(folder, "forecasts.tsv")[: len(fewer)])
+
+
+def test_what_if_answers_leave_the_outside_probability_out(folder):
+    answers = table(folder, "what_if.tsv").set_index("patient_id")
+    assert len(answers) == 5 * 20 and answers.loc[OUTSIDE, "p_expansion"].nunique() > 5
+    assert (table(folder, "what_if_summary.tsv")["note"] != "").all()
+
+
+def test_a_bleed_is_measured_from_its_files(tmp_path):
+    grid = np.moveaxis(np.indices((30, 30, 12)), 0, -1) * [3.0, 3.0, 6.0]
+    away = np.linalg.norm(grid - [40, 45, 36], axis=-1)
+    brain, iph, ct = away < 40, away < 12, np.where(away < 12, 62, 30)
+    contents = {"ct.nii.gz": ct, "desc-iph_mask.nii.gz": iph, "desc-ivh_mask.nii.gz": 0 * iph,
+                "desc-brain_mask.nii.gz": brain}  # fmt: skip
+    for ending, content in contents.items():
+        path = patient_file(tmp_path, "P1", f"ses-baseline_space-grid_{ending}")
+        write_volume(path, content, np.diag([3.0, 3.0, 6.0, 1.0]), np.int16)
+    volumes = patient_file(tmp_path, "P1", "ses-baseline_space-native_volumes.tsv")
+    write_table(volumes, iph_ml=7.5, ivh_ml=0.0)
+    row = pd.DataFrame({"patient_id": ["P1"], "split": "predict"}).set_index("patient_id")
+    run_measure_bleed(row, tmp_path, tmp_path / "out")
+    written = pd.read_csv(patient_file(tmp_path / "out", "P1", "features.tsv"), sep="\t").iloc[0]
+    known = measure_bleed(ct, iph, iph & False, brain, (3.0, 3.0, 6.0), 7.5, 0.0)
+    assert written.drop("patient_id").to_dict() == known and known["hu_mean"] == 62
+    empty = patient_file(tmp_path, "P1", "ses-baseline_space-grid_desc-iph_mask.nii.gz")
+    write_volume(empty, 0 * iph, np.diag([3.0, 3.0, 6.0, 1.0]), np.uint8)
+    with pytest.raises(HemexpError, match=r"patient P1.*no voxel of IPH"):
+        run_measure_bleed(row, tmp_path, tmp_path / "out")
