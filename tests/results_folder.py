@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort import patient_file
+from hemexp.evaluation.distance import EDGES_MM
 from hemexp.outcomes import expansion_outcomes
 from hemexp.volumes import write_volume
 
@@ -41,9 +42,11 @@ PATIENTS = {
 BLEED_MM = np.array([28.0, 5.0, 6.0])
 IVH_MM = np.array([8.0, -10.0, 6.0])
 SAMPLES = 5
+MODELS, CHOSEN = ("brain_score", "four_variable"), "four_variable"
 
 
-def make_results(root: Path, grid=None, patients=None, indicator="predicted", samples=SAMPLES):
+def make_results(root: Path, grid=None, patients=None, indicator="predicted", samples=SAMPLES,
+                 phantom=True):  # fmt: skip
     """Writes everything that evaluation and reporting read; returns the outcomes."""
     grid, patients = grid or Grid(), patients or PATIENTS
     rng = np.random.default_rng(3)
@@ -61,6 +64,8 @@ def make_results(root: Path, grid=None, patients=None, indicator="predicted", sa
     save(sheet_of(outcomes, rng), root / "samples.tsv")
     for patient in outcomes.to_dict("records"):
         write_patient(root, grid, patient, rng, indicator, samples)
+        if phantom and patient["split"] == "test":
+            write_redraws(root, grid, patient)
     write_models(root, outcomes, rng)
     write_qc(root, outcomes, rng)
     return outcomes.set_index("patient_id")
@@ -149,14 +154,36 @@ def write_samples(root, grid, patient, baseline_blood, rng, indicator, samples):
     save(pd.DataFrame(rows), folder / f"sub-{name}" / "volumes.tsv")
 
 
+def write_redraws(root, grid, patient):
+    """A true map of 0.5 where the follow-up's blood is, and three redraws: 0, 2 and 10 mL."""
+    iph, ivh = bleeds(grid, patient["followup_iph_ml"], patient["followup_ivh_ml"])
+    before = np.logical_or(*bleeds(grid, patient["baseline_iph_ml"], patient["baseline_ivh_ml"]))
+    folder, name = root / "evaluation", patient["patient_id"]
+    path = patient_file(folder, name, "desc-expansion_truth-probseg.nii.gz")
+    write_volume(path, 0.5 * ((iph | ivh) & ~before), grid.affine, np.float32)
+    growth = np.array([0.0, 2.0, 10.0])
+    table = pd.DataFrame({"draw": range(3), "iph_growth_ml": growth, "ivh_growth_ml": growth / 5})
+    for z in range(grid.shape[2]):
+        table[f"slice_{z:02d}_ml"] = growth / grid.shape[2]
+    save(table, patient_file(folder, name, "redraws.tsv"))
+
+
 def write_models(root, outcomes, rng):
     ids = outcomes["patient_id"]
     predictions = outcomes[["patient_id", "split"]].assign(source="fitted")
     predictions["p_expansion"] = np.linspace(0.1, 0.6, len(ids))
-    save(predictions, root / "expansion/predictions.tsv")
+    models = [predictions.assign(model=name, chosen=int(name == CHOSEN)) for name in MODELS]
+    save(pd.concat(models), root / "expansion/predictions.tsv")
     growth = np.quantile(np.exp(rng.normal(1, 1, 2000)) - 1, np.arange(1, 200) / 200)
-    save(pd.concat([pd.DataFrame({"patient_id": name, "draw": range(199), "growth_ml": growth})
-                    for name in ids]), root / "expansion/forecasts.tsv")  # fmt: skip
+    table = pd.concat([pd.DataFrame({"patient_id": name, "draw": range(199), "growth_ml": growth})
+                       for name in ids])  # fmt: skip
+    forecasts = pd.concat([table.assign(model=name) for name in MODELS])
+    forecasts["growth_ml"] += np.where(forecasts["model"] == CHOSEN, 0.0, 5.0)
+    save(forecasts, root / "expansion/forecasts.tsv")
+    train = outcomes.loc[outcomes["split"] == "train", "patient_id"]
+    save(table[table["patient_id"].isin(train)], root / "expansion/training_forecasts.tsv")
+    save(pd.DataFrame({"from_mm": EDGES_MM, "n_voxels": 100, "n_new": 10, "p": 0.1}),
+         root / "evaluation/climatology.tsv")  # fmt: skip
     quantiles = {
         f"growth_q{level:02d}": np.quantile(growth, level / 100) for level in range(5, 100, 5)
     }

@@ -57,6 +57,18 @@ def tables(results, room):
     return summarise(results, room)
 
 
+def test_samples_of_a_patient_who_left_are_named_and_count_nowhere(
+    results, tables, room, tmp_path, caplog
+):
+    root = shutil.copytree(results, tmp_path / "results")
+    shutil.copytree(root / "samples/sub-T1", root / "samples/sub-T9")
+    again = summarise(root, room)
+    (line,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "not in this run (T9)" in line and "delete" in line
+    for name, table in tables.items():
+        pd.testing.assert_frame_equal(again[name], table)
+
+
 def value(table, metric, model):
     row = table[(table["metric"] == metric) & (table["model"] == model)]
     assert len(row) == 1, (metric, model)
@@ -96,8 +108,13 @@ def test_no_ivh_is_left_out_with_a_reason(results, room):
 
 def test_forecast_rows(tables):
     rows = tables["forecasts"].query("center == 'all' and target == 'iph_ml'").set_index("model")
-    assert set(rows.index) == {"hemexp", "hemexp_raw", "climatology", "tabular", "copy_baseline",
-                               "true_distribution"}  # fmt: skip
+    assert set(rows.index) == {
+        "hemexp", "hemexp_raw", "climatology", "copy_baseline", "tabular", "tabular_brain_score",
+        "tabular_four_variable", "true_distribution",
+    }  # fmt: skip
+    # The chosen model stands under its own name too.
+    assert rows.loc["tabular", "crps_ml"] == rows.loc["tabular_four_variable", "crps_ml"]
+    assert rows.loc["tabular", "crps_ml"] < rows.loc["tabular_brain_score", "crps_ml"]
     assert (rows["n"] == 3).all()
     assert rows.loc[["hemexp", "climatology", "tabular", "copy_baseline"], "k"].tolist() == [
         5, 6, 199, 1,
@@ -125,7 +142,8 @@ def test_groups_carry_their_number_of_patients(tables):
 
 def test_expansion_of_one_class_has_no_auc_but_a_brier_score(tables):
     rows = tables["expansion"].query("center == 'all' and event == 'he'").set_index("model")
-    assert set(rows.index) == {"hemexp", "climatology", "tabular", "true_distribution"}
+    assert set(rows.index) == {"hemexp", "climatology", "tabular", "tabular_brain_score",
+                               "tabular_four_variable", "true_distribution"}  # fmt: skip
     assert (rows["n_events"] == 0).all()
     assert rows["auc"].isna().all()
     assert rows["note"].str.contains("only one class").all()
@@ -138,6 +156,7 @@ def test_obedience_reads_the_gain_back(tables):
     assert rows.loc["raw", "slope"] == pytest.approx(0.8, abs=1e-4)
     assert rows.loc["matched", "slope"] == pytest.approx(1.0, abs=1e-4)
     assert rows.loc["matched", "r2"] == pytest.approx(1.0)
+    assert rows.loc["matched", "miss_sd_ml"] == pytest.approx(0.0, abs=1e-4)
     assert rows.loc["raw", "abs_logit_offset_median"] == pytest.approx(1.0)
     assert rows.loc["raw", "n_samples"] == 15
 
@@ -171,10 +190,11 @@ def test_equal_seeds_give_equal_tables(results, room, tables):
 
 
 def test_oracle_samples_are_no_forecast(tmp_path, room):
-    make_results(tmp_path, indicator="oracle")
+    make_results(tmp_path, indicator="oracle", phantom=False)
     score_all(tmp_path, room)
     tables = summarise(tmp_path, room, truth=False)
-    for name in ("forecasts", "expansion", "images", "calibration", "volumes"):
+    for name in ("forecasts", "expansion", "images", "calibration", "volumes", "maps",
+                 "reliability", "comparisons", "conformal"):  # fmt: skip
         assert "oracle" not in set(tables[name]["indicator"]), name
         assert not tables[name]["model"].str.startswith("hemexp").any(), name
     assert set(tables["obedience"]["indicator"]) == {"oracle"}
@@ -220,3 +240,103 @@ def test_quantiles_of_the_true_distribution_are_its_draws():
     assert draws.tolist() == [0, 25, 29]
     with pytest.raises(HemexpError, match=r"truth\.tsv.*patients c"):
         forecasts.true_forecast(truth, outcomes, ["c"])
+
+
+def test_differences_are_paired_and_told_of_each_reference(tables):
+    rows = tables["comparisons"].query("center == 'all' and target == 'iph_ml'")
+    assert set(rows["model"]) == {"hemexp", "hemexp_raw"}
+    ours = rows.query("model == 'hemexp' and measure == 'crps_difference_ml'")
+    ours = ours.set_index("reference")
+    forecasts = tables["forecasts"].query("center == 'all' and target == 'iph_ml'")
+    crps = forecasts.set_index("model")["crps_ml"]
+    for name in ("climatology", "copy_baseline", "tabular", "true_distribution"):
+        assert ours.loc[name, "value"] == pytest.approx(crps["hemexp"] - crps[name], abs=1e-4)
+    assert (ours["low"] <= ours["value"]).all() and (ours["value"] <= ours["high"]).all()
+    best = ours.loc["best_tabular"]
+    assert best["value"] == ours.loc["tabular_four_variable", "value"]
+    assert best["note"].startswith("tabular")
+    fraction = rows.query("model == 'hemexp' and measure == 'skill_fraction'")["value"].item()
+    gains = crps["climatology"] - crps[["hemexp", "true_distribution"]]
+    assert fraction == pytest.approx(gains["hemexp"] / gains["true_distribution"], rel=1e-3)
+
+
+def test_all_blood_is_the_sum_and_its_true_distribution_comes_from_redraws(tables):
+    volumes = tables["volumes"].query("patient_id == 'T1' and metric == 'observed_ml'")
+    observed = volumes.set_index(["model", "target"])["value"]
+    assert observed["hemexp", "total_ml"] == pytest.approx(
+        observed["hemexp", "iph_ml"] + observed["hemexp", "ivh_ml"]
+    )
+    rows = tables["forecasts"].query("center == 'all' and model == 'true_distribution'")
+    assert rows.set_index("target")["k"].to_dict() == {"iph_ml": 19, "ivh_ml": 3, "total_ml": 3}
+
+
+def test_new_ivh_is_asked_of_patients_without_ivh_alone(tables):
+    rows = tables["expansion"].query("center == 'all' and model == 'hemexp'").set_index("event")
+    # 007 and T2 have no IVH at baseline, T1 has.
+    assert rows.loc[["ivh", "new_ivh"], ["n", "n_events"]].to_numpy().tolist() == [[3, 1], [2, 0]]
+    true = tables["expansion"].query("center == 'all' and event == 'new_ivh'").set_index("model")
+    # Two of three redraws bring 0.4 and 2 mL of IVH.
+    assert true.loc["true_distribution", "brier"] == pytest.approx(4 / 9, rel=1e-4)
+
+
+def test_maps_are_scored_against_what_happened_and_the_true_map(tables):
+    rows = tables["maps"].query("center == 'all'").set_index(["model", "reference", "region"])
+    assert rows.loc[("climatology_distance", "outcome", "brain"), "skill"] == 0
+    # Voxels are so large here that none lies in the band.
+    band = rows.loc[("hemexp", "outcome", "band")]
+    assert band["n"] == 0 and np.isnan(band["brier"]) and "no voxel" in band["note"]
+    assert rows.loc[("true_distribution", "true_map", "brain"), ["brier", "slope"]].tolist() == [
+        0, 1,
+    ]  # fmt: skip
+    # A half is said where it happened: the slope of outcome on map is 2.
+    assert rows.loc[("true_distribution", "outcome", "brain"), "slope"] == pytest.approx(2)
+    copy = rows.loc[("copy_baseline", "true_map", "brain")]
+    assert np.isnan(copy["slope"]) and "same everywhere" in copy["note"]
+
+
+def test_real_patients_have_no_true_map_and_it_is_said(tmp_path, room):
+    make_results(tmp_path, phantom=False)
+    score_all(tmp_path, room)
+    tables = summarise(tmp_path, room, truth=False)
+    rows = tables["maps"].query("reference == 'true_map'")
+    assert (rows["n"] == 0).all() and rows["note"].str.contains("no true map").all()
+    assert "true_distribution" not in set(tables["coherence"]["model"])
+    assert "skill_fraction" not in set(tables["comparisons"]["measure"])
+
+
+def test_coherence_beside_the_truths(tables):
+    rows = tables["coherence"].query("center == 'all'").set_index("model")
+    assert rows.loc["true_distribution", "value"] == pytest.approx(1)
+    assert -1 <= rows.loc["hemexp", "value"] <= 1
+
+
+def test_conformal_coverage_is_told_a_centre(tables):
+    rows = tables["conformal"].set_index(["center", "model", "level"])
+    assert set(rows.index.get_level_values("center")) == {"all", "A", "B"}
+    assert (rows["n_calibration"] == 6).all()
+    # Six patients are too few for a tail of 5 %: the interval takes everything.
+    wide = rows.loc[("all", "tabular", 0.9)]
+    assert wide[["lower_level", "upper_level", "coverage_after"]].tolist() == [0, 1, 1]
+
+
+def test_without_crossfitted_forecasts_there_is_no_calibration(tmp_path, room, results, tables):
+    root = shutil.copytree(results, tmp_path / "r")
+    (root / "expansion/training_forecasts.tsv").unlink()
+    table = summarise(root, room)["conformal"]
+    assert table["coverage_after"].isna().all()
+    assert table["note"].str.contains("cross-fitted").all()
+    assert table["coverage_before"].notna().all()
+
+
+def test_one_nameless_tabular_model_is_read_too(tmp_path, room, results, tables):
+    root = shutil.copytree(results, tmp_path / "r")
+    for name in ("predictions", "forecasts"):
+        path = root / f"expansion/{name}.tsv"
+        table = read_table(path)
+        table = table[table["model"] == "four_variable"]
+        table.drop(columns=["model", "chosen"], errors="ignore").to_csv(
+            path, sep="\t", index=False
+        )
+    again = summarise(root, room)["forecasts"].query("model == 'tabular'")
+    first = tables["forecasts"].query("model == 'tabular'")
+    assert again["crps_ml"].tolist() == first["crps_ml"].tolist()

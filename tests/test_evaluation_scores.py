@@ -6,7 +6,7 @@ import scoringrules
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from hemexp.evaluation import images, scores
+from hemexp.evaluation import images, recalibration, scores
 
 
 def rng(seed=0):
@@ -143,25 +143,72 @@ def test_psnr_looks_at_the_brain_and_the_window_only():
 
 def test_ssim_is_one_for_equal_images_and_falls_with_noise():
     truth = rng().uniform(0, 80, size=(12, 10, 6))
-    brain = box(slice(2, 10))
-    noisy = truth + rng(1).normal(scale=20, size=truth.shape)
-    assert images.ssim(truth, truth, brain) == pytest.approx(1.0)
-    assert images.ssim(noisy, truth, brain) < 0.9
-    outside = truth.copy()
-    outside[:1] = 0
-    assert images.ssim(outside, truth, box(slice(6, 10))) == pytest.approx(1.0)
+    brain, band = box(slice(2, 10)), box(slice(6, 8))
+    noise = np.where(brain & ~band, rng(1).normal(scale=20, size=truth.shape), 0)
+    equal = images.score_image(truth, truth, brain, band)
+    noisy = images.score_image(truth + noise, truth, brain, band)
+    assert equal["ssim"].value == pytest.approx(1.0)
+    assert noisy["ssim"].value < 0.9
+    assert noisy["psnr_db"].value is not None and noisy["psnr_db_band"].value is None
+    # The window reaches 3 voxels into the noise, no further.
+    apart = images.score_image(truth + np.where(box(slice(2, 3)), 50, 0), truth, brain, band)
+    assert apart["ssim_band"].value == pytest.approx(1.0)
+    nowhere = images.score_image(truth, truth, brain, box(slice(0, 0)))
+    assert nowhere["ssim_band"].value is None and "no voxel" in nowhere["ssim_band"].note
 
 
 def test_band_measures_in_millimetres():
-    bleed = box(5, 5, 3)
-    band = images.bleed_band(bleed, (2.0, 3.0, 5.0), 5.0)
+    distance_mm = images.blood_distance_mm(box(5, 5, 3), (2.0, 3.0, 5.0))
+    band = images.bleed_band(distance_mm, 5.0)
     assert not band[5, 5, 3]
     assert band[7, 5, 3]
     assert not band[8, 5, 3]
     assert band[5, 6, 3]
     assert not band[5, 7, 3]
     assert band[5, 5, 4]
-    assert not images.bleed_band(box(slice(0, 0)), (1, 1, 1), 5.0).any()
+    nothing = images.blood_distance_mm(box(slice(0, 0)), (1, 1, 1))
+    assert not images.bleed_band(nothing, 5.0).any()
+
+
+@pytest.mark.parametrize("k", [4, 50])
+def test_tail_crps_is_that_of_the_normal_distribution_above_the_threshold(k):
+    # Of N(0, 1) raised to 1, scored against itself: half the mean difference of two such numbers.
+    source = rng(5)
+    pairs = np.maximum(source.normal(size=(200_000, 2)), 1.0)
+    exact = np.abs(pairs[:, 0] - pairs[:, 1]).mean() / 2
+    draws = source.normal(size=(20_000, k + 1))
+    found = np.mean([
+        scores.tail_crps(x[0], x[1:], 1.0, are_quantiles=False) for x in draws
+    ])  # fmt: skip
+    assert found == pytest.approx(exact, abs=0.004)
+
+
+def test_tail_crps_sees_nothing_below_the_threshold():
+    assert scores.tail_crps(2.0, [1.0, 4.0, 5.0], 6.0, are_quantiles=False) == 0
+    assert scores.tail_crps(9.0, [4.0], 6.0, are_quantiles=False) == 3
+    assert scores.tail_crps(9.0, [7.0], 6.0, are_quantiles=True) == 2
+
+
+def test_calibration_line_finds_the_recalibration():
+    source = rng(2)
+    logits = source.normal(scale=1.2, size=20_000)
+    event = source.uniform(size=20_000) < 1 / (1 + np.exp(-logits))
+    told = 1 / (1 + np.exp(-(2 * logits - 0.6)))
+    line = recalibration.calibration_line(told[:4000], event[:4000], 100, rng())
+    assert line["calibration_slope"].value == pytest.approx(0.5, abs=0.05)
+    assert line["calibration_intercept"].value == pytest.approx(0.3, abs=0.12)
+    low, high = (line[f"calibration_slope_{end}"].value for end in ("low", "high"))
+    assert low < 0.5 < high and high - low < 0.15
+
+
+@pytest.mark.parametrize(
+    ("probability", "event"),
+    [([0.2, 0.4, 0.6], [1, 1, 1]), ([0.3, 0.3, 0.3], [0, 1, 1]), ([0.1, 0.2, 0.8], [0, 0, 1])],
+)
+def test_a_calibration_line_that_does_not_exist_has_a_reason(probability, event):
+    line = recalibration.calibration_line(probability, event, 20, rng())
+    assert {score.value for score in line.values()} == {None}
+    assert all(score.note for score in line.values())
 
 
 def test_map_brier_of_an_empty_region_has_a_reason():

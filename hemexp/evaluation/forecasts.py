@@ -9,17 +9,31 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
-from hemexp.evaluation.scores import Score, fair_crps, quantile_crps, randomised_pit
+from hemexp.evaluation.scores import (
+    Score,
+    fair_crps,
+    quantile_crps,
+    randomised_pit,
+    tail_crps,
+)
 from hemexp.evaluation.tidy import cells
+from hemexp.outcomes import HE_ML, IVH_GROWTH_ML
 from hemexp.provenance import seed_for
 
-BASELINE = {"iph_ml": "baseline_iph_ml", "ivh_ml": "baseline_ivh_ml"}
-OBSERVED = {"iph_ml": "followup_iph_ml", "ivh_ml": "followup_ivh_ml"}
-GROWTH = {"iph_ml": "growth_ml", "ivh_ml": "ivh_growth_ml"}
+PARTS = {"iph_ml": ("iph",), "ivh_ml": ("ivh",), "total_ml": ("iph", "ivh")}
+"""What a target is the sum of."""
 
-SAMPLED = (("hemexp", "iph_ml", "iph_ml"), ("hemexp_raw", "iph_ml", "iph_raw_ml"),
-           ("hemexp", "ivh_ml", "ivh_ml"))  # fmt: skip
-"""Model, target and column of `volumes.tsv`; raw is the volume before volume matching."""
+LARGE_GROWTH_ML = {"iph_ml": HE_ML, "ivh_ml": IVH_GROWTH_ML, "total_ml": HE_ML}
+"""Growth from which the threshold-weighted CRPS looks (docs/method.md 1)."""
+
+SAMPLED = (
+    ("hemexp", "iph_ml", ("iph_ml",)),
+    ("hemexp_raw", "iph_ml", ("iph_raw_ml",)),
+    ("hemexp", "ivh_ml", ("ivh_ml",)),
+    ("hemexp", "total_ml", ("iph_ml", "ivh_ml")),
+    ("hemexp_raw", "total_ml", ("iph_raw_ml", "ivh_ml")),
+)
+"""Model, target and columns of `volumes.tsv`; raw is the volume before volume matching."""
 
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
 POINT = "a point forecast has no spread"
@@ -32,7 +46,7 @@ class Forecast:
     Attributes:
         model: Such as `hemexp` or `climatology`.
         indicator: How the samples were driven; `none` for references.
-        target: `iph_ml` or `ivh_ml`, of the follow-up.
+        target: `iph_ml`, `ivh_ml` or `total_ml`, of the follow-up.
         draws: Per patient an array of shape (K,), in mL.
         are_quantiles: The draws are quantiles at k / (K + 1), not random.
     """
@@ -44,6 +58,11 @@ class Forecast:
     are_quantiles: bool = False
 
 
+def volume_of(outcomes: pd.DataFrame | pd.Series, session: str, target: str) -> Any:  # noqa: ANN401
+    """A target's volume in `outcomes.tsv` or one of its rows, in mL."""
+    return sum(outcomes[f"{session}_{part}_ml"] for part in PARTS[target])
+
+
 def sampled_forecasts(volumes: pd.DataFrame) -> list[Forecast]:
     """The drawn follow-ups as forecasts; samples that knew the outcome (`oracle`) are none.
 
@@ -51,10 +70,15 @@ def sampled_forecasts(volumes: pd.DataFrame) -> list[Forecast]:
         volumes: All patients' `volumes.tsv` with a `patient_id` column.
     """
     return [
-        Forecast(model, indicator, target, _draws(rows, column))
+        Forecast(
+            model,
+            indicator,
+            target,
+            _draws(rows.assign(drawn_ml=rows[list(columns)].sum(axis=1)), "drawn_ml"),
+        )
         for indicator, rows in volumes.groupby("indicator")
         if indicator != "oracle"
-        for model, target, column in SAMPLED
+        for model, target, columns in SAMPLED
     ]
 
 
@@ -66,27 +90,36 @@ def reference_forecasts(outcomes: pd.DataFrame, ids: list[str]) -> list[Forecast
         ids: Patients to forecast.
     """
     found = []
-    for target, column in BASELINE.items():
-        baseline = outcomes.loc[ids, column]
-        growth = outcomes.loc[outcomes["split"] == "train", GROWTH[target]].dropna().to_numpy()
+    train = outcomes[outcomes["split"] == "train"]
+    for target in PARTS:
+        baseline = volume_of(outcomes.loc[ids], "baseline", target)
+        growth = volume_of(train, "followup", target) - volume_of(train, "baseline", target)
+        growth = growth.dropna().to_numpy()
         for model, draws in (("climatology", growth), ("copy_baseline", np.zeros(1))):
+            if not len(draws):  # with released models there may be no training patient
+                continue
             grown = _grown(baseline, dict.fromkeys(ids, draws))
             found.append(Forecast(model, "none", target, grown))
     return found
 
 
-def tabular_forecast(forecasts: pd.DataFrame, outcomes: pd.DataFrame, ids: list[str]) -> Forecast:
-    """The predictive distribution of growth of the room `expansion`, added to the baseline.
+def tabular_forecasts(
+    forecasts: dict[str, pd.DataFrame], outcomes: pd.DataFrame, ids: list[str]
+) -> list[Forecast]:
+    """The predictive distributions of growth of the room `expansion`, added to the baseline.
 
     Args:
-        forecasts: Columns patient_id, draw, growth_ml: 199 quantiles a patient.
+        forecasts: By name, from `tabular.by_model`: patient_id, draw, growth_ml, 199 quantiles a
+            patient.
         outcomes: `outcomes.tsv`, indexed by patient.
         ids: Patients to forecast.
     """
-    growth = _draws(forecasts[forecasts["patient_id"].isin(ids)], "growth_ml")
-    _check_complete(growth, ids, "expansion/forecasts.tsv")
-    baseline = outcomes.loc[ids, BASELINE["iph_ml"]]
-    return Forecast("tabular", "none", "iph_ml", _grown(baseline, growth), True)
+    baseline, found = outcomes.loc[ids, "baseline_iph_ml"], []
+    for name, table in forecasts.items():
+        growth = _draws(table[table["patient_id"].isin(ids)], "growth_ml")
+        _check_complete(growth, ids, f"expansion/forecasts.tsv, {name}")
+        found.append(Forecast(name, "none", "iph_ml", _grown(baseline, growth), True))
+    return found
 
 
 def true_forecast(truth: pd.DataFrame, outcomes: pd.DataFrame, ids: list[str]) -> Forecast:
@@ -103,8 +136,24 @@ def true_forecast(truth: pd.DataFrame, outcomes: pd.DataFrame, ids: list[str]) -
     rows = truth.set_index("patient_id")[columns]
     _check_complete(dict.fromkeys(rows.index), ids, "phantom/truth.tsv")
     growth = {name: rows.loc[name].to_numpy(dtype=np.float64) for name in ids}
-    baseline = outcomes.loc[ids, BASELINE["iph_ml"]]
+    baseline = outcomes.loc[ids, "baseline_iph_ml"]
     return Forecast("true_distribution", "none", "iph_ml", _grown(baseline, growth), True)
+
+
+def redrawn_forecasts(redraws: pd.DataFrame, outcomes: pd.DataFrame) -> list[Forecast]:
+    """The phantom's true distribution where no formula tells it: IVH, and all blood.
+
+    Args:
+        redraws: From `redraws.read_redraws`: random draws of every phantom patient's follow-up.
+        outcomes: `outcomes.tsv`, indexed by patient.
+    """
+    found = []
+    for target in ("ivh_ml", "total_ml") if len(redraws) else ():
+        columns = [f"{part}_growth_ml" for part in PARTS[target]]
+        growth = _draws(redraws.assign(drawn_ml=redraws[columns].sum(axis=1)), "drawn_ml")
+        baseline = volume_of(outcomes.loc[list(growth)], "baseline", target)
+        found.append(Forecast("true_distribution", "none", target, _grown(baseline, growth)))
+    return found
 
 
 def score_draws(forecast: Forecast, outcomes: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -117,27 +166,29 @@ def score_draws(forecast: Forecast, outcomes: pd.DataFrame, seed: int) -> pd.Dat
 
     Returns:
         One row a patient: who, which model, k, baseline_ml, observed_ml, mean_ml, median_ml,
-        sd_ml, q05_ml ... q95_ml, crps_ml, pit, note.
+        sd_ml, q05_ml ... q95_ml, crps_ml, twcrps_ml, pit, note.
     """
     rows = []
     for patient_id, draws in forecast.draws.items():
         patient = outcomes.loc[patient_id]
-        observed = float(patient[OBSERVED[forecast.target]])
+        observed = float(volume_of(patient, "followup", forecast.target))
+        baseline = float(volume_of(patient, "baseline", forecast.target))
         head = {"patient_id": patient_id, "split": patient["split"], "center": patient["center"],
                 "model": forecast.model, "indicator": forecast.indicator,
                 "target": forecast.target, "k": draws.size,
-                "baseline_ml": float(patient[BASELINE[forecast.target]]),
-                "observed_ml": observed}  # fmt: skip
+                "baseline_ml": baseline, "observed_ml": observed}  # fmt: skip
         rng = np.random.default_rng(
             seed_for(seed, "pit", forecast.model, forecast.indicator, forecast.target, patient_id)
         )
         crps = quantile_crps if forecast.are_quantiles else fair_crps
-        rows.append(head | _score_row(observed, draws, crps(observed, draws), rng))
+        large = baseline + LARGE_GROWTH_ML[forecast.target]
+        tail = tail_crps(observed, draws, large, are_quantiles=forecast.are_quantiles)
+        rows.append(head | _score_row(observed, draws, (crps(observed, draws), tail), rng))
     return pd.DataFrame(rows)
 
 
 def _score_row(
-    observed: float, draws: NDArray, crps_ml: float, rng: np.random.Generator
+    observed: float, draws: NDArray, crps_ml: tuple[float, float], rng: np.random.Generator
 ) -> dict[str, Any]:
     point = draws.size == 1
     spread = {
@@ -150,7 +201,8 @@ def _score_row(
     return cells(
         mean_ml=float(draws.mean()),
         median_ml=float(np.median(draws)),
-        crps_ml=crps_ml,
+        crps_ml=crps_ml[0],
+        twcrps_ml=crps_ml[1],
         **spread,
     )
 

@@ -10,6 +10,8 @@ from hemexp.evaluation.scores import Score, brier
 WINDOW_HU = (0.0, 100.0)
 """PSNR and SSIM see the window of the model (docs/method.md 1)."""
 
+EMPTY_REGION = "the region holds no voxel"
+
 
 def dice(forecast: NDArray, truth: NDArray) -> Score:
     """Overlap of two boolean masks.
@@ -43,8 +45,8 @@ def psnr_db(forecast_hu: NDArray, truth_hu: NDArray, brain: NDArray) -> Score:
     return Score(10 * float(np.log10((WINDOW_HU[1] - WINDOW_HU[0]) ** 2 / mse)))
 
 
-def ssim(forecast_hu: NDArray, truth_hu: NDArray, brain: NDArray) -> float:
-    """Mean over the brain of the slice-wise structural similarity map (window 7 x 7 voxels).
+def similarity_map(forecast_hu: NDArray, truth_hu: NDArray, brain: NDArray) -> NDArray:
+    """Slice-wise structural similarity (window 7 x 7 voxels); 0 in slices without brain.
 
     Slice-wise, because slices lie further apart than voxels: a 3D window would mix scales.
 
@@ -54,13 +56,34 @@ def ssim(forecast_hu: NDArray, truth_hu: NDArray, brain: NDArray) -> float:
         brain: Boolean mask of the voxels that count.
     """
     one, other = np.clip(forecast_hu, *WINDOW_HU), np.clip(truth_hu, *WINDOW_HU)
-    total = 0.0
+    similarity = np.zeros(brain.shape)
     for z in np.flatnonzero(brain.any(axis=(0, 1))):
-        _, similarity = structural_similarity(
+        _, similarity[..., z] = structural_similarity(
             one[..., z], other[..., z], data_range=WINDOW_HU[1] - WINDOW_HU[0], full=True
         )
-        total += float(similarity[brain[..., z]].sum())
-    return total / int(brain.sum())
+    return similarity
+
+
+def score_image(
+    forecast_hu: NDArray, truth_hu: NDArray, brain: NDArray, band: NDArray
+) -> dict[str, Score]:
+    """PSNR and SSIM in the brain and, as `*_band`, round the bleed.
+
+    Args:
+        forecast_hu: CT numbers.
+        truth_hu: Raw CT numbers of the true follow-up.
+        brain: Boolean mask.
+        band: Part of it round the baseline's bleed; may be empty.
+    """
+    similarity = similarity_map(forecast_hu, truth_hu, brain)
+    found = {}
+    for ending, region in (("", brain), ("_band", band)):
+        empty = Score(None, EMPTY_REGION)
+        found[f"psnr_db{ending}"] = (
+            psnr_db(forecast_hu, truth_hu, region) if region.any() else empty
+        )
+        found[f"ssim{ending}"] = Score(float(similarity[region].mean())) if region.any() else empty
+    return found
 
 
 def new_blood(blood: NDArray, baseline_blood: NDArray) -> NDArray[np.bool_]:
@@ -68,18 +91,20 @@ def new_blood(blood: NDArray, baseline_blood: NDArray) -> NDArray[np.bool_]:
     return np.logical_and(blood, ~baseline_blood)
 
 
-def bleed_band(
-    baseline_blood: NDArray, spacing_mm: ArrayLike, width_mm: float
-) -> NDArray[np.bool_]:
+def blood_distance_mm(blood: NDArray, spacing_mm: ArrayLike) -> NDArray[np.float64]:
+    """Distance of every voxel to the blood; infinite everywhere without any."""
+    if not blood.any():
+        return np.full(blood.shape, np.inf)
+    return distance_transform_edt(~blood, sampling=np.asarray(spacing_mm))
+
+
+def bleed_band(distance_mm: NDArray, width_mm: float) -> NDArray[np.bool_]:
     """Voxels outside the baseline's blood and no further from it than `width_mm`."""
-    if not baseline_blood.any():
-        return np.zeros(baseline_blood.shape, dtype=bool)
-    distance_mm = distance_transform_edt(~baseline_blood, sampling=np.asarray(spacing_mm))
     return (distance_mm > 0) & (distance_mm <= width_mm)
 
 
 def map_brier(probability: NDArray, event: NDArray, region: NDArray) -> Score:
     """Brier score of a probability map over a region; undefined over an empty one."""
     if not region.any():
-        return Score(None, "the region holds no voxel")
+        return Score(None, EMPTY_REGION)
     return Score(brier(probability[region], event[region]))

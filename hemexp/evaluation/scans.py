@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
 from hemexp.cohort import patient_file
-from hemexp.evaluation.images import bleed_band, new_blood
+from hemexp.evaluation.images import bleed_band, blood_distance_mm, new_blood
+from hemexp.evaluation.mass_effect import ventricle_ml, ventricle_region
 from hemexp.evaluation.scores import Score
 from hemexp.volumes import Volume, read_volume
 
@@ -41,6 +42,9 @@ class Truth:
         brain: Voxels in the brain on both scans; scores look nowhere else.
         band: Part of `brain` within `band_mm` of the baseline's blood and outside it.
         shift_mm: Midline shift since the baseline, with the reason when it has none.
+        distance_mm: Of every voxel to the baseline's blood.
+        ventricles: Where ventricles are looked for.
+        spacing_mm: Voxel size along x, y, z.
     """
 
     followup: Member
@@ -48,6 +52,18 @@ class Truth:
     brain: NDArray
     band: NDArray
     shift_mm: Score
+    distance_mm: NDArray
+    ventricles: NDArray
+    spacing_mm: NDArray
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel of the grid."""
+        return float(np.prod(self.spacing_mm)) / 1000
+
+    def ventricle_ml(self, member: Member) -> float:
+        """Volume of one follow-up's ventricles."""
+        return ventricle_ml(member.ct_hu, member.iph, member.ivh, self.ventricles, self.voxel_ml)
 
 
 def scan_files(preprocess: Path, patient_id: str, session: str) -> list[Path]:
@@ -84,12 +100,16 @@ def read_truth(
                   "two scans that overlap", "Look at the registration figure of this patient.")
         )  # fmt: skip
     blood = baseline.iph | baseline.ivh
+    distance_mm = blood_distance_mm(blood, grid.spacing_mm)
     return Truth(
         followup,
         new_blood(followup.iph | followup.ivh, blood),
         both,
-        bleed_band(blood, grid.spacing_mm, band_mm) & both,
+        bleed_band(distance_mm, band_mm) & both,
         _true_shift(baseline, followup, brain, grid),
+        distance_mm,
+        ventricle_region(brain, grid.spacing_mm),
+        grid.spacing_mm,
     )
 
 

@@ -1,4 +1,4 @@
-"""One patient's drawn follow-ups against the true one: masks, maps, images, midline shift."""
+"""One patient's drawn follow-ups against the true one: masks, maps, images, mass effect."""
 
 import time
 from collections.abc import Iterable
@@ -10,8 +10,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import patient_file
-from hemexp.evaluation.images import dice, map_brier, psnr_db, ssim
+from hemexp.cohort import SESSIONS, patient_file
+from hemexp.evaluation.distance import CLIMATOLOGY, map_by_distance, read_climatology
+from hemexp.evaluation.maps import PATIENT_MAPS, map_sums
+from hemexp.evaluation.mass_effect import score_amounts
+from hemexp.evaluation.members import (
+    collect_members,
+    score_ensemble,
+    score_maps,
+    score_slices,
+    score_truth,
+)
+from hemexp.evaluation.redraws import read_slices, true_files
 from hemexp.evaluation.scans import (
     Maps,
     Member,
@@ -22,78 +32,14 @@ from hemexp.evaluation.scans import (
     read_truth,
     scan_files,
 )
-from hemexp.evaluation.scores import Score, fair_crps
-from hemexp.evaluation.tidy import read_table, write_table
+from hemexp.evaluation.scores import Score
+from hemexp.evaluation.tidy import read_table, table_of, write_table
 from hemexp.provenance import write_sidecars
 from hemexp.settings import Evaluation
+from hemexp.volumes import read_volume
 
-
-def score_members(members: Iterable[Member], truth: Truth) -> dict[str, Score]:
-    """Scores of single follow-ups, averaged, and of their mean image.
-
-    Args:
-        members: At least one follow-up; looked at one at a time.
-        truth: What happened.
-
-    Returns:
-        `*_sample` metrics are means over members for which the score is defined.
-    """
-    found: dict[str, list[Score]] = {}
-    total = np.zeros(truth.brain.shape)
-    count = 0
-    for member in members:
-        count, total = count + 1, total + member.ct_hu
-        for name, score in _score_member(member, truth).items():
-            found.setdefault(f"{name}_sample", []).append(score)
-    scores = {name: _mean(values) for name, values in found.items()}
-    mean_image = total / count
-    scores["psnr_db_mean_image"] = psnr_db(mean_image, truth.followup.ct_hu, truth.brain)
-    scores["ssim_mean_image"] = Score(ssim(mean_image, truth.followup.ct_hu, truth.brain))
-    return scores
-
-
-def _score_member(member: Member, truth: Truth) -> dict[str, Score]:
-    return {
-        "iph_dice": dice(member.iph, truth.followup.iph),
-        "ivh_dice": dice(member.ivh, truth.followup.ivh),
-        "psnr_db": psnr_db(member.ct_hu, truth.followup.ct_hu, truth.brain),
-        "ssim": Score(ssim(member.ct_hu, truth.followup.ct_hu, truth.brain)),
-    }
-
-
-def _mean(scores: list[Score]) -> Score:
-    values = [score.value for score in scores if score.value is not None]
-    if not values:
-        return Score(None, scores[0].note)
-    return Score(float(np.mean(values)))
-
-
-def score_maps(maps: Maps, truth: Truth) -> dict[str, Score]:
-    """Dice of the maps cut above one half, and the expansion map's Brier score."""
-    return {
-        "iph_dice_map": dice(maps.iph > 0.5, truth.followup.iph),
-        "ivh_dice_map": dice(maps.ivh > 0.5, truth.followup.ivh),
-        "expansion_brier_brain": map_brier(maps.expansion, truth.expansion, truth.brain),
-        "expansion_brier_band": map_brier(maps.expansion, truth.expansion, truth.band),
-    }
-
-
-def score_shift(shifts_mm: NDArray, truth_mm: Score) -> dict[str, Score]:
-    """Midline shift since the baseline, drawn against true.
-
-    Args:
-        shifts_mm: One shift a member; NaN where none could be measured.
-        truth_mm: The true shift.
-    """
-    known = shifts_mm[np.isfinite(shifts_mm)]
-    names = ("midline_shift_mm", "midline_shift_error_mm", "midline_shift_crps_mm")
-    if not known.size:
-        return dict.fromkeys(names, Score(None, "no shift could be measured on any sample"))
-    median = float(np.median(known))
-    if truth_mm.value is None:
-        return {names[0]: Score(median)} | dict.fromkeys(names[1:], truth_mm)
-    error, crps = abs(median - truth_mm.value), fair_crps(truth_mm.value, known)
-    return dict(zip(names, map(Score, (median, error, crps)), strict=True))
+COPY, TRUE = ("copy_baseline", "none"), ("true_distribution", "none")
+"""Model and indicator of two references in the tables."""
 
 
 def run_score_patient(
@@ -105,42 +51,86 @@ def run_score_patient(
         patient_id: A patient with a follow-up and samples.
         samples: `results/samples`.
         preprocess: `results/preprocess`.
-        out: `results/evaluation`; the table goes to `out/sub-ID/sub-ID_scores.tsv`.
-        settings: Width of the band round the bleed.
+        out: `results/evaluation`, where `climatology.tsv` and the phantom's true maps lie; the
+            tables go to `out/sub-ID/`.
+        settings: Width of the band round the bleed, tolerance of surfaces.
 
     Returns:
-        The table's path: columns patient_id, model, indicator, metric, value, note. Copying the
-        baseline is scored as an ensemble of one, by the same code.
+        Path of `sub-ID_scores.tsv`: patient_id, model, indicator, metric, value, note. Copying
+        the baseline is scored as an ensemble of one, by the same code. Beside it lies
+        `sub-ID_maps.tsv`, the sums from which the scores of the expansion map follow.
     """
     started = time.perf_counter()
     volumes_file = samples / f"sub-{patient_id}" / "volumes.tsv"
     volumes = read_table(volumes_file)
-    files = scan_files(preprocess, patient_id, "baseline")
-    files += scan_files(preprocess, patient_id, "followup")
+    ours = ("hemexp", _only_indicator(volumes, volumes_file))
     baseline, brain, grid = read_scan(preprocess, patient_id, "baseline")
     truth = read_truth(preprocess, patient_id, baseline, brain, grid, settings.band_mm)
+    map_file, redraw_file = true_files(out, patient_id)
+
     shifts_mm = volumes["midline_shift_mm"].to_numpy(dtype=np.float64)
-    drawn = (
-        score_members(read_samples(samples, patient_id, volumes["sample"]), truth)
-        | score_maps(read_maps(samples, patient_id), truth)
-        | score_shift(shifts_mm, truth.shift_mm)
+    drawn = read_samples(samples, patient_id, volumes["sample"])
+    blood = baseline.iph | baseline.ivh
+    maps, copied = read_maps(samples, patient_id), Maps(baseline.iph, baseline.ivh, 0.0 * blood)
+    scores = {
+        ours: _score(drawn, shifts_mm, maps, truth, blood, settings),
+        COPY: _score([baseline], np.zeros(1), copied, truth, blood, settings),
+        ("truth", "none"): score_truth(truth),
+    }
+    if redraw_file:
+        scores[TRUE] = score_slices(read_slices(redraw_file))
+    by_distance = map_by_distance(truth.distance_mm, read_climatology(out / "climatology.tsv"))
+    forecasts = {
+        ours: maps.expansion, COPY: copied.expansion, (CLIMATOLOGY, "none"): by_distance
+    }  # fmt: skip
+    sums = _map_sums(forecasts, truth, map_file, 1 / (2 * len(volumes)))
+
+    products = [patient_file(out, patient_id, name) for name in ("scores.tsv", "maps.tsv")]
+    write_table(products[0], _long(patient_id, scores))
+    write_table(products[1], table_of(sums, PATIENT_MAPS).assign(patient_id=patient_id))
+    files = [path for session in SESSIONS for path in scan_files(preprocess, patient_id, session)]
+    files += [path for path in (map_file, redraw_file) if path]
+    write_sidecars(products, verb="score-patient", settings=settings.as_json(), started=started,
+                   inputs=[volumes_file, out / "climatology.tsv", *files])  # fmt: skip
+    return products[0]
+
+
+def _score(
+    members: Iterable[Member],
+    shifts_mm: NDArray,
+    maps: Maps,
+    truth: Truth,
+    blood: NDArray,
+    settings: Evaluation,
+) -> dict[str, Score]:
+    ensemble = collect_members(members, truth, blood, settings.surface_mm)
+    return (
+        score_ensemble(ensemble, truth)
+        | score_maps(maps, truth)
+        | score_amounts("midline_shift", "mm", shifts_mm, truth.shift_mm)
+        | score_slices(ensemble.slices_ml)
     )
-    copied = (
-        score_members([baseline], truth)
-        | score_maps(Maps(baseline.iph, baseline.ivh, np.zeros(brain.shape)), truth)
-        | score_shift(np.zeros(1), truth.shift_mm)
-    )
-    indicator = _only_indicator(volumes, volumes_file)
-    rows = [
-        *_rows(patient_id, "hemexp", indicator, drawn),
-        *_rows(patient_id, "copy_baseline", "none", copied),
-        *_rows(patient_id, "truth", "none", {"midline_shift_mm": truth.shift_mm}),
+
+
+def _map_sums(
+    forecasts: dict[tuple[str, str], NDArray], truth: Truth, map_file: Path | None, least: float
+) -> list[dict[str, Any]]:
+    """Sums of every map in every region against what happened and, if known, the true map.
+
+    The band and the brain leave out the baseline's blood, where nothing can be new.
+    """
+    references = {"outcome": truth.expansion}
+    if map_file:
+        references["true_map"] = read_volume(map_file).data
+        forecasts = forecasts | {TRUE: references["true_map"]}
+    regions = {"band": truth.band, "brain": truth.brain & (truth.distance_mm > 0)}
+    return [
+        {"model": model, "indicator": indicator, "region": region, "reference": reference} | row
+        for (model, indicator), forecast in forecasts.items()
+        for region, voxels in regions.items()
+        for reference, happened in references.items()
+        for row in map_sums(forecast, happened, voxels, least)
     ]
-    product = patient_file(out, patient_id, "scores.tsv")
-    write_table(product, pd.DataFrame(rows))
-    write_sidecars([product], verb="score-patient", settings=settings.as_json(), started=started,
-                   inputs=[volumes_file, *files])  # fmt: skip
-    return product
 
 
 def _only_indicator(volumes: pd.DataFrame, path: Path) -> str:
@@ -153,11 +143,10 @@ def _only_indicator(volumes: pd.DataFrame, path: Path) -> str:
     return found[0]
 
 
-def _rows(
-    patient_id: str, model: str, indicator: str, scores: dict[str, Score]
-) -> list[dict[str, Any]]:
-    head = {"patient_id": patient_id, "model": model, "indicator": indicator}
-    return [
-        head | {"metric": name, "value": score.value, "note": score.note}
-        for name, score in scores.items()
-    ]
+def _long(patient_id: str, scores: dict[tuple[str, str], dict[str, Score]]) -> pd.DataFrame:
+    return pd.DataFrame([
+        {"patient_id": patient_id, "model": model, "indicator": indicator, "metric": name,
+         "value": score.value, "note": score.note}
+        for (model, indicator), found in scores.items()
+        for name, score in found.items()
+    ])  # fmt: skip

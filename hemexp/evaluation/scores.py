@@ -54,6 +54,25 @@ def quantile_crps(observed: float, quantiles: ArrayLike) -> float:
     return float(scoringrules.crps_ensemble(observed, draws, estimator="nrg"))
 
 
+def tail_crps(observed: float, draws: ArrayLike, above: float, *, are_quantiles: bool) -> float:
+    """Threshold-weighted CRPS (Gneiting 2011): only what happens above a threshold counts.
+
+    It is the CRPS of all numbers raised to the threshold; fair for random draws as `fair_crps`
+    is, plain for quantiles as `quantile_crps` is.
+
+    Args:
+        observed: What happened.
+        draws: Ensemble or quantiles of shape (K,), same unit.
+        above: The threshold, same unit.
+        are_quantiles: Whether the draws are evenly spaced quantiles.
+    """
+    draws = np.asarray(draws, dtype=np.float64)
+    if draws.size == 1:
+        return float(abs(max(draws[0], above) - max(observed, above)))
+    estimator = "nrg" if are_quantiles else "fair"
+    return float(scoringrules.twcrps_ensemble(observed, draws, a=above, estimator=estimator))
+
+
 def randomised_pit(observed: float, draws: ArrayLike, rng: np.random.Generator) -> float:
     """Where the outcome falls in the ensemble, uniform on [0, 1] when both are exchangeable.
 
@@ -127,13 +146,9 @@ def auc_interval(
     probability: ArrayLike, event: ArrayLike, repeats: int, rng: np.random.Generator
 ) -> tuple[float, float] | None:
     """95 % bootstrap interval of the AUC over patients; resamples of one class are left out."""
-
-    def statistic(rows: NDArray) -> NDArray:
-        values = _auc_rows(rows[..., 0], rows[..., 1])
-        return values[~np.isnan(values)]
-
     if auc(probability, event).value is None:
         return None
+    statistic = finite(lambda rows: _auc_rows(rows[..., 0], rows[..., 1]))
     return bootstrap_interval(np.stack([probability, event], -1), repeats, rng, statistic)
 
 
@@ -148,6 +163,16 @@ def _auc_rows(probability: NDArray, event: NDArray) -> NDArray:
 
 def _row_means(rows: NDArray) -> NDArray:
     return rows.mean(axis=1)
+
+
+def finite(statistic: Callable[[NDArray], NDArray]) -> Callable[[NDArray], NDArray]:
+    """A statistic for `bootstrap_interval` without the resamples where it is undefined."""
+
+    def known(rows: NDArray) -> NDArray:
+        values = statistic(rows)
+        return values[np.isfinite(values)]
+
+    return known
 
 
 def bootstrap_interval(
@@ -165,13 +190,17 @@ def bootstrap_interval(
         statistic: Maps resampled patients (repeats, n[, m]) to one number a resample.
 
     Returns:
-        Low and high end; None with fewer than two patients, for there is nothing to resample.
+        Low and high end; None with fewer than two patients, for there is nothing to resample,
+        and where no resample defines the statistic.
     """
     values = np.asarray(values, dtype=np.float64)
     if len(values) < 2:
         return None
     rows = values[rng.integers(len(values), size=(repeats, len(values)))]
-    low, high = np.quantile(statistic(rows), [0.025, 0.975])
+    found = statistic(rows)
+    if not len(found):
+        return None
+    low, high = np.quantile(found, [0.025, 0.975])
     return float(low), float(high)
 
 

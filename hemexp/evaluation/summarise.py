@@ -1,20 +1,28 @@
 """All patients' scores as the tables and the few numbers that a run is judged by."""
 
+import logging
 import time
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from hemexp.cohort import patient_file
+from hemexp.evaluation.comparisons import tabulate_coherence, tabulate_comparisons
+from hemexp.evaluation.conformal import tabulate_conformal, training_pit
+from hemexp.evaluation.events import event_probabilities
 from hemexp.evaluation.forecasts import (
     Forecast,
+    redrawn_forecasts,
     reference_forecasts,
     sampled_forecasts,
     score_draws,
-    tabular_forecast,
+    tabular_forecasts,
     true_forecast,
 )
+from hemexp.evaluation.headlines import headline_numbers
+from hemexp.evaluation.maps import PATIENT_MAPS, tabulate_maps, tabulate_reliability
+from hemexp.evaluation.redraws import read_redraws
 from hemexp.evaluation.tables import (
     Resampling,
     tabulate_calibration,
@@ -23,26 +31,25 @@ from hemexp.evaluation.tables import (
     tabulate_images,
     tabulate_obedience,
 )
+from hemexp.evaluation.tabular import by_model, chosen_model, of_chosen
 from hemexp.evaluation.tidy import read_table, write_table
-from hemexp.outcomes import expansion_outcomes
 from hemexp.provenance import write_json, write_sidecars
 from hemexp.settings import Evaluation
 
-EVENTS = ("he", "he_6ml", "rhe")
+log = logging.getLogger(__name__)
+
 VOLUMES = ("patient_id", "split", "center", "model", "indicator", "target", "k")
 """What identifies a row of `volumes.tsv`; metric, value and note follow."""
 
 SCORED = (*VOLUMES, "baseline_ml", "observed_ml", "mean_ml", "median_ml", "sd_ml", "q05_ml",
-          "q25_ml", "q75_ml", "q95_ml", "crps_ml", "pit", "note")  # fmt: skip
+          "q25_ml", "q75_ml", "q95_ml", "crps_ml", "twcrps_ml", "pit", "note")  # fmt: skip
 
 VOLUME_COLUMNS = ("patient_id", "indicator", "expansion_flag", "target_growth_ml", "iph_ml",
                   "iph_raw_ml", "ivh_ml", "logit_offset")  # fmt: skip
 SCORE_COLUMNS = ("patient_id", "model", "indicator", "metric", "value", "note")
 
-HEADLINES = ("n", "crps_ml", "skill", "mae_ml", "bias_ml", "coverage50", "coverage90",
-             "spread_ratio")  # fmt: skip
-IMAGE_HEADLINES = ("iph_dice_map", "ivh_dice_map", "psnr_db_sample", "ssim_sample",
-                   "expansion_brier_band", "midline_shift_error_mm")  # fmt: skip
+CALIBRATED = (("hemexp", "iph_ml"), ("tabular", "iph_ml"))
+"""Forecasts whose growth is drawn from the chosen tabular distribution."""
 
 
 def score_forecasts(forecasts: list[Forecast], outcomes: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -56,87 +63,6 @@ def tidy_scores(scored: pd.DataFrame) -> pd.DataFrame:
     table = scored.melt([*VOLUMES, "note"], var_name="metric", value_name="value")
     table["note"] = table["note"].where(table["value"].isna(), "")
     return table[[*VOLUMES, "metric", "value", "note"]]
-
-
-def event_probabilities(
-    volumes: pd.DataFrame,
-    outcomes: pd.DataFrame,
-    ids: list[str],
-    single: dict[str, pd.Series],
-) -> pd.DataFrame:
-    """Probability of every event by every model beside what happened.
-
-    Args:
-        volumes: All patients' `volumes.tsv`; the share of samples that show the event is its
-            probability. Samples that knew the outcome are left out.
-        outcomes: `outcomes.tsv`, indexed by patient; the training patients' share of events is
-            the climatology.
-        ids: Patients to forecast.
-        single: Models that give a probability of `he` alone, by patient.
-
-    Returns:
-        Columns patient_id, split, center, event, model, indicator, probability, observed.
-    """
-    train = outcomes[outcomes["split"] == "train"]
-    found = []
-    for event in EVENTS:
-        models = {("climatology", "none"): pd.Series(train[event].mean(), index=ids)}
-        models |= {
-            ("hemexp", indicator): rows.groupby("patient_id")[event].mean()
-            for indicator, rows in _sample_outcomes(volumes, outcomes).groupby("indicator")
-            if indicator != "oracle"
-        }
-        if event == "he":
-            models |= {(name, "none"): series for name, series in single.items()}
-        for (model, indicator), probability in models.items():
-            table = outcomes.loc[ids, ["split", "center"]].reset_index(names="patient_id")
-            table[["event", "model", "indicator"]] = event, model, indicator
-            table["probability"] = probability[ids].to_numpy()
-            table["observed"] = outcomes.loc[ids, event].to_numpy()
-            found.append(table)
-    return pd.concat(found, ignore_index=True)
-
-
-def _sample_outcomes(volumes: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Whether each sample shows each event, by the definition used for real follow-ups."""
-    baseline = outcomes.loc[volumes["patient_id"], ["baseline_iph_ml", "baseline_ivh_ml"]]
-    table = baseline.reset_index(drop=True).assign(
-        followup_iph_ml=volumes["iph_ml"].to_numpy(),
-        followup_ivh_ml=volumes["ivh_ml"].to_numpy(),
-        patient_id=volumes["patient_id"].to_numpy(),
-        indicator=volumes["indicator"].to_numpy(),
-    )
-    return expansion_outcomes(table)
-
-
-def headline_numbers(tables: dict[str, pd.DataFrame], split: str) -> dict[str, float]:
-    """The few numbers for `dvc metrics`, four digits; undefined ones are absent.
-
-    Args:
-        tables: `forecasts`, `expansion`, `obedience`, `images`.
-        split: Whose patients count.
-    """
-    whole = {name: _whole_split(table, split) for name, table in tables.items()}
-    numbers: dict[str, Any] = {}
-    forecasts = whole["forecasts"].query("model == 'hemexp' and target == 'iph_ml'")
-    for row in forecasts.to_dict("records")[:1]:
-        numbers |= {name: row[name] for name in HEADLINES}
-    for row in (
-        whole["expansion"].query("model == 'hemexp' and event == 'he'").to_dict("records")[:1]
-    ):
-        numbers |= {"he_auc": row["auc"], "he_brier": row["brier"]}
-    for row in whole["images"].query("model == 'hemexp'").to_dict("records"):
-        if row["metric"] in IMAGE_HEADLINES:
-            numbers[row["metric"]] = row["mean"]
-    for row in whole["obedience"].to_dict("records"):
-        numbers[f"obedience_slope_{row['volume']}"] = row["slope"]
-        numbers["abs_logit_offset_p90"] = row["abs_logit_offset_p90"]
-    return {name: round(float(value), 4) for name, value in numbers.items() if pd.notna(value)}
-
-
-def _whole_split(table: pd.DataFrame, split: str) -> pd.DataFrame:
-    rows = table[table["split"] == split]
-    return rows[rows["center"] == "all"] if "center" in rows else rows
 
 
 def run_summarise_scores(
@@ -163,33 +89,53 @@ def run_summarise_scores(
         seed: Run seed.
 
     Returns:
-        The files: forecasts, expansion, obedience, images, images_oracle, volumes, calibration
-        (.tsv) and metrics.json.
+        The files: forecasts, comparisons, conformal, expansion, obedience, images, images_oracle,
+        coherence, maps, reliability, volumes, calibration (.tsv) and metrics.json.
     """
     started = time.perf_counter()
     table = read_table(outcomes).set_index("patient_id")
     scored_rows = table["split"].isin(settings.splits) & table["followup_iph_ml"].notna()
     ids = list(table.index[scored_rows])
+    _tell_of_strangers(volumes_folder, table.index)
     volume_files = [volumes_folder / f"sub-{name}" / "volumes.tsv" for name in ids]
     score_files = [patient_file(patient_scores, name, "scores.tsv") for name in ids]
-    model_files = [expansion / "predictions.tsv", expansion / "forecasts.tsv"]
-    model_files += [truth] if truth else []
+    map_files = [patient_file(patient_scores, name, "maps.tsv") for name in ids]
+    model_files = {
+        "predictions": expansion / "predictions.tsv",
+        "forecasts": expansion / "forecasts.tsv",
+        "training": expansion / "training_forecasts.tsv",
+        "truth": truth,
+    }
+    model_files = {name: path for name, path in model_files.items() if path and path.exists()}
 
     volumes = _read_all(volume_files, ids, table, VOLUME_COLUMNS)
     scores = _read_all(score_files, ids, table, SCORE_COLUMNS)
-    forecasts, single = _read_models(model_files, table, ids)
-    scored = score_forecasts(sampled_forecasts(volumes) + forecasts, table, seed)
-    events = event_probabilities(volumes, table, ids, single)
-    tables = _tables(scored, events, volumes, scores, settings, seed)
+    maps = _read_all(map_files, ids, table, PATIENT_MAPS)
+    redraws = read_redraws(patient_scores, ids)
+    models, single, pit = _read_models(model_files, table, ids, seed)
+    forecasts = [*sampled_forecasts(volumes), *models, *redrawn_forecasts(redraws, table)]
+    events = event_probabilities(volumes, redraws, table, ids, single, settings.ivh_present_ml)
+    scored = score_forecasts(forecasts, table, seed)
+    drawing = [one for one in forecasts if (one.model, one.target) in CALIBRATED]
+    tables = _tables(scored, events, volumes, scores, maps, settings, seed)
+    tables["conformal"] = tabulate_conformal(scored, drawing, pit)
 
     for name, content in tables.items():
         write_table(out / f"{name}.tsv", content)
     write_json(out / "metrics.json", headline_numbers(tables, settings.splits[0]))
     products = [out / f"{name}.tsv" for name in tables]
-    write_sidecars(products, verb="summarise-scores", settings=settings.as_json(), started=started,
-                   inputs=[outcomes, *volume_files, *score_files, *model_files],
-                   seed=seed)  # fmt: skip
+    inputs = [outcomes, *volume_files, *score_files, *map_files, *model_files.values()]
+    write_sidecars(products, verb="summarise-scores", settings=settings.as_json(), inputs=inputs,
+                   started=started, seed=seed)  # fmt: skip
     return [*products, out / "metrics.json"]
+
+
+def _tell_of_strangers(samples: Path, known: pd.Index) -> None:
+    """Warns of folders that Snakemake left: patients dropped from the sheet, or excluded since."""
+    found = {path.name.removeprefix("sub-") for path in samples.glob("sub-*")}
+    if strangers := sorted(found.difference(known)):
+        told = "%s: samples of patients who are not in this run (%s) count nowhere; delete them"
+        log.warning(told, samples, ", ".join(strangers))
 
 
 def _read_all(
@@ -204,16 +150,25 @@ def _read_all(
 
 
 def _read_models(
-    files: list[Path], outcomes: pd.DataFrame, ids: list[str]
-) -> tuple[list[Forecast], dict[str, pd.Series]]:
-    """Forecasts that are no samples, and the p(expansion) of the models that say one."""
-    predictions, tabular, *true = map(read_table, files)
-    forecasts = [*reference_forecasts(outcomes, ids), tabular_forecast(tabular, outcomes, ids)]
-    single = {"tabular": predictions.set_index("patient_id")["p_expansion"]}
-    for table in true:
-        forecasts.append(true_forecast(table, outcomes, ids))
-        single["true_distribution"] = table.set_index("patient_id")["p_expansion"]
-    return forecasts, single
+    files: dict[str, Path], outcomes: pd.DataFrame, ids: list[str], seed: int
+) -> tuple[list[Forecast], dict[str, pd.Series], NDArray | None]:
+    """Forecasts that are no samples, p(expansion) of the models that say one, training PIT."""
+    tables = {name: read_table(path) for name, path in files.items()}
+    chosen = chosen_model(tables["predictions"])
+    forecasts = reference_forecasts(outcomes, ids)
+    forecasts += tabular_forecasts(by_model(tables["forecasts"], chosen), outcomes, ids)
+    single = {
+        name: part.set_index("patient_id")["p_expansion"]
+        for name, part in by_model(tables["predictions"], chosen).items()
+    }
+    if "truth" in tables:
+        forecasts.append(true_forecast(tables["truth"], outcomes, ids))
+        single["true_distribution"] = tables["truth"].set_index("patient_id")["p_expansion"]
+    pit = None
+    # Empty where the models were taken over: there are no training patients to calibrate on.
+    if len(tables.get("training", ())):
+        pit = training_pit(of_chosen(tables["training"], chosen), outcomes, seed)
+    return forecasts, single, pit
 
 
 def _tables(
@@ -221,17 +176,25 @@ def _tables(
     events: pd.DataFrame,
     volumes: pd.DataFrame,
     scores: pd.DataFrame,
+    maps: pd.DataFrame,
     settings: Evaluation,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
     resampling = Resampling(settings.bootstrap, seed)
-    oracle = scores["indicator"] == "oracle"
+    # A map that knew the outcome is no forecast, and obeys by its volume alone.
+    maps = maps[maps["indicator"] != "oracle"]
+    images = scores[~scores["metric"].str.startswith("slice_")]
+    oracle = images["indicator"] == "oracle"
     return {
         "forecasts": tabulate_forecasts(scored, resampling),
+        "comparisons": tabulate_comparisons(scored, resampling),
         "expansion": tabulate_expansion(events, resampling),
         "obedience": tabulate_obedience(volumes),
-        "images": tabulate_images(scores[~oracle], resampling),
-        "images_oracle": tabulate_images(scores[oracle], resampling),
+        "images": tabulate_images(images[~oracle], resampling),
+        "images_oracle": tabulate_images(images[oracle], resampling),
+        "coherence": tabulate_coherence(scores, resampling),
+        "maps": tabulate_maps(maps, resampling),
+        "reliability": tabulate_reliability(maps),
         "volumes": tidy_scores(scored),
         "calibration": tabulate_calibration(scored, settings.pit_bins),
-    }
+    }  # fmt: skip

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hemexp.evaluation.forecasts import POINT
+from hemexp.evaluation.recalibration import calibration_line
 from hemexp.evaluation.scores import (
     ONE_PATIENT,
     Score,
@@ -23,13 +24,18 @@ from hemexp.provenance import seed_for
 
 GROUP = ("split", "center")
 FORECASTS = (*GROUP, "model", "indicator", "target", "n", "k", "crps_ml", "crps_low_ml",
-             "crps_high_ml", "mae_ml", "bias_ml", "coverage50", "coverage90", "spread_ratio",
-             "width50_ml", "width90_ml", "skill", "skill_low", "skill_high", "note")  # fmt: skip
-EXPANSION = (*GROUP, "event", "model", "indicator", "n", "n_events", "auc", "auc_low", "auc_high",
-             "brier", "brier_low", "brier_high", "note")  # fmt: skip
-OBEDIENCE = ("split", "indicator", "request", "volume", "n", "n_samples", "slope", "intercept_ml",
-             "r2", "residual_sd_ml", "abs_logit_offset_median", "abs_logit_offset_p90",
+             "crps_high_ml", "twcrps_ml", "mae_ml", "bias_ml", "coverage50", "coverage90",
+             "spread_ratio", "width50_ml", "width90_ml", "skill", "skill_low", "skill_high",
              "note")  # fmt: skip
+EXPANSION = (*GROUP, "event", "model", "indicator", "n", "n_events", "auc", "auc_low", "auc_high",
+             "brier", "brier_low", "brier_high", "calibration_slope", "calibration_slope_low",
+             "calibration_slope_high", "calibration_intercept", "note")  # fmt: skip
+LARGE_REQUEST_ML = 3.0
+"""Stable requests dominate a line over all; the slope above this shows whether growth obeys."""
+
+OBEDIENCE = ("split", "indicator", "request", "volume", "n", "n_samples", "slope", "intercept_ml",
+             "r2", "residual_sd_ml", "miss_sd_ml", "slope_large", "r2_large",
+             "abs_logit_offset_median", "abs_logit_offset_p90", "note")  # fmt: skip
 IMAGES = (*GROUP, "model", "indicator", "metric", "n", "n_undefined", "mean", "low", "high",
           "note")  # fmt: skip
 CALIBRATION = ("split", "model", "indicator", "target", "pit", "n", "share", "expected")
@@ -64,12 +70,13 @@ def _forecast_row(
     part: pd.DataFrame, climatology: pd.Series, repeats: int, rng: np.random.Generator
 ) -> dict[str, Any]:
     crps = part["crps_ml"].to_numpy()
-    pairs = np.stack([crps, climatology[part["patient_id"]].to_numpy()], axis=-1)
+    pairs = np.stack([crps, climatology.reindex(part["patient_id"]).to_numpy()], axis=-1)
     return cells(
         n=len(part),
         k=int(part["k"].min()),
         crps_ml=float(crps.mean()),
-        **_ends("crps", "_ml", bootstrap_interval(crps, repeats, rng)),
+        **interval_cells("crps", "_ml", bootstrap_interval(crps, repeats, rng)),
+        twcrps_ml=float(part["twcrps_ml"].mean()),
         mae_ml=float((part["median_ml"] - part["observed_ml"]).abs().mean()),
         bias_ml=float((part["mean_ml"] - part["observed_ml"]).mean()),
         **_spread_cells(part),
@@ -94,14 +101,18 @@ def _skill_cells(
     pairs: np.ndarray, repeats: int, rng: np.random.Generator
 ) -> dict[str, Score | float]:
     """Skill against climatology: 1 - CRPS / CRPS of climatology, on the same patients."""
+    if np.isnan(pairs[:, 1]).any():
+        reason = Score(None, "no skill: without training patients there is no climatology")
+        return dict.fromkeys(("skill", "skill_low", "skill_high"), reason)
     if not np.all(pairs[:, 1] > 0):
         reason = Score(None, "no skill: climatology was perfect for a patient")
         return dict.fromkeys(("skill", "skill_low", "skill_high"), reason)
     interval = bootstrap_interval(pairs, repeats, rng, skill_rows)
-    return {"skill": float(skill_rows(pairs[None])[0])} | _ends("skill", "", interval)
+    return {"skill": float(skill_rows(pairs[None])[0])} | interval_cells("skill", "", interval)
 
 
-def _ends(name: str, unit: str, interval: tuple[float, float] | None) -> dict[str, Score]:
+def interval_cells(name: str, unit: str, interval: tuple[float, float] | None) -> dict[str, Score]:
+    """The two ends of an interval, `name_low` and `name_high` with the unit, or a reason."""
     low, high = interval or (None, None)
     note = "" if interval else ONE_PATIENT
     return {f"{name}_low{unit}": Score(low, note), f"{name}_high{unit}": Score(high, note)}
@@ -124,15 +135,16 @@ def tabulate_expansion(probabilities: pd.DataFrame, resampling: Resampling) -> p
             p, y = part["probability"].to_numpy(), part["observed"].to_numpy()
             area = auc(p, y)
             ends = auc_interval(p, y, resampling.repeats, rng)
-            squared = (p - y) ** 2
+            squared = bootstrap_interval((p - y) ** 2, resampling.repeats, rng)
             row = cells(
                 n=len(part),
                 n_events=int(y.sum()),
                 auc=area,
-                **(_ends("auc", "", ends) if area.value is not None
+                **(interval_cells("auc", "", ends) if area.value is not None
                    else dict.fromkeys(("auc_low", "auc_high"), area)),
                 brier=brier(p, y),
-                **_ends("brier", "", bootstrap_interval(squared, resampling.repeats, rng)),
+                **interval_cells("brier", "", squared),
+                **calibration_line(p, y, resampling.repeats, rng),
             )  # fmt: skip
             rows.append(head | row)
     return table_of(rows, EXPANSION)
@@ -140,6 +152,8 @@ def tabulate_expansion(probabilities: pd.DataFrame, resampling: Resampling) -> p
 
 def tabulate_obedience(volumes: pd.DataFrame) -> pd.DataFrame:
     """Growth got against growth asked for, over all samples of all patients.
+
+    `slope_large` and `r2_large` are of requests above `LARGE_REQUEST_ML`.
 
     Args:
         volumes: All patients' `volumes.tsv` with patient_id, split and baseline_iph_ml. What was
@@ -156,17 +170,25 @@ def tabulate_obedience(volumes: pd.DataFrame) -> pd.DataFrame:
         for volume, column in (("raw", "iph_raw_ml"), ("matched", "iph_ml")):
             head = {"split": split, "indicator": indicator, "request": request, "volume": volume,
                     "n": part["patient_id"].nunique(), "n_samples": len(asked)}  # fmt: skip
-            line = fit_line(asked[request], asked[column] - asked["baseline_iph_ml"])
+            wanted, got = asked[request], asked[column] - asked["baseline_iph_ml"]
+            line = fit_line(wanted, got)
+            large = wanted > LARGE_REQUEST_ML
+            steep = fit_line(wanted[large], got[large])
             missing = Score(None, "no line: fewer than three distinct requests")
+            too_few = Score(None, "no line: fewer than three requests above 3 mL")
             unmatched = Score(None, "volumes were not matched")
             row = cells(
                 slope=line.slope if line else missing,
                 intercept_ml=line.intercept if line else missing,
                 r2=line.r2 if line else missing,
                 residual_sd_ml=line.residual_sd if line else missing,
+                miss_sd_ml=(float((got - wanted).std()) if request == "target_growth_ml"
+                            else Score(None, "a flag asks for no volume")),
+                slope_large=steep.slope if steep else too_few,
+                r2_large=steep.r2 if steep else too_few,
                 abs_logit_offset_median=float(offsets.median()) if len(offsets) else unmatched,
                 abs_logit_offset_p90=float(offsets.quantile(0.9)) if len(offsets) else unmatched,
-            )
+            )  # fmt: skip
             rows.append(head | row)
     return table_of(rows, OBEDIENCE)
 
@@ -196,7 +218,7 @@ def tabulate_images(scores: pd.DataFrame, resampling: Resampling) -> pd.DataFram
                 n=len(values),
                 n_undefined=len(part) - len(values),
                 mean=float(values.mean()) if len(values) else Score(None, reasons),
-                **{name.strip("_"): end for name, end in _ends("", "", interval).items()},
+                **{name.strip("_"): end for name, end in interval_cells("", "", interval).items()},
             )
             rows.append(head | row)
     return table_of(rows, IMAGES)

@@ -1,12 +1,37 @@
 """evaluation: forecasts against what happened, as tidy tables."""
 
 
+rule fit_climatology:
+    input:
+        kept_scans(GRID_CT, TRAIN),
+    output:
+        "results/evaluation/climatology.tsv",
+    log:
+        "results/logs/fit_climatology.log",
+    benchmark:
+        "results/benchmarks/fit_climatology.tsv"
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(20),
+    params:
+        code=hash_code("evaluation"),
+        rows=rows(TRAIN, "patient_id"),
+        sheet=SHEET,
+    shell:
+        "python -m hemexp fit-climatology --samples {params.sheet:q} > {log} 2>&1"
+
+
 rule score_patient:
     input:
         samples=SAMPLED,
         scans=grid_scans,
+        climatology=rules.fit_climatology.output,
+        truth=true_map,
     output:
-        "results/evaluation/sub-{patient}/sub-{patient}_scores.tsv",
+        scores="results/evaluation/sub-{patient}/sub-{patient}_scores.tsv",
+        maps="results/evaluation/sub-{patient}/sub-{patient}_maps.tsv",
     log:
         "results/logs/score_patient/{patient}.log",
     benchmark:
@@ -30,7 +55,9 @@ rule summarise_scores:
         volumes=kept_files(SAMPLED, SCORED),
         scores=kept_files(rules.score_patient.output, SCORED),
         expansion=rules.predict_expansion.output,
+        training=GROWTH.forecasts,
         truth=rules.phantom.input,
+        redraws=kept_files(TRUE_MAP, [p for p in SCORED if p in PHANTOM]),
     output:
         expand(
             "results/evaluation/{table}.tsv",
@@ -42,6 +69,11 @@ rule summarise_scores:
                 "images_oracle",
                 "volumes",
                 "calibration",
+                "comparisons",
+                "conformal",
+                "maps",
+                "reliability",
+                "coherence",
             ],
         ),
         metrics="results/evaluation/metrics.json",

@@ -1,0 +1,82 @@
+"""Which cells differ between two folders of tables: for runs on two machines."""
+
+import csv
+import math
+from pathlib import Path
+
+from hemexp import Fault, HemexpError
+
+SEPARATORS = {".tsv": "\t", ".csv": ","}
+
+
+def read_cells(path: Path) -> list[list[str]]:
+    """Every row of a table as text, the header first."""
+    with path.open(newline="", encoding="utf-8") as handle:
+        return list(csv.reader(handle, delimiter=SEPARATORS[path.suffix]))
+
+
+def is_equal(one: str, other: str, tolerance: float) -> bool:
+    """Whether two cells are the same text, or numbers apart by no more than the tolerance.
+
+    Args:
+        one: A cell.
+        other: A cell.
+        tolerance: Largest difference relative to the larger number; below 1 it is absolute, so
+            that a p of 0.0001 and one of 0.0002 are alike to a tolerance of 0.001.
+    """
+    if one == other:
+        return True
+    try:
+        a, b = float(one), float(other)
+    except ValueError:
+        return False
+    if not (math.isfinite(a) and math.isfinite(b)):
+        return False
+    return abs(a - b) <= tolerance * max(1.0, abs(a), abs(b))
+
+
+def differing_cells(one: Path, other: Path, tolerance: float) -> list[str]:
+    """Every difference between two tables, a line each, told with row and column."""
+    a, b = read_cells(one), read_cells(other)
+    if a[:1] != b[:1]:
+        return [f"{one.name}: columns {a[:1]} and {b[:1]}"]
+    if len(a) != len(b):
+        return [f"{one.name}: {len(a) - 1} and {len(b) - 1} rows"]
+    return [
+        f"{one.name}, row {number}, {column}: {x!r} and {y!r}"
+        for number, (row, other_row) in enumerate(zip(a[1:], b[1:], strict=True), 1)
+        for column, x, y in zip(a[0], row, other_row, strict=True)
+        if not is_equal(x, y, tolerance)
+    ]
+
+
+def compare_folders(one: Path, other: Path, tolerance: float) -> list[str]:
+    """Differences between all tables of two folders, and tables that only one of them has."""
+    tables = [
+        {path.relative_to(folder) for path in folder.rglob("*") if path.suffix in SEPARATORS}
+        for folder in (one, other)
+    ]
+    if not tables[0] | tables[1]:
+        raise HemexpError(
+            Fault(f"{one} and {other}", "no table", "folders that hold .tsv or .csv files",
+                  "Name folders such as results/tables or results/evaluation.")
+        )  # fmt: skip
+    alone = [
+        f"{name}: only in {folder}"
+        for folder, names in ((one, tables[0] - tables[1]), (other, tables[1] - tables[0]))
+        for name in sorted(names)
+    ]
+    return alone + [
+        line
+        for name in sorted(tables[0] & tables[1])
+        for line in differing_cells(one / name, other / name, tolerance)
+    ]
+
+
+def run_compare_tables(one: Path, other: Path, tolerance: float) -> int:
+    """Prints every difference, and how many there are; gives that number."""
+    found = compare_folders(one, other, tolerance)
+    for line in found:
+        print(line)
+    print(f"{len(found)} differences at a tolerance of {tolerance:g}")
+    return len(found)

@@ -1,0 +1,66 @@
+"""The few numbers that a run is judged by, for `dvc metrics`."""
+
+import pandas as pd
+
+OURS = {"model": "hemexp"}
+IPH = OURS | {"target": "iph_ml"}
+HE = OURS | {"event": "he"}
+TRUE_BAND = OURS | {"region": "band", "reference": "true_map"}
+DIGITS = 4
+
+IMAGES = ("iph_dice_map", "ivh_dice_map", "iph_hd95_mm_sample", "iph_surface_dice_sample",
+          "expansion_ged", "psnr_db_sample", "psnr_db_band_sample", "ssim_sample",
+          "ssim_band_sample", "expansion_brier_band", "midline_shift_error_mm",
+          "ventricle_error_ml")  # fmt: skip
+
+PICKS = {
+    **{name: ("forecasts", IPH, name)
+       for name in ("n", "crps_ml", "twcrps_ml", "skill", "mae_ml", "bias_ml", "coverage50",
+                    "coverage90", "spread_ratio")},
+    "spread_ratio_raw": ("forecasts", IPH | {"model": "hemexp_raw"}, "spread_ratio"),
+    **{f"crps_minus_{reference}{end}_ml": (
+        "comparisons", IPH | {"reference": reference, "measure": "crps_difference_ml"}, column)
+       for reference in ("climatology", "copy_baseline", "best_tabular")
+       for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))},
+    **{f"skill_fraction{end}": ("comparisons", IPH | {"measure": "skill_fraction"}, column)
+       for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))},
+    **{f"coverage{round(100 * level)}_conformal": (
+        "conformal", IPH | {"level": level}, "coverage_after") for level in (0.5, 0.9)},
+    "he_auc": ("expansion", HE, "auc"),
+    "he_auc_true": ("expansion", HE | {"model": "true_distribution"}, "auc"),
+    "he_brier": ("expansion", HE, "brier"),
+    "he_calibration_slope": ("expansion", HE, "calibration_slope"),
+    "ivh_auc": ("expansion", OURS | {"event": "ivh"}, "auc"),
+    "ivh_brier": ("expansion", OURS | {"event": "ivh"}, "brier"),
+    "map_skill": ("maps", TRUE_BAND | {"reference": "outcome"}, "skill"),
+    "map_slope": ("maps", TRUE_BAND | {"reference": "outcome"}, "slope"),
+    "map_skill_true_map": ("maps", TRUE_BAND, "skill"),
+    "map_slope_true_map": ("maps", TRUE_BAND, "slope"),
+    "slice_correlation": ("coherence", OURS, "value"),
+    "slice_correlation_true": ("coherence", {"model": "true_distribution"}, "value"),
+    **{name: ("images", OURS | {"metric": name}, "mean") for name in IMAGES},
+    **{f"obedience_slope_{volume}": ("obedience", {"volume": volume}, "slope")
+       for volume in ("raw", "matched")},
+    "obedience_slope_raw_large": ("obedience", {"volume": "raw"}, "slope_large"),
+    "abs_logit_offset_p90": ("obedience", {"volume": "raw"}, "abs_logit_offset_p90"),
+}  # fmt: skip
+"""Name of every number: its table, what its row holds, and its column."""
+
+
+def headline_numbers(tables: dict[str, pd.DataFrame], split: str) -> dict[str, float]:
+    """The headlines of one split, to four digits; undefined ones are absent.
+
+    Args:
+        tables: The evaluation tables, by name.
+        split: Whose patients count, all centres together.
+    """
+    numbers = {}
+    for name, (table, wanted, column) in PICKS.items():
+        rows = tables[table]
+        rows = rows[rows["split"] == split]
+        rows = rows[rows["center"] == "all"] if "center" in rows else rows
+        for key, value in wanted.items():
+            rows = rows[rows[key] == value]
+        if len(rows) and pd.notna(rows[column].iloc[0]):
+            numbers[name] = round(float(rows[column].iloc[0]), DIGITS)
+    return numbers

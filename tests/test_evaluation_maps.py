@@ -1,0 +1,171 @@
+"""Probability maps, their climatology and their true map against known answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from results_folder import Grid, make_results
+
+from hemexp.config import load_settings
+from hemexp.evaluation import distance, maps
+from hemexp.evaluation.scans import read_scan
+from hemexp.evaluation.tables import Resampling
+from hemexp.evaluation.tidy import read_table
+from hemexp.phantom.draw import draw_followups
+from hemexp.phantom.truth_map import draw_on_grid, run_draw_truth_map
+from hemexp.volumes import Volume, read_volume, write_volume
+
+SHAPE = (30, 30, 12)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def sums_of(forecast, truth, region=None, least=0.01):
+    region = np.ones(forecast.shape, dtype=bool) if region is None else region
+    return pd.DataFrame(maps.map_sums(forecast, truth, region, least))
+
+
+def table_of(**forecasts):
+    """Sums of one patient's maps against one outcome drawn from `true`."""
+    rows = []
+    for patient in "abcd":
+        happened = rng(ord(patient)).random(SHAPE) < forecasts["true"]
+        for model, forecast in forecasts.items():
+            for reference, truth in (("outcome", happened), ("true_map", forecasts["true"])):
+                head = {"patient_id": patient, "model": model, "indicator": "none",
+                        "region": "brain", "reference": reference, "split": "test",
+                        "center": "D"}  # fmt: skip
+                rows.append(sums_of(forecast, truth).assign(**head))
+    return pd.concat(rows, ignore_index=True)
+
+
+def test_sums_give_brier_and_likelihood():
+    forecast, truth = rng().random(SHAPE), rng(1).random(SHAPE) < 0.3
+    region = rng(2).random(SHAPE) < 0.5
+    total = sums_of(forecast, truth, region)[list(maps.SUMS)].sum()
+    assert total["n"] == region.sum()
+    squared = ((forecast - truth)[region] ** 2).sum()
+    assert total["pp"] - 2 * total["py"] + total["yy"] == pytest.approx(squared)
+    cut = np.clip(forecast, 0.01, 0.99)
+    nll = -np.where(truth, np.log(cut), np.log(1 - cut))[region].sum()
+    assert total["nll"] == pytest.approx(nll)
+
+
+def test_bins_hold_the_forecasts_they_name():
+    forecast = np.float32([0.0, 0.1, 0.3, 0.3, 1.0])
+    found = sums_of(forecast, np.array([0, 0, 1, 0, 1]))
+    assert found["bin"].tolist() == [0, 1, 3, 9]
+    assert found.set_index("bin").loc[3, ["n", "y"]].tolist() == [2, 1]
+
+
+def test_map_table_tells_a_reliable_map_from_a_sure_one():
+    true = rng().random(SHAPE) ** 3
+    sure = np.clip(2 * true - true.mean(), 0, 1)
+    flat = np.full(SHAPE, true.mean())
+    table = maps.tabulate_maps(
+        table_of(true=true, sure=sure, climatology_distance=flat), Resampling(200, 1)
+    )
+    rows = table.query("region == 'brain'").set_index(["model", "reference"])
+    assert (rows["n"] == 4).all()
+    assert rows.loc[("true", "outcome"), "slope"] == pytest.approx(1, abs=0.03)
+    assert rows.loc[("true", "outcome"), "intercept"] == pytest.approx(0, abs=0.01)
+    assert rows.loc[("sure", "outcome"), "slope"] < 0.8
+    assert rows.loc[("true", "true_map"), ["brier", "skill", "slope"]].tolist() == pytest.approx(
+        [0, 1, 1]
+    )
+    expected = 1 - ((sure - true) ** 2).mean() / ((flat - true) ** 2).mean()
+    assert rows.loc[("sure", "true_map"), "skill"] == pytest.approx(expected, rel=1e-6)
+    assert np.isnan(rows.loc[("climatology_distance", "outcome"), "slope"])
+    low, high = rows.loc[("true", "outcome"), ["slope_low", "slope_high"]]
+    assert low < rows.loc[("true", "outcome"), "slope"] < high
+
+
+def test_reliability_bins_are_pooled_over_patients():
+    true = np.full(SHAPE, 0.25)
+    table = maps.tabulate_reliability(table_of(true=true))
+    row = table.query("reference == 'outcome'").iloc[0]
+    assert row["n_voxels"] == 4 * np.prod(SHAPE)
+    assert row["forecast"] == pytest.approx(0.25)
+    assert row["observed"] == pytest.approx(0.25, abs=0.01)
+
+
+def test_climatology_counts_new_blood_by_distance():
+    distance_mm = np.array([0.0, 3.0, 3.0, 7.0, 7.0, 300.0, np.inf])
+    brain = np.array([1, 1, 1, 1, 0, 1, 1], dtype=bool)
+    new = np.array([0, 1, 0, 0, 1, 0, 1], dtype=bool)
+    counts = distance.count_by_distance(distance_mm, new, brain)
+    assert counts.sum(axis=0).tolist() == [5, 2]
+    place = list(distance.EDGES_MM).index
+    assert counts[place(2.0)].tolist() == [2, 1]
+    assert counts[place(6.0)].tolist() == [1, 0]
+    assert counts[-1].tolist() == [2, 1]
+    p = np.linspace(1, 0.5, len(distance.EDGES_MM))
+    found = distance.map_by_distance(distance_mm, p)
+    assert found[0] == 0 and found[1] == p[1] and found[-1] == p[-1]
+
+
+def test_climatology_is_learned_from_the_patients_named(tmp_path):
+    make_results(tmp_path, grid=Grid((36, 30, 12), (5.0, 6.0, 10.0)))
+    table = tmp_path / "climatology.tsv"
+    distance.run_fit_climatology(["R1", "R3"], tmp_path / "preprocess", table)
+    found = read_table(table)
+    expected = 0
+    for name in ("R1", "R3"):
+        scans = [read_scan(tmp_path / "preprocess", name, s) for s in ("baseline", "followup")]
+        blood = [member.iph | member.ivh for member, _, _ in scans]
+        expected += int((blood[1] & ~blood[0] & scans[0][1] & scans[1][1]).sum())
+    assert expected > 20 and found["n_new"].sum() == expected
+    p = distance.read_climatology(table)
+    assert p[2:5].max() > 0.02 and p[-1] == 0
+    assert table.with_suffix(".json").is_file()
+
+
+PHANTOM = load_settings({"preset": "demo"}).phantom.model_copy(update={"spacing_factor": 1.5})
+
+
+@pytest.fixture(scope="module")
+def native():
+    """Five follow-ups on the scanner's own grid, and that grid."""
+    drawn = list(draw_followups("D02", "D", 5, PHANTOM))
+    return drawn[0][0], [(iph.data > 0, ivh.data > 0) for iph, ivh in drawn]
+
+
+def test_follow_ups_on_the_grid_are_those_of_the_phantom(native):
+    """On the scanner's own grid the same numbers give the same masks, voxel by voxel."""
+    grid, drawn = native
+    again = list(draw_on_grid("D02", "D", grid, 5, PHANTOM, "baseline"))
+    assert len(again) == 6
+    for (iph, ivh), (iph2, ivh2) in zip(again[1:], drawn, strict=True):
+        assert np.array_equal(iph, iph2) and np.array_equal(ivh, ivh2)
+
+
+def test_a_grid_laid_on_the_followup_holds_the_moved_head(native):
+    grid, _ = native
+    here, there = (
+        next(draw_on_grid("D02", "D", grid, 0, PHANTOM, reference))[0]
+        for reference in ("baseline", "followup")
+    )
+    assert here.sum() == there.sum()
+    assert 0.1 < (here & there).sum() / here.sum() < 0.9
+
+
+def test_the_true_map_is_the_share_of_redraws_with_new_blood(tmp_path, native):
+    grid, drawn = native
+    iph0, ivh0 = next(draw_on_grid("D02", "D", grid, 0, PHANTOM, "baseline"))
+    files = tmp_path / "iph.nii.gz", tmp_path / "ivh.nii.gz"
+    for path, mask in zip(files, (iph0, ivh0), strict=True):
+        write_volume(path, mask, grid.affine, np.uint8)
+    found = run_draw_truth_map("D02", "D", files, tmp_path, PHANTOM, 5, "baseline")
+    expected = np.mean([(iph | ivh) & ~(iph0 | ivh0) for iph, ivh in drawn], axis=0)
+    assert expected.max() > 0.3
+    assert np.allclose(read_volume(found[0]).data, expected, atol=1e-6)
+    table = read_table(found[1])
+    voxel_ml = Volume(iph0, grid.affine).voxel_ml
+    growth = [(iph.sum() - iph0.sum()) * voxel_ml for iph, _ in drawn]
+    assert table["iph_growth_ml"].tolist() == pytest.approx(growth, abs=1e-4)
+    areas = table.filter(regex="^slice_").sum(axis=1) - iph0.sum() * voxel_ml
+    assert areas.tolist() == pytest.approx(growth, abs=1e-3)
+    first = found[0].read_bytes()
+    run_draw_truth_map("D02", "D", files, tmp_path, PHANTOM, 5, "baseline")
+    assert found[0].read_bytes() == first

@@ -1,0 +1,188 @@
+"""Masks, sets of masks and mass effect against known answers."""
+
+import numpy as np
+import pytest
+
+from hemexp.evaluation.masks import energy_distance, hd95_mm, surface_dice, surface_gaps
+from hemexp.evaluation.mass_effect import score_amounts, ventricle_ml, ventricle_region
+from hemexp.evaluation.members import score_slices
+from hemexp.evaluation.scores import Score
+from hemexp.phantom.bleed import draw_shape
+from hemexp.phantom.head import draw_head
+from hemexp.phantom.mass_effect import displacement_mm
+from hemexp.phantom.model import draw_case
+from hemexp.phantom.scan import Session, cavity_mm, deform, locate_voxels, take_scan
+from hemexp.preprocess.midline import midline_shift_mm
+
+SPACING = (2.0, 3.0, 5.0)
+
+
+def box(*where):
+    mask = np.zeros((20, 16, 8), dtype=bool)
+    mask[where] = True
+    return mask
+
+
+CUBE = box(slice(4, 12), slice(4, 10), slice(2, 6))
+EMPTY = box(slice(0, 0))
+
+
+def test_equal_masks_have_no_gap():
+    gaps = surface_gaps(CUBE, CUBE, SPACING)
+    assert hd95_mm(gaps, False).value == 0
+    assert surface_dice(gaps, False, 0.1).value == 1
+
+
+@pytest.mark.parametrize(("axis", "gap_mm"), [(0, 2.0), (1, 3.0), (2, 5.0)])
+def test_a_shift_by_one_voxel_is_its_spacing(axis, gap_mm):
+    gaps = surface_gaps(np.roll(CUBE, 1, axis), CUBE, SPACING)
+    assert hd95_mm(gaps, False).value == gap_mm
+    assert surface_dice(gaps, False, gap_mm).value == 1
+    assert 0.2 < surface_dice(gaps, False, gap_mm - 0.1).value < 0.9
+
+
+def test_a_far_voxel_moves_the_farthest_five_percent_only():
+    speck = CUBE.copy()
+    speck[19, 15, 7] = True
+    assert hd95_mm(surface_gaps(speck, CUBE, SPACING), False).value == 0
+    # A distance holds in both directions: the truth's own missing half counts too.
+    half = CUBE.copy()
+    half[8:] = False
+    for one, other in ((half, CUBE), (CUBE, half)):
+        assert hd95_mm(surface_gaps(one, other, SPACING), False).value == 8.0
+
+
+def test_empty_masks_are_decided():
+    assert surface_gaps(EMPTY, CUBE, SPACING) is None
+    assert hd95_mm(None, False) == Score(None, "one mask is empty: no distance")
+    assert hd95_mm(None, True) == Score(None, "both masks are empty")
+    assert surface_dice(None, False, 1.0).value == 0
+    assert surface_dice(None, True, 1.0).value is None
+
+
+def flat(*masks):
+    return [np.flatnonzero(mask) for mask in masks]
+
+
+def test_energy_distance_and_its_two_terms():
+    half = CUBE.copy()
+    half[8:] = False
+    # Dice of the half and the whole is 2/3; of the members with each other too.
+    found = energy_distance(flat(CUBE, half), *flat(CUBE))
+    assert found["ged_error"] == pytest.approx(1 / 6)
+    assert found["ged_diversity"] == pytest.approx(1 / 3)
+    assert found["ged"] == pytest.approx(0, abs=1e-6)
+    assert energy_distance(flat(half), *flat(CUBE))["ged"] == pytest.approx(2 / 3)
+    nothing = energy_distance(flat(EMPTY, EMPTY), *flat(EMPTY))
+    assert nothing == {"ged": 0, "ged_error": 0, "ged_diversity": 0}
+    assert energy_distance(flat(EMPTY), *flat(CUBE))["ged_error"] == 1
+
+
+def test_energy_distance_of_members_from_the_truth_is_zero_on_average():
+    """Members and truth from one distribution: the score's two terms cancel, whatever K."""
+    rng = np.random.default_rng(0)
+    for k in (2, 6):
+        drawn = [[np.flatnonzero(rng.random(30) < 0.4) for _ in range(k + 1)] for _ in range(800)]
+        terms = [energy_distance(members, truth) for *members, truth in drawn]
+        error, diversity = (np.mean([t[name] for t in terms])
+                            for name in ("ged_error", "ged_diversity"))  # fmt: skip
+        assert error == pytest.approx(diversity, abs=0.01)
+
+
+def test_slices_that_move_together_are_told_from_slices_that_do_not():
+    rng = np.random.default_rng(0)
+
+    def lag1(slices_ml):
+        found = score_slices(slices_ml)
+        return found["slice_covariance_ml2"].value / found["slice_variance_ml2"].value
+
+    mean, shared = np.arange(10.0), rng.normal(size=(400, 1))
+    assert lag1(mean + shared * np.ones(10)) == pytest.approx(1)
+    assert lag1(mean + rng.normal(size=(400, 10))) == pytest.approx(0, abs=0.05)
+    mixed = mean + shared + rng.normal(size=(400, 10))
+    assert lag1(mixed) == pytest.approx(0.5, abs=0.06)
+    assert score_slices(np.ones((1, 10)))["slice_variance_ml2"].value is None
+
+
+def test_amounts_are_scored_against_the_truth():
+    found = score_amounts("ventricle", "ml", np.array([1.0, 3.0, np.nan]), Score(5.0))
+    assert {name: score.value for name, score in found.items()} == {
+        "ventricle_ml": 2.0, "ventricle_error_ml": 3.0, "ventricle_crps_ml": 2.0,
+    }  # fmt: skip
+    unknown = score_amounts("ventricle", "ml", np.array([np.nan]), Score(5.0))
+    assert all(score.value is None and "ventricle" in score.note for score in unknown.values())
+
+
+SHAPE, GRID_MM, FINE = (64, 64, 30), np.array([3.0, 3.0, 6.0]), 2
+
+
+def block_mean(image):
+    sides = [n for side in SHAPE for n in (side, FINE)]
+    return image.astype(float).reshape(sides).mean(axis=(1, 3, 5))
+
+
+def fine_grid():
+    affine = np.diag([*GRID_MM / FINE, 1.0])
+    shape = tuple(FINE * side for side in SHAPE)
+    affine[:3, 3] = -affine.diagonal()[:3] * (np.array(shape) - 1) / 2 + [0, 0, 12]
+    return shape, affine
+
+
+def grid_scan(head, bleed, volume_ml, before=None):
+    """CT, IPH, IVH and brain on a 3 x 3 x 6 mm grid, and the ventricles' true volume there."""
+    shape, affine = fine_grid()
+    direction = None if before is None else bleed.direction
+    session = Session(np.eye(4), volume_ml, 3.0, before, direction)
+    scan = take_scan(head, bleed, session, (shape, affine), 4.0, np.random.default_rng(0))
+    masks = [block_mean(getattr(scan, name)) > 0.5 for name in ("iph", "ivh", "brain")]
+    _, points = locate_voxels(shape, affine, np.eye(4))
+    tissue = deform(head, bleed, points, cavity_mm(head, points), volume_ml)
+    # Lateral and third ventricles: the fourth lies below.
+    inside = (tissue.ventricle < 0) & (points[2] > -20)
+    true_ml = np.count_nonzero(inside) * np.prod(GRID_MM / FINE) / 1000
+    return np.where(masks[2], block_mean(scan.ct), 0), *masks, true_ml, scan.extent
+
+
+@pytest.mark.parametrize("patient", ["D05", "D20"])
+def test_mass_effect_is_that_of_the_phantom(patient):
+    case = draw_case(1, patient)
+    head, bleed = draw_head(1, patient, case.age), draw_shape(1, case)
+    first_ml, later_ml = case.baseline_iph_ml, case.baseline_iph_ml + 25
+    ct, iph, ivh, brain, true_ml, extent = grid_scan(head, bleed, first_ml)
+    ct2, iph2, ivh2, _, true2_ml, _ = grid_scan(head, bleed, later_ml, extent)
+
+    region = ventricle_region(brain, GRID_MM)
+    voxel_ml = float(np.prod(GRID_MM)) / 1000
+    found, found2 = (
+        ventricle_ml(*scan, region, voxel_ml) for scan in ((ct, iph, ivh), (ct2, iph2, ivh2))
+    )
+    assert found == pytest.approx(true_ml, rel=0.1)
+    # Of eight phantom heads measured like this: root mean square error of a change 1.0 mL.
+    assert found2 - found == pytest.approx(true2_ml - true_ml, abs=2.2)
+
+    # The strip round the midline in which the shift is looked for, moved as the phantom moves it.
+    axes = np.meshgrid([0.0], np.arange(-35, 36, 5), np.arange(-5, 31, 5), indexing="ij")
+    points = np.stack([axis.ravel() for axis in axes]).astype(np.float32)
+    cavity = cavity_mm(head, points)
+    moved = [displacement_mm(points, cavity, bleed.center_mm, v)[0] for v in (first_ml, later_ml)]
+    shift_mm = midline_shift_mm(ct, ct2, iph | ivh | iph2 | ivh2, brain, GRID_MM)
+    assert shift_mm == pytest.approx(float(np.mean(moved[1] - moved[0])), abs=0.5)
+    assert abs(shift_mm) > 0.9
+
+
+def test_ventricles_are_dark_deep_and_may_be_filled_with_blood():
+    brain = np.ones((40, 40, 30), dtype=bool)
+    region = ventricle_region(brain, (3.0, 3.0, 5.0))
+    assert region[20, 20, 20] and not region[5, 20, 20] and not region[20, 20, 8]
+    ct = np.full(brain.shape, 30.0)
+    ct[18:22, 18:22, 18:20] = 8
+    ct[2:4] = 8
+    nothing = np.zeros_like(brain)
+    assert ventricle_ml(ct, nothing, nothing, region, 0.1) == pytest.approx(3.2)
+    blood = nothing.copy()
+    blood[18:20, 18:22, 18:20] = True
+    filled = np.where(blood, 60.0, ct)
+    assert ventricle_ml(filled, nothing, blood, region, 0.1) == pytest.approx(3.2)
+    # A dark pocket inside a bleed is no ventricle.
+    assert ventricle_ml(ct, blood, nothing, region, 0.1) == pytest.approx(1.6)
+    assert not ventricle_region(nothing, (3.0, 3.0, 5.0)).any()
