@@ -1,59 +1,34 @@
-"""Tables, figures and the page on a tiny made-up results folder."""
+"""Pictures, figures and the page on a tiny made-up results folder."""
 
-import csv
-import sys
-import types
+from html import escape
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from results_folder import Grid, make_results
+from mini import REPOSITORY
+from reporting_folder import make_reportable, write_tables
+from results_folder import Grid
 
-from hemexp.evaluation.score import run_score_patient
-from hemexp.evaluation.summarise import run_summarise_scores
 from hemexp.evaluation.tidy import read_table
-from hemexp.reporting import charts, page, panels, registration, slices, tables
+from hemexp.reporting import expansion_maps, page, panels, registration, slices
+from hemexp.reporting.captions import FIGURES, OPTIONAL, TABLES
 from hemexp.reporting.figures import run_draw_figures
 from hemexp.volumes import Volume, write_volume
 
 matplotlib.use("Agg")
-NAMES = ("panels", "volumes", "growth", "calibration", "training", "registration")
-
-
-def evaluate(root, settings, monkeypatch):
-    stub = types.SimpleNamespace(midline_shift_mm=lambda *_: 1.5)
-    monkeypatch.setitem(sys.modules, "hemexp.preprocess.midline", stub)
-    room = settings.evaluation.model_copy(update={"bootstrap": 50})
-    outcomes = read_table(root / "cohort/outcomes.tsv").set_index("patient_id")
-    for name in outcomes.index[outcomes["split"] == "test"]:
-        run_score_patient(name, root / "samples", root / "preprocess", root / "evaluation", room)
-    run_summarise_scores(root / "cohort/outcomes.tsv", root / "samples", root / "expansion",
-                         root / "evaluation", None, root / "evaluation", room, seed=1)  # fmt: skip
 
 
 def draw(root, settings, out="figures"):
     room = settings.reporting.model_copy(update={"dpi": 60})
-    return run_draw_figures(
-        root / "cohort/outcomes.tsv", root / "preprocess", root / "samples", root / "evaluation",
-        root / "autoencoder/history.tsv", root / "diffusion/history.tsv", root / out, room,
-    )  # fmt: skip
-
-
-def write_tables(root, settings):
-    sheet = pd.read_csv(root / "samples.tsv", sep="\t", dtype={"patient_id": str})
-    return tables.run_write_tables(sheet.set_index("patient_id", drop=False),
-                                   root / "cohort/outcomes.tsv", root / "evaluation",
-                                   root / "tables", settings.reporting)  # fmt: skip
+    return run_draw_figures(root, root / out, room)
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, settings):
     root = tmp_path_factory.mktemp("results")
-    make_results(root)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        evaluate(root, settings, monkeypatch)
+    make_reportable(root, settings)
     return root
 
 
@@ -107,26 +82,6 @@ def test_worst_registered_pairs_come_first():
     assert registration.choose_worst_registered(qc, 5)["patient_id"].tolist() == ["c", "a"]
 
 
-def test_wilson_interval_at_the_ends():
-    # Newcombe 1998, table I: 0 of 20 gives 0 to .1611.
-    low, high = charts.wilson_interval(np.array([0.0]), np.array([20]))
-    assert low[0] == pytest.approx(0, abs=1e-9)
-    assert high[0] == pytest.approx(0.1611, abs=1e-4)
-
-
-def test_every_patient_of_a_large_cohort_is_in_the_volume_figure():
-    ids = [f"T{n:02d}" for n in range(45)]
-    outcomes = pd.DataFrame(
-        {"baseline_iph_ml": np.arange(45.0), "followup_iph_ml": 50.0}, index=ids
-    )
-    volumes = pd.DataFrame({"patient_id": np.repeat(ids, 3), "iph_ml": np.arange(135) % 40})
-    figure = charts.draw_volumes(volumes, outcomes)
-    shown = [label.get_text() for axes in figure.axes for label in axes.get_xticklabels()]
-    assert sorted(shown) == ids
-    assert all(axes.get_ylim() == figure.axes[0].get_ylim() for axes in figure.axes)
-    assert figure.axes[0].get_ylim()[1] > 50
-
-
 @pytest.fixture(scope="module")
 def drawn(results, settings):
     return draw(results, settings)
@@ -134,7 +89,9 @@ def drawn(results, settings):
 
 def test_figures_are_written_twice_the_same(results, settings, drawn):
     first = drawn
-    assert {path.name for path in first} == {f"{n}.{end}" for n in NAMES for end in ("png", "svg")}
+    assert {path.name for path in first} == {
+        f"{n}.{end}" for n in FIGURES for end in ("png", "svg")
+    }
     second = draw(results, settings, "again")
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
@@ -145,11 +102,10 @@ def test_figures_are_written_twice_the_same(results, settings, drawn):
     [(["T0"], "predicted"), (["P0"], "predicted"), (["T0", "T1", "P0"], "oracle")],
     ids=["one-test", "predict-only", "oracle"],
 )
-def test_small_cohorts(tmp_path, settings, monkeypatch, unseen, indicator):
+def test_small_cohorts(tmp_path, settings, unseen, indicator):
     splits = {"T": "test", "P": "predict"}
     patients = {"R0": "train", "R1": "train"} | {name: splits[name[0]] for name in unseen}
-    make_results(tmp_path, patients=patients, indicator=indicator, samples=2)
-    evaluate(tmp_path, settings, monkeypatch)
+    make_reportable(tmp_path, settings, patients=patients, indicator=indicator, samples=2)
     assert all(path.stat().st_size > 1000 for path in draw(tmp_path, settings))
     write_tables(tmp_path, settings)
     path = page.run_write_report(tmp_path / "tables", tmp_path / "figures",
@@ -172,38 +128,6 @@ def test_predict_patient_has_a_panel_without_truth(results):
     assert {"R", "L"} <= set(texts)
 
 
-def read_csv(path):
-    with path.open(newline="") as handle:
-        return list(csv.DictReader(handle))
-
-
-def test_cohort_table(results, settings):
-    write_tables(results, settings)
-    rows = read_csv(results / "tables/cohort.csv")
-    by_group = {(row["Centre"], row["Split"]): row for row in rows}
-    assert by_group["all", "all"]["Patients"] == "10"
-    # Training patients of centre A have 15, 27 and 39 mL; none of them grows.
-    group = by_group["A", "train"]
-    assert group["Baseline IPH, mL"] == "27.0 [21.0, 33.0]"
-    assert group["Expansion (HE), n (%)"] == "0/3 (0 %)"
-    assert by_group["B", "train"]["Expansion (HE), n (%)"] == "2/3 (67 %)"
-    assert by_group["B", "predict"]["Expansion (HE), n (%)"] == tables.UNKNOWN
-    assert by_group["all", "all"]["Antiplatelet, n (%)"] == tables.UNKNOWN
-
-
-def test_unknown_values_are_counted():
-    assert tables._median(pd.Series([1.0, 3.0, np.nan])) == "2.0 [1.5, 2.5]; 1 unknown"
-
-
-def test_forecast_table_says_why_a_cell_is_empty(results, settings):
-    write_tables(results, settings)
-    rows = read_csv(results / "tables/forecasts.csv")
-    copy = next(r for r in rows if r["Model"] == "Copy of baseline" and r["Centre"] == "all")
-    assert copy["CRPS, mL (95 % CI)"].startswith("1.00 (0.50 to ")
-    assert copy["Coverage of 50 %"] == tables.UNKNOWN
-    assert "point forecast" in copy["Remark"]
-
-
 def test_page_escapes_links_and_warns(results, settings, drawn):
     write_tables(results, settings)
     path = page.run_write_report(results / "tables", results / "figures",
@@ -214,11 +138,50 @@ def test_page_escapes_links_and_warns(results, settings, drawn):
     assert "brain &lt;850 mL" in text
     assert "&lt;demo&gt;" in text
     assert "<demo>" not in text
-    for name in NAMES:
+    for name in FIGURES:
         assert f"src='../figures/{name}.png'" in text
         assert (path.parent / f"../figures/{name}.png").is_file()
     assert "19 scans checked, 2 marked." in text
     assert "1 patients excluded" in text and "found &lt;air&gt;; expected a head" in text
+
+
+def test_page_shows_everything_in_order(results, settings, drawn):
+    write_tables(results, settings)
+    path = page.run_write_report(results / "tables", results / "figures",
+                                 results / "preprocess", results / "report/index.html",
+                                 settings.reporting, "demo", 7)  # fmt: skip
+    text = path.read_text()
+    places = [text.index(f"figure-{name}'") for name in FIGURES]
+    assert places == sorted(places)
+    starts = {name: escape(caption[:40]) for name, caption in TABLES.items()}
+    places = [text.index(starts[name]) for name in TABLES if name not in OPTIONAL]
+    assert places == sorted(places)
+    assert starts["ablations"] not in text
+
+
+def test_the_workflow_report_has_the_same_captions():
+    folder = REPOSITORY / "workflow/report/figures"
+    assert {path.stem: path.read_text().strip() for path in folder.glob("*.rst")} == FIGURES
+
+
+def test_true_map_stands_beside_the_forecast(results):
+    outcomes = read_table(results / "cohort/outcomes.tsv").set_index("patient_id")
+    rows = []
+    for name in ("T1", "P0"):
+        volumes = read_table(results / f"samples/sub-{name}/volumes.tsv")
+        row, _ = panels.read_panel_row(outcomes.loc[name], volumes, results / "preprocess",
+                                       results / "samples")  # fmt: skip
+        rows.append(expansion_maps.read_map_row(row, results / "evaluation"))
+    (phantom, files), (unknown, none) = rows
+    assert [path.name for path in files] == ["sub-T1_desc-expansion_truth-probseg.nii.gz"]
+    assert unknown.truth is None and none == []
+    # The made-up true map is 0.5 just where new blood came.
+    came = expansion_maps.new_blood(phantom.panel)
+    assert came.any()
+    np.testing.assert_array_equal(phantom.truth == 0.5, came)
+    figure = expansion_maps.draw_expansion_maps([phantom, unknown])
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert texts.count("not known") == 1 and texts.count("no follow-up") == 1
 
 
 def test_grid_of_the_made_up_head_is_uneven():

@@ -7,9 +7,13 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
+from hemexp.evaluation.tabular import chosen_model, of_chosen
 from hemexp.evaluation.tidy import read_table
 from hemexp.provenance import write_sidecars
-from hemexp.reporting.charts import draw_calibration, draw_growth, draw_training, draw_volumes
+from hemexp.reporting.calibration import draw_calibration
+from hemexp.reporting.curves import draw_training
+from hemexp.reporting.expansion_maps import draw_expansion_maps, read_map_row
+from hemexp.reporting.growth import draw_growth
 from hemexp.reporting.panels import (
     choose_panel_patients,
     draw_panels,
@@ -20,7 +24,10 @@ from hemexp.reporting.registration import (
     draw_registration,
     read_registration_row,
 )
+from hemexp.reporting.reliability import draw_reliability, expansion_probabilities
 from hemexp.reporting.style import STYLE, save_figure
+from hemexp.reporting.violins import draw_volumes
+from hemexp.reporting.what_if import draw_what_if
 from hemexp.settings import Reporting
 
 SAMPLED_SPLITS = ("test", "predict", "val")
@@ -28,52 +35,28 @@ Drawn = tuple[Figure, list[Path]]
 """A figure and the files it was drawn from."""
 
 
-def run_draw_figures(
-    outcomes: Path,
-    preprocess: Path,
-    samples: Path,
-    evaluation: Path,
-    autoencoder_history: Path,
-    diffusion_history: Path,
-    out: Path,
-    settings: Reporting,
-) -> list[Path]:
+def run_draw_figures(results: Path, out: Path, settings: Reporting) -> list[Path]:
     """Draws all figures of a run.
 
     Args:
-        outcomes: `results/cohort/outcomes.tsv`.
-        preprocess: `results/preprocess`, with qc.tsv.
-        samples: `results/samples`; patients without a folder there are not forecast.
-        evaluation: `results/evaluation`, with forecasts.tsv, volumes.tsv and calibration.tsv.
-        autoencoder_history: The VAE's history.tsv.
-        diffusion_history: The denoiser's history.tsv.
+        results: Folder of all results; patients without a folder in `samples` are not forecast.
         out: `results/figures`.
-        settings: Number of rows, resolution.
+        settings: Number of patients, resolution.
 
     Returns:
-        The PNG and SVG files of panels, volumes, growth, calibration, training, registration.
+        The PNG and SVG files of the figures that `captions.FIGURES` names.
     """
     started = time.perf_counter()
+    outcomes = results / "cohort" / "outcomes.tsv"
     table = read_table(outcomes).set_index("patient_id")
-    histories = {"Autoencoder": autoencoder_history, "Diffusion": diffusion_history}
-    scores, forecasts, calibration = (
-        evaluation / f"{name}.tsv" for name in ("volumes", "forecasts", "calibration")
-    )
     products = []
     with matplotlib.rc_context(STYLE):
         drawn: dict[str, Drawn] = {
-            "panels": _panels(table, preprocess, samples, settings.panel_patients),
-            "volumes": _volumes(table, samples),
-            "growth": (draw_growth(read_table(scores)), [scores]),
-            "calibration": (
-                draw_calibration(read_table(forecasts), read_table(calibration)),
-                [forecasts, calibration],
-            ),
-            "training": (
-                draw_training({name: read_table(path) for name, path in histories.items()}),
-                list(histories.values()),
-            ),
-            "registration": _registration(preprocess, settings.panel_patients),
+            **_patients(table, results, settings.panel_patients),
+            **_forecasts(table, results, settings.volume_patients),
+            "what_if": _what_if(results),
+            "training": _training(results),
+            "registration": _registration(results / "preprocess", settings.panel_patients),
         }
         for name, (figure, inputs) in drawn.items():
             files = save_figure(figure, out, name, settings.dpi)
@@ -91,21 +74,77 @@ def _sampled(table: pd.DataFrame, samples: Path) -> dict[str, Path]:
     return {name: path for name, path in found.items() if kept[name] and path.is_file()}
 
 
-def _panels(table: pd.DataFrame, preprocess: Path, samples: Path, count: int) -> Drawn:
-    files = _sampled(table, samples)
-    rows, inputs = [], []
+def _patients(table: pd.DataFrame, results: Path, count: int) -> dict[str, Drawn]:
+    """Figures of the chosen patients' pictures."""
+    files = _sampled(table, results / "samples")
+    rows, maps, inputs, map_inputs = [], [], [], []
     for name in choose_panel_patients(table.loc[list(files)], count):
-        row, read = read_panel_row(table.loc[name], read_table(files[name]), preprocess, samples)
+        volumes = read_table(files[name])
+        row, read = read_panel_row(
+            table.loc[name], volumes, results / "preprocess", results / "samples"
+        )
+        map_row, true = read_map_row(row, results / "evaluation")
         rows.append(row)
+        maps.append(map_row)
         inputs += [files[name], *read]
-    return draw_panels(rows), inputs
+        map_inputs += true
+    return {"panels": (draw_panels(rows), inputs),
+            "expansion_maps": (draw_expansion_maps(maps), [*inputs, *map_inputs])}  # fmt: skip
 
 
-def _volumes(table: pd.DataFrame, samples: Path) -> Drawn:
-    files = _sampled(table, samples)
+def _forecasts(table: pd.DataFrame, results: Path, count: int) -> dict[str, Drawn]:
+    """Figures of all patients' volumes and probabilities."""
+    names = ("volumes", "forecasts", "calibration", "conformal", "reliability")
+    scores, forecasts, calibration, conformal, maps = (
+        results / "evaluation" / f"{name}.tsv" for name in names
+    )
+    files = _sampled(table, results / "samples")
     read = [read_table(path).assign(patient_id=name) for name, path in files.items()]
     volumes = pd.concat(read, ignore_index=True) if read else pd.DataFrame()
-    return draw_volumes(volumes, table), list(files.values())
+    probabilities, told = _probabilities(table, volumes, results)
+    return {
+        "volumes": (draw_volumes(volumes, table, count), list(files.values())),
+        "growth": (draw_growth(read_table(scores)), [scores]),
+        "calibration": (
+            draw_calibration(*map(read_table, (forecasts, calibration, conformal))),
+            [forecasts, calibration, conformal],
+        ),
+        "reliability": (
+            draw_reliability(probabilities, read_table(maps)), [maps, *files.values(), *told],
+        ),
+    }  # fmt: skip
+
+
+def _probabilities(
+    table: pd.DataFrame, volumes: pd.DataFrame, results: Path
+) -> tuple[pd.DataFrame, list[Path]]:
+    """p(expansion) by samples, by the chosen model and by the phantom, and the files of it."""
+    files = [results / "expansion" / "predictions.tsv", results / "phantom" / "truth.tsv"]
+    predictions = read_table(files[0])
+    tabular = of_chosen(predictions, chosen_model(predictions))
+    tabular = tabular.set_index("patient_id")["p_expansion"]
+    true = None
+    if files[1].exists():
+        true = read_table(files[1]).set_index("patient_id")["p_expansion"]
+    return expansion_probabilities(volumes, tabular, true, table), [p for p in files if p.exists()]
+
+
+def _what_if(results: Path) -> Drawn:
+    answers, truth = (
+        results / "expansion" / "what_if.tsv", results / "phantom" / "what_if_truth.tsv"
+    )  # fmt: skip
+    known = read_table(truth) if truth.exists() else None
+    return draw_what_if(read_table(answers), known), [
+        answers,
+        *([truth] if truth.exists() else []),
+    ]
+
+
+def _training(results: Path) -> Drawn:
+    histories = {"Autoencoder": results / "autoencoder" / "history.tsv",
+                 "Diffusion": results / "diffusion" / "history.tsv"}  # fmt: skip
+    read = {title: read_table(path) for title, path in histories.items()}
+    return draw_training(read), list(histories.values())
 
 
 def _registration(preprocess: Path, count: int) -> Drawn:

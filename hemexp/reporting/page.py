@@ -9,56 +9,13 @@ import pandas as pd
 
 from hemexp.evaluation.tidy import read_table
 from hemexp.provenance import git_id, versions, write_sidecars, write_text
+from hemexp.reporting.captions import FIGURES, OPTIONAL, TABLES
 from hemexp.settings import Reporting
 
 NOTICE = (
     "Research software, not a medical device. The images and numbers on this page are drawn by a "
     "statistical model; they must not be used for the care of a patient."
 )
-
-TABLES = {
-    "cohort": "Patients by centre and split. Median [quartiles]; count of those known (%).",
-    "forecasts": (
-        "Forecasts of the follow-up volume. CRPS without bias in the number of draws K, so that "
-        "models can be compared; coverage from the randomised PIT, which a "
-        "perfect forecast meets for every K while a wrong one falls short the more, the greater "
-        "K. Spread ratio: RMS ensemble SD over RMSE of the mean. Intervals: bootstrap over "
-        "patients. With few patients these numbers are noisy: mind the column Patients."
-    ),
-    "expansion": "Probability of expansion: discrimination (AUC) and accuracy (Brier score).",
-    "obedience": (
-        "Growth of the samples against the growth asked for, before (raw) and after (matched) "
-        "volume matching. This tests the sampler, not the forecast."
-    ),
-    "images": (
-        "Masks, maps and images against the true follow-up. Patients without the structure on "
-        "either side have no Dice; they are left out and counted."
-    ),
-}
-
-FIGURES = {
-    "panels": (
-        "Drawn follow-ups. Contours: IPH orange, IVH blue; window 0–80 HU; R and L are the "
-        "patient's sides. Rows are test patients at equal steps of observed growth and, last, a "
-        "patient without follow-up if there is one; the slice has the most expected blood; the "
-        "samples lie nearest to the 10th, 50th and 90th percentile of IPH volume. Right: share of "
-        "samples with blood where the baseline (white contour) had none."
-    ),
-    "volumes": (
-        "Forecast follow-up IPH volume of every sampled patient (points: samples; violin: their "
-        "density) with the baseline (dashed) and, where known, the true follow-up (diamond)."
-    ),
-    "growth": "Predicted against observed IPH growth, with central 50 % and 90 % intervals.",
-    "calibration": (
-        "Left: place of the truth among the samples, flat when calibrated. Right: share of "
-        "outcomes inside the central 50 % and 90 % intervals; dashed lines are the goal."
-    ),
-    "training": "Loss terms of the autoencoder and of the denoiser during training.",
-    "registration": (
-        "The pairs with the poorest match, worst first: rotation and translation beside them. "
-        "Contours: brain of the baseline green, bleeds of baseline orange, of follow-up blue."
-    ),
-}
 
 QUALITY_LINK = (
     "<p>Every patient with pictures, worst first: <a href='../preprocess/qc.html'>qc.html</a>.</p>"
@@ -163,7 +120,7 @@ def run_write_report(
         The page.
     """
     started = time.perf_counter()
-    sources = {name: tables / f"{name}.csv" for name in TABLES}
+    sources = _tables(tables)
     folder = f"../{figures.name}"
     qc, excluded = preprocess / "qc.tsv", preprocess / "excluded.tsv"
     shown = {name: html_table(*_read_csv(path), TABLES[name]) for name, path in sources.items()}
@@ -182,6 +139,12 @@ def run_write_report(
     write_sidecars([out], verb="write-report", settings=settings.as_json(), started=started,
                    inputs=inputs, seed=seed)  # fmt: skip
     return out
+
+
+def _tables(folder: Path) -> dict[str, Path]:
+    """The tables of the page; of the optional ones those that there are."""
+    files = {name: folder / f"{name}.csv" for name in TABLES}
+    return {name: path for name, path in files.items() if name not in OPTIONAL or path.exists()}
 
 
 def _pictures(figures: Path) -> list[Path]:

@@ -85,7 +85,7 @@ def draw_panels(rows: list[PanelRow]) -> Figure:
         return message_figure("No patient was sampled.")
     titles = ["Baseline", "True follow-up", *(f"Sample, P{p}" for p in PERCENTILES),
               "P(expansion)"]  # fmt: skip
-    views = [_view(row) for row in rows]
+    views = [find_view(row) for row in rows]
     height_mm = sum(PICTURE_MM * view.height_over_width + 1 for view in views)
     figure = Figure(figsize=(WIDE, (height_mm + 5) * MM), layout="constrained")
     grid = figure.subplots(len(rows), len(titles), squeeze=False)
@@ -99,7 +99,7 @@ def draw_panels(rows: list[PanelRow]) -> Figure:
     return figure
 
 
-def _view(row: PanelRow) -> View:
+def find_view(row: PanelRow) -> View:
     """The slice with the most expected blood: chosen without looking at the truth."""
     return choose_view(row.brain, blood(row.baseline) + row.expansion)
 

@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 from hemexp.provenance import write_atomically
 
 MM = 1 / 25.4
-WIDE, NARROW = 180 * MM, 88 * MM
-"""Two columns and one column of a journal page, in inches."""
+WIDE, NARROW = 175 * MM, 85 * MM
+"""A page and one column of a journal, in inches. No letter is smaller than 7 points."""
 
 STYLE = {
-    "font.size": 7, "axes.titlesize": 7, "axes.labelsize": 7, "legend.fontsize": 6,
-    "xtick.labelsize": 6, "ytick.labelsize": 6, "font.family": "DejaVu Sans",
+    "font.size": 7, "axes.titlesize": 7, "axes.labelsize": 7, "figure.titlesize": 7,
+    "legend.fontsize": 7, "xtick.labelsize": 7, "ytick.labelsize": 7, "font.family": "DejaVu Sans",
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "lines.linewidth": 1.0,
     "legend.frameon": False, "svg.hashsalt": "hemexp", "svg.fonttype": "none",
@@ -28,9 +28,14 @@ GREY = "#666666"
 IPH, IVH = ORANGE, SKY
 MODEL_NAMES = {
     "hemexp": "HemExp", "hemexp_raw": "HemExp, unmatched volumes",
-    "tabular": "Tabular model", "climatology": "Climatology", "copy_baseline": "Copy of baseline",
-    "true_distribution": "True distribution", "truth": "Truth",
+    "copy_baseline": "Copy of baseline", "climatology": "Climatology",
+    "climatology_distance": "Climatology by distance", "tabular": "Tabular model",
+    "tabular_four_variable": "Tabular: four variables",
+    "tabular_image_clinical": "Tabular: image and clinical",
+    "tabular_brain": "Tabular: BRAIN score", "true_distribution": "True distribution",
+    "truth": "Truth",
 }  # fmt: skip
+"""Models for people, in the order of tables and figures."""
 
 
 def save_figure(figure: Figure, folder: Path, name: str, dpi: int) -> list[Path]:
@@ -39,6 +44,8 @@ def save_figure(figure: Figure, folder: Path, name: str, dpi: int) -> list[Path]
     for path, metadata in zip(paths, ({"Software": None}, {"Date": None}), strict=True):
         with write_atomically(path) as temporary:
             figure.savefig(temporary, dpi=dpi, metadata=metadata)
+        # The layout found for the first file, half of the work, serves the second.
+        figure.set_layout_engine("none")
     return paths
 
 

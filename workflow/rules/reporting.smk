@@ -1,23 +1,34 @@
 """reporting: tables, figures and pages for people."""
 
-TABLES = ["cohort", "forecasts", "expansion", "obedience", "images"]
-FIGURES = ["panels", "volumes", "growth", "calibration", "training", "registration"]
+from hemexp.reporting.captions import FIGURES, OPTIONAL, TABLES
+
+PRINTED = [table for table in TABLES if table not in OPTIONAL]
 
 
 rule write_tables:
     input:
         rules.summarise_scores.output,
         rules.collect_qc.output.outcomes,
+        GROWTH.comparison,
+        rules.predict_expansion.output.predictions,
+        rules.answer_what_if.output.summary,
+        kept_files(RECONSTRUCTION, [*SAMPLES.index]),
     output:
-        report(
-            expand("results/tables/{table}.csv", table=TABLES),
-            caption="../report/tables.rst",
-            category="Tables",
-        ),
+        [
+            report(
+                f"results/tables/{table}.csv",
+                caption="../report/tables.rst",
+                category="Tables",
+                labels={"table": table.replace("_", " ")},
+            )
+            for table in PRINTED
+        ],
+        expand("results/tables/{table}.tex", table=PRINTED),
     log:
         "results/logs/write_tables.log",
     benchmark:
         "results/benchmarks/write_tables.tsv"
+    localrule: True
     conda:
         "../../envs/hemexp.yaml"
     resources:
@@ -26,6 +37,7 @@ rule write_tables:
     params:
         code=hash_code("reporting"),
         settings=section("reporting"),
+        ablations=ablation_tables(),
         rows=rows(SAMPLES.index, "patient_id", "center", "split", *NUMBERS),
         sheet=SHEET,
     shell:
@@ -37,15 +49,23 @@ rule draw_figures:
     input:
         rules.summarise_scores.output,
         rules.collect_qc.output,
-        rules.train_autoencoder.output.history,
-        rules.train_diffusion.output.history,
+        rules.predict_expansion.output.predictions,
+        rules.answer_what_if.output.answers,
+        AUTOENCODER.history,
+        DENOISER.history,
+        rules.phantom.input,
         kept_files(SAMPLED, FORECAST),
+        kept_files(TRUE_MAP, [p for p in SCORED if p in PHANTOM]),
     output:
-        report(
-            expand("results/figures/{figure}.png", figure=FIGURES),
-            caption="../report/figures.rst",
-            category="Figures",
-        ),
+        [
+            report(
+                f"results/figures/{figure}.png",
+                caption=f"../report/figures/{figure}.rst",
+                category="Figures",
+                labels={"figure": figure.replace("_", " ")},
+            )
+            for figure in FIGURES
+        ],
         expand("results/figures/{figure}.svg", figure=FIGURES),
     log:
         "results/logs/draw_figures.log",
@@ -71,10 +91,12 @@ rule write_report:
         rules.write_qc.output,
     output:
         "results/report/index.html",
+        "results/report/methods.md",
     log:
         "results/logs/write_report.log",
     benchmark:
         "results/benchmarks/write_report.tsv"
+    localrule: True
     conda:
         "../../envs/hemexp.yaml"
     resources:
@@ -83,6 +105,7 @@ rule write_report:
     params:
         code=hash_code("reporting"),
         settings=section("reporting"),
+        ablations=ablation_tables(),
         preset=SETTINGS.preset,
         seed=SETTINGS.seed,
     shell:

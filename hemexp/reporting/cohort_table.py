@@ -1,0 +1,56 @@
+"""Who the patients are, and how well the autoencoder gives their scans back."""
+
+import pandas as pd
+
+from hemexp.reporting.cells import median, share
+
+NUMBERS = {"age": "Age, years", "onset_to_ct_h": "Onset to CT, h", "gcs": "GCS",
+           "sbp": "Systolic pressure, mmHg", "baseline_iph_ml": "Baseline IPH, mL",
+           "growth_ml": "IPH growth, mL"}  # fmt: skip
+EVENTS = {"anticoagulant": "Anticoagulant", "antiplatelet": "Antiplatelet",
+          "baseline_ivh": "Baseline IVH", "he": "Expansion (HE)",
+          "he_6ml": "Growth ≥ 6 mL", "rhe": "Revised expansion (rHE)"}  # fmt: skip
+
+
+def describe_cohort(samples: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Who the patients are, by centre and split, and all together.
+
+    Args:
+        samples: The sheet, indexed by patient, numbers as floats and NaN where unknown.
+        outcomes: `outcomes.tsv`, indexed by patient.
+
+    Returns:
+        Median [quartiles] of numbers and count/known (%) of events; unknown values are left out
+        and counted.
+    """
+    columns = [column for column in outcomes if column not in samples]
+    table = samples.join(outcomes[columns])
+    table["baseline_ivh"] = (table["baseline_ivh_ml"] > 0).astype(float)
+    return pd.DataFrame(
+        {"Centre": center, "Split": split, "Patients": len(part)}
+        | {header: median(part[name]) for name, header in NUMBERS.items()}
+        | {f"{header}, n (%)": share(part[name]) for name, header in EVENTS.items()}
+        for center, split, part in _groups(table)
+    )
+
+
+def describe_reconstruction(scores: pd.DataFrame) -> pd.DataFrame:
+    """How well the autoencoder gives scans back: a row a centre and split, and all together.
+
+    Args:
+        scores: All `reconstruction.tsv` below one another, with `center` and `split`; a scan
+            without a structure has no Dice of it.
+    """
+    return pd.DataFrame(
+        {"Centre": center, "Split": split, "Scans": len(part),
+         "IPH Dice": median(part["iph_dice"].dropna(), 3),
+         "Scans with IVH": int(part["ivh_dice"].notna().sum()),
+         "IVH Dice": median(part["ivh_dice"].dropna(), 3),
+         "PSNR in the brain, dB": median(part["psnr_db"])}
+        for center, split, part in _groups(scores)
+    )  # fmt: skip
+
+
+def _groups(table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    parts = [(*group, part) for group, part in table.groupby(["center", "split"])]
+    return [*parts, ("all", "all", table)]

@@ -1,0 +1,91 @@
+"""The figure of expansion maps: forecast, truth, and what came of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+
+from hemexp.evaluation.redraws import true_files
+from hemexp.reporting.panels import PanelRow, blood, find_view
+from hemexp.reporting.slices import View, caption, mark_sides, outline, read_ras, show_ct, show_map
+from hemexp.reporting.style import GREEN, MM, WIDE, message_figure, strip_axes
+
+TITLES = ("Baseline", "Forecast", "True probability", "New blood that came")
+MAP_MM = 36.5
+"""Width of one picture: four, a label and a colour bar fill the page."""
+
+
+@dataclass(frozen=True)
+class MapRow:
+    """One row of the figure; `truth` is None for real patients."""
+
+    panel: PanelRow
+    truth: NDArray | None
+
+
+def read_map_row(panel: PanelRow, evaluation: Path) -> tuple[MapRow, list[Path]]:
+    """Adds the true map, where there is one, to a row of the panels.
+
+    Args:
+        panel: From `panels.read_panel_row`.
+        evaluation: `results/evaluation`.
+
+    Returns:
+        The row and the file it came from.
+    """
+    path, _ = true_files(evaluation, panel.patient_id)
+    return (MapRow(panel, read_ras(path).data), [path]) if path else (MapRow(panel, None), [])
+
+
+def new_blood(panel: PanelRow) -> NDArray[np.bool_] | None:
+    """Blood of the true follow-up where the baseline had none; None without a follow-up."""
+    return None if panel.followup is None else blood(panel.followup) & ~blood(panel.baseline)
+
+
+def draw_expansion_maps(rows: list[MapRow]) -> Figure:
+    """Rows of patients: baseline, forecast map, true map, what happened."""
+    if not rows:
+        return message_figure("No patient was sampled.")
+    views = [find_view(row.panel) for row in rows]
+    height_mm = sum(MAP_MM * view.height_over_width + 1 for view in views)
+    figure = Figure(figsize=(WIDE, (height_mm + 5) * MM), layout="constrained")
+    grid = figure.subplots(len(rows), len(TITLES), squeeze=False)
+    for axes, title in zip(grid[0], TITLES, strict=True):
+        axes.set_title(title)
+    for axes, row, view in zip(grid, rows, views, strict=True):
+        image = _draw_row(axes, row, view)
+    figure.colorbar(image, ax=grid[:, -1], shrink=0.5, aspect=25,
+                    label="Probability of new blood (0–1)")  # fmt: skip
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    return figure
+
+
+def _draw_row(axes: NDArray, row: MapRow, view: View) -> AxesImage:
+    panel, came = row.panel, new_blood(row.panel)
+    maps = (None, panel.expansion, row.truth, None if came is None else came.astype(float))
+    told = ("", "no forecast", "not known", "no follow-up")
+    for axis, data, missing in zip(axes, maps, told, strict=True):
+        if data is None and missing:
+            _say(axis, missing)
+            continue
+        show_ct(axis, panel.baseline.ct_hu, view)
+        if data is not None:
+            image = show_map(axis, data, view)
+            if came is not None:
+                outline(axis, came, view, GREEN)
+        outline(axis, blood(panel.baseline), view, "white", width=0.6)
+    mark_sides(axes[0])
+    axes[0].set_ylabel(panel.patient_id)
+    caption(axes[0], f"IPH {panel.baseline.iph_ml:.1f} mL")
+    if panel.followup is not None:
+        caption(axes[-1], f"IPH {panel.followup.iph_ml:.1f} mL")
+    return image
+
+
+def _say(axes: Axes, text: str) -> None:
+    strip_axes(axes)
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="0.4")

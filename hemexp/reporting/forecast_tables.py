@@ -1,0 +1,162 @@
+"""Tables of volume forecasts: scores, paired comparisons, coverage, obedience, ablations."""
+
+import pandas as pd
+
+from hemexp.reporting.cells import (
+    REMARK,
+    TARGETS,
+    UNKNOWN,
+    head,
+    in_model_order,
+    model_name,
+    number,
+    percent,
+    score,
+    with_interval,
+)
+
+ORACLE = "oracle"
+REQUESTS = {"target_growth_ml": "Target growth, mL", "expansion_flag": "Expansion flag"}
+REFERENCES = {"best_tabular": "Best tabular model, in hindsight"}
+MEASURES = ("crps_difference_ml", "twcrps_difference_ml", "skill_fraction")
+GROUP = ("split", "center")
+
+
+def is_forecast(table: pd.DataFrame) -> pd.Series:
+    """Rows that did not know the outcome."""
+    return table["indicator"] != ORACLE
+
+
+def describe_forecasts(table: pd.DataFrame) -> pd.DataFrame:
+    """`evaluation/forecasts.tsv` for people; samples that knew the outcome are no forecast."""
+    return _volumes(table[is_forecast(table)])
+
+
+def describe_oracle(table: pd.DataFrame) -> pd.DataFrame:
+    """The same scores of samples that knew the outcome: how well they obey, no forecast."""
+    return _volumes(table[~is_forecast(table)])
+
+
+def _volumes(table: pd.DataFrame) -> pd.DataFrame:
+    ordered = in_model_order(table, *GROUP, "target")
+    return pd.DataFrame(
+        head(row)
+        | {
+            "Volume": TARGETS[row["target"]],
+            "Patients": row["n"],
+            "Draws K": row["k"],
+            "CRPS, mL [95 % CI]": score(row, "crps", "_ml", 2),
+            "Skill against climatology [95 % CI]": score(row, "skill", "", 2),
+            "Tail CRPS, mL": number(row["twcrps_ml"], 2),
+            "MAE of the median, mL": number(row["mae_ml"], 2),
+            "Bias, mL": number(row["bias_ml"], 2),
+            "Coverage of 50 %": number(row["coverage50"], 2),
+            "Coverage of 90 %": number(row["coverage90"], 2),
+            "Spread ratio": number(row["spread_ratio"], 2),
+            "Width of 50 %, mL": number(row["width50_ml"], 1),
+            "Width of 90 %, mL": number(row["width90_ml"], 1),
+            REMARK: row["note"],
+        }
+        for row in ordered.to_dict("records")
+    )
+
+
+def describe_comparisons(table: pd.DataFrame) -> pd.DataFrame:
+    """`evaluation/comparisons.tsv` for people, one row a pair of forecasts."""
+    keys = [*GROUP, "target", "model", "indicator", "reference"]
+    forecasts = _by_reference(table[is_forecast(table)], keys[:-1])
+    rows = []
+    for group, part in forecasts.groupby(keys, sort=False):
+        row, measures = dict(zip(keys, group, strict=True)), part.set_index("measure")
+        told = {name: _measure(measures, name) for name in MEASURES}
+        against = REFERENCES.get(row["reference"], model_name(row["reference"]))
+        rows.append(
+            head(row)
+            | {
+                "Volume": TARGETS[row["target"]],
+                "Against": against,
+                "Patients": int(part["n"].max()),
+                "CRPS difference, mL [95 % CI]": told["crps_difference_ml"],
+                "Tail CRPS difference, mL [95 % CI]": told["twcrps_difference_ml"],
+                "Skill fraction [95 % CI]": told["skill_fraction"],
+                REMARK: _remarks(part["note"]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _by_reference(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The references of every forecast in the order of models."""
+    renamed = table.rename(columns={"model": "ours", "reference": "model"})
+    ordered = in_model_order(renamed, *("ours" if key == "model" else key for key in keys))
+    return ordered.rename(columns={"model": "reference", "ours": "model"})
+
+
+def _measure(measures: pd.DataFrame, name: str) -> str:
+    if name not in measures.index:
+        return UNKNOWN
+    row = measures.loc[name]
+    return with_interval(row["value"], row["low"], row["high"], 2)
+
+
+def _remarks(notes: pd.Series) -> str:
+    """Different notes, joined; the name of a model among them as people know it."""
+    return "; ".join(model_name(note) for note in dict.fromkeys(notes) if note)
+
+
+def describe_coverage(table: pd.DataFrame) -> pd.DataFrame:
+    """`evaluation/conformal.tsv` for people."""
+    return pd.DataFrame(
+        head(row)
+        | {
+            "Volume": TARGETS[row["target"]],
+            "Interval": percent(row["level"]),
+            "Patients": row["n"],
+            "Calibration patients": row["n_calibration"],
+            "Coverage before": percent(row["coverage_before"]),
+            "Coverage after": percent(row["coverage_after"]),
+            "Range if calibrated": f"{percent(row['band_low'])} to {percent(row['band_high'])}",
+            "Width before, mL": number(row["width_before_ml"], 1),
+            "Width after, mL": number(row["width_after_ml"], 1),
+            REMARK: row["note"],
+        }
+        for row in table[is_forecast(table)].to_dict("records")
+    )
+
+
+def describe_obedience(table: pd.DataFrame) -> pd.DataFrame:
+    """`evaluation/obedience.tsv` for people."""
+    return pd.DataFrame(
+        {
+            "Split": row["split"],
+            "Indicator": row["indicator"],
+            "Asked for": REQUESTS[row["request"]],
+            "Volume": row["volume"],
+            "Patients": row["n"],
+            "Samples": row["n_samples"],
+            "Slope": number(row["slope"], 3),
+            "Intercept, mL": number(row["intercept_ml"], 2),
+            "R²": number(row["r2"], 3),
+            "Residual SD, mL": number(row["residual_sd_ml"], 2),
+            "|Logit offset|, median": number(row["abs_logit_offset_median"], 2),
+            "|Logit offset|, P90": number(row["abs_logit_offset_p90"], 2),
+            REMARK: row["note"],
+        }
+        for row in table.to_dict("records")
+    )
+
+
+def describe_ablations(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """HemExp's forecasts of all patients' IPH under changed settings.
+
+    Args:
+        tables: Name of the ablation to the `forecasts.tsv` of its run.
+    """
+    parts = []
+    for name, table in tables.items():
+        ours = table[table["model"].isin(["hemexp", "hemexp_raw", "copy_baseline"])]
+        all_iph = (ours["center"] == "all") & (ours["target"] == "iph_ml")
+        described = describe_forecasts(ours[all_iph])
+        described.insert(0, "Ablation", name.replace("_", " "))
+        parts.append(described.drop(columns=["Centre", "Volume"], errors="ignore"))
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,76 @@
+"""What reporting reads beyond `results_folder`: predictors, what-if answers, reconstruction."""
+
+import sys
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+from results_folder import CHOSEN, MODELS, make_results, save
+
+from hemexp.cohort import patient_file
+from hemexp.evaluation.score import run_score_patient
+from hemexp.evaluation.summarise import run_summarise_scores
+from hemexp.evaluation.tidy import read_table
+from hemexp.expansion.what_if import summarise
+from hemexp.questions import ask
+from hemexp.reporting.tables import run_write_tables
+
+
+def answers(ids, drug_effect_ml):
+    """Growth that falls by 1 mL with every doubling of the hours, more on an anticoagulant."""
+    table = ask(list(ids))
+    table["median_growth_ml"] = 5 - np.log2(table["onset_to_ct_h"])
+    table["median_growth_ml"] += drug_effect_ml * table["anticoagulant"]
+    table["p_growth_6ml"] = table["median_growth_ml"].clip(0.1, 9) / 10
+    return table.assign(p_expansion=0.3)
+
+
+def comparison():
+    rows = [
+        {"model": name, "n": 6, "events": 2, "auc": 0.75, "auc_low": 0.5, "auc_high": 1.0,
+         "brier": 0.2, "calibration_slope": 1.25 if name == CHOSEN else np.nan,
+         "calibration_intercept": 0.1 if name == CHOSEN else np.nan,
+         "crps_ml": 2.0, "crps_low": 1.0, "crps_high": 3.126,
+         "note": "" if name == CHOSEN else "too few events"}
+        for name in MODELS
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def make_reportable(root, settings, **options):
+    """Writes everything that reporting reads, evaluated; options as `make_results` has them."""
+    complete(root, make_results(root, **options))
+    stub = types.SimpleNamespace(midline_shift_mm=lambda *_: 1.5)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(sys.modules, "hemexp.preprocess.midline", stub)
+        evaluate(root, settings)
+
+
+def evaluate(root, settings):
+    room = settings.evaluation.model_copy(update={"bootstrap": 50})
+    outcomes = read_table(root / "cohort/outcomes.tsv").set_index("patient_id")
+    for name in outcomes.index[outcomes["split"] == "test"]:
+        run_score_patient(name, root / "samples", root / "preprocess", root / "evaluation", room)
+    run_summarise_scores(root / "cohort/outcomes.tsv", root / "samples", root / "expansion",
+                         root / "evaluation", None, root / "evaluation", room, seed=1)  # fmt: skip
+
+
+def write_tables(root, settings):
+    sheet = pd.read_csv(root / "samples.tsv", sep="\t", dtype={"patient_id": str})
+    return run_write_tables(sheet.set_index("patient_id", drop=False), root,
+                                   root / "tables", settings.reporting)  # fmt: skip
+
+
+def complete(root, outcomes):
+    """Adds to the folder of `make_results`; the outcomes are indexed by patient."""
+    unseen = outcomes.index[outcomes["split"] != "train"]
+    told, true = answers(unseen, 1.0), answers(outcomes.index, 2.0)
+    save(told, root / "expansion/what_if.tsv")
+    save(summarise(told, true), root / "expansion/what_if_summary.tsv")
+    save(true, root / "phantom/what_if_truth.tsv")
+    save(comparison(), root / "expansion/comparison.tsv")
+    for n, name in enumerate(outcomes.index):
+        row = {"patient_id": name, "session": "baseline", "iph_dice": 0.9 + 0.001 * n,
+               "ivh_dice": np.nan if n % 2 else 0.8, "psnr_db": 30.0}  # fmt: skip
+        save(pd.DataFrame([row]), patient_file(root / "latents", name, "reconstruction.tsv"))

@@ -1,0 +1,222 @@
+"""Cells, tables and their LaTeX."""
+
+import csv
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from reporting_folder import make_reportable, write_tables
+
+from hemexp.reporting import (
+    cells,
+    cohort_table,
+    expansion_tables,
+    forecast_tables,
+    image_tables,
+    latex,
+)
+from hemexp.reporting.captions import OPTIONAL, TABLES
+
+
+def read_csv(path):
+    with path.open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_numbers_with_intervals():
+    assert cells.with_interval(1.234, 1.006, 1.449, 2) == "1.23 [1.01, 1.45]"
+    assert cells.with_interval(1.234, np.nan, np.nan, 2) == "1.23"
+    assert cells.with_interval(np.nan, np.nan, np.nan, 2) == cells.UNKNOWN
+    assert cells.number(-0.001, 2) == "0.00"
+
+
+def test_unknown_values_are_counted():
+    assert cells.median(pd.Series([1.0, 3.0, np.nan])) == "2.0 [1.5, 2.5]; 1 unknown"
+    assert cells.share(pd.Series([1.0, 0.0, np.nan])) == "1/2 (50 %)"
+
+
+def test_the_copy_of_the_baseline_stands_beside_ours():
+    names = ["true_distribution", "climatology", "copy_baseline", "tabular", "hemexp", "other"]
+    table = pd.DataFrame({"target": ["b", "a"] * 6, "model": np.repeat(names, 2)})
+    ordered = cells.in_model_order(table, "target")
+    assert list(ordered["target"]) == ["b"] * 6 + ["a"] * 6
+    assert list(ordered["model"])[:6] == [
+        "hemexp", "copy_baseline", "climatology", "tabular", "true_distribution", "other",
+    ]  # fmt: skip
+
+
+def test_latex_escapes():
+    assert latex.escape("50 % of A_1 & B #2 ~ {x}^2 \\ $") == (
+        r"50 \% of A\_1 \& B \#2 \textasciitilde{} \{x\}\textasciicircum{}2 "
+        r"\textbackslash{} \$"
+    )
+    assert latex.escape("-0.12 [-1.2, A-1]") == "$-$0.12 [$-$1.2, A-1]"
+    assert latex.escape("≥ 6 mL, R²") == r"$\geq$ 6 mL, R$^2$"
+
+
+def test_latex_table_is_balanced():
+    table = pd.DataFrame({"Model & kind": ["a_b", "c"], "n": [1, 2], "Remark": ["why {", ""]})
+    text = latex.latex_table(table, "50 % of {all}", "tab:x")
+    assert_valid(text)
+    assert r"\caption{50 \% of \{all\}}" in text and r"\label{tab:x}" in text
+    assert r"a\_b & 1\textsuperscript{1} \\" in text
+    assert r"\begin{tabular}{lr}" in text and "Remark" not in text
+    assert text.index(r"\bottomrule") < text.index(r"\textsuperscript{1} why \{")
+
+
+def assert_valid(text):
+    bare = re.sub(r"\\[\\&%$#_{}]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert bare.count("$") % 2 == 0
+    begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", text) for word in ("begin", "end"))
+    assert sorted(begun) == sorted(ended)
+    columns = len(re.search(r"\\begin{tabular}{(\w*)}", text)[1])
+    lines = [re.sub(r"\\&", "", line) for line in text.split("\n") if line.endswith(r"\\")]
+    assert {line.count("&") for line in lines} <= {columns - 1}
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory, settings):
+    root = tmp_path_factory.mktemp("results")
+    make_reportable(root, settings)
+    return write_tables(root, settings)[0].parent
+
+
+def test_every_table_is_there_twice(printed):
+    names = [name for name in TABLES if name not in OPTIONAL]
+    assert {p.name for p in printed.iterdir() if p.suffix != ".json"} == {
+        f"{name}.{end}" for name in names for end in ("csv", "tex")
+    }
+    for name in names:
+        text = (printed / f"{name}.tex").read_text()
+        assert_valid(text)
+        assert rf"\label{{tab:{name}}}" in text
+        assert all("nan" not in row.values() for row in read_csv(printed / f"{name}.csv"))
+
+
+def test_cohort(printed):
+    by_group = {(row["Centre"], row["Split"]): row for row in read_csv(printed / "cohort.csv")}
+    assert by_group["all", "all"]["Patients"] == "10"
+    # Training patients of centre A have 15, 27 and 39 mL; none of them grows.
+    group = by_group["A", "train"]
+    assert group["Baseline IPH, mL"] == "27.0 [21.0, 33.0]"
+    assert group["Expansion (HE), n (%)"] == "0/3 (0 %)"
+    assert by_group["B", "train"]["Expansion (HE), n (%)"] == "2/3 (67 %)"
+    assert by_group["B", "predict"]["Expansion (HE), n (%)"] == cells.UNKNOWN
+    assert by_group["all", "all"]["Antiplatelet, n (%)"] == cells.UNKNOWN
+
+
+def test_reconstruction():
+    scores = pd.DataFrame({"center": "A", "split": "train", "iph_dice": [0.9, 0.8, 0.7],
+                           "ivh_dice": [np.nan, 0.5, 0.7], "psnr_db": [30.0, 31, 32]})  # fmt: skip
+    rows = cohort_table.describe_reconstruction(scores)
+    assert len(rows) == 2
+    assert rows.loc[0, "IPH Dice"] == "0.800 [0.750, 0.850]"
+    assert rows.loc[0, "Scans with IVH"] == 2
+    assert rows.loc[0, "IVH Dice"] == "0.600 [0.550, 0.650]"
+
+
+def test_forecast_table_says_why_a_cell_is_empty(printed):
+    rows = read_csv(printed / "forecasts.csv")
+    copy = next(r for r in rows if r["Model"] == "Copy of baseline" and r["Centre"] == "all")
+    assert copy["CRPS, mL [95 % CI]"].startswith("1.00 [0.50, ")
+    assert copy["Coverage of 50 %"] == cells.UNKNOWN
+    assert "point forecast" in copy["Remark"]
+
+
+def test_samples_that_knew_are_no_forecast():
+    row = dict.fromkeys(
+        ("crps_ml", "crps_low_ml", "crps_high_ml", "twcrps_ml", "mae_ml", "bias_ml", "coverage50",
+         "coverage90", "spread_ratio", "width50_ml", "width90_ml", "skill", "skill_low",
+         "skill_high"), 0.5,
+    ) | {"split": "test", "center": "all", "target": "iph_ml", "n": 3, "k": 5,
+         "note": ""}  # fmt: skip
+    table = pd.DataFrame([row | {"model": "hemexp", "indicator": "oracle"},
+                          row | {"model": "copy_baseline", "indicator": "none"}])  # fmt: skip
+    assert list(forecast_tables.describe_forecasts(table)["Model"]) == ["Copy of baseline"]
+    assert list(forecast_tables.describe_oracle(table)["Indicator"]) == ["oracle"]
+    both = forecast_tables.describe_ablations({"no_flag": table, "as_is": table})
+    assert list(both["Ablation"]) == ["no flag", "as is"]
+
+
+def comparison(reference, measure, value, note=""):
+    return {"split": "test", "center": "all", "target": "iph_ml", "model": "hemexp",
+            "indicator": "predicted", "reference": reference, "measure": measure, "n": 8,
+            "value": value, "low": value - 1, "high": value + 1, "note": note}  # fmt: skip
+
+
+def test_comparisons_have_a_row_a_reference():
+    table = pd.DataFrame([
+        comparison("climatology", "crps_difference_ml", -0.5),
+        comparison("climatology", "twcrps_difference_ml", -0.25),
+        comparison("true_distribution", "crps_difference_ml", 0.5),
+        comparison("copy_baseline", "crps_difference_ml", -2),
+        comparison("best_tabular", "crps_difference_ml", 0.1, "tabular_brain"),
+        comparison("true_distribution", "skill_fraction", 0.8),
+    ])  # fmt: skip
+    rows = forecast_tables.describe_comparisons(table).set_index("Against")
+    assert list(rows.index) == ["Copy of baseline", "Climatology", "True distribution",
+                                "Best tabular model, in hindsight"]  # fmt: skip
+    assert rows.loc["Climatology", "CRPS difference, mL [95 % CI]"] == "-0.50 [-1.50, 0.50]"
+    assert rows.loc["Climatology", "Tail CRPS difference, mL [95 % CI]"] == "-0.25 [-1.25, 0.75]"
+    assert rows.loc["True distribution", "Skill fraction [95 % CI]"] == "0.80 [-0.20, 1.80]"
+    assert rows.loc["Climatology", "Skill fraction [95 % CI]"] == cells.UNKNOWN
+    assert rows.iloc[3]["Remark"] == "Tabular: BRAIN score"
+
+
+def test_coverage_before_and_after():
+    row = {"split": "test", "center": "D", "model": "hemexp", "indicator": "predicted",
+           "target": "iph_ml", "level": 0.9, "n": 8, "n_calibration": 26, "coverage_before": 0.75,
+           "coverage_after": np.nan, "band_low": 0.625, "band_high": 1.0, "width_before_ml": 12.44,
+           "width_after_ml": np.nan, "note": "why"}  # fmt: skip
+    told = forecast_tables.describe_coverage(pd.DataFrame([row])).iloc[0]
+    assert told["Coverage before"] == "75 %"
+    assert told["Coverage after"] == told["Width after, mL"] == cells.UNKNOWN
+    assert told["Range if calibrated"] == "62 % to 100 %"
+    assert told["Width before, mL"] == "12.4"
+
+
+def test_predictors_on_training_and_scored_patients(printed):
+    rows = read_csv(printed / "predictors.csv")
+    assert [row["Patients"] for row in rows] == ["training, cross-fitted"] * 2 + ["test"] * 2
+    assert {(row["Model"], row["Drawn from"]) for row in rows} == {
+        ("Tabular: four variables", "yes"), ("tabular_brain_score", "no")
+    }  # fmt: skip
+    chosen = next(row for row in rows if row["Drawn from"] == "yes")
+    assert chosen["CRPS of growth, mL [95 % CI]"] == "2.00 [1.00, 3.13]"
+    assert chosen["Calibration slope"] == "1.25"
+
+
+def test_what_if_beside_the_truth(printed):
+    rows = read_csv(printed / "what_if.csv")
+    drug = [row for row in rows if row["Contrast"] == "anticoagulant on against off"]
+    growth = next(row for row in drug if row["Held"] == "both" and "Median" in row["Quantity"])
+    assert (growth["Mean effect"], growth["Mean true effect"]) == ("1.000", "2.000")
+    assert growth["Predicted / true"] == "0.50"
+    assert growth["Patients with a rise"] == "100 %"
+
+
+def test_maps_and_coherence():
+    head = {"split": "test", "center": "all", "model": "hemexp", "indicator": "predicted"}
+    values = {"n": 8, "brier": 0.12345, "brier_low": 0.1, "brier_high": 0.2, "nll": 0.4,
+              "skill": 0.1, "skill_low": -0.1, "skill_high": 0.2, "slope": np.nan,
+              "slope_low": np.nan, "slope_high": np.nan, "intercept": np.nan,
+              "note": "flat"}  # fmt: skip
+    row = head | {"region": "band", "reference": "true_map"} | values
+    told = image_tables.describe_maps(pd.DataFrame([row])).iloc[0]
+    assert told["Voxel Brier [95 % CI]"] == "0.1235 [0.1000, 0.2000]"
+    assert (told["Region"], told["Against"]) == ("Band round the bleed", "True map")
+    assert told["Reliability slope [95 % CI]"] == cells.UNKNOWN
+    row = head | {"n": 8, "value": 0.7854, "low": 0.7, "high": 0.8, "note": ""}
+    told = image_tables.describe_coherence(pd.DataFrame([row])).iloc[0]
+    assert told["Lag-1 correlation [95 % CI]"] == "0.785 [0.700, 0.800]"
+
+
+def test_every_event_and_quantity_has_a_name(printed):
+    assert {row["Event"] for row in read_csv(printed / "expansion.csv")} <= set(
+        cells.EVENT_NAMES.values()
+    )
+    assert {row["Quantity"] for row in read_csv(printed / "what_if.csv")} == set(
+        expansion_tables.QUANTITIES.values()
+    )
