@@ -1,0 +1,79 @@
+"""The cluster profile against the rules: nothing runs alone by mistake, or in the wrong place."""
+
+import re
+
+import pytest
+import yaml
+from mini import REPOSITORY, mini_rows, snakemake, write_sheet
+
+
+@pytest.fixture(scope="module")
+def rules():
+    """Text of every rule that runs something, by name."""
+    text = "\n".join(
+        path.read_text() for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")
+    )
+    parts = re.split(r"^ *(?:rule|checkpoint) (\w+):$", text, flags=re.MULTILINE)[1:]
+    found = dict(zip(parts[::2], parts[1::2], strict=True))
+    return {name: body for name, body in found.items() if re.search(r"\n +shell:", body)}
+
+
+@pytest.fixture(scope="module")
+def profile():
+    return yaml.safe_load((REPOSITORY / "slurm" / "config.yaml").read_text())
+
+
+def groups(rules, profile):
+    named = {name: re.search(r'group:\s+"(\w+)"', body) for name, body in rules.items()}
+    inside = {name: found[1] for name, found in named.items() if found}
+    return inside | dict(entry.split("=") for entry in profile["groups"])
+
+
+def test_every_rule_of_the_profile_exists(rules, profile):
+    assert set(profile["set-resources"]) <= set(rules)
+    assert {entry.split("=")[0] for entry in profile["groups"]} <= set(rules)
+
+
+def test_every_job_of_a_patient_shares_a_submission(rules, profile):
+    of_a_patient = {name for name, body in rules.items() if "{wildcards.patient}" in body}
+    assert len(of_a_patient) > 6
+    grouped = groups(rules, profile)
+    assert set(grouped) == of_a_patient
+    sizes = dict(entry.split("=") for entry in profile["group-components"])
+    assert set(sizes) == set(grouped.values())
+    resources = profile["set-resources"]
+    assert {name for name in resources if "slots" in resources[name]} == of_a_patient
+
+
+def test_gpu_rules_and_no_others_go_to_the_gpu_partition(rules, profile):
+    on_gpu = {name for name, body in rules.items() if re.search(r"\n +gpu=", body)}
+    assert "train_diffusion" in on_gpu
+    sent = {name for name, own in profile["set-resources"].items() if "slurm_partition" in own}
+    assert sent == on_gpu
+
+
+def test_jobs_of_one_group_go_to_one_partition(rules, profile):
+    places = {}
+    for name, group in groups(rules, profile).items():
+        place = profile["set-resources"][name].get("slurm_partition")
+        assert places.setdefault(group, place) == place, group
+
+
+def test_every_submitted_rule_asks_for_memory_and_time_that_grow(rules):
+    for name, body in rules.items():
+        assert "mem_mb=growing(" in body and "runtime=growing(" in body, name
+
+
+@pytest.mark.parametrize(("partitions", "chosen"), [("cpu\ngpu\n", "gpu"), ("batch\nlong\n", "")])
+def test_gpu_rules_go_to_the_default_partition_where_there_is_no_gpu_one(
+    tmp_path, monkeypatch, partitions, chosen
+):
+    sinfo = tmp_path / "bin" / "sinfo"
+    sinfo.parent.mkdir()
+    sinfo.write_text(f"#!/bin/sh\nprintf '{partitions}'\n")
+    sinfo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sinfo.parent}:/usr/bin:/bin")
+    folder = write_sheet(mini_rows(), tmp_path)
+    text = snakemake(folder, "--dry-run", "--profile", REPOSITORY / "slurm")
+    found = re.findall(r"gpu=1, slurm_partition=(\w*)", text)
+    assert len(found) == 9 and set(found) == {chosen}
