@@ -5,11 +5,16 @@ BIN := .venv/bin
 # The workflow calls `python`: the environment's own comes first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint clean
+.PHONY: demo ablations test lint clean
 
 demo: .venv/installed
 	snakemake --cores $(CORES) --rerun-incomplete
 	@hemexp where
+
+# The second call prints the table of what the first one ran.
+ablations: .venv/installed
+	snakemake --cores $(CORES) --rerun-incomplete ablations
+	snakemake --cores $(CORES) --rerun-incomplete
 
 test: .venv/installed
 	pytest

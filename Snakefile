@@ -21,9 +21,11 @@ include: "workflow/rules/diffusion.smk"
 include: "workflow/rules/sampling.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/reporting.smk"
+include: "workflow/rules/ablations.smk"
 
 
 rule all:
     default_target: True
     input:
         "results/report/index.html",
+        rules.answer_what_if.output,

@@ -55,6 +55,40 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "choices": ("stop", "exclude"),
         "help": "what a patient who cannot be used does",
     },
+    "draws": {"type": int, "default": 200, "help": "follow-ups to draw again"},
+    "one": {"positional": True, "type": Path, "help": "folder of tables (TSV, CSV)"},
+    "other": {"positional": True, "type": Path, "help": "folder to compare it with"},
+    "tolerance": {"type": float, "default": 0.0, "help": "numbers may differ by this, relatively"},
+    "baseline-ct": {"required": True, "type": Path, "help": "raw CT: NIfTI, or DICOM folder"},
+    "baseline-iph": {"required": True, "type": Path, "help": "its IPH mask"},
+    "baseline-ivh": {"required": True, "type": Path, "help": "its IVH mask, zeros where none"},
+    "baseline-brain": {"type": Path, "help": "a brain mask of your own"},
+    "onset-to-ct-h": {"required": True, "type": float, "help": "onset to CT, hours"},
+    "anticoagulant": {"type": float, "help": "0 or 1"},
+    "antiplatelet": {"type": float, "help": "0 or 1"},
+    "age": {"type": float, "help": "years"},
+    "gcs": {"type": float, "help": "Glasgow Coma Scale, 3-15"},
+    "sbp": {"type": float, "help": "systolic blood pressure, mmHg"},
+    "expansion-prob": {"type": float, "help": "p(expansion) of a classifier of your own"},
+    "folder": {"positional": True, "type": Path, "help": "folder of a centre's images"},
+    "pattern": {
+        "nargs": "*",
+        "default": [],
+        "help": "how files are named: {patient}_{session}_{image}.nii.gz, or one for each column",
+    },
+    "center": {"required": True, "help": "the centre's name, letters and digits"},
+    "file": {"positional": True, "type": Path, "help": "any product of a run"},
+    "whole": {"action": "store_true", "help": "name every file, not one of a kind"},
+    "patient-id": {"default": "patient", "help": "letters and digits; seeds the noise"},
+    "config": {"type": Path, "help": "config file in place of the records beside the models"},
+    "ablation": {"required": True, "help": "name of a file in config/ablations"},
+    "shared": {"nargs": "*", "default": [], "help": "rooms taken from the main run"},
+    "cores": {"type": int, "default": 2, "help": "cores that jobs may use at a time"},
+    "model": {
+        "required": True,
+        "type": Path,
+        "help": "released models: results folder of a run, or a bundle of export-bundle",
+    },
     "preset": {"default": "demo", "help": "name of the run's preset, for the page"},
 }
 
@@ -64,10 +98,18 @@ _PATIENT = (*_SHEET, "settings", "patient")
 _STEP = (*_PATIENT, "on-failure")
 _TRAIN = (*_SHEET, "settings", "seed", "device")
 
+_PREDICT = (
+    "baseline-ct", "baseline-iph", "baseline-ivh", "baseline-brain", "onset-to-ct-h",
+    "anticoagulant", "antiplatelet", "age", "gcs", "sbp", "expansion-prob", "patient-id", "model",
+    "config", "out", "seed", "device",
+)  # fmt: skip
+
 VERBS = {
     "draw-cohort": Verb(verbs.draw_cohort, ("out", "settings", "per-center")),
     "draw-patient": Verb(verbs.draw_patient, _PATIENT),
     "collect-truth": Verb(verbs.collect_truth, (*_SHEET, "settings")),
+    "collect-what-if-truth": Verb(verbs.collect_what_if_truth, (*_SHEET, "settings")),
+    "draw-truth-map": Verb(verbs.draw_truth_map, (*_PATIENT, "draws", "reference")),
     "check": Verb(verbs.check, ("samples", "images", "settings")),
     "strip-skull": Verb(verbs.strip_skull, (*_STEP, "raw", "session")),
     "register-followup": Verb(verbs.register_followup, (*_STEP, "reference")),
@@ -76,17 +118,30 @@ VERBS = {
     "write-qc": Verb(verbs.write_qc, ("results", "settings")),
     "train-autoencoder": Verb(verbs.train_autoencoder, _TRAIN),
     "encode-patients": Verb(verbs.encode_patients,
-                            (*_SHEET, "settings", "device", "patients", "splits")),
+                            (*_TRAIN, "patients", "splits")),
     "fit-scale": Verb(verbs.fit_scale, _SHEET),
+    "measure-bleed": Verb(verbs.measure_bleed, (*_SHEET, "patient")),
     "fit-expansion": Verb(verbs.fit_expansion, (*_SHEET, "settings", "seed")),
     "predict-expansion": Verb(verbs.predict_expansion, _SHEET),
+    "answer-what-if": Verb(verbs.answer_what_if, _SHEET),
     "train-diffusion": Verb(verbs.train_diffusion, _TRAIN),
     "sample-followups": Verb(verbs.sample_followups, (*_PATIENT, "seed", "device")),
+    "fit-climatology": Verb(verbs.fit_climatology, _SHEET),
     "score-patient": Verb(verbs.score_patient, ("results", "settings", "patient")),
     "summarise-scores": Verb(verbs.summarise_scores, ("results", "settings", "seed")),
+    "compare-tables": Verb(verbs.compare_tables, ("one", "other", "tolerance")),
+    "run-ablation": Verb(verbs.run_ablation,
+                         (*_SHEET, "settings", "ablation", "shared", "cores")),
     "write-tables": Verb(verbs.write_tables, (*_SHEET, "settings")),
     "draw-figures": Verb(verbs.draw_figures, ("results", "settings")),
     "write-report": Verb(verbs.write_report, ("results", "settings", "preset", "seed")),
+    "new-center": Verb(verbs.new_center, ("folder", "pattern", "center", "out")),
+    "provenance": Verb(verbs.provenance, (*_SHEET, "file", "whole")),
+    "predict": Verb(verbs.predict, _PREDICT),
+    "adopt-autoencoder": Verb(verbs.adopt_autoencoder, ("results", "model")),
+    "adopt-scale": Verb(verbs.adopt_scale, ("results", "model")),
+    "adopt-diffusion": Verb(verbs.adopt_diffusion, ("results", "model")),
+    "adopt-expansion": Verb(verbs.adopt_expansion, ("results", "model")),
     "export-bundle": Verb(verbs.export_bundle, ("results", "out", "settings")),
     "where": Verb(verbs.where, ("results",)),
 }  # fmt: skip
@@ -104,11 +159,12 @@ def make_parser() -> argparse.ArgumentParser:
     for name, verb in VERBS.items():
         command = commands.add_parser(name, help=verb.run.__doc__, description=verb.run.__doc__)
         for argument in verb.arguments:
-            options = ARGUMENTS[argument]
+            options = dict(ARGUMENTS[argument])
+            name = argument if options.pop("positional", False) else f"--{argument}"
             shown = options["help"]
             if options.get("default") not in (None, []) and "action" not in options:
                 shown += " (default: %(default)s)"
-            command.add_argument(f"--{argument}", **(options | {"help": shown}))
+            command.add_argument(name, **(options | {"help": shown}))
     return parser
 
 

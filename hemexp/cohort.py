@@ -59,12 +59,15 @@ def is_phantom(path: str) -> bool:
     return path.startswith(PHANTOM_FOLDER)
 
 
-def read_samples(path: Path | str, patient_id: str | None = None) -> pd.DataFrame:
+def read_samples(
+    path: Path | str, patient_id: str | None = None, *, need_training: bool = True
+) -> pd.DataFrame:
     """Reads and checks the sample sheet.
 
     Args:
         path: Tab-separated sheet with the columns of `config/README.md`.
         patient_id: Read and check this patient's row alone, as the jobs of one patient do.
+        need_training: Refuse a sheet without training patients; with released models it is fine.
 
     Returns:
         One row per patient, indexed by `patient_id` in the sheet's order. Text columns hold
@@ -80,7 +83,10 @@ def read_samples(path: Path | str, patient_id: str | None = None) -> pd.DataFram
     _check_columns(Path(path), text.splitlines()[0].split("\t"))
     if patient_id is not None:
         sheet = _one_patient(Path(path), sheet, patient_id)
-    faults = [*_id_faults(sheet), *_split_faults(sheet, need_training=patient_id is None)]
+    faults = [
+        *_id_faults(sheet),
+        *_split_faults(sheet, need_training=need_training and patient_id is None),
+    ]
     for column, allowed in (NUMBERS | NUMBERS_OPTIONAL).items():
         if column in sheet:
             sheet[column], found = _read_numbers(sheet[column], column, allowed)
@@ -255,7 +261,9 @@ def _split_faults(sheet: pd.DataFrame, *, need_training: bool) -> list[Fault]:
     ]  # fmt: skip
     if need_training and not (sheet["split"] == "train").any():
         faults.append(Fault("column split", "no training patient", "at least one 'train' row",
-                            "Mark the patients to learn from as 'train'."))  # fmt: skip
+                            "Mark the patients to learn from as 'train', or name released "
+                            "models in autoencoder.model, diffusion.model and "
+                            "expansion.model_file."))  # fmt: skip
     return faults
 
 

@@ -36,7 +36,7 @@ def load_settings(config: dict[str, Any]) -> Settings:
         raise SettingsError(
             Fault("config, key preset", repr(preset), f"one of {known}", "Correct `preset`.")
         )
-    merged = _overlay(yaml.safe_load(path.read_text(encoding="utf-8")), config, "")
+    merged = overlay(yaml.safe_load(path.read_text(encoding="utf-8")), config)
     return _validated(Settings, merged | {"preset": preset}, f"config (preset {preset})")
 
 
@@ -71,7 +71,8 @@ def read_config(path: Path | str) -> dict[str, Any]:
     return config or {}
 
 
-def _overlay(base: dict[str, Any], top: dict[str, Any], prefix: str) -> dict[str, Any]:
+def overlay(base: dict[str, Any], top: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Lays a config on another, section by section; `prefix` is the section's name in errors."""
     merged = dict(base)
     for key, value in top.items():
         if isinstance(base.get(key), dict):
@@ -80,7 +81,7 @@ def _overlay(base: dict[str, Any], top: dict[str, Any], prefix: str) -> dict[str
                     Fault(f"config, key {prefix}{key}", repr(value), "a section of keys",
                           "Indent the section's keys below it.")
                 )  # fmt: skip
-            merged[key] = _overlay(base[key], value or {}, f"{prefix}{key}.")
+            merged[key] = overlay(base[key], value or {}, f"{prefix}{key}.")
         else:
             merged[key] = value
     return merged

@@ -10,7 +10,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ def describe(
     *,
     verb: str,
     settings: Any,  # noqa: ANN401 - any JSON value
-    inputs: Iterable[Path | str],
+    inputs: Iterable[Path | str] | Mapping[str, Path | str],
     started: float,
     seed: int | None = None,
     device: str = "cpu",
@@ -133,15 +133,21 @@ def describe(
         verb: Name of the verb.
         settings: The settings it ran with, as JSON values.
         inputs: The files it read; their hashes are kept, and of their paths the last two parts.
+            Files whose paths are nobody's business come by a name that is kept instead.
         started: `time.perf_counter()` when the verb began.
         seed: Run seed, where one was used.
         device: Where the work ran.
         **facts: Anything else worth keeping beside the product.
     """
+    named = (
+        inputs
+        if isinstance(inputs, Mapping)
+        else {"/".join(Path(path).parts[-2:]): path for path in inputs}
+    )
     return {
         "verb": verb,
         "settings": settings,
-        "inputs": {"/".join(Path(p).parts[-2:]): hash_file(p) for p in sorted(map(str, inputs))},
+        "inputs": {name: hash_file(path) for name, path in named.items()},
         "seed": seed,
         "device": device,
         "seconds": round(time.perf_counter() - started, 3),
@@ -190,12 +196,12 @@ def hash_code(room: str) -> str:
     left out because the settings' values are params of their own.
 
     Args:
-        room: Name of a sub-package, such as `preprocess`.
+        room: Name of a sub-package, such as `preprocess`, or of a module beside them.
 
     Returns:
         16 hex digits.
     """
-    waiting = sorted((PACKAGE / room).glob("*.py"))
+    waiting = sorted((PACKAGE / room).glob("*.py")) or [PACKAGE / f"{room}.py"]
     seen: set[Path] = set()
     while waiting:
         path = waiting.pop()

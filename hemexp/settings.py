@@ -19,6 +19,10 @@ from pydantic import (
 
 Fraction = Field(ge=0, le=1)
 
+Released = Annotated[str | None, Field(default=None, exclude=True)]
+"""Folder of released models, a run's results or a bundle; null: trained here. Left out of what is
+hashed, so that the key alone makes nothing again; it is no property of the model either."""
+
 
 class Section(BaseModel):
     """Settings of one room: frozen, complete, nothing unknown."""
@@ -145,6 +149,7 @@ class Preprocess(Section):
 class Autoencoder(Section):
     """Multi-head VAE."""
 
+    model: Released
     stem_factor: PositiveInt
     """Pixel-unshuffle factor before the encoder; 1 is the published network."""
     channels: list[PositiveInt]
@@ -190,23 +195,35 @@ class Autoencoder(Section):
 
 
 class Latents(Section):
-    """Cached posterior means."""
+    """Cached latents of every scan."""
 
+    posterior: Literal["mean", "sample"]
+    """`sample` draws from the autoencoder's posterior, once a scan: an ablation."""
     batch_slices: PositiveInt
 
 
 class Expansion(Section):
     """p(expansion) and the predictive distribution of growth."""
 
-    distribution: Literal["logistic_lognormal"]
+    model_file: Released
+    model: Literal["best", "four_variable", "image_clinical", "brain"]
+    """What sampling draws from; `best`: the lowest cross-fitted CRPS on training patients."""
     folds: PositiveInt
+    """Of the cross-fitting, and of the loop inside it that chooses the image's penalty."""
     penalty: PositiveFloat
-    """L2 penalty of the logistic regression (scikit-learn's 1/C)."""
+    """L2 penalty of the four established variables (scikit-learn's 1/C)."""
+    image_penalties: list[PositiveFloat] = Field(min_length=1)
+    """The same for image features and the other variables: the inner loop takes one of these."""
+    bootstrap: PositiveInt
+    """Resamples of patients behind the intervals of comparison.tsv."""
 
 
 class Diffusion(Section):
     """Conditional denoiser of the latent difference."""
 
+    model: Released
+    target: Literal["difference", "followup"]
+    """What is drawn: follow-up minus baseline (published), or the follow-up's latents whole."""
     denoiser: Literal["stack", "2.5d"]
     condition: Literal["growth", "flag"]
     channels: list[PositiveInt]
@@ -225,7 +242,9 @@ class Diffusion(Section):
     bleed_weight: NonNegativeFloat
     """Extra loss weight where the standardised difference is large; 0: none."""
     clinical_dropout: float = Fraction
+    """How often training hides all clinical variables; 1: always, and sampling hides them too."""
     condition_dropout: float = Fraction
+    """The same for what drives growth; 1 needs sampling.indicator 'free'."""
     expander_share: float = Fraction
     flip_prob: float = Fraction
     steps: PositiveInt
@@ -251,6 +270,8 @@ class Diffusion(Section):
             raise ValueError("context_slices must be odd: the slice itself and its neighbours")
         if len(self.attention_levels) != len(self.channels):
             raise ValueError("attention_levels needs one entry a level of channels")
+        if self.bleed_weight and self.target == "followup":
+            raise ValueError("bleed_weight weighs differences: 0 with target 'followup'")
         return self
 
 
@@ -265,12 +286,18 @@ class Sampling(Section):
     """Where the evaluations lie: uniform in log-SNR, or in the schedule's time (published)."""
     eta: NonNegativeFloat
     guidance: NonNegativeFloat
+    """w of null + w (conditional - null) on the drive; 1 costs one pass instead of two."""
+    guidance_below: float | None
+    """Half log-SNR above which w is 1: growth is decided in the noise (docs/coherence.md)."""
     noise_length_mm: NonNegativeFloat
     """AR(1) length of the noise through the plane; 0: independent slices."""
     match_volume: bool
     slice_margin_mm: NonNegativeFloat | None
     """Only slices this near the baseline bleed may change (published: 10); None: all may."""
     batch_slices: PositiveInt
+    """Drawn at a time, as whole stacks. Best where that number of stacks divides `samples`."""
+    precision: Literal["fp32", "bf16"]
+    """Of the networks' arithmetic; the sampler's steps and all that is written stay fp32."""
 
 
 class Evaluation(Section):
@@ -280,6 +307,12 @@ class Evaluation(Section):
     """Whose forecasts are scored; each of these patients needs samples."""
     band_mm: PositiveFloat
     """Width of the band round the baseline bleed in which the expansion map is scored."""
+    surface_mm: PositiveFloat
+    """Surfaces no further apart than this count as equal (surface Dice)."""
+    ivh_present_ml: NonNegativeFloat
+    """IVH counts as present above this, in samples and in truth: less is single voxels."""
+    redraws: PositiveInt
+    """Follow-ups that the phantom draws again for a scored patient's true expansion map."""
     pit_bins: PositiveInt
     bootstrap: PositiveInt
 
@@ -289,7 +322,20 @@ class Reporting(Section):
 
     panel_patients: PositiveInt
     """Rows of the figures made of CT slices."""
+    volume_patients: PositiveInt
+    """Patients in the figure of volumes; of more, some at equal steps of growth are shown."""
     dpi: PositiveInt
+
+
+class TrainingProcesses(Section):
+    """How many processes, each with a GPU of its own where there are GPUs, share a training.
+
+    Like `device` this says how a result is reached, not which: no product depends on it but for
+    rounding, and changing it makes nothing again.
+    """
+
+    autoencoder: PositiveInt
+    diffusion: PositiveInt
 
 
 class Settings(Section):
@@ -299,6 +345,7 @@ class Settings(Section):
     samples: str
     seed: NonNegativeInt
     device: Literal["auto", "cpu", "cuda"]
+    processes: TrainingProcesses
     phantom: Phantom
     preprocess: Preprocess
     autoencoder: Autoencoder
@@ -308,6 +355,41 @@ class Settings(Section):
     sampling: Sampling
     evaluation: Evaluation
     reporting: Reporting
+
+    def released(self) -> dict[str, str]:
+        """Folder of released models by room, of the rooms that are not trained here."""
+        named = {
+            "autoencoder": self.autoencoder.model,
+            "diffusion": self.diffusion.model,
+            "expansion": self.expansion.model_file,
+        }
+        return {room: folder for room, folder in named.items() if folder}
+
+    @property
+    def need_training(self) -> bool:
+        """Whether anything is left that is learned from this run's own patients."""
+        return len(self.released()) < 3
+
+    @model_validator(mode="after")
+    def _released_latents(self) -> Self:
+        if self.diffusion.model and not self.autoencoder.model:
+            raise ValueError(
+                "diffusion.model needs autoencoder.model: a denoiser draws in the latents of the "
+                "autoencoder it was trained with"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _processes_share_micro_batches(self) -> Self:
+        for room, section in (("autoencoder", self.autoencoder), ("diffusion", self.diffusion)):
+            count, total = getattr(self.processes, room), section.accumulate
+            if total % count:
+                raise ValueError(
+                    f"{room}.accumulate ({total}) must be a multiple of processes.{room} "
+                    f"({count}), which share the micro-batches of a step: raise it and lower the "
+                    "batch to match, or take fewer processes"
+                )
+        return self
 
     @model_validator(mode="after")
     def _grid_fits_networks(self) -> Self:
@@ -325,4 +407,9 @@ class Settings(Section):
             )
         if self.diffusion.condition == "flag" and self.sampling.match_volume:
             raise ValueError("sampling.match_volume needs diffusion.condition 'growth'")
+        if self.diffusion.condition_dropout == 1 and self.sampling.indicator != "free":
+            raise ValueError(
+                "sampling.indicator must be 'free' with diffusion.condition_dropout 1: a denoiser "
+                "that was never told what drives growth cannot be driven"
+            )
         return self

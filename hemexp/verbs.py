@@ -5,6 +5,8 @@ workflow puts them, below `--results`.
 """
 
 import argparse
+import json
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,10 +32,15 @@ def _section(args: Arguments, name: str) -> Any:  # noqa: ANN401 - the class tha
     return load_section(name, args.settings)
 
 
+def _sheet(args: Arguments) -> pd.DataFrame:
+    """The whole sheet; whether it has to hold training patients was asked before any job."""
+    return read_samples(args.samples, need_training=False)
+
+
 def _kept(args: Arguments) -> pd.DataFrame:
     """The sheet without the patients whom preprocessing excluded."""
     excluded = read_excluded(args.results / "preprocess" / "excluded.tsv")
-    return read_samples(args.samples).drop(index=excluded, errors="ignore")
+    return _sheet(args).drop(index=excluded, errors="ignore")
 
 
 def _training(args: Arguments) -> pd.DataFrame:
@@ -42,7 +49,7 @@ def _training(args: Arguments) -> pd.DataFrame:
 
 
 def _phantom_ids(args: Arguments) -> list[str]:
-    samples = read_samples(args.samples)
+    samples = _sheet(args)
     return [p for p, ct in samples["baseline_ct"].items() if is_phantom(ct)]
 
 
@@ -69,11 +76,35 @@ def collect_truth(args: Arguments) -> None:
     run_collect_truth(_phantom_ids(args), folder, folder / "truth.tsv", _section(args, "phantom"))
 
 
+def collect_what_if_truth(args: Arguments) -> None:
+    """Gather what is true of the phantom's patients had they come earlier or later."""
+    from hemexp.phantom.what_if import run_collect_what_if_truth
+
+    out = args.results / "phantom" / "what_if_truth.tsv"
+    run_collect_what_if_truth(_phantom_ids(args), out, _section(args, "phantom"))
+
+
+def draw_truth_map(args: Arguments) -> None:
+    """Draw a phantom patient's true expansion map."""
+    from hemexp.phantom.truth_map import run_draw_truth_map
+
+    endings = (f"ses-baseline_space-grid_desc-{name}_mask.nii.gz" for name in ("iph", "ivh"))
+    run_draw_truth_map(
+        args.patient, read_samples(args.samples, args.patient)["center"].iloc[0],
+        tuple(_product(args, ending) for ending in endings),
+        args.results / "evaluation", _section(args, "phantom"), args.draws, args.reference,
+    )  # fmt: skip
+
+
 def check(args: Arguments) -> None:
     """Check the sheet, and its images with --images."""
     from hemexp.preprocess.check import run_check
 
-    run_check(Path(args.samples), _section(args, "preprocess") if args.images else None)
+    limits = _section(args, "preprocess") if args.images else None
+    config = args.settings
+    told = not config.lstrip().startswith("{") and Path(config).is_file()
+    needed = not told or load_settings(read_config(config)).need_training
+    run_check(Path(args.samples), limits, need_training=needed)
 
 
 def _product(args: Arguments, ending: str) -> Path:
@@ -92,13 +123,17 @@ def _products(args: Arguments, start: str, endings: dict[str, str]) -> dict[str,
 
 
 def _step(
-    args: Arguments, step: Callable[[], None], table: str, products: dict[str, Path]
+    args: Arguments,
+    step: Callable[[], None],
+    table: str,
+    products: dict[str, Path],
+    hidden: dict[str, str] | None = None,
 ) -> None:
     """Runs a step of one patient, who is set aside if it fails and `--on-failure` says so."""
     from hemexp.preprocess.exclude import run_or_exclude
 
     row = {"patient_id": args.patient}
-    run_or_exclude(step, products[table], products.values(), row, args.on_failure)
+    run_or_exclude(step, products[table], products.values(), row, args.on_failure, hidden)
 
 
 def strip_skull(args: Arguments) -> None:
@@ -113,7 +148,10 @@ def strip_skull(args: Arguments) -> None:
     settings = _section(args, "preprocess.skull_strip")
     limits = load_section("preprocess.raw", args.raw)
     step = partial(run_strip_skull, args.patient, args.session, raw, outputs, settings, limits)
-    _step(args, step, "volumes", outputs)
+    # The reason of an exclusion leaves the project with the report; the log keeps the path.
+    named = {path: f"{args.session}_{image} of the sheet" for image, path in raw.items()}
+    hidden = {path: name for path, name in named.items() if not is_phantom(path)}
+    _step(args, step, "volumes", outputs, hidden)
 
 
 def register_followup(args: Arguments) -> None:
@@ -180,14 +218,14 @@ def encode_patients(args: Arguments) -> None:
     """Cache the posterior means of scans."""
     from hemexp.latents.encode import run_encode_patients
 
-    sheet, kept = read_samples(args.samples), _kept(args)
+    sheet, kept = _sheet(args), _kept(args)
     chosen = kept[kept["split"].isin(args.splits) | kept.index.isin(args.patients)]
     sessions = {
         p: SESSIONS[:1] if s == "predict" else SESSIONS for p, s in chosen["split"].items()
     }
     run_encode_patients(
         sessions, args.results / "preprocess", args.results / "autoencoder",
-        args.results / "latents", _section(args, "latents"), args.device,
+        args.results / "latents", _section(args, "latents"), args.seed, args.device,
     )  # fmt: skip
     # The rule names the latents of whole splits: an excluded patient's are empty files.
     gone = sheet[sheet["split"].isin(args.splits)].index.difference(kept.index)
@@ -203,25 +241,39 @@ def fit_scale(args: Arguments) -> None:
     run_fit_scale(list(_training(args).index), folder, folder / "scale.json")
 
 
-def fit_expansion(args: Arguments) -> None:
-    """Fit p(expansion) and growth."""
-    from hemexp.expansion.fit import run_fit_expansion
+def measure_bleed(args: Arguments) -> None:
+    """Measure a baseline's bleed: form, densities, surroundings."""
+    from hemexp.expansion.run import run_measure_bleed
 
-    folder = args.results / "expansion"
+    row = read_samples(args.samples, args.patient)
+    run_measure_bleed(row, args.results / "preprocess", args.results / "expansion")
+
+
+def fit_expansion(args: Arguments) -> None:
+    """Fit and compare the models of p(expansion) and growth."""
+    from hemexp.expansion.run import run_fit_expansion
+
     run_fit_expansion(
-        _training(args), args.results / "preprocess", folder / "model.json",
-        folder / "training.tsv", _section(args, "expansion"), args.seed,
+        _training(args), args.results / "preprocess", args.results / "expansion",
+        _section(args, "expansion"), args.seed,
     )  # fmt: skip
 
 
 def predict_expansion(args: Arguments) -> None:
     """Forecast growth of all patients."""
-    from hemexp.expansion.fit import run_predict_expansion
+    from hemexp.expansion.run import run_predict_expansion
 
-    folder = args.results / "expansion"
-    run_predict_expansion(
-        _kept(args), args.results / "preprocess", folder / "model.json",
-        folder / "training.tsv", folder / "predictions.tsv", folder / "forecasts.tsv",
+    run_predict_expansion(_kept(args), args.results / "preprocess", args.results / "expansion")
+
+
+def answer_what_if(args: Arguments) -> None:
+    """Forecast growth for other onset times and anticoagulant states."""
+    from hemexp.expansion.what_if import run_answer_what_if
+
+    samples, truth = _kept(args), args.results / "phantom" / "what_if_truth.tsv"
+    run_answer_what_if(
+        samples[samples["split"] != "train"], args.results / "preprocess",
+        args.results / "expansion", truth if truth.exists() else None,
     )  # fmt: skip
 
 
@@ -243,6 +295,16 @@ def sample_followups(args: Arguments) -> None:
     run_sample_followups(
         read_samples(args.samples, args.patient), args.results,
         _section(args, "sampling"), args.seed, args.device,
+    )  # fmt: skip
+
+
+def fit_climatology(args: Arguments) -> None:
+    """Count training patients' new blood by its distance from the old."""
+    from hemexp.evaluation.distance import run_fit_climatology
+
+    run_fit_climatology(
+        list(_training(args).index), args.results / "preprocess",
+        args.results / "evaluation" / "climatology.tsv",
     )  # fmt: skip
 
 
@@ -269,37 +331,114 @@ def summarise_scores(args: Arguments) -> None:
     )  # fmt: skip
 
 
+def compare_tables(args: Arguments) -> None:
+    """Say which cells of two folders' tables differ; exit code 1 if any does."""
+    from hemexp.evaluation.compare import run_compare_tables
+
+    if run_compare_tables(args.one, args.other, args.tolerance):
+        sys.exit(1)
+
+
+def run_ablation(args: Arguments) -> None:
+    """Run the cohort again with one part of the method changed."""
+    from hemexp.ablations import run_ablation
+
+    run_ablation(
+        args.ablation, _sheet(args), args.results, json.loads(args.settings), args.shared,
+        args.cores,
+    )  # fmt: skip
+
+
 def write_tables(args: Arguments) -> None:
     """Write the tables for people."""
     from hemexp.reporting.tables import run_write_tables
 
     run_write_tables(
-        _kept(args), args.results / "cohort" / "outcomes.tsv",
-        args.results / "evaluation", args.results / "tables", _section(args, "reporting"),
-    )  # fmt: skip
+        _kept(args), args.results, args.results / "tables", _section(args, "reporting")
+    )
 
 
 def draw_figures(args: Arguments) -> None:
     """Draw all figures."""
     from hemexp.reporting.figures import run_draw_figures
 
-    run_draw_figures(
-        args.results / "cohort" / "outcomes.tsv",
-        *(args.results / folder for folder in ("preprocess", "samples", "evaluation")),
-        args.results / "autoencoder" / "history.tsv", args.results / "diffusion" / "history.tsv",
-        args.results / "figures", _section(args, "reporting"),
-    )  # fmt: skip
+    run_draw_figures(args.results, args.results / "figures", _section(args, "reporting"))
 
 
 def write_report(args: Arguments) -> None:
-    """Write the page that holds it all."""
+    """Write the page that holds it all, and the methods paragraph."""
+    from hemexp.reporting.methods import run_write_methods
     from hemexp.reporting.page import run_write_report
+
+    run_write_methods(args.results, args.results / "report" / "methods.md")
 
     run_write_report(
         args.results / "tables", args.results / "figures", args.results / "preprocess",
         args.results / "report" / "index.html", _section(args, "reporting"), args.preset,
         args.seed,
     )  # fmt: skip
+
+
+def new_center(args: Arguments) -> None:
+    """Draft rows of a sample sheet from a folder of files; a person completes them."""
+    from hemexp.draft import run_new_center, tell_draft
+
+    draft = run_new_center(args.folder, args.pattern, args.center, args.out)
+    print("\n".join(tell_draft(draft, args.out)))
+
+
+def provenance(args: Arguments) -> None:
+    """Say where a product comes from, back to raw files and settings, and what changed since."""
+    from hemexp.lineage import tell, trace
+    from hemexp.preprocess.strip import name_raw
+
+    raw: dict[str, Path] = {}
+    if Path(args.samples).is_file():
+        for _, row in _sheet(args).iterrows():
+            for session in SESSIONS:
+                files = {i: row.get(f"{session}_{i}") for i in (*IMAGES, "brain")}
+                raw |= name_raw(row["patient_id"], session, {i: f for i, f in files.items() if f})
+    print("\n".join(tell(trace(args.file, args.results, raw), whole=args.whole)))
+
+
+def predict(args: Arguments) -> None:
+    """Draw one patient's follow-ups from raw files and released models, without the workflow."""
+    from hemexp.predict import IMAGES, VALUES, run_predict
+    from hemexp.released import read_recipe, recipe_of
+
+    config = args.config
+    recipe = recipe_of(load_settings(read_config(config))) if config else read_recipe(args.model)
+    run_predict(
+        args.patient_id, {name: getattr(args, f"baseline_{name}") for name in IMAGES},
+        {name: getattr(args, name) for name in VALUES},
+        args.model, recipe, args.out, args.seed, args.device,
+    )  # fmt: skip
+
+
+def adopt_autoencoder(args: Arguments) -> None:
+    """Take over a released autoencoder."""
+    _adopt("autoencoder", args)
+
+
+def adopt_scale(args: Arguments) -> None:
+    """Take over the scale of latents that belongs to a released denoiser."""
+    _adopt("scale", args)
+
+
+def adopt_diffusion(args: Arguments) -> None:
+    """Take over a released denoiser."""
+    _adopt("diffusion", args)
+
+
+def adopt_expansion(args: Arguments) -> None:
+    """Take over released models of p(expansion) and growth."""
+    _adopt("expansion", args)
+
+
+def _adopt(part: str, args: Arguments) -> None:
+    from hemexp.released import run_adopt
+
+    run_adopt(part, args.model, args.results)
 
 
 def export_bundle(args: Arguments) -> None:

@@ -18,7 +18,11 @@ ROOMS = (
 )  # fmt: skip
 GROUND = (
     "settings", "config", "cohort", "outcomes", "volumes", "provenance", "training", "processes",
+    "questions", "released", "lineage", "draft",
 )  # fmt: skip
+TOP = ("cli", "verbs", "predict")
+"""They call rooms; no room and no ground may know them. `predict` calls several rooms in a row,
+as the workflow does: one patient needs no workflow."""
 
 # Every crossing between rooms; what is not listed here happens through files.
 CROSSINGS = {
@@ -62,7 +66,7 @@ def test_a_room_imports_the_ground_floor_and_its_listed_neighbours_only(room):
 
 @pytest.mark.parametrize("ground", GROUND)
 def test_the_ground_floor_knows_no_room(ground):
-    assert not reached(ground) & {*ROOMS, "cli"}
+    assert not reached(ground) & {*ROOMS, *TOP}
 
 
 @pytest.mark.parametrize("part", [*ROOMS, *GROUND])
@@ -75,7 +79,7 @@ def test_heavy_libraries_stay_in_their_rooms(part):
 
 def test_a_room_has_one_name_everywhere():
     rules = {path.stem for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")}
-    assert rules == {*ROOMS, "common"}
+    assert rules == {*ROOMS, "common", "ablations"}
     folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
     assert folders == set(ROOMS)
     from hemexp.settings import Settings
@@ -87,7 +91,7 @@ def test_every_rule_that_runs_something_calls_a_verb_of_its_name():
     from hemexp.cli import VERBS
 
     for path in (REPOSITORY / "workflow" / "rules").glob("*.smk"):
-        for block in re.split(r"\n(?:rule|checkpoint) ", path.read_text())[1:]:
+        for block in re.split(r"\n *(?:rule|checkpoint) ", path.read_text())[1:]:
             name = block.split(":")[0]
             if "shell:" not in block:
                 continue

@@ -16,7 +16,8 @@ def done(mini_run, tmp_path):
 
 ONCE = dict.fromkeys(
     ["collect_truth", "collect_qc", "write_qc", "train_autoencoder", "encode_patients",
-     "fit_scale", "fit_expansion", "predict_expansion", "train_diffusion", "summarise_scores",
+     "fit_scale", "fit_expansion", "predict_expansion", "collect_what_if_truth", "answer_what_if",
+     "train_diffusion", "fit_climatology", "summarise_scores",
      "write_tables", "draw_figures", "write_report"], 1,
 )  # fmt: skip
 
@@ -25,7 +26,8 @@ def test_a_whole_run_has_every_job_once(tmp_path):
     folder = write_sheet(mini_rows(), tmp_path)
     assert jobs(snakemake(folder, "--dry-run")) == ONCE | {
         "draw_patient": 8, "strip_skull": 15, "register_followup": 7, "resample_scan": 15,
-        "encode_patient": 3, "sample_followups": 3, "score_patient": 2,
+        "encode_patient": 3, "measure_bleed": 8, "sample_followups": 3, "score_patient": 2,
+        "draw_truth_map": 2,
     }  # fmt: skip
 
 
@@ -46,6 +48,7 @@ def add(folder, patient, **changes):
 
 AFTER_A_PATIENT = {
     "collect_truth": 1, "collect_qc": 1, "write_qc": 1, "predict_expansion": 1,
+    "collect_what_if_truth": 1, "answer_what_if": 1, "measure_bleed": 1,
     "summarise_scores": 1, "write_tables": 1, "draw_figures": 1, "write_report": 1,
     "draw_patient": 1,
 }  # fmt: skip
@@ -55,7 +58,7 @@ def test_a_new_test_patient_trains_nothing(done):
     add(done, "D04")
     assert jobs(snakemake(done, "--dry-run")) == AFTER_A_PATIENT | {
         "strip_skull": 2, "register_followup": 1, "resample_scan": 2, "encode_patient": 1,
-        "sample_followups": 1, "score_patient": 1,
+        "sample_followups": 1, "score_patient": 1, "draw_truth_map": 1,
     }  # fmt: skip
 
 

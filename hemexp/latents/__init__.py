@@ -2,6 +2,6 @@
 
 The autoencoder is frozen. Each scan and its left-right mirror image are encoded slice by slice;
 the posterior mean is kept (a drawn latent would put noise into the difference of two equal
-slices). The mean and SD of latents and of latent differences are measured over training patients
-only.
+slices; an ablation draws it all the same). The mean and SD of latents and of latent differences
+are measured over training patients only.
 """

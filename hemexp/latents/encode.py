@@ -11,28 +11,40 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder
-from hemexp.autoencoder.slices import SliceSet, load_scan
+from hemexp.autoencoder.slices import SliceSet, load_scan, scan_files
 from hemexp.cohort import patient_file
 from hemexp.provenance import write_atomically, write_sidecars
 from hemexp.settings import Latents
-from hemexp.training import resolve_device
+from hemexp.training import generator_for, resolve_device
 
 log = logging.getLogger(__name__)
 
 
 @torch.inference_mode()
-def encode_images(vae: MultiHeadVae, images: Tensor, batch: int) -> Tensor:
-    """Posterior means (z, c, h, w) of slices (z, 3, x, y), `batch` slices at a time."""
+def encode_images(
+    vae: MultiHeadVae, images: Tensor, batch: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """Posterior means (z, c, h, w) of slices (z, 3, x, y), `batch` slices at a time.
+
+    With a generator, draws from the posterior instead; of a whole stack, so that `batch` plays no
+    part in what is drawn.
+    """
     device = next(vae.parameters()).device
-    return torch.cat([vae.encode(part.to(device))[0].cpu() for part in images.split(batch)])
+    parts = [vae.encode(part.to(device)) for part in images.split(batch)]
+    mean, sd = (torch.cat([part[i].cpu() for part in parts]) for i in range(2))
+    if generator is None:
+        return mean
+    return mean + sd * torch.randn(mean.shape, generator=generator)
 
 
-def encode_scan(vae: MultiHeadVae, scan: SliceSet, batch: int) -> dict[str, Tensor]:
-    """Posterior means of a scan: `as_is` and `flipped` left-right, each (z, c, h, w)."""
+def encode_scan(
+    vae: MultiHeadVae, scan: SliceSet, batch: int, generator: torch.Generator | None = None
+) -> dict[str, Tensor]:
+    """Latents of a scan: `as_is` and `flipped` left-right, each (z, c, h, w)."""
     images = scan.images()
     return {
-        "as_is": encode_images(vae, images, batch),
-        "flipped": encode_images(vae, images.flip(2), batch),
+        "as_is": encode_images(vae, images, batch, generator),
+        "flipped": encode_images(vae, images.flip(2), batch, generator),
     }
 
 
@@ -43,7 +55,7 @@ def reconstruction_scores(vae: MultiHeadVae, scan: SliceSet, latents: Tensor, ba
     Args:
         vae: The autoencoder.
         scan: The grid scan that was encoded.
-        latents: Its posterior means (z, c, h, w).
+        latents: Its latents (z, c, h, w).
         batch: Slices decoded at a time.
 
     Returns:
@@ -82,6 +94,7 @@ def run_encode_patients(
     autoencoder: Path,
     out: Path,
     settings: Latents,
+    seed: int,
     device: str,
 ) -> None:
     """Verb `encode-patients`: one `sub-ID_latents.safetensors` and `_reconstruction.tsv` each.
@@ -93,6 +106,7 @@ def run_encode_patients(
         out: Folder for the latents. The file holds `baseline`, `followup` (where there is one),
             each also as `..._flipped`, all (z, c, h, w), and `bleed_offset_mm` (z,).
         settings: The room's settings.
+        seed: Run seed; what is drawn of a scan depends on it, the patient and the session alone.
         device: `auto`, `cpu` or `cuda`.
     """
     where = resolve_device(device)
@@ -102,7 +116,9 @@ def run_encode_patients(
         tensors, scores = {}, []
         for session in sessions:
             scan = load_scan(preprocess, patient_id, session)
-            latents = encode_scan(vae, scan, settings.batch_slices)
+            drawn = settings.posterior == "sample"
+            generator = generator_for(seed, patient_id, session, "posterior") if drawn else None
+            latents = encode_scan(vae, scan, settings.batch_slices, generator)
             tensors[session] = latents["as_is"]
             tensors[f"{session}_flipped"] = latents["flipped"]
             scores.append(
@@ -119,6 +135,10 @@ def run_encode_patients(
             pd.DataFrame(scores).to_csv(temporary, sep="\t", index=False, float_format="%.4f")
         write_sidecars(
             [latents_file, scores_file], verb="encode-patients", settings=settings.as_json(),
-            inputs=[autoencoder / "model.safetensors"], started=started, device=str(where),
+            inputs=[autoencoder / "model.safetensors",
+                    *(path for session in sessions
+                      for path in scan_files(preprocess, patient_id, session))],
+            started=started, seed=seed,
+            device=str(where),
         )  # fmt: skip
         log.info("%s: %s", patient_id, scores)

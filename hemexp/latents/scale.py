@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors.torch import load_file
@@ -12,6 +13,8 @@ from torch import Tensor
 from hemexp import Fault, HemexpError
 from hemexp.cohort import patient_file
 from hemexp.provenance import describe, write_json
+
+Target = Literal["difference", "followup"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,18 @@ class Scale:
     def restore_delta(self, normalised: Tensor) -> Tensor:
         """Inverse of `normalise_delta`."""
         return normalised * _column(self.delta_sd) + _column(self.delta_mean)
+
+    def normalise_target(self, kind: Target, baseline: Tensor, followup: Tensor) -> Tensor:
+        """What the denoiser learns to draw: the difference, or the follow-up's latents whole."""
+        if kind == "followup":
+            return self.normalise_latent(followup)
+        return self.normalise_delta(followup - baseline)
+
+    def restore_change(self, kind: Target, drawn: Tensor, baseline: Tensor) -> Tensor:
+        """Follow-up minus baseline that a drawn target means; the way back from there."""
+        if kind == "followup":
+            return drawn * _column(self.latent_sd) + _column(self.latent_mean) - baseline
+        return self.restore_delta(drawn)
 
 
 def _column(values: list[float]) -> Tensor:

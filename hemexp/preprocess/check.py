@@ -12,7 +12,9 @@ from hemexp.settings import Preprocess
 from hemexp.volumes import ImageError
 
 
-def run_check(samples: Path | str, settings: Preprocess | None) -> None:
+def run_check(
+    samples: Path | str, settings: Preprocess | None, *, need_training: bool = True
+) -> None:
     """Checks the sample sheet and, if asked, every scan in it.
 
     A faulty sheet is told first: its scans can only be found once it is right. Scans that the
@@ -21,11 +23,12 @@ def run_check(samples: Path | str, settings: Preprocess | None) -> None:
     Args:
         samples: The sample sheet.
         settings: Limits for the scans; without them, only the sheet is checked.
+        need_training: Refuse a sheet without training patients.
 
     Raises:
         CohortError: With every fault of the sheet, or else of the scans, in one message.
     """
-    sheet = read_samples(samples)
+    sheet = read_samples(samples, need_training=need_training)
     if settings is None:
         return
     faults = [fault for _, row in sheet.iterrows() for fault in image_faults(row, settings)]

@@ -53,7 +53,7 @@ def run_collect_qc(
             shall stop, or no training patient is left.
     """
     started = time.perf_counter()
-    sheet = read_samples(samples)
+    sheet = read_samples(samples, need_training=False)
     inputs: list[Path] = [Path(samples)]
     rows, failures = [], []
     for _, patient in sheet.iterrows():
@@ -131,7 +131,7 @@ def _refuse(excluded: pd.DataFrame, sheet: pd.DataFrame, on_failure: str) -> Non
         if on_failure == "stop"
     ]  # fmt: skip
     training = sheet.index[sheet["split"] == "train"]
-    if not faults and training.isin(excluded["patient_id"]).all():
+    if not faults and len(training) and training.isin(excluded["patient_id"]).all():
         faults.append(
             Fault("column split", f"all {len(training)} training patients excluded",
                   "at least one", "Read the reasons in results/preprocess: qc.tsv and the logs.")

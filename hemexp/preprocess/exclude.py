@@ -22,6 +22,7 @@ def run_or_exclude(
     products: Iterable[Path],
     row: Mapping[str, str],
     on_failure: str,
+    hidden: Mapping[str, str] | None = None,
 ) -> None:
     """Runs one step of one patient; a fault of the patient's files ends it as the config says.
 
@@ -32,6 +33,7 @@ def run_or_exclude(
         row: `patient_id`, for the table of a failed step.
         on_failure: `stop` lets the error through. `exclude` leaves empty files in place of the
             products, and in the table the reason (column `failure`), for `collect-qc` to find.
+        hidden: What the reason calls a path that it must not give away.
 
     Raises:
         HemexpError: The step failed and the run shall stop.
@@ -45,7 +47,10 @@ def run_or_exclude(
         if on_failure == "stop":
             raise
         leave_empty(products)
-        write_row(table, {**row, "failure": str(error)})
+        reason = str(error)
+        for path, name in (hidden or {}).items():
+            reason = reason.replace(path, name)
+        write_row(table, {**row, "failure": reason})
         log.warning("excluded: %s", error)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hemexp.cohort import is_phantom
 from hemexp.preprocess.dicom import files_of
 from hemexp.preprocess.hounsfield import brain_faults
 from hemexp.preprocess.raw import read_given_brain, read_raw_scan
@@ -57,6 +58,30 @@ def find_brain(
     return scan.ct.with_data(brain)
 
 
+def name_raw(patient_id: str, session: str, raw: Mapping[str, Path | str]) -> dict[str, Path]:
+    """A scan's raw files by names that do not give away where, and as whom, a hospital keeps them.
+
+    Args:
+        patient_id: Patient of the sample sheet.
+        session: `baseline` or `followup`.
+        raw: The study's files by image.
+
+    Returns:
+        `raw/sub-ID_ses-SESSION_IMAGE`, for DICOM followed by a number a file. What the phantom
+        drew keeps its own name.
+    """
+    found: dict[str, Path] = {}
+    for image, path in raw.items():
+        files = files_of(Path(path))
+        if is_phantom(str(path)):
+            found |= {"/".join(file.parts[-2:]): file for file in files}
+            continue
+        name = f"raw/sub-{patient_id}_ses-{session}_{image}"
+        numbers = [""] if len(files) == 1 else [f"/{n:05d}" for n in range(len(files))]
+        found |= {name + number: file for number, file in zip(numbers, files, strict=True)}
+    return found
+
+
 def run_strip_skull(
     patient_id: str,
     session: str,
@@ -96,6 +121,6 @@ def run_strip_skull(
     write_sidecars(
         outputs.values(), verb="strip-skull",
         settings={"skull_strip": settings.as_json(), "raw": limits.as_json()},
-        inputs=[file for path in raw.values() for file in files_of(Path(path))],
+        inputs=name_raw(patient_id, session, raw),
         started=started, method="given" if raw.get("brain") else settings.method,
     )  # fmt: skip

@@ -1,36 +1,68 @@
 """autoencoder: the multi-head VAE."""
 
+# With a released model there is no rule that trains one.
+if SETTINGS.autoencoder.model is None:
 
-rule train_autoencoder:
-    input:
-        kept_scans(GRID_CT, TRAIN),
-    output:
-        weights="results/autoencoder/model.safetensors",
-        model="results/autoencoder/model.json",
-        history="results/autoencoder/history.tsv",
-    log:
-        "results/logs/train_autoencoder.log",
-    benchmark:
-        "results/benchmarks/train_autoencoder.tsv"
-    conda:
-        "../../envs/hemexp.yaml"
-    threads: 2
-    resources:
-        mem_mb=growing(6000),
-        runtime=growing(1440),
-        gpu=GPU,
-    params:
-        code=hash_code("autoencoder"),
-        settings=section("autoencoder"),
-        seed=SETTINGS.seed,
-        device=SETTINGS.device,
-        patients=rows(TRAIN, "patient_id"),
-        sheet=SHEET,
-    shell:
-        "python -m hemexp train-autoencoder --samples {params.sheet:q} --settings {params.settings:q} "
-        "--seed {params.seed} --device {params.device} > {log} 2>&1"
+    rule train_autoencoder:
+        input:
+            kept_scans(GRID_CT, TRAIN),
+        output:
+            weights="results/autoencoder/model.safetensors",
+            model="results/autoencoder/model.json",
+            history="results/autoencoder/history.tsv",
+        log:
+            "results/logs/train_autoencoder.log",
+        benchmark:
+            "results/benchmarks/train_autoencoder.tsv"
+        conda:
+            "../../envs/hemexp.yaml"
+        threads: 2 * PROCESSES["autoencoder"]
+        resources:
+            mem_mb=growing(6000 * PROCESSES["autoencoder"]),
+            runtime=growing(1440),
+            gpu=GPU * PROCESSES["autoencoder"],
+        params:
+            code=hash_code("autoencoder"),
+            settings=section("autoencoder"),
+            seed=SETTINGS.seed,
+            device=SETTINGS.device,
+            patients=rows(TRAIN, "patient_id"),
+            sheet=SHEET,
+        shell:
+            "$HEMEXP_LAUNCH_AUTOENCODER python -m hemexp train-autoencoder --samples {params.sheet:q} "
+            "--settings {params.settings:q} --seed {params.seed} --device {params.device} > {log} 2>&1"
+
+else:
+
+    rule adopt_autoencoder:
+        input:
+            released_files("autoencoder", "autoencoder"),
+        output:
+            weights="results/autoencoder/model.safetensors",
+            model="results/autoencoder/model.json",
+            history="results/autoencoder/history.tsv",
+        log:
+            "results/logs/adopt_autoencoder.log",
+        benchmark:
+            "results/benchmarks/adopt_autoencoder.tsv"
+        localrule: True
+        conda:
+            "../../envs/hemexp.yaml"
+        resources:
+            mem_mb=growing(2000),
+            runtime=growing(10),
+        params:
+            code=hash_code("released"),
+            model=SETTINGS.released()["autoencoder"],
+        shell:
+            "python -m hemexp adopt-autoencoder --model {params.model:q} > {log} 2>&1"
+
+
+AUTOENCODER = (
+    rules.adopt_autoencoder if SETTINGS.autoencoder.model else rules.train_autoencoder
+).output
 
 
 rule autoencoder:
     input:
-        rules.train_autoencoder.output,
+        AUTOENCODER,

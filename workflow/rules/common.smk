@@ -1,29 +1,48 @@
 """Settings, sample sheet and small input functions. No rule lives here."""
 
+import os
 import shlex
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
 from hemexp import HemexpError
-from hemexp.cohort import NUMBERS, digest_rows, is_phantom, read_excluded, read_samples
+from hemexp.cohort import NUMBERS, SESSIONS, digest_rows, is_phantom, read_excluded, read_samples
 from hemexp.preprocess.scans import PAIR, STRIPPED
-from hemexp.provenance import canonical_json, hash_code
+from hemexp.provenance import canonical_json, hash_code, hash_file
 from hemexp.config import load_settings
+from hemexp.released import FILES, check_released, models_folder
 
 try:
     SETTINGS = load_settings(config)
-    SAMPLES = read_samples(SETTINGS.samples)
+    check_released(SETTINGS, Path("results"))
+    SAMPLES = read_samples(SETTINGS.samples, need_training=SETTINGS.need_training)
 except HemexpError as error:
     raise WorkflowError(str(error)) from error
 
-# The package needs no installation and is found from any `--directory`. What a failure does is
-# no param: changing it must not make every scan again.
+# Processes that share a training. Snakemake would give each of them all threads of the job.
+PROCESSES = SETTINGS.processes.as_json()
+TORCHRUN = "OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 torchrun --standalone --nproc-per-node"
+LAUNCH = {
+    f"HEMEXP_LAUNCH_{room.upper()}": f"env {TORCHRUN} {count} --no-python" if count > 1 else ""
+    for room, count in PROCESSES.items()
+}
+
+# The package needs no installation and is found from any `--directory`. What a failure does and
+# how many processes train are no params: changing them must not make anything again.
+ENVIRONMENT = {
+    "PYTHONPATH": workflow.basedir,
+    "HEMEXP_ON_FAILURE": SETTINGS.preprocess.on_failure,
+} | LAUNCH
 shell.prefix(
-    f"export PYTHONPATH={shlex.quote(workflow.basedir)} "
-    f"HEMEXP_ON_FAILURE={SETTINGS.preprocess.on_failure}; "
+    "export "
+    + " ".join(f"{key}={shlex.quote(value)}" for key, value in ENVIRONMENT.items())
+    + "; "
 )
 
 SHEET = SETTINGS.samples
@@ -32,6 +51,12 @@ OUTSIDE = ["expansion_prob"] if "expansion_prob" in SAMPLES else []
 ON_FAILURE = SETTINGS.preprocess.on_failure
 # `gpu` is asked for where a network runs, unless the config says cpu.
 GPU = 0 if SETTINGS.device == "cpu" else 1
+# The cluster profile sends those rules here; empty is the default partition. Asked once: jobs
+# inherit the variable.
+if "HEMEXP_GPU_PARTITION" not in os.environ:
+    partitions = subprocess.getoutput("sinfo -h -o %R").split() if shutil.which("sinfo") else []
+    partition = "gpu" if GPU and "gpu" in partitions else ""
+    os.environ.update(HEMEXP_GPU_PARTITION=partition)
 
 
 wildcard_constraints:
@@ -45,10 +70,10 @@ def of_split(*splits):
 
 
 TRAIN, VAL, TEST, PREDICT = (of_split(split) for split in ("train", "val", "test", "predict"))
-SCANS = [(patient, "baseline") for patient in SAMPLES.index] + [
-    (patient, "followup") for patient in of_split("train", "val", "test")
-]
 PAIRED = of_split("train", "val", "test")
+# Plain dictionaries: input functions run several times for every job of every patient.
+ROWS = SAMPLES.to_dict("index")
+SESSIONS_OF = dict.fromkeys(ROWS, ("baseline",)) | dict.fromkeys(PAIRED, SESSIONS)
 SCORED = of_split(*SETTINGS.evaluation.splits)
 # The oracle knows the outcome: there is none for patients to predict.
 FORECAST = SCORED + ([] if SETTINGS.sampling.indicator == "oracle" else PREDICT)
@@ -68,6 +93,10 @@ SAMPLED = [
     "_dseg.nii.gz",
 ]
 LATENTS = "results/latents/sub-{patient}/sub-{patient}_latents.safetensors"
+TRUE_MAP = [
+    f"results/evaluation/sub-{{patient}}/sub-{{patient}}_{ending}"
+    for ending in ("desc-expansion_truth-probseg.nii.gz", "redraws.tsv")
+]
 RECONSTRUCTION = "results/latents/sub-{patient}/sub-{patient}_reconstruction.tsv"
 
 
@@ -75,8 +104,8 @@ def per_scan(pattern, patients):
     """A file for every scan that the given patients have."""
     return [
         pattern.format(patient=patient, session=session)
-        for patient, session in SCANS
-        if patient in patients
+        for patient in patients
+        for session in SESSIONS_OF[patient]
     ]
 
 
@@ -84,7 +113,7 @@ def kept(patients):
     """Those whom preprocessing did not exclude; known only once its quality control is done."""
     if ON_FAILURE == "stop":
         return patients
-    excluded = read_excluded(checkpoints.collect_qc.get().output.excluded)
+    excluded = set(read_excluded(checkpoints.collect_qc.get().output.excluded))
     return [patient for patient in patients if patient not in excluded]
 
 
@@ -104,6 +133,12 @@ def kept_files(patterns, patients, **values):
         return expand(patterns, patient=kept(patients), **values)
 
     return files
+
+
+def released_files(room, part):
+    """Files of a released model; its rule is there only where the config names one."""
+    folder = SETTINGS.released()[room]
+    return [str(models_folder(folder, part) / name) for name in FILES[part]]
 
 
 def section(name):
@@ -126,7 +161,7 @@ def clinical_row(wildcards):
 
 def scan_files(wildcards):
     """The raw CT and masks of one scan; a folder of DICOM counts as one input."""
-    row = SAMPLES.loc[wildcards.patient]
+    row = ROWS[wildcards.patient]
     names = [f"{wildcards.session}_{image}" for image in ("ct", "iph", "ivh", "brain")]
     return [row[name] for name in names if row.get(name)]
 
@@ -150,11 +185,22 @@ def grid_scans(wildcards):
     return per_scan(GRID_CT, [wildcards.patient])
 
 
+def true_map(wildcards):
+    """What the phantom drew again for one of its patients; nothing for a real one."""
+    return expand(TRUE_MAP, patient=wildcards.patient) if wildcards.patient in PHANTOM else []
+
+
 def what_happened(wildcards):
     """The follow-up's volumes, which the oracle alone may see."""
     if SETTINGS.sampling.indicator != "oracle":
         return []
     return per_scan(VOLUMES, [wildcards.patient])
+
+
+def ablation_tables():
+    """Ablations that were run: a report shows those that are there, and asks for none."""
+    found = sorted(Path("results/ablations").glob("*.tsv"))
+    return [f"{path.stem}:{hash_file(path)}" for path in found]
 
 
 def growing(amount):

@@ -1,38 +1,67 @@
 """diffusion: the conditional denoiser of the latent difference."""
 
+if SETTINGS.diffusion.model is None:
 
-rule train_diffusion:
-    input:
-        latents=kept_files(LATENTS, TRAIN),
-        scale=rules.fit_scale.output,
-        volumes=kept_scans(VOLUMES, TRAIN),
-    output:
-        weights="results/diffusion/model.safetensors",
-        model="results/diffusion/model.json",
-        history="results/diffusion/history.tsv",
-    log:
-        "results/logs/train_diffusion.log",
-    benchmark:
-        "results/benchmarks/train_diffusion.tsv"
-    conda:
-        "../../envs/hemexp.yaml"
-    threads: 2
-    resources:
-        mem_mb=growing(6000),
-        runtime=growing(2880),
-        gpu=GPU,
-    params:
-        code=hash_code("diffusion"),
-        settings=section("diffusion"),
-        seed=SETTINGS.seed,
-        device=SETTINGS.device,
-        rows=rows(TRAIN, "patient_id", *NUMBERS),
-        sheet=SHEET,
-    shell:
-        "python -m hemexp train-diffusion --samples {params.sheet:q} --settings {params.settings:q} "
-        "--seed {params.seed} --device {params.device} > {log} 2>&1"
+    rule train_diffusion:
+        input:
+            latents=kept_files(LATENTS, TRAIN),
+            scale=SCALE,
+            volumes=kept_scans(VOLUMES, TRAIN),
+        output:
+            weights="results/diffusion/model.safetensors",
+            model="results/diffusion/model.json",
+            history="results/diffusion/history.tsv",
+        log:
+            "results/logs/train_diffusion.log",
+        benchmark:
+            "results/benchmarks/train_diffusion.tsv"
+        conda:
+            "../../envs/hemexp.yaml"
+        threads: 2 * PROCESSES["diffusion"]
+        resources:
+            mem_mb=growing(6000 * PROCESSES["diffusion"]),
+            runtime=growing(2880),
+            gpu=GPU * PROCESSES["diffusion"],
+        params:
+            code=hash_code("diffusion"),
+            settings=section("diffusion"),
+            seed=SETTINGS.seed,
+            device=SETTINGS.device,
+            rows=rows(TRAIN, "patient_id", *NUMBERS),
+            sheet=SHEET,
+        shell:
+            "$HEMEXP_LAUNCH_DIFFUSION python -m hemexp train-diffusion --samples {params.sheet:q} "
+            "--settings {params.settings:q} --seed {params.seed} --device {params.device} > {log} 2>&1"
+
+else:
+
+    rule adopt_diffusion:
+        input:
+            released_files("diffusion", "diffusion"),
+        output:
+            weights="results/diffusion/model.safetensors",
+            model="results/diffusion/model.json",
+            history="results/diffusion/history.tsv",
+        log:
+            "results/logs/adopt_diffusion.log",
+        benchmark:
+            "results/benchmarks/adopt_diffusion.tsv"
+        localrule: True
+        conda:
+            "../../envs/hemexp.yaml"
+        resources:
+            mem_mb=growing(2000),
+            runtime=growing(10),
+        params:
+            code=hash_code("released"),
+            model=SETTINGS.released()["diffusion"],
+        shell:
+            "python -m hemexp adopt-diffusion --model {params.model:q} > {log} 2>&1"
+
+
+DENOISER = (rules.adopt_diffusion if SETTINGS.diffusion.model else rules.train_diffusion).output
 
 
 rule diffusion:
     input:
-        rules.train_diffusion.output,
+        DENOISER,

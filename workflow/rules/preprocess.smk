@@ -98,6 +98,7 @@ checkpoint collect_qc:
         "results/logs/collect_qc.log",
     benchmark:
         "results/benchmarks/collect_qc.tsv"
+    localrule: True
     conda:
         "../../envs/hemexp.yaml"
     resources:

@@ -7,10 +7,10 @@ rule sample_followups:
         scan=expand(GRID_CT, session="baseline", allow_missing=True),
         volumes=expand(VOLUMES, session="baseline", allow_missing=True),
         truth=what_happened,
-        autoencoder=rules.train_autoencoder.output.weights,
-        diffusion=rules.train_diffusion.output.weights,
-        scale=rules.fit_scale.output,
-        expansion=rules.fit_expansion.output.model,
+        autoencoder=AUTOENCODER.weights,
+        diffusion=DENOISER.weights,
+        scale=SCALE,
+        expansion=GROWTH.model,
     output:
         volumes="results/samples/sub-{patient}/volumes.tsv",
         ct=expand(

@@ -1,0 +1,93 @@
+"""One patient without the workflow: the same bytes, one page, mistakes told by option."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mini import CONFIG, MINI, mini_rows, run
+
+from hemexp.predict import option_faults
+from hemexp.reporting.forecast_page import expanding_share, quantile_rows
+
+PATIENT = MINI["predict"][0]
+CLINICAL = ("onset_to_ct_h", "anticoagulant", "antiplatelet", "age", "gcs", "sbp")
+
+
+def predict(folder, out, model):
+    """Runs the verb on the raw baseline of the mini cohort's patient to predict."""
+    row = mini_rows().set_index("patient_id").loc[PATIENT]
+    raw = f"results/phantom/sub-{PATIENT}/sub-{PATIENT}_ses-baseline_"
+    told = [part for name in CLINICAL if row[name]
+            for part in (f"--{name.replace('_', '-')}", row[name])]  # fmt: skip
+    files = [part for name in ("ct", "iph", "ivh")
+             for part in (f"--baseline-{name}", f"{raw}{name}.nii.gz")]  # fmt: skip
+    return run("hemexp", folder, "predict", *files, *told, "--patient-id", PATIENT, "--model",
+               model, "--out", out)  # fmt: skip
+
+
+def assert_same_products(one, other):
+    names = sorted(path.name for path in one.glob("*") if path.suffix in (".gz", ".tsv"))
+    assert len(names) == 2 * 2 + 3 + 1
+    for name in names:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def test_it_draws_what_the_workflow_draws(mini_run, tmp_path):
+    predict(mini_run, tmp_path, "results")
+    samples = f"samples/sub-{PATIENT}"
+    assert_same_products(mini_run / "results" / samples, tmp_path / samples)
+    page = (tmp_path / f"sub-{PATIENT}.html").read_text()
+    assert "not a medical device" in page and "data:image/png;base64," in page
+    assert not re.search(r"(src|href)='(?!data:)", page)
+    volumes = pd.read_csv(tmp_path / samples / "volumes.tsv", sep="\t")
+    assert f"<td>{volumes['iph_ml'].median():.1f}</td>" in page
+    assert str(mini_run) not in page
+
+
+def test_a_bundle_draws_the_same(mini_run, tmp_path):
+    run("hemexp", mini_run, "export-bundle", "--settings", CONFIG, "--out", tmp_path / "bundle")
+    predict(mini_run, tmp_path / "out", tmp_path / "bundle")
+    samples = f"samples/sub-{PATIENT}"
+    assert_same_products(mini_run / "results" / samples, tmp_path / "out" / samples)
+
+
+def test_models_that_are_not_there_are_told_in_one_sentence(tmp_path):
+    for name in ("ct", "iph", "ivh"):
+        (tmp_path / f"{name}.nii.gz").touch()
+    files = [part for name in ("ct", "iph", "ivh")
+             for part in (f"--baseline-{name}", tmp_path / f"{name}.nii.gz")]  # fmt: skip
+    text = run("hemexp", tmp_path, "predict", *files, "--onset-to-ct-h", "2", "--model",
+               tmp_path, "--out", tmp_path / "out", check=False)  # fmt: skip
+    assert "found no autoencoder/model.safetensors; expected a results folder" in text
+    assert "Traceback" not in text and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("patient_id", "values", "message"),
+    [
+        ("P-1", {}, "--patient-id: found 'P-1'; expected letters and digits"),
+        ("P1", {"onset_to_ct_h": 95.0}, "--onset-to-ct-h: found 95.0; expected a number from 0"),
+        ("P1", {"onset_to_ct_h": None}, "--onset-to-ct-h: found None"),
+        ("P1", {"gcs": 13.5}, "--gcs: found 13.5; expected a whole number from 3 to 15"),
+        ("P1", {"sbp": float("nan")}, "--sbp: found nan"),
+    ],
+)
+def test_an_option_out_of_range_is_named(patient_id, values, message):
+    known = dict.fromkeys(CLINICAL) | {"onset_to_ct_h": 2.0} | values
+    faults = option_faults(patient_id, {}, known)
+    assert len(faults) == 1 and str(faults[0]).startswith(message)
+
+
+def test_what_is_unknown_is_no_fault_and_a_missing_file_is():
+    told = dict.fromkeys(CLINICAL) | {"onset_to_ct_h": 2.0}
+    assert option_faults("P1", {"brain": None}, told) == []
+    (fault,) = option_faults("P1", {"ct": Path("nowhere.nii.gz")}, told)
+    assert fault.where == "--baseline-ct" and "does not exist" in fault.found
+
+
+def test_the_pages_numbers():
+    table = pd.DataFrame({"iph_ml": [10.0, 12.0, 14.0, 16.0, 30.0], "ivh_ml": [0.0] * 5})
+    rows = quantile_rows(table, {"iph_ml": 10.0, "ivh_ml": 0.0})
+    assert rows[0] == ["IPH, mL", "10.0", "10.4", "12.0", "14.0", "16.0", "27.2"]
+    assert expanding_share(table, 10.0) == pytest.approx(0.6)

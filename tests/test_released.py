@@ -1,0 +1,172 @@
+"""Released models: training leaves the plan, what does not fit is refused, nobody's data moves."""
+
+import json
+import re
+
+import pytest
+import yaml
+from mini import CONFIG, MINI, jobs, mini_rows, snakemake, write_sheet
+
+from hemexp.config import load_settings
+from hemexp.released import check_released, run_adopt
+
+KEYS = (("autoencoder", "model"), ("diffusion", "model"), ("expansion", "model_file"))
+PATIENT = MINI["predict"][0]
+
+
+def frozen(folder, released, *rooms, **changes):
+    """A config file with the mini settings that names released models for some rooms."""
+    config = yaml.safe_load(CONFIG.read_text())
+    for room, key in KEYS:
+        if room in rooms:
+            config.setdefault(room, {})[key] = str(released)
+    for room, values in changes.items():
+        config[room] = config.get(room, {}) | values
+    path = folder / "frozen.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture
+def released(tmp_path):
+    """A bundle as far as a plan reads it."""
+    root = tmp_path / "bundle"
+    settings = load_settings(yaml.safe_load(CONFIG.read_text()))
+    contents = {
+        "models/autoencoder/model.json": {"settings": settings.autoencoder.as_json()},
+        "models/diffusion/model.json": {"settings": settings.diffusion.as_json()},
+        "models/latents/scale.json": {}, "models/expansion/model.json": {},
+        "configs/inference.json": {"grid": settings.preprocess.grid.as_json()},
+    }  # fmt: skip
+    for name, content in contents.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(json.dumps(content))
+    for room in ("autoencoder", "diffusion"):
+        (root / "models" / room / "model.safetensors").write_text(room)
+    return root
+
+
+def newcomers():
+    rows = mini_rows()
+    return rows[rows["split"] != "train"]
+
+
+def test_a_centre_without_training_patients_runs_with_released_models(tmp_path, released):
+    folder = write_sheet(newcomers(), tmp_path)
+    config = frozen(tmp_path, released, "autoencoder", "diffusion", "expansion")
+    planned = jobs(snakemake(folder, "--dry-run", config=config))
+    assert {name: n for name, n in planned.items() if name.startswith("adopt")} == dict.fromkeys(
+        ["adopt_autoencoder", "adopt_scale", "adopt_diffusion", "adopt_expansion"], 1
+    )
+    assert not set(planned) & {"train_autoencoder", "train_diffusion", "fit_scale",
+                               "fit_expansion", "encode_patients"}  # fmt: skip
+    assert planned["sample_followups"] == 3 and planned["score_patient"] == 2
+
+
+def test_without_them_it_is_refused_with_a_sentence(tmp_path, released):
+    folder = write_sheet(newcomers(), tmp_path)
+    for rooms in ((), ("autoencoder", "diffusion")):
+        config = frozen(tmp_path, released, *rooms)
+        text = snakemake(folder, "--dry-run", check=False, config=config)
+        assert "no training patient; expected at least one 'train' row" in text
+        assert "expansion.model_file" in text and "Job stats" not in text
+
+
+def test_a_frozen_autoencoder_alone_leaves_the_rest_to_train(tmp_path, released):
+    folder = write_sheet(mini_rows(), tmp_path)
+    config = frozen(tmp_path, released, "autoencoder")
+    planned = jobs(snakemake(folder, "--dry-run", config=config))
+    assert {"adopt_autoencoder", "fit_scale", "train_diffusion", "fit_expansion"} <= set(planned)
+    assert "train_autoencoder" not in planned
+
+
+def test_the_keys_of_null_are_in_nothing_that_is_hashed():
+    settings = load_settings({"preset": "demo"})
+    assert settings.autoencoder.model is None and "model" not in settings.autoencoder.as_json()
+    assert "model" not in settings.diffusion.as_json()
+    assert "model_file" not in settings.expansion.as_json()
+
+
+def settings_with(released, **changes):
+    config = yaml.safe_load(CONFIG.read_text())
+    for room, key in KEYS:
+        config.setdefault(room, {})[key] = str(released)
+    for room, values in changes.items():
+        config[room] = config.get(room, {}) | values
+    return load_settings(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"autoencoder": {"latent_channels": 3}},
+         "autoencoder.model.*autoencoder.latent_channels 4; expected the config's 3"),
+        ({"preprocess": {"grid": {"shape": [32, 32, 15], "spacing_mm": [6, 6, 12]}}},
+         "grid.shape 32 x 32 x 14; expected the config's 32 x 32 x 15"),
+        ({"diffusion": {"denoiser": "2.5d"}}, "diffusion.denoiser stack"),
+        ({"expansion": {"model_file": "nowhere"}}, "expansion.model_file.*no expansion/model"),
+    ],
+)  # fmt: skip
+def test_a_model_that_does_not_fit_is_refused_by_key(released, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        check_released(settings_with(released, **changes), tmp_path / "results")
+
+
+def test_models_that_fit_and_how_they_were_trained_is_free(released, tmp_path):
+    check_released(settings_with(released, autoencoder={"steps": 7}), tmp_path / "results")
+
+
+def test_a_runs_own_results_are_no_release(released):
+    with pytest.raises(ValueError, match="this run's own results"):
+        check_released(settings_with(released), released)
+
+
+def test_two_autoencoders_are_told_apart(released, tmp_path):
+    other = tmp_path / "other"
+    (other / "models").mkdir(parents=True)
+    for name in ("autoencoder", "diffusion", "latents", "expansion"):
+        (other / "models" / name).symlink_to(released / "models" / name)
+    (other / "configs").symlink_to(released / "configs")
+    check_released(settings_with(released, autoencoder={"model": str(other)}), tmp_path / "r")
+    (other / "models" / "autoencoder").unlink()
+    (other / "models" / "autoencoder").mkdir()
+    record = (released / "models/autoencoder/model.json").read_text()
+    (other / "models/autoencoder/model.json").write_text(record)
+    (other / "models/autoencoder/model.safetensors").write_text("another")
+    with pytest.raises(ValueError, match="another autoencoder than the one of diffusion.model"):
+        check_released(settings_with(released, autoencoder={"model": str(other)}), tmp_path / "r")
+
+
+def test_a_denoiser_needs_its_autoencoder():
+    with pytest.raises(ValueError, match=r"diffusion.model needs autoencoder.model"):
+        load_settings({"preset": "demo", "diffusion": {"model": "x"}})
+
+
+def test_what_is_taken_over_names_nobody_it_learned_from(tmp_path):
+    source = tmp_path / "theirs/diffusion"
+    source.mkdir(parents=True)
+    record = {"settings": {"steps": 3}, "seed": 4, "git": "abc", "n_slices": 14,
+              "inputs": {"sub-SECRET/scan.nii.gz": "0"}}  # fmt: skip
+    (source / "model.json").write_text(json.dumps(record))
+    (source / "model.safetensors").write_text("weights")
+    (source / "history.tsv").write_text("step\tloss\n10\t0.5\n")
+    run_adopt("diffusion", tmp_path / "theirs", tmp_path / "mine")
+    mine = tmp_path / "mine/diffusion"
+    assert (mine / "model.safetensors").read_text() == "weights"
+    assert (mine / "history.tsv").read_text() == "step\n"
+    told = json.loads((mine / "model.json").read_text())
+    assert told["verb"] == "adopt-diffusion" and told["n_slices"] == 14 and told["seed"] == 4
+    assert told["released"]["git"] == "abc"
+    assert set(told["inputs"]) == {"released/diffusion/model.safetensors",
+                                   "released/diffusion/model.json"}  # fmt: skip
+    assert not any("SECRET" in path.read_text() for path in mine.iterdir())
+
+
+def test_released_models_draw_what_they_drew_at_home(mini_run, tmp_path):
+    rows = newcomers()
+    folder = write_sheet(rows[rows["patient_id"] == PATIENT], tmp_path)
+    config = frozen(tmp_path, mini_run / "results", "autoencoder", "diffusion", "expansion")
+    volumes = f"results/samples/sub-{PATIENT}/volumes.tsv"
+    text = snakemake(folder, "--cores", "1", volumes, config=config)
+    assert not re.search(r"rule (train|fit)_", text)
+    assert (folder / volumes).read_bytes() == (mini_run / volumes).read_bytes()
