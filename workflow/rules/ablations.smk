@@ -1,18 +1,5 @@
 """ablations: the cohort again with one part of the method changed, a run of its own each."""
 
-from hemexp.ablations import AS_DESIGNED, ablated_settings, shared_rooms
-
-OVERRIDES = {
-    path.stem: path
-    for path in sorted(Path(workflow.basedir, "config", "ablations").glob("*.yaml"))
-}
-
-
-def ablated(wildcards):
-    """Settings of an ablation; nothing it scores depends on how a report looks."""
-    return ablated_settings(config, OVERRIDES.get(wildcards.ablation))
-
-
 # Not with released models: an ablation trains its own.
 if not SETTINGS.released():
 

@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, workflow.basedir)
 
 from hemexp import HemexpError
+from hemexp.ablations import AS_DESIGNED, ablated_settings, shared_rooms
 from hemexp.cohort import NUMBERS, SESSIONS, digest_rows, is_phantom, read_excluded, read_samples
 from hemexp.preprocess.scans import PAIR, STRIPPED
 from hemexp.provenance import canonical_json, hash_code, hash_file
@@ -210,3 +211,14 @@ def growing(amount):
         return amount * 2 ** (attempt - 1)
 
     return grow
+
+
+OVERRIDES = {
+    path.stem: path
+    for path in sorted(Path(workflow.basedir, "config", "ablations").glob("*.yaml"))
+}
+
+
+def ablated(wildcards):
+    """Settings of an ablation; nothing it scores depends on how a report looks."""
+    return ablated_settings(config, OVERRIDES.get(wildcards.ablation))
