@@ -113,6 +113,7 @@ def launched_processes(device: torch.device) -> Iterator[tuple[Processes, torch.
     state = PartialState(cpu=device.type == "cpu")
     if not state.is_main_process:
         logging.getLogger("hemexp").setLevel(logging.WARNING)
+    log.info("%d processes train together", state.num_processes)
     yield Processes(state.process_index, state.num_processes), state.device
     state.destroy_process_group()
 

@@ -192,7 +192,7 @@ def test_an_ablation_runs_resumes_and_reruns_what_a_setting_touches(mini_run, tm
     model = json.loads((own / "diffusion/model.json").read_text())
     assert model["settings"]["context_slices"] == 1 and (own / "latents").is_symlink()
     assert "Nothing to be done" in snakemake(folder, "--cores", "2", *names)
-    changed = snakemake(folder, "--dry-run", "--config", "evaluation={band_mm: 12}", *names)
+    changed = snakemake(folder, "--dry-run", "--config", "evaluation={band_mm: 12}", "--", *names)
     assert jobs(changed)["run_ablation"] == 2
     inner = own.parent
     text = run(

@@ -30,7 +30,7 @@ def test_two_processes_of_the_rule_learn_what_one_learned(mini_run, tmp_path):
     snakemake(folder, "--cores", "2", "--forcerun", "train_diffusion", "--until",
               "train_diffusion", *SHARED, "device=cpu")  # fmt: skip
     log = (folder / "results/logs/train_diffusion.log").read_text()
-    assert log.count("60 steps in") == 1 and "2 processes" in log
+    assert log.count("60 steps in") == 1 and "2 processes train together" in log
     one, two = (load_file(root / "results/diffusion/model.safetensors")
                 for root in (mini_run, folder))  # fmt: skip
     assert one.keys() == two.keys()
