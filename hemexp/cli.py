@@ -1,6 +1,6 @@
 """`hemexp <verb>`: one verb per rule of the workflow, the same word.
 
-What a verb does stands in `verbs.py`, what it is called and which options it takes here.
+What a verb does stands in `verbs/`, what it is called and which options it takes here.
 """
 
 import argparse
@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hemexp import HemexpError, __version__, verbs
+from hemexp import HemexpError, __version__
 from hemexp.cohort import SESSIONS
+from hemexp.verbs import data, desk, models, results
 
 Arguments = argparse.Namespace
 
@@ -105,45 +106,44 @@ _PREDICT = (
 )  # fmt: skip
 
 VERBS = {
-    "draw-cohort": Verb(verbs.draw_cohort, ("out", "settings", "per-center")),
-    "draw-patient": Verb(verbs.draw_patient, _PATIENT),
-    "collect-truth": Verb(verbs.collect_truth, (*_SHEET, "settings")),
-    "collect-what-if-truth": Verb(verbs.collect_what_if_truth, (*_SHEET, "settings")),
-    "draw-truth-map": Verb(verbs.draw_truth_map, (*_PATIENT, "draws", "reference")),
-    "check": Verb(verbs.check, ("samples", "images", "settings")),
-    "strip-skull": Verb(verbs.strip_skull, (*_STEP, "raw", "session")),
-    "register-followup": Verb(verbs.register_followup, (*_STEP, "reference")),
-    "resample-scan": Verb(verbs.resample_scan, (*_STEP, "session", "reference")),
-    "collect-qc": Verb(verbs.collect_qc, (*_SHEET, "settings")),
-    "write-qc": Verb(verbs.write_qc, ("results", "settings")),
-    "train-autoencoder": Verb(verbs.train_autoencoder, _TRAIN),
-    "encode-patients": Verb(verbs.encode_patients,
-                            (*_TRAIN, "patients", "splits")),
-    "fit-scale": Verb(verbs.fit_scale, _SHEET),
-    "measure-bleed": Verb(verbs.measure_bleed, (*_SHEET, "patient")),
-    "fit-expansion": Verb(verbs.fit_expansion, (*_SHEET, "settings", "seed")),
-    "predict-expansion": Verb(verbs.predict_expansion, _SHEET),
-    "answer-what-if": Verb(verbs.answer_what_if, _SHEET),
-    "train-diffusion": Verb(verbs.train_diffusion, _TRAIN),
-    "sample-followups": Verb(verbs.sample_followups, (*_PATIENT, "seed", "device")),
-    "fit-climatology": Verb(verbs.fit_climatology, _SHEET),
-    "score-patient": Verb(verbs.score_patient, ("results", "settings", "patient")),
-    "summarise-scores": Verb(verbs.summarise_scores, ("results", "settings", "seed")),
-    "compare-tables": Verb(verbs.compare_tables, ("one", "other", "tolerance")),
-    "run-ablation": Verb(verbs.run_ablation,
+    "draw-cohort": Verb(data.draw_cohort, ("out", "settings", "per-center")),
+    "draw-patient": Verb(data.draw_patient, _PATIENT),
+    "collect-truth": Verb(data.collect_truth, (*_SHEET, "settings")),
+    "collect-what-if-truth": Verb(data.collect_what_if_truth, (*_SHEET, "settings")),
+    "draw-truth-map": Verb(data.draw_truth_map, (*_PATIENT, "draws", "reference")),
+    "check": Verb(desk.check, ("samples", "images", "settings")),
+    "strip-skull": Verb(data.strip_skull, (*_STEP, "raw", "session")),
+    "register-followup": Verb(data.register_followup, (*_STEP, "reference")),
+    "resample-scan": Verb(data.resample_scan, (*_STEP, "session", "reference")),
+    "collect-qc": Verb(data.collect_qc, (*_SHEET, "settings")),
+    "write-qc": Verb(data.write_qc, ("results", "settings")),
+    "train-autoencoder": Verb(models.train_autoencoder, _TRAIN),
+    "encode-patients": Verb(models.encode_patients, (*_TRAIN, "patients", "splits")),
+    "fit-scale": Verb(models.fit_scale, _SHEET),
+    "measure-bleed": Verb(models.measure_bleed, (*_SHEET, "patient")),
+    "fit-expansion": Verb(models.fit_expansion, (*_SHEET, "settings", "seed")),
+    "predict-expansion": Verb(models.predict_expansion, _SHEET),
+    "answer-what-if": Verb(models.answer_what_if, _SHEET),
+    "train-diffusion": Verb(models.train_diffusion, _TRAIN),
+    "sample-followups": Verb(models.sample_followups, (*_PATIENT, "seed", "device")),
+    "fit-climatology": Verb(results.fit_climatology, _SHEET),
+    "score-patient": Verb(results.score_patient, ("results", "settings", "patient")),
+    "summarise-scores": Verb(results.summarise_scores, ("results", "settings", "seed")),
+    "compare-tables": Verb(desk.compare_tables, ("one", "other", "tolerance")),
+    "run-ablation": Verb(results.run_ablation,
                          (*_SHEET, "settings", "ablation", "shared", "cores")),
-    "write-tables": Verb(verbs.write_tables, (*_SHEET, "settings")),
-    "draw-figures": Verb(verbs.draw_figures, ("results", "settings")),
-    "write-report": Verb(verbs.write_report, ("results", "settings", "preset", "seed")),
-    "new-center": Verb(verbs.new_center, ("folder", "pattern", "center", "out")),
-    "provenance": Verb(verbs.provenance, (*_SHEET, "file", "whole")),
-    "predict": Verb(verbs.predict, _PREDICT),
-    "adopt-autoencoder": Verb(verbs.adopt_autoencoder, ("results", "model")),
-    "adopt-scale": Verb(verbs.adopt_scale, ("results", "model")),
-    "adopt-diffusion": Verb(verbs.adopt_diffusion, ("results", "model")),
-    "adopt-expansion": Verb(verbs.adopt_expansion, ("results", "model")),
-    "export-bundle": Verb(verbs.export_bundle, ("results", "out", "settings")),
-    "where": Verb(verbs.where, ("results",)),
+    "write-tables": Verb(results.write_tables, (*_SHEET, "settings")),
+    "draw-figures": Verb(results.draw_figures, ("results", "settings")),
+    "write-report": Verb(results.write_report, ("results", "settings", "preset", "seed")),
+    "new-center": Verb(desk.new_center, ("folder", "pattern", "center", "out")),
+    "provenance": Verb(desk.provenance, (*_SHEET, "file", "whole")),
+    "predict": Verb(desk.predict, _PREDICT),
+    "adopt-autoencoder": Verb(models.adopt_autoencoder, ("results", "model")),
+    "adopt-scale": Verb(models.adopt_scale, ("results", "model")),
+    "adopt-diffusion": Verb(models.adopt_diffusion, ("results", "model")),
+    "adopt-expansion": Verb(models.adopt_expansion, ("results", "model")),
+    "export-bundle": Verb(models.export_bundle, ("results", "out", "settings")),
+    "where": Verb(desk.where, ("results",)),
 }  # fmt: skip
 
 

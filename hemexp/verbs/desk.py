@@ -1,0 +1,76 @@
+"""Verbs that people start by hand, outside the workflow."""
+
+import sys
+from pathlib import Path
+
+from hemexp.cohort import IMAGES, SESSIONS
+from hemexp.config import load_settings, read_config
+from hemexp.verbs.options import Arguments, section, sheet
+
+
+def check(args: Arguments) -> None:
+    """Check the sheet, and its images with --images."""
+    from hemexp.preprocess.check import run_check
+
+    limits = section(args, "preprocess") if args.images else None
+    config = args.settings
+    told = not config.lstrip().startswith("{") and Path(config).is_file()
+    needed = not told or load_settings(read_config(config)).need_training
+    run_check(Path(args.samples), limits, need_training=needed)
+
+
+def new_center(args: Arguments) -> None:
+    """Draft rows of a sample sheet from a folder of files; a person completes them."""
+    from hemexp.draft import run_new_center, tell_draft
+
+    draft = run_new_center(args.folder, args.pattern, args.center, args.out)
+    print("\n".join(tell_draft(draft, args.out)))
+
+
+def provenance(args: Arguments) -> None:
+    """Say where a product comes from, back to raw files and settings, and what changed since."""
+    from hemexp.lineage import tell, trace
+    from hemexp.preprocess.strip import name_raw
+
+    raw: dict[str, Path] = {}
+    if Path(args.samples).is_file():
+        for _, row in sheet(args).iterrows():
+            for session in SESSIONS:
+                files = {i: row.get(f"{session}_{i}") for i in (*IMAGES, "brain")}
+                raw |= name_raw(row["patient_id"], session, {i: f for i, f in files.items() if f})
+    print("\n".join(tell(trace(args.file, args.results, raw), whole=args.whole)))
+
+
+def predict(args: Arguments) -> None:
+    """Draw one patient's follow-ups from raw files and released models, without the workflow."""
+    from hemexp.predict import IMAGES, VALUES, run_predict
+    from hemexp.released import read_recipe, recipe_of
+
+    config = args.config
+    recipe = recipe_of(load_settings(read_config(config))) if config else read_recipe(args.model)
+    run_predict(
+        args.patient_id, {name: getattr(args, f"baseline_{name}") for name in IMAGES},
+        {name: getattr(args, name) for name in VALUES},
+        args.model, recipe, args.out, args.seed, args.device,
+    )  # fmt: skip
+
+
+def compare_tables(args: Arguments) -> None:
+    """Say which cells of two folders' tables differ; exit code 1 if any does."""
+    from hemexp.evaluation.compare import run_compare_tables
+
+    if run_compare_tables(args.one, args.other, args.tolerance):
+        sys.exit(1)
+
+
+def where(args: Arguments) -> None:
+    """Say where a run's tables, figures and maps lie."""
+    maps = sorted(args.results.glob("samples/sub-*/sub-*_desc-expansion_probseg.nii.gz"))
+    places = {
+        "tables": args.results / "tables",
+        "figures": args.results / "figures",
+        "page": args.results / "report" / "index.html",
+        "one patient's expansion-probability map": maps[0] if maps else "none drawn yet",
+    }
+    for name, place in places.items():
+        print(f"{name}: {place}")

@@ -1,0 +1,133 @@
+"""Verbs of the rooms autoencoder to sampling: what is learned, and what is drawn with it."""
+
+from hemexp.cohort import SESSIONS, patient_file, read_samples
+from hemexp.config import load_settings, read_config
+from hemexp.provenance import leave_empty
+from hemexp.verbs.options import Arguments, kept, section, sheet, training
+
+
+def train_autoencoder(args: Arguments) -> None:
+    """Train the multi-head VAE."""
+    from hemexp.autoencoder.train import run_train_autoencoder
+
+    run_train_autoencoder(
+        list(training(args).index), args.results / "preprocess", args.results / "autoencoder",
+        section(args, "autoencoder"), args.seed, args.device,
+    )  # fmt: skip
+
+
+def encode_patients(args: Arguments) -> None:
+    """Cache the posterior means of scans."""
+    from hemexp.latents.encode import run_encode_patients
+
+    everyone, left = sheet(args), kept(args)
+    chosen = left[left["split"].isin(args.splits) | left.index.isin(args.patients)]
+    sessions = {
+        p: SESSIONS[:1] if s == "predict" else SESSIONS for p, s in chosen["split"].items()
+    }
+    run_encode_patients(
+        sessions, args.results / "preprocess", args.results / "autoencoder",
+        args.results / "latents", section(args, "latents"), args.seed, args.device,
+    )  # fmt: skip
+    # The rule names the latents of whole splits: an excluded patient's are empty files.
+    gone = everyone[everyone["split"].isin(args.splits)].index.difference(left.index)
+    endings = ("latents.safetensors", "reconstruction.tsv")
+    leave_empty(patient_file(args.results / "latents", p, e) for p in gone for e in endings)
+
+
+def fit_scale(args: Arguments) -> None:
+    """Measure latents over training patients."""
+    from hemexp.latents.scale import run_fit_scale
+
+    folder = args.results / "latents"
+    run_fit_scale(list(training(args).index), folder, folder / "scale.json")
+
+
+def measure_bleed(args: Arguments) -> None:
+    """Measure a baseline's bleed: form, densities, surroundings."""
+    from hemexp.expansion.run import run_measure_bleed
+
+    row = read_samples(args.samples, args.patient)
+    run_measure_bleed(row, args.results / "preprocess", args.results / "expansion")
+
+
+def fit_expansion(args: Arguments) -> None:
+    """Fit and compare the models of p(expansion) and growth."""
+    from hemexp.expansion.run import run_fit_expansion
+
+    run_fit_expansion(
+        training(args), args.results / "preprocess", args.results / "expansion",
+        section(args, "expansion"), args.seed,
+    )  # fmt: skip
+
+
+def predict_expansion(args: Arguments) -> None:
+    """Forecast growth of all patients."""
+    from hemexp.expansion.run import run_predict_expansion
+
+    run_predict_expansion(kept(args), args.results / "preprocess", args.results / "expansion")
+
+
+def answer_what_if(args: Arguments) -> None:
+    """Forecast growth for other onset times and anticoagulant states."""
+    from hemexp.expansion.what_if import run_answer_what_if
+
+    samples, truth = kept(args), args.results / "phantom" / "what_if_truth.tsv"
+    run_answer_what_if(
+        samples[samples["split"] != "train"], args.results / "preprocess",
+        args.results / "expansion", truth if truth.exists() else None,
+    )  # fmt: skip
+
+
+def train_diffusion(args: Arguments) -> None:
+    """Train the conditional denoiser."""
+    from hemexp.diffusion.train import run_train_diffusion
+
+    run_train_diffusion(
+        training(args), args.results / "preprocess", args.results / "latents",
+        args.results / "latents" / "scale.json", args.results / "diffusion",
+        section(args, "diffusion"), args.seed, args.device,
+    )  # fmt: skip
+
+
+def sample_followups(args: Arguments) -> None:
+    """Draw a patient's follow-ups."""
+    from hemexp.sampling.run import run_sample_followups
+
+    run_sample_followups(
+        read_samples(args.samples, args.patient), args.results,
+        section(args, "sampling"), args.seed, args.device,
+    )  # fmt: skip
+
+
+def adopt_autoencoder(args: Arguments) -> None:
+    """Take over a released autoencoder."""
+    _adopt("autoencoder", args)
+
+
+def adopt_scale(args: Arguments) -> None:
+    """Take over the scale of latents that belongs to a released denoiser."""
+    _adopt("scale", args)
+
+
+def adopt_diffusion(args: Arguments) -> None:
+    """Take over a released denoiser."""
+    _adopt("diffusion", args)
+
+
+def adopt_expansion(args: Arguments) -> None:
+    """Take over released models of p(expansion) and growth."""
+    _adopt("expansion", args)
+
+
+def _adopt(part: str, args: Arguments) -> None:
+    from hemexp.released import run_adopt
+
+    run_adopt(part, args.model, args.results)
+
+
+def export_bundle(args: Arguments) -> None:
+    """Write the trained models as a MONAI bundle."""
+    from hemexp.sampling.bundle import run_export_bundle
+
+    run_export_bundle(args.results, args.out, load_settings(read_config(args.settings)))

@@ -1,0 +1,76 @@
+"""Verbs of the rooms evaluation and reporting: scores, tables, figures, pages."""
+
+import json
+
+from hemexp.verbs.options import Arguments, kept, section, sheet, training
+
+
+def fit_climatology(args: Arguments) -> None:
+    """Count training patients' new blood by its distance from the old."""
+    from hemexp.evaluation.distance import run_fit_climatology
+
+    run_fit_climatology(
+        list(training(args).index), args.results / "preprocess",
+        args.results / "evaluation" / "climatology.tsv",
+    )  # fmt: skip
+
+
+def score_patient(args: Arguments) -> None:
+    """Score a patient's samples."""
+    from hemexp.evaluation.score import run_score_patient
+
+    run_score_patient(
+        args.patient, args.results / "samples", args.results / "preprocess",
+        args.results / "evaluation", section(args, "evaluation"),
+    )  # fmt: skip
+
+
+def summarise_scores(args: Arguments) -> None:
+    """Compare forecasts over all patients."""
+    from hemexp.evaluation.summarise import run_summarise_scores
+
+    truth = args.results / "phantom" / "truth.tsv"
+    evaluation = args.results / "evaluation"
+    run_summarise_scores(
+        args.results / "cohort" / "outcomes.tsv", args.results / "samples",
+        args.results / "expansion", evaluation, truth if truth.exists() else None, evaluation,
+        section(args, "evaluation"), args.seed,
+    )  # fmt: skip
+
+
+def run_ablation(args: Arguments) -> None:
+    """Run the cohort again with one part of the method changed."""
+    from hemexp.ablations import run_ablation
+
+    run_ablation(
+        args.ablation, sheet(args), args.results, json.loads(args.settings), args.shared,
+        args.cores,
+    )  # fmt: skip
+
+
+def write_tables(args: Arguments) -> None:
+    """Write the tables for people."""
+    from hemexp.reporting.tables import run_write_tables
+
+    run_write_tables(kept(args), args.results, args.results / "tables", section(args, "reporting"))
+
+
+def draw_figures(args: Arguments) -> None:
+    """Draw all figures."""
+    from hemexp.reporting.figures import run_draw_figures
+
+    run_draw_figures(args.results, args.results / "figures", section(args, "reporting"))
+
+
+def write_report(args: Arguments) -> None:
+    """Write the page that holds it all, and the methods paragraph."""
+    from hemexp.reporting.methods import run_write_methods
+    from hemexp.reporting.page import run_write_report
+
+    run_write_methods(args.results, args.results / "report" / "methods.md")
+
+    run_write_report(
+        args.results / "tables", args.results / "figures", args.results / "preprocess",
+        args.results / "report" / "index.html", section(args, "reporting"), args.preset,
+        args.seed,
+    )  # fmt: skip
