@@ -5,7 +5,7 @@ BIN := .venv/bin
 # The workflow calls `python`: the environment's own comes first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo ablations test lint clean
+.PHONY: demo ablations test faults lint clean
 
 demo: .venv/installed
 	snakemake --cores $(CORES) --rerun-incomplete
@@ -17,7 +17,10 @@ ablations: .venv/installed
 	snakemake --cores $(CORES) --rerun-incomplete
 
 test: .venv/installed
-	pytest
+	pytest -m "not faults"
+
+faults: .venv/installed
+	pytest -m faults
 
 lint: .venv/installed
 	ruff check .

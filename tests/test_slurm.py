@@ -122,6 +122,7 @@ def test_the_mini_cohort_ends_in_the_tables_of_a_local_run(mini_run, tmp_path, k
     assert planned > 60 and len(seen) <= planned / 4, (planned, len(seen))
 
 
+@pytest.mark.faults
 def test_a_cancelled_training_resumes_and_ends_in_the_same_weights(mini_run, done, known):
     (done / AUTOENCODER).unlink()
     process = start(done, AUTOENCODER)
@@ -137,6 +138,7 @@ def test_a_cancelled_training_resumes_and_ends_in_the_same_weights(mini_run, don
     assert (first["limit"], second["limit"]) == ("1-00:00:00", "2-00:00:00")
 
 
+@pytest.mark.faults
 def test_a_job_over_its_memory_is_given_more(done, known):
     (done / "results/expansion/model.json").unlink()
     grow = "fit_expansion:mem_mb=100 * 20 ** (attempt - 1)"
@@ -147,6 +149,7 @@ def test_a_job_over_its_memory_is_given_more(done, known):
     assert second["state"] == "COMPLETED"
 
 
+@pytest.mark.faults
 def test_a_drained_node_only_delays(done, known):
     node = slurm.ask("sinfo", "-h", "-o", "%n").strip()
     (done / "results/expansion/model.json").unlink()
@@ -166,6 +169,7 @@ def when(path):
     return path.stat().st_mtime_ns if path.exists() else None
 
 
+@pytest.mark.faults
 def test_a_killed_snakemake_loses_nothing_and_repeats_nothing(mini_run, done, known):
     patients = MINI["test"] + MINI["predict"]
     scans = {patient: done / scans_of(patient) for patient in patients}
@@ -193,6 +197,7 @@ def test_a_killed_snakemake_loses_nothing_and_repeats_nothing(mini_run, done, kn
         assert scan.read_bytes() == (mini_run / scans_of(patient)).read_bytes()
 
 
+@pytest.mark.faults
 def test_one_broken_scan_stops_its_patient_alone(mini_run, done):
     broken, well = MINI["test"][0], MINI["predict"][0]
     for patient in (broken, well):
