@@ -31,6 +31,17 @@ class Range(NamedTuple):
     required: bool = False
     whole: bool = False
 
+    def fits(self, value: float | None) -> bool:
+        """Whether a value is allowed; None is an unknown one."""
+        if value is None:
+            return not self.required
+        return self.low <= value <= self.high and not (self.whole and value % 1)
+
+    def __str__(self) -> str:
+        """What is expected, for a message."""
+        kind = "whole number" if self.whole else "number"
+        return f"a {kind} from {self.low:g} to {self.high:g} ({self.unit})"
+
 
 NUMBERS = {
     "onset_to_ct_h": Range(0, 24, "hours", required=True),
@@ -271,15 +282,8 @@ def _read_numbers(column: pd.Series, name: str, allowed: Range) -> tuple[list[fl
     values, faults = [], []
     for row, text in column.items():
         value = _to_number(text)
-        whole = "whole number " if allowed.whole else "number "
-        expected = f"a {whole}from {allowed.low:g} to {allowed.high:g} ({allowed.unit})"
-        expected += "" if allowed.required else ", or empty when unknown"
-        fits = (
-            not allowed.required
-            if value is None
-            else allowed.low <= value <= allowed.high and not (allowed.whole and value % 1)
-        )
-        if not fits:
+        if not allowed.fits(value):
+            expected = str(allowed) + ("" if allowed.required else ", or empty when unknown")
             found = repr(text) if text else "nothing"
             where = f"row {row + 2}, column {name}"
             faults.append(Fault(where, found, expected, "Correct the value or its unit."))

@@ -54,14 +54,8 @@ def option_faults(
             faults.append(Fault(f"--baseline-{name}", f"{path}, which does not exist",
                                 "an existing file", "Correct the path."))  # fmt: skip
     for name, value in values.items():
-        allowed = VALUES[name]
-        if value is None and not allowed.required:
-            continue
-        fits = value is not None and allowed.low <= value <= allowed.high
-        if not fits or (allowed.whole and value % 1):
-            whole = "whole number " if allowed.whole else "number "
-            expected = f"a {whole}from {allowed.low:g} to {allowed.high:g} ({allowed.unit})"
-            faults.append(Fault(f"--{name.replace('_', '-')}", f"{value}", expected,
+        if not VALUES[name].fits(value):
+            faults.append(Fault(f"--{name.replace('_', '-')}", f"{value}", str(VALUES[name]),
                                 "Correct the value or its unit."))  # fmt: skip
     return faults
 

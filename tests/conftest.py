@@ -19,3 +19,14 @@ def mini_run(tmp_path_factory):
     folder = write_sheet(mini_rows(), tmp_path_factory.mktemp("mini"))
     snakemake(folder, "--cores", "2")
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Sums in another order end in other bits: as many threads here as in the child processes."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

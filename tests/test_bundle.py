@@ -26,6 +26,8 @@ from hemexp.sampling.forecast import draw_followups, read_patient
 from hemexp.sampling.run import run_sample_followups
 from hemexp.training import save_weights
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 REPOSITORY = Path(__file__).parents[1]
 GRID = Grid((16, 24, 5), (9.0, 7.0, 20.0))
 PATIENT = {
@@ -87,15 +89,6 @@ def image_files(root):
     endings["ct"] = "ct.nii.gz"
     return {name: str(patient_file(root / "preprocess", "007", start + end))
             for name, end in endings.items()}  # fmt: skip
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Sums in another order end in other bits: as many threads here as in the child process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

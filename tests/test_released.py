@@ -113,7 +113,8 @@ def test_a_model_that_does_not_fit_is_refused_by_key(released, tmp_path, changes
 
 
 def test_models_that_fit_and_how_they_were_trained_is_free(released, tmp_path):
-    check_released(settings_with(released, autoencoder={"steps": 7}), tmp_path / "results")
+    fitting = settings_with(released, autoencoder={"steps": 7})
+    assert check_released(fitting, tmp_path / "results") is None
 
 
 def test_a_runs_own_results_are_no_release(released):

@@ -33,14 +33,7 @@ from hemexp.processes import Processes
 from hemexp.training import autocast_for, load_checkpoint, remove_checkpoint
 from hemexp.volumes import write_volume
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums in another order end in other bits: as many threads here as in the child processes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -71,19 +71,13 @@ def scan_files(folder: Path, patient_id: str, session: str) -> list[Path]:
 def load_scan(folder: Path, patient_id: str, session: str) -> SliceSet:
     """Reads one scan on the grid as its axial slices, lowest first."""
 
-    def grid(ending: str) -> Volume:
-        return read_volume(patient_file(folder, patient_id, f"ses-{session}_space-grid_{ending}"))
-
     def stack(volume: Volume, dtype: type) -> Tensor:
         slices = np.moveaxis(volume.data, 2, 0)
         return torch.from_numpy(np.ascontiguousarray(slices).astype(dtype))
 
-    ct = grid("ct.nii.gz")
+    ct, iph, ivh = (read_volume(path) for path in scan_files(folder, patient_id, session))
     return SliceSet(
-        stack(ct, np.int16),
-        stack(grid("desc-iph_mask.nii.gz"), np.uint8),
-        stack(grid("desc-ivh_mask.nii.gz"), np.uint8),
-        float(ct.spacing_mm[2]),
+        stack(ct, np.int16), stack(iph, np.uint8), stack(ivh, np.uint8), float(ct.spacing_mm[2])
     )
 
 

@@ -13,6 +13,7 @@ from hemexp.cohort import patient_file
 from hemexp.evaluation.images import bleed_band, blood_distance_mm, new_blood
 from hemexp.evaluation.mass_effect import ventricle_ml, ventricle_region
 from hemexp.evaluation.scores import Score
+from hemexp.preprocess.scans import NATIVE
 from hemexp.volumes import Volume, read_volume
 
 
@@ -68,11 +69,8 @@ class Truth:
 
 def scan_files(preprocess: Path, patient_id: str, session: str) -> list[Path]:
     """The grid products of one scan: CT, IPH, IVH and brain."""
-    endings = ("ct", "desc-iph_mask", "desc-ivh_mask", "desc-brain_mask")
-    return [
-        patient_file(preprocess, patient_id, f"ses-{session}_space-grid_{ending}.nii.gz")
-        for ending in endings
-    ]
+    start = f"ses-{session}_space-grid_"
+    return [patient_file(preprocess, patient_id, start + ending) for ending in NATIVE.values()]
 
 
 def read_scan(preprocess: Path, patient_id: str, session: str) -> tuple[Member, NDArray, Volume]:

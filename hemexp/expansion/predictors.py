@@ -23,29 +23,19 @@ def _points(
     return np.select(above, [points for _, points in limits], below)
 
 
-PREDICTORS: dict[str, Callable[[pd.DataFrame], object]] = {
+DERIVED: dict[str, Callable[[pd.DataFrame], object]] = {
     "ln_onset": lambda table: np.log(table["onset_to_ct_h"].clip(lower=EARLIEST_H)),
     "ln_iph_ml": lambda table: np.log(table["baseline_iph_ml"]),
-    "anticoagulant": lambda table: table["anticoagulant"],
-    "antiplatelet": lambda table: table["antiplatelet"],
-    "age": lambda table: table["age"],
-    "gcs": lambda table: table["gcs"],
-    "sbp": lambda table: table["sbp"],
     "ln_ivh_ml": lambda table: np.log1p(table["baseline_ivh_ml"]),
-    "sphericity": lambda table: table["sphericity"],
-    "irregularity": lambda table: table["irregularity"],
-    "hu_mean": lambda table: table["hu_mean"],
-    "hu_sd": lambda table: table["hu_sd"],
-    "hu_skew": lambda table: table["hu_skew"],
     # A share's root is nearer to a count of spots: few voxels already mean a spot.
     "root_dark_share": lambda table: np.sqrt(table["dark_share"]),
     "root_dark_hu": lambda table: np.sqrt(table["dark_hu"]),
-    "dark_spots": lambda table: table["dark_spots"],
     "ln_ventricle_mm": lambda table: np.log1p(table["ventricle_mm"]),
     "brain_volume": lambda table: _points(table["baseline_iph_ml"], BRAIN_VOLUME, 0.0),
     "brain_onset": lambda table: _points(table["onset_to_ct_h"], BRAIN_ONSET, BRAIN_ONSET_FIRST),
     "ivh_present": lambda table: table["baseline_ivh_ml"] > 0,
 }
+"""Predictors made from columns; any other is the column of its name."""
 
 FOUR = ("ln_onset", "ln_iph_ml", "anticoagulant", "antiplatelet")
 """The variables of Al-Shahi Salman et al., Lancet Neurol 2018."""
@@ -60,7 +50,7 @@ BRAIN = ("brain_volume", "anticoagulant", "ivh_present", "brain_onset")
 
 
 def predictors(table: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
-    """Columns `names` of `PREDICTORS` (n, names), NaN where unknown.
+    """Predictors `names` (n, names), NaN where unknown.
 
     Args:
         table: The sheet's numbers, `baseline_iph_ml`, `baseline_ivh_ml` and, where a name needs
@@ -70,5 +60,5 @@ def predictors(table: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]
     Raises:
         KeyError: The table has no such column.
     """
-    columns = [np.asarray(PREDICTORS[name](table), dtype=float) for name in names]
-    return np.stack(columns, axis=1)
+    columns = [DERIVED[name](table) if name in DERIVED else table[name] for name in names]
+    return np.stack([np.asarray(column, dtype=float) for column in columns], axis=1)

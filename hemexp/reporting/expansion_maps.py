@@ -11,8 +11,17 @@ from numpy.typing import NDArray
 
 from hemexp.evaluation.redraws import true_files
 from hemexp.reporting.panels import PanelRow, blood, find_view
-from hemexp.reporting.slices import View, caption, mark_sides, outline, read_ras, show_ct, show_map
-from hemexp.reporting.style import GREEN, MM, WIDE, message_figure, strip_axes
+from hemexp.reporting.slices import (
+    View,
+    caption,
+    mark_sides,
+    outline,
+    picture_grid,
+    read_ras,
+    show_ct,
+    show_map,
+)
+from hemexp.reporting.style import GREEN, message_figure, strip_axes
 
 TITLES = ("Baseline", "Forecast", "True probability", "New blood that came")
 MAP_MM = 36.5
@@ -51,16 +60,11 @@ def draw_expansion_maps(rows: list[MapRow]) -> Figure:
     if not rows:
         return message_figure("No patient was sampled.")
     views = [find_view(row.panel) for row in rows]
-    height_mm = sum(MAP_MM * view.height_over_width + 1 for view in views)
-    figure = Figure(figsize=(WIDE, (height_mm + 5) * MM), layout="constrained")
-    grid = figure.subplots(len(rows), len(TITLES), squeeze=False)
-    for axes, title in zip(grid[0], TITLES, strict=True):
-        axes.set_title(title)
+    figure, grid = picture_grid(views, TITLES, MAP_MM)
     for axes, row, view in zip(grid, rows, views, strict=True):
         image = _draw_row(axes, row, view)
     figure.colorbar(image, ax=grid[:, -1], shrink=0.5, aspect=25,
                     label="Probability of new blood (0–1)")  # fmt: skip
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
     return figure
 
 

@@ -17,6 +17,7 @@ from hemexp.reporting.slices import (
     choose_view,
     mark_sides,
     outline,
+    picture_grid,
     read_ras,
     show_ct,
     show_map,
@@ -24,8 +25,6 @@ from hemexp.reporting.slices import (
 from hemexp.reporting.style import (
     IPH,
     IVH,
-    MM,
-    WIDE,
     message_figure,
     strip_axes,
 )
@@ -86,16 +85,11 @@ def draw_panels(rows: list[PanelRow]) -> Figure:
     titles = ["Baseline", "True follow-up", *(f"Sample, P{p}" for p in PERCENTILES),
               "P(expansion)"]  # fmt: skip
     views = [find_view(row) for row in rows]
-    height_mm = sum(PICTURE_MM * view.height_over_width + 1 for view in views)
-    figure = Figure(figsize=(WIDE, (height_mm + 5) * MM), layout="constrained")
-    grid = figure.subplots(len(rows), len(titles), squeeze=False)
-    for axes, title in zip(grid[0], titles, strict=True):
-        axes.set_title(title)
+    figure, grid = picture_grid(views, titles, PICTURE_MM)
     for axes, row, view in zip(grid, rows, views, strict=True):
         image = _draw_panel_row(axes, row, view)
     figure.colorbar(image, ax=grid[:, -1], shrink=0.6 if len(rows) > 1 else 0.9, aspect=25,
                     label="Share of samples with new blood")  # fmt: skip
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
     return figure
 
 

@@ -1,15 +1,17 @@
 """One axial slice as a radiologist expects it: patient's right on the left, front at the top."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from hemexp.reporting.style import strip_axes
+from hemexp.reporting.style import MM, WIDE, strip_axes
 from hemexp.volumes import Volume, read_volume
 
 WINDOW_HU = (0, 80)
@@ -68,6 +70,28 @@ def choose_view(brain: Volume, weight: NDArray) -> View:
         ranges.append(slice(max(int(found[0]) - MARGIN_VOXELS, 0), last + 1))
     z = int(weight.sum(axis=(0, 1)).argmax())
     return View(ranges[0], ranges[1], z, float(spacing_mm[1] / spacing_mm[0]))
+
+
+def picture_grid(
+    views: Sequence[View], titles: Sequence[str], picture_mm: float
+) -> tuple[Figure, NDArray]:
+    """A page-wide figure of pictures: a row for each view, a titled column for each kind.
+
+    Args:
+        views: What every row shows.
+        titles: Of the columns.
+        picture_mm: Width of one picture.
+
+    Returns:
+        The figure and its axes (rows, columns).
+    """
+    height_mm = sum(picture_mm * view.height_over_width + 1 for view in views)
+    figure = Figure(figsize=(WIDE, (height_mm + 5) * MM), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    grid = figure.subplots(len(views), len(titles), squeeze=False)
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(title)
+    return figure, grid
 
 
 def show_ct(axes: Axes, ct_hu: NDArray, view: View) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hemexp.cohort import patient_file
 from hemexp.preprocess.midline import midline_shift_mm
+from hemexp.preprocess.scans import NATIVE
 from hemexp.sampling.sample import Decoded
 from hemexp.sampling.volume import iph_margin, matched_ml, matching_offset
 from hemexp.volumes import Volume, read_volume
@@ -45,25 +46,20 @@ class Baseline:
 
 def baseline_files(preprocess: Path, patient_id: str) -> list[Path]:
     """The files behind `load_baseline`, and the native volumes it is told."""
-    grid = ("ct.nii.gz", *(f"desc-{name}_mask.nii.gz" for name in ("iph", "ivh", "brain")))
-    endings = ["space-native_volumes.tsv", *(f"space-grid_{ending}" for ending in grid)]
+    endings = ["space-native_volumes.tsv", *(f"space-grid_{end}" for end in NATIVE.values())]
     return [patient_file(preprocess, patient_id, f"ses-baseline_{end}") for end in endings]
 
 
 def load_baseline(preprocess: Path, patient: pd.Series) -> Baseline:
     """Reads the baseline of a row of the sheet joined with its native volumes."""
-
-    def grid(ending: str) -> Volume:
-        name = f"ses-baseline_space-grid_{ending}"
-        return read_volume(patient_file(preprocess, patient["patient_id"], name))
-
-    masks = {name: grid(f"desc-{name}_mask.nii.gz").data > 0 for name in ("iph", "ivh", "brain")}
+    _, *grid = baseline_files(preprocess, patient["patient_id"])
+    ct, *masks = (read_volume(path) for path in grid)
+    iph, ivh, brain = (mask.data > 0 for mask in masks)
     return Baseline(
-        ct=grid("ct.nii.gz"),
-        **masks,
+        ct=ct, iph=iph, ivh=ivh, brain=brain,
         iph_ml=float(patient["baseline_iph_ml"]),
         ivh_ml=float(patient["baseline_ivh_ml"]),
-    )
+    )  # fmt: skip
 
 
 def label_voxels(

@@ -68,19 +68,16 @@ def stream_latents(
     context = context_stack(one, model.settings.context_slices, model.context_step)
     context = context.expand(size, *context.shape[1:])
     lambdas = lambda_grid(model.schedule, settings.spacing, settings.evaluations)
-    autocast = autocast_for(settings.precision, device)
+    autocast, length_mm = autocast_for(settings.precision, device), settings.noise_length_mm
     below = math.inf if settings.guidance_below is None else settings.guidance_below
 
     def draw(index: Tensor) -> Tensor:
         part = condition[index].to(device)
 
         def noise(step: int) -> Tensor:
-            drawn = [
-                sample_noise(seed, patient_id, int(k), tuple(baseline.shape),
-                             settings.noise_length_mm, slice_spacing_mm, step)
-                for k in index
-            ]  # fmt: skip
-            return torch.stack(drawn).to(device)
+            drawn = (sample_noise(seed, patient_id, int(k), tuple(baseline.shape), length_mm,
+                                  slice_spacing_mm, step) for k in index)  # fmt: skip
+            return torch.stack([*drawn]).to(device)
 
         def denoise(noisy: Tensor, lam: float) -> Tensor:
             guidance = settings.guidance if lam < below else 1.0
