@@ -25,7 +25,13 @@ from hemexp.sampling.noise import correlate_slices, sample_noise
 from hemexp.sampling.run import slices_that_may_change
 from hemexp.sampling.sample import Decoded, decode_stack, draw_latents, stream_latents
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
-from hemexp.sampling.volume import OUTSIDE, iph_margin, matched_ml, matching_offset
+from hemexp.sampling.volume import (
+    OUTSIDE,
+    correct_logits,
+    iph_margin,
+    matched_ml,
+    matching_offset,
+)
 from hemexp.training import autocast_for
 from hemexp.volumes import Volume
 
@@ -332,27 +338,54 @@ def test_ivh_wins_where_it_is_surer():
     assert iph_margin(iph, ivh, np.ones((1, 1, 3), bool)).ravel().tolist() == [1, -1, -1]
 
 
-@pytest.mark.parametrize("match", [True, False])
-def test_a_sample_without_a_target_has_one_volume(match, monkeypatch):
-    """Raw and final volume are one where nothing was matched, whatever the decoder does."""
+SHAPE = (6, 6, 4)
+
+
+def decoded_bleed(voxels, ivh=()):
+    """A decoder's answer: IPH in the first voxels, IVH in those listed."""
+    iph, other = (np.full(SHAPE, -5, dtype=np.float32) for _ in range(2))
+    iph.ravel()[:voxels] = np.linspace(1, 2, voxels)
+    other.ravel()[list(ivh)] = 2.0
+    return Decoded(np.zeros(SHAPE, dtype=np.float32), iph, other)
+
+
+@pytest.fixture
+def bleed(monkeypatch):
+    """A baseline of 20 voxels of IPH and 2 of IVH, 1 mL each."""
     monkeypatch.setattr("hemexp.sampling.finish.midline_shift_mm", lambda *_: 0.0)
-    shape, nothing = (6, 6, 4), np.full((6, 6, 4), -5, dtype=np.float32)
+    truth = decoded_bleed(20, ivh=(100, 101))
+    iph, ivh = truth.iph_logit > 0, truth.ivh_logit > 0
+    ct = Volume(np.zeros(SHAPE, dtype=np.float32), np.diag([10.0, 10.0, 10.0, 1]))
+    return Baseline(ct, iph, ivh, iph | True, iph_ml=21.0, ivh_ml=2.5)
 
-    def stack(voxels):
-        logit = nothing.copy()
-        logit.ravel()[:voxels] = np.linspace(1, 2, voxels)
-        return Decoded(np.zeros(shape, dtype=np.float32), logit, nothing)
 
-    iph = stack(20).iph_logit > 0
-    ct = Volume(np.zeros(shape, dtype=np.float32), np.diag([10.0, 10.0, 10.0, 1]))
-    baseline = Baseline(ct, iph, iph & False, iph | True, iph_ml=21.0, ivh_ml=0.0)
-    _, labels, free = finish_sample(stack(35), stack(25), baseline, np.nan, match)
+@pytest.mark.parametrize("match", [True, False])
+def test_a_sample_without_a_target_has_one_volume(match, bleed):
+    """Raw and final volume are one where nothing was matched, whatever the decoder does."""
+    reference, sample = decoded_bleed(25), decoded_bleed(35)
+    _, labels, free = finish_sample(sample, reference, bleed, np.nan, match)
     assert free["iph_ml"] == free["iph_raw_ml"] == pytest.approx(31)
-    assert free["logit_offset"] == 0 and np.count_nonzero(labels) == 35
-    _, labels, wanted = finish_sample(stack(35), stack(25), baseline, 12.0, match)
+    assert free["logit_offset"] == 0 and np.count_nonzero(labels == 1) == 30
+    _, labels, wanted = finish_sample(sample, reference, bleed, 12.0, match)
     assert wanted["iph_raw_ml"] == pytest.approx(31)
     assert wanted["iph_ml"] == pytest.approx(33 if match else 31)
-    assert np.count_nonzero(labels) == (32 if match else 35)
+    assert np.count_nonzero(labels == 1) == (32 if match else 30)
+
+
+@pytest.mark.parametrize("voxels", [12, 20, 27])
+def test_what_the_decoder_gets_wrong_on_the_baseline_is_no_new_blood(voxels, bleed):
+    """Else every sample would have it, and the map would be certain of what never happened."""
+    wrong = decoded_bleed(voxels, ivh=(101, 102, 103))
+    _, labels, unchanged = finish_sample(wrong, wrong, bleed, np.nan, match=False)
+    assert np.array_equal(labels == 1, bleed.iph) and np.array_equal(labels == 2, bleed.ivh)
+    assert unchanged["iph_ml"] == bleed.iph_ml and unchanged["ivh_ml"] == bleed.ivh_ml
+
+
+def test_a_logit_counts_from_the_side_that_the_baseline_is_on():
+    logit, reference = np.array([3.0, -1.0, 3.0, -9.0]), np.array([2.0, 2.0, -2.0, -2.0])
+    right = correct_logits(logit, reference, reference > 0)
+    wrong = correct_logits(logit, reference, reference < 0)
+    assert right.tolist() == [3, -1, 3, -9] and wrong.tolist() == [-1, -5, 7, -5]
 
 
 def test_volumes_are_relative_to_the_baseline_seen_the_same_way():

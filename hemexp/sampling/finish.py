@@ -11,7 +11,7 @@ from hemexp.cohort import patient_file
 from hemexp.preprocess.midline import midline_shift_mm
 from hemexp.preprocess.scans import NATIVE
 from hemexp.sampling.sample import Decoded
-from hemexp.sampling.volume import iph_margin, matched_ml, matching_offset
+from hemexp.sampling.volume import correct_logits, iph_margin, matched_ml, matching_offset
 from hemexp.volumes import Volume, read_volume
 
 IPH, IVH = 1, 2
@@ -85,32 +85,17 @@ def finish_sample(
         CT in HU (the baseline's plus the decoded change), labels, and the row's measured columns.
     """
     voxel_ml, brain = baseline.ct.voxel_ml, baseline.brain
-    margin = iph_margin(decoded.iph_logit, decoded.ivh_logit, brain)
-    unchanged = iph_margin(reference.iph_logit, reference.ivh_logit, brain) > 0
-    reference_labels = label_voxels(unchanged, reference.ivh_logit, brain)
-    raw_ml = matched_ml(
-        baseline.iph_ml,
-        np.count_nonzero(margin > 0),
-        np.count_nonzero(unchanged),
-        voxel_ml,
-    )
-    # A matched sample is measured from the baseline that its target was counted from, any other
-    # from the decoded baseline, as its raw volume is.
-    offset, iph_ml = 0.0, raw_ml
-    matched = match and not np.isnan(target_growth_ml)
-    if matched:
-        offset = matching_offset(margin, baseline.iph.sum() + target_growth_ml / voxel_ml)
-    labels = label_voxels(margin + offset > 0, decoded.ivh_logit, brain)
-    if matched:
-        iph_ml = matched_ml(
-            baseline.iph_ml, np.count_nonzero(labels == IPH), int(baseline.iph.sum()), voxel_ml
-        )
-    ivh_ml = matched_ml(
-        baseline.ivh_ml,
-        np.count_nonzero(labels == IVH),
-        np.count_nonzero(reference_labels == IVH),
-        voxel_ml,
-    )
+    iph_logit = correct_logits(decoded.iph_logit, reference.iph_logit, baseline.iph)
+    ivh_logit = correct_logits(decoded.ivh_logit, reference.ivh_logit, baseline.ivh)
+    margin, before = iph_margin(iph_logit, ivh_logit, brain), np.count_nonzero(baseline.iph)
+    raw_ml = matched_ml(baseline.iph_ml, np.count_nonzero(margin > 0), before, voxel_ml)
+    offset = 0.0
+    if match and not np.isnan(target_growth_ml):
+        offset = matching_offset(margin, before + target_growth_ml / voxel_ml)
+    labels = label_voxels(margin + offset > 0, ivh_logit, brain)
+    iph_ml = matched_ml(baseline.iph_ml, np.count_nonzero(labels == IPH), before, voxel_ml)
+    ivh_before = np.count_nonzero(baseline.ivh)
+    ivh_ml = matched_ml(baseline.ivh_ml, np.count_nonzero(labels == IVH), ivh_before, voxel_ml)
     ct_hu = np.where(brain, baseline.ct.data + decoded.ct_hu - reference.ct_hu, 0.0)
     shift_mm = midline_shift_mm(
         baseline.ct.data, ct_hu, baseline.blood | (labels > 0), brain, baseline.ct.spacing_mm

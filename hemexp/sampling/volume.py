@@ -7,6 +7,23 @@ OUTSIDE = -100.0
 """Margin of voxels outside the brain: no offset reaches it."""
 
 
+def correct_logits(
+    logit: NDArray[np.float32], reference: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Logits of a sample without what the decoder gets wrong on the baseline itself.
+
+    Where the decoded baseline is on the wrong side of 0, all samples of the patient would be: the
+    map of new blood would be certain of a voxel that nothing happened in. There the logit counts
+    from the other side, so that a sample without change has the baseline's own mask.
+
+    Args:
+        logit: (x, y, z) of a sample.
+        reference: (x, y, z) of the decoded baseline.
+        mask: (x, y, z), the baseline's own.
+    """
+    return np.where((reference > 0) == mask, logit, logit - 2 * reference)
+
+
 def iph_margin(
     iph_logit: NDArray[np.float32], ivh_logit: NDArray[np.float32], brain: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
@@ -53,7 +70,7 @@ def matched_ml(
     """Volume in native millilitres: the baseline's native volume plus the change on the grid.
 
     docs/method.md 1: volumes relative to the baseline seen the same way beat absolute ones, since
-    what the grid or the decoder does to a mask it does to both.
+    what the grid does to a mask it does to both.
     """
     change = (np.asarray(grid_voxels) - reference_voxels) * voxel_ml
     return np.maximum(native_ml + change, 0.0)
