@@ -17,7 +17,7 @@ import pandas as pd
 import registration
 import skull
 
-from hemexp.cohort import SESSIONS, read_samples
+from hemexp.cohort import read_samples
 from hemexp.config import load_settings
 from hemexp.phantom.centers import CENTERS
 from hemexp.phantom.draw import run_draw_patient
@@ -27,6 +27,7 @@ from hemexp.preprocess.rows import read_row
 from hemexp.preprocess.scans import NATIVE, PAIR, STRIPPED
 from hemexp.preprocess.strip import run_strip_skull
 from hemexp.settings import Preprocess, Settings
+from hemexp.sheet import SESSIONS
 from hemexp.volumes import read_volume
 
 PATIENTS = 4

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from hemexp.cohort import FILES, read_samples
+from hemexp.cohort import read_samples
 from hemexp.config import load_settings
+from hemexp.sheet import FILES
 
 REPOSITORY = Path(__file__).parents[1]
 SPLITS = ["train"] * 14 + ["val"] + ["test"] * 4 + ["predict"]

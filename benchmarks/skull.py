@@ -10,13 +10,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort import SESSIONS, read_samples
+from hemexp.cohort import read_samples
 from hemexp.config import load_settings
 from hemexp.phantom.centers import CENTERS
 from hemexp.phantom.hard import DIFFICULTIES, draw_hard_head
 from hemexp.preprocess.scans import Scan
 from hemexp.preprocess.skull import delineate_brain
 from hemexp.settings import SkullStrip
+from hemexp.sheet import SESSIONS
 from hemexp.volumes import Volume, read_volume, volume_ml
 
 PATIENTS = ("A01", "B03")

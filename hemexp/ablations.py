@@ -17,10 +17,10 @@ from typing import Any
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import FILES, MASKS_OPTIONAL, is_phantom
 from hemexp.config import load_settings, overlay, read_config
 from hemexp.provenance import PACKAGE, write_atomically, write_json, write_sidecars
 from hemexp.settings import Settings
+from hemexp.sheet import FILES, MASKS_OPTIONAL, is_phantom
 
 AS_DESIGNED = "as_designed"
 """Name of the main run's row: nothing changed."""

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import FILES, NUMBERS, REQUIRED, SESSIONS
 from hemexp.provenance import write_text
+from hemexp.sheet import FILES, NUMBERS, REQUIRED, SESSIONS
 
 PATTERN = "{patient}/{session}_{image}"
 WORDS = {

@@ -15,17 +15,19 @@ import pandas as pd
 from safetensors.torch import load_file
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import NUMBERS, NUMBERS_OPTIONAL, SESSIONS, patient_file, read_volumes
+from hemexp.cohort import read_volumes
 from hemexp.expansion.model import load_expansion, patient_distribution
 from hemexp.expansion.run import read_patients, run_measure_bleed
 from hemexp.latents.encode import run_encode_patients
 from hemexp.preprocess.resample import run_resample_scan
 from hemexp.preprocess.scans import NATIVE, STRIPPED
 from hemexp.preprocess.strip import run_strip_skull
+from hemexp.provenance import patient_file
 from hemexp.released import FILES, Recipe, models_folder
 from hemexp.reporting.forecast_page import run_write_forecast
 from hemexp.sampling.finish import baseline_files, load_baseline
 from hemexp.sampling.run import sample_patient, tell
+from hemexp.sheet import NUMBERS, NUMBERS_OPTIONAL, SESSIONS
 from hemexp.training import resolve_device
 
 log = logging.getLogger(__name__)

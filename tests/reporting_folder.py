@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from results_folder import CHOSEN, MODELS, make_results, save
 
-from hemexp.cohort import patient_file
 from hemexp.evaluation.score import run_score_patient
 from hemexp.evaluation.summarise import run_summarise_scores
 from hemexp.evaluation.tidy import read_table
 from hemexp.expansion.what_if import summarise
+from hemexp.provenance import patient_file
 from hemexp.questions import ask
 from hemexp.reporting.tables import run_write_tables
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort import patient_file
 from hemexp.evaluation.distance import EDGES_MM
 from hemexp.outcomes import expansion_outcomes
+from hemexp.provenance import patient_file
 from hemexp.volumes import write_volume
 
 

@@ -17,8 +17,8 @@ ROOMS = (
     "evaluation", "reporting",
 )  # fmt: skip
 GROUND = (
-    "settings", "config", "cohort", "outcomes", "volumes", "provenance", "training", "processes",
-    "questions", "released", "lineage", "draft",
+    "settings", "config", "sheet", "cohort", "outcomes", "volumes", "provenance", "training",
+    "processes", "questions", "released", "lineage", "draft",
 )  # fmt: skip
 TOP = ("cli", "verbs", "predict")
 """They call rooms; no room and no ground may know them. `predict` calls several rooms in a row,
@@ -102,24 +102,17 @@ def test_every_rule_that_runs_something_calls_a_verb_of_its_name():
                 assert word in block, f"{path.name}: rule {name} has no {word}"
 
 
-LIGHT = [
-    "",
-    "check",
-    "strip-skull",
-    "register-followup",
-    "resample-scan",
-    "collect-qc",
-    "draw-patient",
-]
+HEAVY = {"torch", "monai", "sklearn", "matplotlib"}
+ONE_SCAN = ("strip-skull", "register-followup", "resample-scan")
 
 
-@pytest.mark.parametrize("verb", LIGHT)
+@pytest.mark.parametrize("verb", ["", "check", *ONE_SCAN, "collect-qc", "draw-patient"])
 def test_light_verbs_start_without_heavy_libraries(verb):
     code = (
         "import sys\n"
         "from hemexp.cli import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert end.code == 0\n"
-        "print(sorted({'torch', 'monai', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+        f"print(sorted({HEAVY} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code, *([verb] if verb else []), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
@@ -132,8 +125,18 @@ def test_the_whole_preprocess_room_loads_without_heavy_libraries():
         "import importlib, pathlib, sys, hemexp.preprocess as room\n"
         "for path in pathlib.Path(room.__path__[0]).glob('*.py'):\n"
         "    importlib.import_module(f'hemexp.preprocess.{path.stem}')\n"
-        "print(sorted({'torch', 'monai', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+        f"print(sorted({HEAVY} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("verb", ONE_SCAN)
+def test_the_jobs_of_one_scan_start_without_pandas(verb):
+    """They are thousands, and pandas would be a quarter of their start."""
+    module = f"hemexp.preprocess.{verb.split('-')[0]}"
+    code = f"import sys, hemexp.cli, {module}; print('pandas' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == "False"

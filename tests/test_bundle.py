@@ -15,12 +15,11 @@ from results_folder import Grid, bleeds, save, write_scan
 
 from hemexp import HemexpError
 from hemexp.autoencoder.network import MultiHeadVae
-from hemexp.cohort import patient_file
 from hemexp.config import load_settings
 from hemexp.diffusion.network import Denoiser
 from hemexp.expansion.model import ExpansionModel, Linear
 from hemexp.latents.encode import run_encode_patients
-from hemexp.provenance import write_json
+from hemexp.provenance import patient_file, write_json
 from hemexp.sampling.bundle import inference_config, run_export_bundle
 from hemexp.sampling.forecast import draw_followups, read_patient
 from hemexp.sampling.run import run_sample_followups

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hemexp.cohort import REQUIRED, CohortError, digest_rows, read_samples
+from hemexp.cohort import digest_rows, read_samples
 from hemexp.outcomes import expansion_outcomes
+from hemexp.sheet import REQUIRED, CohortError
 
 GOOD = {
     "center": "A", "split": "train", "onset_to_ct_h": "2.5", "anticoagulant": "1",

@@ -9,11 +9,11 @@ import pytest
 from mini import MINI, mini_rows, snakemake, write_sheet
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import patient_file, read_excluded
+from hemexp.cohort import read_excluded
 from hemexp.preprocess.collect import Outputs, run_collect_qc
 from hemexp.preprocess.exclude import run_or_exclude
 from hemexp.preprocess.rows import read_row, write_row
-from hemexp.provenance import StorageError, write_text
+from hemexp.provenance import StorageError, patient_file, write_text
 
 NATIVE = {"iph_ml": 20.0, "ivh_ml": 0.0, "brain_ml": 1500.0, "notes": "padding clamped"}
 GRID = {"iph_grid_ml": 20.1, "ivh_grid_ml": 0.0}

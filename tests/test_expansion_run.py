@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from hemexp import HemexpError
-from hemexp.cohort import patient_file
 from hemexp.expansion.features import measure_bleed
 from hemexp.expansion.model import load_expansion
 from hemexp.expansion.run import run_fit_expansion, run_measure_bleed, run_predict_expansion
 from hemexp.expansion.what_if import run_answer_what_if
+from hemexp.provenance import patient_file
 from hemexp.volumes import write_volume
 
 FEATURES = ("sphericity", "irregularity", "hu_mean", "hu_sd", "hu_skew", "dark_share", "dark_hu",

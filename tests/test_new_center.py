@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 from hemexp import HemexpError
-from hemexp.cohort import NUMBERS, CohortError, read_samples
+from hemexp.cohort import read_samples
 from hemexp.draft import column_of, compile_pattern, run_new_center, tell_draft
+from hemexp.sheet import NUMBERS, CohortError
 
 
 def make(folder, *names):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from hemexp import HemexpError
-from hemexp.cohort import REQUIRED, patient_file, read_samples
+from hemexp.cohort import read_samples
 from hemexp.phantom.bleed import draw_shape
 from hemexp.phantom.centers import CENTERS, MOTION_DEG, MOTION_MM, find_center, scanner_grid
 from hemexp.phantom.draw import (
@@ -21,6 +21,8 @@ from hemexp.phantom.mass_effect import displacement_mm, midline_shift_mm
 from hemexp.phantom.model import draw_case, growth_quantile
 from hemexp.phantom.scan import locate_voxels
 from hemexp.phantom.sheet import list_patients, run_draw_cohort
+from hemexp.provenance import patient_file
+from hemexp.sheet import REQUIRED
 from hemexp.volumes import Volume, read_volume, volume_ml
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hemexp.cohort import patient_file
 from hemexp.config import load_settings
 from hemexp.preprocess.page import html_picture, judge, rank, read_text_table, run_write_qc
 from hemexp.preprocess.thumbnails import (
@@ -24,6 +23,7 @@ from hemexp.preprocess.thumbnails import (
     sample,
     write_png,
 )
+from hemexp.provenance import patient_file
 from hemexp.volumes import Volume
 
 LIMITS = load_settings({"preset": "demo"}).preprocess.quality

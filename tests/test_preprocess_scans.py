@@ -8,7 +8,6 @@ from scipy.spatial.transform import Rotation
 from test_bad_inputs import edit, put, values, write_sheet
 from tiny_head import AFFINE, SHAPE, ball, head, places, save, write_head
 
-from hemexp.cohort import CohortError
 from hemexp.preprocess.check import run_check
 from hemexp.preprocess.grid import lay_grid
 from hemexp.preprocess.hounsfield import brain_faults, vessel_share
@@ -18,6 +17,7 @@ from hemexp.preprocess.resample import resample_scan
 from hemexp.preprocess.skull import delineate_brain
 from hemexp.preprocess.strip import run_strip_skull
 from hemexp.settings import Grid
+from hemexp.sheet import CohortError
 from hemexp.volumes import ImageError, Volume, volume_ml
 
 IMAGES = ("ct", "iph", "ivh", "brain")

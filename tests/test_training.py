@@ -28,8 +28,8 @@ from tiny_training import (
 
 from hemexp import HemexpError
 from hemexp.autoencoder.train import run_train_autoencoder
-from hemexp.cohort import patient_file
 from hemexp.processes import Processes
+from hemexp.provenance import patient_file
 from hemexp.training import autocast_for, load_checkpoint, remove_checkpoint
 from hemexp.volumes import write_volume
 

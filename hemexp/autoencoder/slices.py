@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from hemexp.autoencoder.network import model_input
-from hemexp.cohort import patient_file
+from hemexp.provenance import patient_file
 from hemexp.volumes import Volume, read_volume
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hemexp.cohort import patient_file
 from hemexp.diffusion.condition import Condition, clinical_vector, growth_features
 from hemexp.latents.scale import Scale, Target
+from hemexp.provenance import patient_file
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from hemexp.cohort import patient_file, read_volumes
+from hemexp.cohort import read_volumes
 from hemexp.diffusion.dataset import Stacks, load_stacks
 from hemexp.diffusion.network import Denoiser, context_step
 from hemexp.diffusion.objective import accumulate_gradients, draw_batch
@@ -24,6 +24,7 @@ from hemexp.provenance import (
     hash_code,
     hash_file,
     hash_value,
+    patient_file,
     write_json,
     write_sidecars,
 )

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.cohort import patient_file
 from hemexp.evaluation.tidy import read_table
+from hemexp.provenance import patient_file
 
 
 def true_files(folder: Path, patient_id: str) -> tuple[Path, Path] | tuple[None, None]:

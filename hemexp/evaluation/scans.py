@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import patient_file
 from hemexp.evaluation.images import bleed_band, blood_distance_mm, new_blood
 from hemexp.evaluation.mass_effect import ventricle_ml, ventricle_region
 from hemexp.evaluation.scores import Score
 from hemexp.preprocess.scans import NATIVE
+from hemexp.provenance import patient_file
 from hemexp.volumes import Volume, read_volume
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import SESSIONS, patient_file
 from hemexp.evaluation.distance import CLIMATOLOGY, map_by_distance, read_climatology
 from hemexp.evaluation.maps import PATIENT_MAPS, map_sums
 from hemexp.evaluation.mass_effect import score_amounts
@@ -34,8 +33,9 @@ from hemexp.evaluation.scans import (
 )
 from hemexp.evaluation.scores import Score
 from hemexp.evaluation.tidy import read_table, table_of, write_table
-from hemexp.provenance import write_sidecars
+from hemexp.provenance import patient_file, write_sidecars
 from hemexp.settings import Evaluation
+from hemexp.sheet import SESSIONS
 from hemexp.volumes import read_volume
 
 COPY, TRUE = ("copy_baseline", "none"), ("true_distribution", "none")

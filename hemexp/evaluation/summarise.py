@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.cohort import patient_file
 from hemexp.evaluation.comparisons import tabulate_coherence, tabulate_comparisons
 from hemexp.evaluation.conformal import tabulate_conformal, training_pit
 from hemexp.evaluation.events import event_probabilities
@@ -33,7 +32,7 @@ from hemexp.evaluation.tables import (
 )
 from hemexp.evaluation.tabular import by_model, chosen_model, of_chosen
 from hemexp.evaluation.tidy import read_table, write_table
-from hemexp.provenance import write_json, write_sidecars
+from hemexp.provenance import patient_file, write_json, write_sidecars
 from hemexp.settings import Evaluation
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import patient_file, read_volumes
+from hemexp.cohort import read_volumes
 from hemexp.expansion.compare import (
     FORECAST_QUANTILES,
     choose,
@@ -18,7 +18,7 @@ from hemexp.expansion.features import measure_bleed
 from hemexp.expansion.fit import fit_models
 from hemexp.expansion.model import load_models, outside_probability, patient_distribution
 from hemexp.outcomes import expansion_outcomes
-from hemexp.provenance import describe, write_atomically, write_json, write_sidecars
+from hemexp.provenance import describe, patient_file, write_atomically, write_json, write_sidecars
 from hemexp.settings import Expansion
 from hemexp.volumes import read_volume
 

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder
 from hemexp.autoencoder.slices import SliceSet, load_scan, scan_files
-from hemexp.cohort import patient_file
-from hemexp.provenance import write_atomically, write_sidecars
+from hemexp.provenance import patient_file, write_atomically, write_sidecars
 from hemexp.settings import Latents
 from hemexp.training import generator_for, resolve_device
 

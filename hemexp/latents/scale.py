@@ -11,8 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import patient_file
-from hemexp.provenance import describe, write_json
+from hemexp.provenance import describe, patient_file, write_json
 
 Target = Literal["difference", "followup"]
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.cohort import IMAGES, SESSIONS, patient_file
 from hemexp.phantom.bleed import Shape, draw_direction, draw_shape
 from hemexp.phantom.centers import (
     HEAD_CENTER_MM,
@@ -36,8 +35,9 @@ from hemexp.phantom.model import (
     he_threshold_ml,
 )
 from hemexp.phantom.scan import Scan, Session, deform, locate_voxels, place_blood, take_scan
-from hemexp.provenance import describe, write_atomically, write_json, write_sidecars
+from hemexp.provenance import describe, patient_file, write_atomically, write_json, write_sidecars
 from hemexp.settings import Phantom
+from hemexp.sheet import IMAGES, SESSIONS
 from hemexp.volumes import Volume, volume_ml, write_volume
 
 OEDEMA_MM = (1.5, 0.25, 5.0)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from hemexp.cohort import CLINICAL, IMAGES, PHANTOM_FOLDER, REQUIRED, SESSIONS, patient_file
 from hemexp.phantom.centers import CENTERS
 from hemexp.phantom.model import draw_case, generator
-from hemexp.provenance import write_text
+from hemexp.provenance import patient_file, write_text
 from hemexp.settings import Phantom
+from hemexp.sheet import CLINICAL, IMAGES, PHANTOM_FOLDER, REQUIRED, SESSIONS
 
 MAY_BE_UNKNOWN = ("antiplatelet", "gcs", "sbp")
 UNKNOWN_SHARE = 0.08

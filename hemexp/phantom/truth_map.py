@@ -12,13 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.cohort import patient_file
 from hemexp.phantom.bleed import draw_direction, draw_shape
 from hemexp.phantom.centers import draw_motion, draw_pose, find_center
 from hemexp.phantom.head import cavity_mm, draw_head
 from hemexp.phantom.model import draw_case, draw_growth, generator
 from hemexp.phantom.scan import Blood, deform, fill_mask, locate_voxels, place_blood
-from hemexp.provenance import write_atomically, write_sidecars
+from hemexp.provenance import patient_file, write_atomically, write_sidecars
 from hemexp.settings import Phantom
 from hemexp.volumes import Volume, read_volume, write_volume
 

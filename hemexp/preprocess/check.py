@@ -5,10 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from hemexp import Fault
-from hemexp.cohort import SESSIONS, CohortError, is_phantom, read_samples
+from hemexp.cohort import read_samples
 from hemexp.preprocess.raw import RawScan, read_given_brain, read_raw_scan
 from hemexp.preprocess.register import pair_faults
 from hemexp.settings import Preprocess
+from hemexp.sheet import SESSIONS, CohortError, is_phantom
 from hemexp.volumes import ImageError
 
 

@@ -1,19 +1,20 @@
 """What all scans of a cohort measured: quality control, exclusions, outcome of each bleed."""
 
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import SESSIONS, patient_file, read_samples, read_volumes
+from hemexp.cohort import read_samples, read_volumes
 from hemexp.outcomes import expansion_outcomes
-from hemexp.preprocess.exclude import excluded_table
 from hemexp.preprocess.quality import scan_warnings
 from hemexp.preprocess.rows import read_row
-from hemexp.provenance import write_sidecars, write_text
+from hemexp.provenance import patient_file, write_sidecars, write_text
 from hemexp.settings import Preprocess
+from hemexp.sheet import SESSIONS
 
 REGISTRATION = (
     "rotation_deg", "translation_mm", "registration_metric", "correlation", "overlap",
@@ -26,6 +27,9 @@ OUTCOMES = (
     "patient_id", "center", "split", "baseline_iph_ml", "baseline_ivh_ml", "followup_iph_ml",
     "followup_ivh_ml", "growth_ml", "ivh_growth_ml", "he", "he_6ml", "rhe",
 )  # fmt: skip
+
+EXCLUDED = ("patient_id", "session", "step", "reason")
+"""Columns of `excluded.tsv`: one row for each step that failed first in a scan or a pair."""
 
 
 class Outputs(NamedTuple):
@@ -60,7 +64,7 @@ def run_collect_qc(
         found, failed = _read_patient(patient, Path(folder), settings.reference, inputs)
         rows += _judge(found, failed, settings)
         failures += failed
-    excluded = excluded_table(failures)
+    excluded = _excluded_table(failures)
     _refuse(excluded, sheet, settings.on_failure)
     kept = sheet.drop(index=excluded["patient_id"])
     volumes = kept[["patient_id", "center", "split"]].join(read_volumes(folder, kept))
@@ -92,7 +96,7 @@ def _read_patient(
     failures = []
     for step, session, ending in tables:
         inputs.append(patient_file(folder, patient_id, ending))
-        found = read_row(inputs[-1], patient_id).to_dict()
+        found = read_row(inputs[-1], patient_id)
         if reason := found.pop("failure", ""):
             names = {"patient_id": patient_id, "session": session, "step": step}
             failures.append({**names, "reason": reason})
@@ -118,6 +122,16 @@ def _judge(
         notes = row["notes"] if isinstance(row["notes"], str) else ""
         judged.append(pd.Series(row | {"status": status, "reason": reason, "notes": notes}))
     return judged
+
+
+def _excluded_table(failures: Iterable[Mapping[str, str]]) -> pd.DataFrame:
+    """Rows of `excluded.tsv`, a patient's first failure only: what follows comes of it.
+
+    Args:
+        failures: `EXCLUDED` of every failed step, in the order of the steps.
+    """
+    table = pd.DataFrame(list(failures), columns=list(EXCLUDED))
+    return table.drop_duplicates("patient_id")
 
 
 def _refuse(excluded: pd.DataFrame, sheet: pd.DataFrame, on_failure: str) -> None:

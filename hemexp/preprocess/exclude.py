@@ -4,16 +4,11 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-import pandas as pd
-
 from hemexp import HemexpError
 from hemexp.preprocess.rows import write_row
 from hemexp.provenance import StorageError, leave_empty
 
 log = logging.getLogger(__name__)
-
-EXCLUDED = ("patient_id", "session", "step", "reason")
-"""Columns of `excluded.tsv`: one row for each step that failed first in a scan or a pair."""
 
 
 def run_or_exclude(
@@ -52,13 +47,3 @@ def run_or_exclude(
             reason = reason.replace(path, name)
         write_row(table, {**row, "failure": reason})
         log.warning("excluded: %s", error)
-
-
-def excluded_table(failures: Iterable[Mapping[str, str]]) -> pd.DataFrame:
-    """Rows of `excluded.tsv`, a patient's first failure only: what follows comes of it.
-
-    Args:
-        failures: `EXCLUDED` of every failed step, in the order of the steps.
-    """
-    table = pd.DataFrame(list(failures), columns=list(EXCLUDED))
-    return table.drop_duplicates("patient_id")

@@ -12,10 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from hemexp.cohort import patient_file
 from hemexp.preprocess.quality import marks
 from hemexp.preprocess.thumbnails import CHECK_MM, COLOURS, PIXEL_MM
-from hemexp.provenance import describe, write_json, write_text
+from hemexp.provenance import describe, patient_file, write_json, write_text
 from hemexp.settings import QualityLimits
 
 NOTICE = "Research software, not a medical device."

@@ -1,9 +1,9 @@
 """One-row tables: a verb writes one a scan or a pair, `collect-qc` reads them together."""
 
+import csv
+import math
 from collections.abc import Mapping
 from pathlib import Path
-
-import pandas as pd
 
 from hemexp import Fault, HemexpError
 from hemexp.provenance import write_text
@@ -20,22 +20,26 @@ def write_row(path: Path | str, row: Mapping[str, str | float]) -> None:
     write_text(path, "\t".join(row) + "\n" + "\t".join(cells) + "\n")
 
 
-def read_row(path: Path | str, patient_id: str) -> pd.Series:
-    """Reads a one-row table of one patient.
+def read_row(path: Path | str, patient_id: str) -> dict[str, str | float]:
+    """Reads a one-row table of one patient: text columns, and numbers (NaN where empty).
 
     Raises:
         HemexpError: The file is missing, or holds another patient or more than one row.
     """
     try:
-        table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(TEXT, str))
-    except (OSError, pd.errors.EmptyDataError) as error:
+        with Path(path).open(encoding="utf-8", newline="") as handle:
+            rows = list(csv.DictReader(handle, delimiter="\t"))
+    except OSError as error:
         raise HemexpError(
             Fault(f"patient {patient_id}, {path}", f"no table ({error})", "a one-row table",
                   "Run the step that writes it again.")
         ) from error  # fmt: skip
-    if table["patient_id"].tolist() != [patient_id]:
+    if [row.get("patient_id") for row in rows] != [patient_id]:
         raise HemexpError(
-            Fault(f"patient {patient_id}, {path}", f"rows of {table['patient_id'].tolist()}",
-                  "one row of this patient", "Delete the file and run the workflow again.")
+            Fault(f"patient {patient_id}, {path}", f"rows of {[*rows]}", "one row of this patient",
+                  "Delete the file and run the workflow again.")
         )  # fmt: skip
-    return table.iloc[0]
+    return {
+        name: value if name in TEXT else float(value or math.nan)
+        for name, value in rows[0].items()
+    }

@@ -14,11 +14,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from hemexp.cohort import NUMBERS, NUMBERS_OPTIONAL, patient_file
 from hemexp.outcomes import HE_ML, HE_RELATIVE, is_expansion
-from hemexp.provenance import git_id, versions, write_sidecars, write_text
+from hemexp.provenance import git_id, patient_file, versions, write_sidecars, write_text
 from hemexp.reporting.slices import choose_view, mark_sides, outline, read_ras, show_ct, show_map
 from hemexp.reporting.style import BLUE, GREY, IPH, IVH, MM, RED, STYLE, WIDE
+from hemexp.sheet import NUMBERS, NUMBERS_OPTIONAL
 from hemexp.volumes import Volume
 
 NOTICE = (

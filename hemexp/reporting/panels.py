@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from hemexp.cohort import patient_file
+from hemexp.provenance import patient_file
 from hemexp.reporting.slices import (
     View,
     caption,

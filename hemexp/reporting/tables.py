@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from hemexp.cohort import patient_file
 from hemexp.evaluation.tidy import read_table
-from hemexp.provenance import write_sidecars, write_text
+from hemexp.provenance import patient_file, write_sidecars, write_text
 from hemexp.reporting.captions import TABLES
 from hemexp.reporting.cohort_table import describe_cohort, describe_reconstruction
 from hemexp.reporting.expansion_tables import (

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hemexp.cohort import patient_file
+from hemexp.provenance import patient_file
 from hemexp.sampling.finish import IPH, IVH, Baseline, finish_sample
 from hemexp.sampling.sample import Decoded
 from hemexp.volumes import write_volume

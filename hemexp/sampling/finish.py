@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.cohort import patient_file
 from hemexp.preprocess.midline import midline_shift_mm
 from hemexp.preprocess.scans import NATIVE
+from hemexp.provenance import patient_file
 from hemexp.sampling.sample import Decoded
 from hemexp.sampling.volume import correct_logits, iph_margin, matched_ml, matching_offset
 from hemexp.volumes import Volume, read_volume

@@ -16,11 +16,11 @@ import torch
 
 from hemexp import Fault, HemexpError
 from hemexp.autoencoder.network import load_autoencoder, model_input
-from hemexp.cohort import NUMBERS, NUMBERS_OPTIONAL, Range
 from hemexp.latents.encode import bleed_offset_mm, encode_images
 from hemexp.sampling.finish import Baseline
 from hemexp.sampling.run import sample_patient
 from hemexp.settings import Grid, Sampling
+from hemexp.sheet import NUMBERS, NUMBERS_OPTIONAL, Range
 from hemexp.training import resolve_device
 from hemexp.volumes import SAME_GRID_MM, grid_distance_mm, read_volume
 

@@ -14,14 +14,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from hemexp.autoencoder.network import load_autoencoder
-from hemexp.cohort import patient_file, read_volumes
+from hemexp.cohort import read_volumes
 from hemexp.diffusion.condition import Condition, clinical_vector
 from hemexp.diffusion.dataset import drive_features
 from hemexp.diffusion.network import load_diffusion
 from hemexp.expansion.features import measure_bleed
 from hemexp.expansion.model import load_expansion, patient_distribution
 from hemexp.latents.scale import load_scale
-from hemexp.provenance import seed_for, write_atomically, write_sidecars
+from hemexp.provenance import patient_file, seed_for, write_atomically, write_sidecars
 from hemexp.sampling.drive import Drives, draw_drives
 from hemexp.sampling.files import remove_surplus, write_samples
 from hemexp.sampling.finish import Baseline, baseline_files, load_baseline

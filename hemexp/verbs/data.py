@@ -4,8 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from hemexp.cohort import IMAGES, SESSIONS, is_phantom, patient_file, read_samples
 from hemexp.config import load_section
+from hemexp.provenance import patient_file
+from hemexp.sheet import IMAGES, SESSIONS, is_phantom, read_patient_row
 from hemexp.verbs.options import Arguments, section, sheet
 
 
@@ -25,7 +26,7 @@ def draw_patient(args: Arguments) -> None:
     """Draw a phantom patient's raw scans."""
     from hemexp.phantom.draw import run_draw_patient
 
-    center = read_samples(args.samples, args.patient)["center"].iloc[0]
+    center = read_patient_row(args.samples, args.patient)["center"]
     run_draw_patient(args.patient, center, args.results / "phantom", section(args, "phantom"))
 
 
@@ -51,7 +52,7 @@ def draw_truth_map(args: Arguments) -> None:
 
     endings = (f"ses-baseline_space-grid_desc-{name}_mask.nii.gz" for name in ("iph", "ivh"))
     run_draw_truth_map(
-        args.patient, read_samples(args.samples, args.patient)["center"].iloc[0],
+        args.patient, read_patient_row(args.samples, args.patient)["center"],
         tuple(_product(args, ending) for ending in endings),
         args.results / "evaluation", section(args, "phantom"), args.draws, args.reference,
     )  # fmt: skip
@@ -91,7 +92,7 @@ def strip_skull(args: Arguments) -> None:
     from hemexp.preprocess.scans import STRIPPED
     from hemexp.preprocess.strip import run_strip_skull
 
-    row = read_samples(args.samples, args.patient).iloc[0]
+    row = read_patient_row(args.samples, args.patient)
     names = {image: row.get(f"{args.session}_{image}") for image in (*IMAGES, "brain")}
     raw = {image: name for image, name in names.items() if name}
     outputs = _products(args, f"ses-{args.session}_space-native", STRIPPED)
@@ -121,7 +122,7 @@ def resample_scan(args: Arguments) -> None:
     from hemexp.preprocess.resample import run_resample_scan
     from hemexp.preprocess.scans import PAIR, STRIPPED
 
-    split = read_samples(args.samples, args.patient)["split"].iloc[0]
+    split = read_patient_row(args.samples, args.patient)["split"]
     alone = args.session == args.reference or split == "predict"
     outputs = _products(args, f"ses-{args.session}_space-grid", STRIPPED)
     step = partial(

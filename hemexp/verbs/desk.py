@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from hemexp.cohort import IMAGES, SESSIONS
 from hemexp.config import load_settings, read_config
+from hemexp.sheet import IMAGES, SESSIONS
 from hemexp.verbs.options import Arguments, section, sheet
 
 

@@ -1,8 +1,8 @@
 """Verbs of the rooms autoencoder to sampling: what is learned, and what is drawn with it."""
 
-from hemexp.cohort import SESSIONS, patient_file, read_samples
 from hemexp.config import load_settings, read_config
-from hemexp.provenance import leave_empty
+from hemexp.provenance import leave_empty, patient_file
+from hemexp.sheet import SESSIONS
 from hemexp.verbs.options import Arguments, kept, section, sheet, training
 
 
@@ -45,6 +45,7 @@ def fit_scale(args: Arguments) -> None:
 
 def measure_bleed(args: Arguments) -> None:
     """Measure a baseline's bleed: form, densities, surroundings."""
+    from hemexp.cohort import read_samples
     from hemexp.expansion.run import run_measure_bleed
 
     row = read_samples(args.samples, args.patient)
@@ -92,6 +93,7 @@ def train_diffusion(args: Arguments) -> None:
 
 def sample_followups(args: Arguments) -> None:
     """Draw a patient's follow-ups."""
+    from hemexp.cohort import read_samples
     from hemexp.sampling.run import run_sample_followups
 
     run_sample_followups(

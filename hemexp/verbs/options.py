@@ -1,12 +1,15 @@
-"""What the verbs read of their options: settings, and rows of the sheet."""
+"""What the verbs read of their options: settings, and rows of the sheet.
+
+Tables come with pandas, which jobs of preprocess start without: it is imported where one is read.
+"""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from hemexp.cohort import read_excluded, read_samples
 from hemexp.config import load_section
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Arguments = argparse.Namespace
 
@@ -16,18 +19,22 @@ def section(args: Arguments, name: str) -> Any:  # noqa: ANN401 - the class that
     return load_section(name, args.settings)
 
 
-def sheet(args: Arguments) -> pd.DataFrame:
+def sheet(args: Arguments) -> "pd.DataFrame":
     """The whole sheet; whether it has to hold training patients was asked before any job."""
+    from hemexp.cohort import read_samples
+
     return read_samples(args.samples, need_training=False)
 
 
-def kept(args: Arguments) -> pd.DataFrame:
+def kept(args: Arguments) -> "pd.DataFrame":
     """The sheet without the patients whom preprocessing excluded."""
+    from hemexp.cohort import read_excluded
+
     excluded = read_excluded(args.results / "preprocess" / "excluded.tsv")
     return sheet(args).drop(index=excluded, errors="ignore")
 
 
-def training(args: Arguments) -> pd.DataFrame:
+def training(args: Arguments) -> "pd.DataFrame":
     """Rows of the training patients who were kept."""
     samples = kept(args)
     return samples[samples["split"] == "train"]

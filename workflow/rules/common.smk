@@ -13,7 +13,8 @@ sys.path.insert(0, workflow.basedir)
 
 from hemexp import HemexpError
 from hemexp.ablations import AS_DESIGNED, ablated_settings, shared_rooms
-from hemexp.cohort import NUMBERS, SESSIONS, digest_rows, is_phantom, read_excluded, read_samples
+from hemexp.cohort import digest_rows, read_excluded, read_samples
+from hemexp.sheet import NUMBERS, SESSIONS, is_phantom
 from hemexp.preprocess.scans import PAIR, STRIPPED
 from hemexp.provenance import canonical_json, hash_code, hash_file
 from hemexp.config import load_settings
