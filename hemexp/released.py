@@ -105,7 +105,11 @@ def read_recipe(folder: Path) -> Recipe:
         prepared = _read(folder / "configs" / "preprocess.json")
         inference = _read(folder / "configs" / "inference.json")
         sampling = inference["sampling"]
-        latents = {"posterior": "mean", "batch_slices": inference["draw"]["batch_slices"]}
+        latents = {
+            "posterior": "mean",
+            "moved": 0,
+            "batch_slices": inference["draw"]["batch_slices"],
+        }
     else:
         prepared = _settings(folder, "preprocess/sub-*/*_ses-baseline_space-native_volumes.json")
         sampling = _settings(folder, "samples/sub-*/volumes.json")

@@ -158,6 +158,8 @@ class Autoencoder(Section):
     latent_channels: PositiveInt
     feature_channels: PositiveInt
     """Width of the decoder's last features, which the three heads read."""
+    linear_path: bool
+    """Linear maps beside the network, on HU centred on brain; false is the published network."""
     ct_weight: NonNegativeFloat
     iph_weight: NonNegativeFloat
     ivh_weight: NonNegativeFloat
@@ -199,6 +201,9 @@ class Latents(Section):
 
     posterior: Literal["mean", "sample"]
     """`sample` draws from the autoencoder's posterior, once a scan: an ablation."""
+    moved: NonNegativeInt
+    """Copies of each training pair, turned and shifted, that are encoded beside it and its mirror
+    image: without them the denoiser learns its patients by heart (docs/coherence.md)."""
     batch_slices: PositiveInt
 
 
@@ -246,7 +251,8 @@ class Diffusion(Section):
     condition_dropout: float = Fraction
     """The same for what drives growth; 1 needs sampling.indicator 'free'."""
     expander_share: float = Fraction
-    flip_prob: float = Fraction
+    copy_prob: float = Fraction
+    """How often training takes a mirrored or moved copy in place of the pair itself."""
     steps: PositiveInt
     batch_stacks: PositiveInt
     accumulate: PositiveInt

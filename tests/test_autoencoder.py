@@ -53,6 +53,28 @@ def test_shapes_and_input_window(tiny):
     assert {part.shape for part in decoded} == {(2, 24, 32)}
 
 
+def test_a_linear_path_carries_what_a_linear_map_can_hold(tiny):
+    """Alone, with the network silent, it gives any image of constant blocks back."""
+    vae = MultiHeadVae(tiny.model_copy(update={"linear_path": True}))
+    for name, parameter in vae.named_parameters():
+        if not name.startswith("linear"):
+            torch.nn.init.zeros_(parameter)
+    voxels = vae.linear_in.weight.shape[1] // 3
+    with torch.no_grad():
+        vae.linear_in.weight.zero_()
+        vae.linear_out.weight.zero_()
+        vae.linear_out.bias.zero_()
+        for head in range(3):
+            vae.linear_in.weight[head, head * voxels : (head + 1) * voxels] = 1 / voxels
+            vae.linear_out.weight[head * voxels : (head + 1) * voxels, head] = 1
+    blocks = torch.rand(2, 3, 6, 8).repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+    decoded = vae.decode(vae.encode(blocks)[0])
+    assert torch.allclose(torch.stack(decoded, dim=1), blocks, atol=1e-5)
+    assert sum(name.startswith("linear") for name, _ in vae.named_parameters()) == 3
+    plain = MultiHeadVae(tiny.model_copy(update={"linear_path": False}))
+    assert not any(name.startswith("linear") for name, _ in plain.named_parameters())
+
+
 def test_kl_of_standard_normal_is_zero_and_of_shifted_is_known():
     zero, one = torch.zeros(3, 4), torch.ones(3, 4)
     assert kl_divergence(zero, one).item() == pytest.approx(0)

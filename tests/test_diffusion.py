@@ -14,7 +14,7 @@ from hemexp.diffusion.condition import (
     clinical_vector,
     growth_features,
 )
-from hemexp.diffusion.dataset import Stacks, draw_patients
+from hemexp.diffusion.dataset import Stacks, draw_copies, draw_patients
 from hemexp.diffusion.network import Denoiser, DiffusionModel, context_stack, context_step
 from hemexp.diffusion.objective import draw_batch
 from hemexp.diffusion.schedule import (
@@ -202,3 +202,12 @@ def test_batches_are_balanced_and_repeatable(tiny, stacks):
     one, two = (draw_batch(stacks, schedule, tiny, 1, 7, 0) for _ in range(2))
     other = draw_batch(stacks, schedule, tiny, 1, 8, 0)
     assert torch.equal(one.noise, two.noise) and not torch.equal(one.noise, other.noise)
+
+
+def test_copies_are_taken_as_often_as_asked_and_all_of_them():
+    generator = torch.Generator().manual_seed(0)
+    taken = draw_copies(6000, 5, 0.6, generator)
+    shares = torch.bincount(taken, minlength=5) / 6000
+    assert shares.tolist() == pytest.approx([0.4] + 4 * [0.15], abs=0.02)
+    assert not draw_copies(50, 5, 0.0, generator).any()
+    assert (draw_copies(50, 2, 1.0, generator) == 1).all()

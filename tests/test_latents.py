@@ -5,7 +5,13 @@ import torch
 
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.autoencoder.slices import SliceSet
-from hemexp.latents.encode import bleed_offset_mm, encode_scan, reconstruction_scores
+from hemexp.latents.encode import (
+    bleed_offset_mm,
+    encode_moved,
+    encode_scan,
+    move_scan,
+    reconstruction_scores,
+)
 from hemexp.latents.scale import measure_scale
 
 
@@ -29,13 +35,29 @@ def scan():
 
 def test_latents_are_means_for_any_batch_and_flips_are_of_the_scan(vae, scan):
     latents = encode_scan(vae, scan, batch=4)
-    assert latents["as_is"].shape == (6, 4, 6, 8)
+    assert latents["as_is"].shape == (6, vae.linear_out.weight.shape[1], 6, 8)
     again = encode_scan(vae, scan, batch=1)
     assert torch.allclose(latents["as_is"], again["as_is"], atol=1e-5)
     mirrored = SliceSet(scan.ct_hu.flip(1), scan.iph.flip(1), scan.ivh.flip(1), 5.0)
     other = encode_scan(vae, mirrored, batch=4)
     assert torch.equal(other["as_is"], latents["flipped"])
     assert not torch.allclose(latents["flipped"], latents["as_is"])
+
+
+def test_moved_copies_move_a_pair_alike_and_keep_volumes(vae, scan, settings):
+    three = settings.latents.model_copy(update={"moved": 3})
+    copies = encode_moved(vae, scan, three, 1, "A")
+    assert copies.shape == (3, 6, settings.autoencoder.latent_channels, 6, 8)
+    more = encode_moved(vae, scan, three.model_copy(update={"moved": 4}), 1, "A")
+    assert torch.equal(more[:3], copies)
+    assert not torch.allclose(copies[0], copies[1], atol=1e-3)
+    later = SliceSet(scan.ct_hu, scan.ivh, scan.iph, 5.0).images()
+    drawn = [move_scan(images, torch.Generator().manual_seed(k))
+             for k in range(8) for images in (scan.images(), later)]  # fmt: skip
+    for one, other in zip(drawn[::2], drawn[1::2], strict=True):
+        assert torch.equal(one[:, 1], other[:, 2])
+        assert one[:, 1].sum() == pytest.approx(80, rel=0.1)
+    assert not torch.equal(drawn[0], drawn[2])
 
 
 def test_reconstruction_scores_leave_absent_blood_undefined(vae, scan):

@@ -15,6 +15,12 @@ from hemexp.training import load_weights
 HU_WINDOW = (0.0, 100.0)
 """The model's window; files keep HU (docs/method.md 1)."""
 
+CT_MIDDLE, CT_SPREAD = 0.3, 0.2
+"""Brain (30 HU) and its usual distance from it (20 HU): 0 and 1 of the linear path."""
+
+START_LOG_VARIANCE = -6.0
+"""Of the posterior beside a linear path: with an SD of 1 training begins by outshouting noise."""
+
 
 class Decoded(NamedTuple):
     """What the three heads say about n slices of height h and width w.
@@ -51,6 +57,10 @@ class MultiHeadVae(nn.Module):
 
     With `stem_factor` 1 this is the published network; 2 moves the costly first level to half
     the resolution, which a CPU can train.
+
+    With `linear_path` two linear maps, from the voxels behind a latent to it and back, run beside
+    the network. What a linear map can hold, and that is most of a CT, then needs no learning to
+    pass through normalised features (docs/performance.md, "Width of the decoder's last features").
     """
 
     def __init__(self, settings: Autoencoder) -> None:
@@ -71,10 +81,23 @@ class MultiHeadVae(nn.Module):
             with_decoder_nonlocal_attn=False,
         )
         self.heads = nn.Conv2d(settings.feature_channels, 3, kernel_size=1)
+        self.downsampling, self.linear_path = settings.downsampling, settings.linear_path
+        if self.linear_path:
+            voxels, latents = 3 * settings.downsampling**2, settings.latent_channels
+            self.linear_in = nn.Conv2d(voxels, latents, kernel_size=1, bias=False)
+            self.linear_out = nn.Conv2d(latents, voxels, kernel_size=1)
+            log_variance = self.core.quant_conv_log_sigma.conv
+            nn.init.zeros_(log_variance.weight)
+            nn.init.constant_(log_variance.bias, START_LOG_VARIANCE)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior mean and SD, each (n, latents, h / f, w / f), of images (n, 3, h, w)."""
-        return self.core.encode(pixel_unshuffle(images, self.stem_factor))
+        if not self.linear_path:
+            return self.core.encode(pixel_unshuffle(images, self.stem_factor))
+        ct = (images[:, :1] - CT_MIDDLE) / CT_SPREAD
+        images = torch.cat([ct, images[:, 1:]], dim=1)
+        mean, sd = self.core.encode(pixel_unshuffle(images, self.stem_factor))
+        return mean + self.linear_in(pixel_unshuffle(images, self.downsampling)), sd
 
     def decode(self, latents: Tensor) -> Decoded:
         """CT and mask logits of latents (n, latents, h / f, w / f).
@@ -85,7 +108,11 @@ class MultiHeadVae(nn.Module):
         features = pixel_shuffle(self.core.decode(latents), self.stem_factor)
         with torch.autocast(latents.device.type, enabled=False):
             heads = self.heads(nn.functional.silu(features.float()))
-        return Decoded(*heads.unbind(dim=1))
+            if not self.linear_path:
+                return Decoded(*heads.unbind(dim=1))
+            heads = heads + pixel_shuffle(self.linear_out(latents.float()), self.downsampling)
+        ct, iph_logit, ivh_logit = heads.unbind(dim=1)
+        return Decoded(CT_MIDDLE + CT_SPREAD * ct, iph_logit, ivh_logit)
 
 
 def load_autoencoder(folder: Path, device: torch.device) -> MultiHeadVae:

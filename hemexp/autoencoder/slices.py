@@ -124,8 +124,26 @@ def augment(images: Tensor, probability: float, generator: torch.Generator) -> T
     active = (draw[:, 0] < probability).float()
     angle = (2 * draw[:, 1] - 1) * math.radians(ROTATION_DEG) * active
     scale = 1 + (2 * draw[:, 2] - 1) * SCALING * active
-    shift = (2 * draw[:, 3:5] - 1) * (2 * SHIFT_PIXELS / width) * active[:, None]
-    mirror = torch.where(draw[:, 5] < 0.5, -1.0, 1.0)
+    shift = (2 * draw[:, 3:5] - 1) * (SHIFT_PIXELS / width) * active[:, None]
+    return move(images, angle, shift, torch.where(draw[:, 5] < 0.5, -1.0, 1.0), scale)
+
+
+def move(
+    images: Tensor, angle: Tensor, shift: Tensor, mirror: Tensor, scale: Tensor | float = 1.0
+) -> Tensor:
+    """Turns, shifts, mirrors and scales images in their plane.
+
+    Args:
+        images: (n, 3, x, y).
+        angle: (n,) radians.
+        shift: (n, 2) shares of the image's width.
+        mirror: (n,) -1 to mirror left-right, else 1.
+        scale: (n,) or one number.
+
+    Returns:
+        (n, 3, x, y); masks are interpolated as soft masks and cut at 0.5.
+    """
+    shift = 2 * shift  # an image is 2 wide for `affine_grid`
     # grid_sample's second grid axis runs along the tensor's x axis (array rows).
     rows = [
         torch.stack([scale * angle.cos(), -scale * angle.sin() * mirror, shift[:, 0]], dim=1),

@@ -12,15 +12,16 @@ from torch import Tensor
 from hemexp.diffusion.condition import Condition, clinical_vector, growth_features
 from hemexp.latents.scale import Scale, Target
 from hemexp.provenance import patient_file
+from hemexp.sheet import SESSIONS
 
 
 @dataclass(frozen=True)
 class Stacks:
-    """Stacks of n patients; index 0 of the second axis is as scanned, 1 flipped left-right.
+    """Stacks of n patients; index 0 of the second axis is as scanned, 1 mirrored, others moved.
 
     Attributes:
-        baseline: (n, 2, z, c, h, w) normalised baseline latents.
-        target: (n, 2, z, c, h, w) what is to be drawn, normalised: the difference as a rule.
+        baseline: (n, copies, z, c, h, w) normalised baseline latents.
+        target: (n, copies, z, c, h, w) what is to be drawn, normalised: the difference as a rule.
         condition: Of the n patients, with the true drive.
         expands: (n,) bool.
     """
@@ -57,12 +58,8 @@ def load_stacks(
         target: What it draws.
     """
     files = [load_file(patient_file(latents, p, "latents.safetensors")) for p in table.index]
-    both = ("", "_flipped")
-    baseline = torch.stack(
-        [torch.stack([one[f"baseline{flip}"] for flip in both]) for one in files]
-    )
-    followup = torch.stack(
-        [torch.stack([one[f"followup{flip}"] for flip in both]) for one in files]
+    baseline, followup = (
+        torch.stack([_copies(one, session) for one in files]) for session in SESSIONS
     )
     growth, volume, he = (
         torch.tensor(table[name].to_numpy(dtype=float))
@@ -79,6 +76,19 @@ def load_stacks(
         condition,
         he == 1,
     )
+
+
+def _copies(latents: dict[str, Tensor], session: str) -> Tensor:
+    """A scan's latents as scanned, mirrored and moved (copies, z, c, h, w)."""
+    copies = torch.stack([latents[session], latents[f"{session}_flipped"]])
+    moved = latents.get(f"{session}_moved")
+    return copies if moved is None else torch.cat([copies, moved])
+
+
+def draw_copies(n: int, copies: int, copy_prob: float, generator: torch.Generator) -> Tensor:
+    """Draws which copy of n patients' pairs is taken: 0, the pair itself, or any other."""
+    chance, other = torch.rand((2, n), generator=generator)
+    return torch.where(chance < copy_prob, 1 + (other * (copies - 1)).long(), 0)
 
 
 def draw_patients(

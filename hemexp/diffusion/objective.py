@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hemexp.diffusion.condition import Condition
-from hemexp.diffusion.dataset import Stacks, draw_patients
+from hemexp.diffusion.dataset import Stacks, draw_copies, draw_patients
 from hemexp.diffusion.network import context_stack
 from hemexp.diffusion.schedule import Schedule, alpha_sigma, min_snr_weight, to_v
 from hemexp.settings import Diffusion
@@ -48,17 +48,17 @@ def draw_batch(
     generator = generator_for(seed, "diffusion", step, part)
     n = settings.batch_stacks
     patients = draw_patients(stacks.expands, n, settings.expander_share, generator)
-    chance = torch.rand((4, n), generator=generator)
-    flip = (chance[0] < settings.flip_prob).long()
-    clean = stacks.target[patients, flip]
-    stratum = (torch.randperm(n, generator=generator) + chance[1]) / n
+    copy = draw_copies(n, stacks.target.shape[1], settings.copy_prob, generator)
+    chance = torch.rand((3, n), generator=generator)
+    clean = stacks.target[patients, copy]
+    stratum = (torch.randperm(n, generator=generator) + chance[0]) / n
     condition = stacks.condition[patients].without(
-        clinical=chance[2] < settings.clinical_dropout,
-        drive=chance[3] < settings.condition_dropout,
+        clinical=chance[1] < settings.clinical_dropout,
+        drive=chance[2] < settings.condition_dropout,
     )
     noise = torch.randn(clean.shape, generator=generator)
     lam = schedule.lam(stratum).float().reshape(n, 1, 1, 1, 1)
-    return Batch(clean, noise, lam, stacks.baseline[patients, flip], condition)
+    return Batch(clean, noise, lam, stacks.baseline[patients, copy], condition)
 
 
 def diffusion_loss(

@@ -1,7 +1,9 @@
-"""Encodes a patient's scans, flipped ones too, and says how well they can be decoded again."""
+"""Encodes a patient's scans and copies of them, and says how well they can be decoded again."""
 
 import logging
+import math
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder
-from hemexp.autoencoder.slices import SliceSet, load_scan, scan_files
+from hemexp.autoencoder.slices import SliceSet, load_scan, move, scan_files
 from hemexp.provenance import patient_file, write_atomically, write_sidecars
 from hemexp.settings import Latents
 from hemexp.training import generator_for, resolve_device
 
 log = logging.getLogger(__name__)
+
+MOVED_DEG, MOVED_SHIFT = 20.0, 0.05
+"""Largest turn of a moved copy, and its largest shift as a share of the image's width."""
 
 
 @torch.inference_mode()
@@ -45,6 +50,34 @@ def encode_scan(
         "as_is": encode_images(vae, images, batch, generator),
         "flipped": encode_images(vae, images.flip(2), batch, generator),
     }
+
+
+def encode_moved(
+    vae: MultiHeadVae,
+    scan: SliceSet,
+    settings: Latents,
+    seed: int,
+    patient_id: str,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Latents (copies, z, c, h, w) of moved copies; copy k of both scans is moved alike."""
+    images = scan.images()
+    copies = []
+    for k in range(settings.moved):
+        moved = move_scan(images, generator_for(seed, patient_id, "moved", k))
+        copies.append(encode_images(vae, moved, settings.batch_slices, generator))
+    return torch.stack(copies)
+
+
+def move_scan(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Slices (z, 3, x, y) turned, shifted and perhaps mirrored in their plane, all of them alike.
+
+    Nothing is scaled: volumes, and with them the condition, stay what they are.
+    """
+    draw = 2 * torch.rand(4, generator=generator) - 1
+    angle, shift, mirror = draw[0] * math.radians(MOVED_DEG), draw[1:3] * MOVED_SHIFT, draw[3]
+    z = len(images)
+    return move(images, angle.expand(z), shift.expand(z, 2), mirror.sign().expand(z))
 
 
 @torch.inference_mode()
@@ -95,6 +128,7 @@ def run_encode_patients(
     settings: Latents,
     seed: int,
     device: str,
+    training: Collection[str] = (),
 ) -> None:
     """Verb `encode-patients`: one `sub-ID_latents.safetensors` and `_reconstruction.tsv` each.
 
@@ -103,10 +137,12 @@ def run_encode_patients(
         preprocess: Folder of the grid scans.
         autoencoder: Folder of the trained autoencoder.
         out: Folder for the latents. The file holds `baseline`, `followup` (where there is one),
-            each also as `..._flipped`, all (z, c, h, w), and `bleed_offset_mm` (z,).
+            each also as `..._flipped`, all (z, c, h, w), and `bleed_offset_mm` (z,); of training
+            patients also `..._moved` (copies, z, c, h, w), both scans moved alike.
         settings: The room's settings.
         seed: Run seed; what is drawn of a scan depends on it, the patient and the session alone.
         device: `auto`, `cpu` or `cuda`.
+        training: Patients whose moved copies are encoded too.
     """
     where = resolve_device(device)
     vae = load_autoencoder(autoencoder, where)
@@ -120,6 +156,10 @@ def run_encode_patients(
             latents = encode_scan(vae, scan, settings.batch_slices, generator)
             tensors[session] = latents["as_is"]
             tensors[f"{session}_flipped"] = latents["flipped"]
+            if settings.moved and patient_id in training:
+                tensors[f"{session}_moved"] = encode_moved(
+                    vae, scan, settings, seed, patient_id, generator
+                )
             scores.append(
                 {"patient_id": patient_id, "session": session}
                 | reconstruction_scores(vae, scan, latents["as_is"], settings.batch_slices)

@@ -28,6 +28,7 @@ def encode_patients(args: Arguments) -> None:
     run_encode_patients(
         sessions, args.results / "preprocess", args.results / "autoencoder",
         args.results / "latents", section(args, "latents"), args.seed, args.device,
+        training=chosen.index[chosen["split"] == "train"],
     )  # fmt: skip
     # The rule names the latents of whole splits: an excluded patient's are empty files.
     gone = everyone[everyone["split"].isin(args.splits)].index.difference(left.index)
