@@ -19,7 +19,7 @@ from hemexp.autoencoder.slices import SliceSet
 from hemexp.autoencoder.train import train as train_autoencoder
 from hemexp.diffusion.condition import Condition, clinical_vector
 from hemexp.diffusion.dataset import Stacks, drive_features
-from hemexp.latents.encode import bleed_offset_mm, encode_images
+from hemexp.latents.encode import bleed_offset_mm, encode_moved, encode_scan
 from hemexp.latents.scale import Scale, measure_scale
 from hemexp.outcomes import expansion_outcomes
 from hemexp.phantom.bleed import draw_direction, draw_shape
@@ -35,7 +35,8 @@ from hemexp.phantom.model import (
     growth_quantile,
 )
 from hemexp.phantom.scan import Session, deform, locate_voxels, place_blood, take_scan
-from hemexp.settings import Autoencoder
+from hemexp.provenance import hash_value
+from hemexp.settings import Autoencoder, Latents, Settings
 from hemexp.training import load_weights, save_weights
 
 SEED = 5
@@ -164,7 +165,7 @@ def true_growths_ml(patient_id: str, draws: int, expands: bool | None) -> NDArra
 def fit_autoencoder(folder: Path, cohort: Cohort, settings: Autoencoder) -> MultiHeadVae:
     """The autoencoder of the training patients, trained or read again."""
     rows = cohort.rows(test=False)
-    file = folder / f"autoencoder-{len(rows)}-{settings.steps}.safetensors"
+    file = folder / f"autoencoder-{hash_value([len(rows), settings.as_json()])}.safetensors"
     if not file.exists():
         parts = [value[rows].flatten(0, 2) for value in (cohort.ct_hu, cohort.iph, cohort.ivh)]
         slices = SliceSet(*parts, SPACING_MM[2])
@@ -176,29 +177,36 @@ def fit_autoencoder(folder: Path, cohort: Cohort, settings: Autoencoder) -> Mult
     return load_weights(file, MultiHeadVae(settings))
 
 
-def encode_cohort(folder: Path, cohort: Cohort, vae: MultiHeadVae, steps: int) -> Tensor:
-    """Posterior means (n, 2 scans, 2 flips, z, c, h, w), encoded or read again.
+def encode_cohort(folder: Path, cohort: Cohort, vae: MultiHeadVae, settings: Settings) -> Tensor:
+    """Posterior means (n, 2 scans, copies, z, c, h, w), encoded or read again.
 
     Args:
         folder: Where they are kept.
         cohort: The patients.
         vae: The autoencoder.
-        steps: Of the autoencoder's training.
+        settings: Of the autoencoder, and of the copies: as scanned, mirrored, then moved ones.
     """
-    counts = [len(cohort.rows(test)) for test in (False, True)]
-    file = folder / "latents-{}-{}-{}.safetensors".format(*counts, steps)
+    told = [len(cohort.table), settings.autoencoder.as_json(), settings.latents.as_json()]
+    file = folder / f"latents-{hash_value(told)}.safetensors"
     if not file.exists():
-        scans = [
-            SliceSet(ct, iph, ivh, SPACING_MM[2]).images()
-            for ct, iph, ivh in zip(*(value.flatten(0, 1) for value in (
-                cohort.ct_hu, cohort.iph, cohort.ivh)), strict=True)
-        ]  # fmt: skip
+        scans = zip(cohort.ct_hu, cohort.iph, cohort.ivh, strict=True)
         latents = [
-            torch.stack([encode_images(vae, one, 96) for one in (images, images.flip(2))])
-            for images in scans
-        ]
-        save_file({"latents": torch.stack(latents).unflatten(0, (-1, 2))}, file)
+            torch.stack([
+                encode_copies(vae, SliceSet(*images, SPACING_MM[2]), settings.latents, patient_id)
+                for images in zip(*pair, strict=True)
+            ])
+            for pair, patient_id in zip(scans, cohort.table["patient_id"], strict=True)
+        ]  # fmt: skip
+        save_file({"latents": torch.stack(latents)}, file)
     return load_file(file)["latents"]
+
+
+def encode_copies(vae: MultiHeadVae, scan: SliceSet, settings: Latents, patient_id: str) -> Tensor:
+    """Latents (copies, z, c, h, w) of one scan."""
+    plain = torch.stack([*encode_scan(vae, scan, settings.batch_slices).values()])
+    if not settings.moved:
+        return plain
+    return torch.cat([plain, encode_moved(vae, scan, settings, SEED, patient_id)])
 
 
 def make_stacks(cohort: Cohort, latents: Tensor, kind: str) -> tuple[Stacks, Scale]:

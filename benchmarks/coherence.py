@@ -169,7 +169,7 @@ def make_table(folder: Path, settings: Settings, train: int, test: int) -> pd.Da
     """The whole table, one row a cell."""
     cohort = load_cohort(folder, train, test)
     vae = fit_autoencoder(folder, cohort, settings.autoencoder)
-    latents = encode_cohort(folder, cohort, vae, settings.autoencoder.steps)
+    latents = encode_cohort(folder, cohort, vae, settings)
     outcome = cohort.table.iloc[cohort.rows(test=True)]
     truth = outcome["growth_ml"].to_numpy(), outcome["he"].to_numpy() == 1
     rows = []

@@ -32,7 +32,7 @@ from hemexp.provenance import hash_value
 from hemexp.sampling.drive import Drives, draw_drives
 from hemexp.sampling.run import make_condition
 from hemexp.sampling.sample import decode_stack, draw_latents
-from hemexp.sampling.volume import iph_margin, matching_offset
+from hemexp.sampling.volume import correct_logits, iph_margin, matching_offset
 from hemexp.settings import Diffusion, Expansion, Sampling
 from hemexp.training import load_weights, save_weights
 
@@ -104,7 +104,8 @@ def train_arm(
     folder: Path, cohort: Cohort, latents: Tensor, settings: Diffusion
 ) -> tuple[DiffusionModel, Scale]:
     """The denoiser of one arm, trained or read again from `folder`."""
-    key = hash_value([settings.as_json(), cohort.table["patient_id"].tolist()])
+    patients = cohort.table["patient_id"].tolist()
+    key = hash_value([settings.as_json(), patients, list(latents.shape)])
     file = folder / f"{settings.denoiser}-{settings.condition}-{key}.safetensors"
     stacks, scale = make_stacks(cohort, latents, settings.condition)
     schedule = make_noise_schedule(settings, stacks)
@@ -132,14 +133,30 @@ class Sampler:
 
     def __init__(
         self, cohort: Cohort, latents: Tensor, vae: MultiHeadVae, model: DiffusionModel,
-        scale: Scale, settings: Sampling,
+        scale: Scale, settings: Sampling, correct: bool = True,
     ) -> None:  # fmt: skip
-        """Keeps what all patients share."""
+        """Keeps what all patients share; without `correct` the decoder's mistakes stay."""
+        self.correct = correct
         self.cohort, self.latents, self.vae = cohort, latents, vae
         self.model, self.scale, self.settings = model, scale, settings
 
     def draw(self, row: int, drives: Drives) -> tuple[dict, dict]:
         """Measurements of one patient's samples: as decoded, and matched to the request."""
+        patient = self.cohort.table.iloc[row]
+        margin, offset = self.margins(row, drives)
+        before = int(self.cohort.iph[row, 0].sum())
+        told = {"requested_ml": drives.growth_ml, "flag": drives.flag}
+        results = []
+        for moved in (np.zeros_like(offset), offset):
+            masks = margin + moved[:, None, None, None] > 0
+            growth_ml = (masks.sum(axis=(1, 2, 3)) - before) * VOXEL_ML
+            growth_ml = np.maximum(growth_ml, -patient["baseline_iph_ml"])
+            found = describe_masks(masks)
+            results.append(told | found | {"growth_ml": growth_ml, "offset": moved})
+        return results[0], results[1]
+
+    def margins(self, row: int, drives: Drives) -> tuple[NDArray, NDArray]:
+        """IPH margins (k, z, x, y) of one patient's samples, and the offsets that match them."""
         patient = self.cohort.table.iloc[row]
         iph = self.cohort.iph[row, 0]
         offsets_mm = bleed_offset_mm(iph, SPACING_MM[2])
@@ -149,37 +166,30 @@ class Sampler:
             self.model, self.scale, baseline, condition, self.settings, SEED,
             patient["patient_id"], SPACING_MM[2], torch.ones(len(baseline)),
         )  # fmt: skip
-        return self._measure(row, drives, drawn)
-
-    def _measure(self, row: int, drives: Drives, drawn: Tensor) -> tuple[dict, dict]:
-        patient = self.cohort.table.iloc[row]
-        voxels = int(self.cohort.iph[row, 0].sum())
         margin = self._margin(row, drawn)
-        unchanged = int((self._margin(row, self.latents[row, :1, 0]) > 0).sum())
         offset = np.zeros(len(drawn))
         if not np.isnan(drives.growth_ml).any():
-            targets = voxels + drives.growth_ml / VOXEL_ML
+            targets = int(iph.sum()) + drives.growth_ml / VOXEL_ML
             offset = np.array([
                 matching_offset(m, t) for m, t in zip(margin, targets, strict=True)
             ])  # fmt: skip
-        told = {"requested_ml": drives.growth_ml, "flag": drives.flag}
-        results = []
-        for moved, before in ((np.zeros_like(offset), unchanged), (offset, voxels)):
-            masks = margin + moved[:, None, None, None] > 0
-            growth_ml = (masks.sum(axis=(1, 2, 3)) - before) * VOXEL_ML
-            growth_ml = np.maximum(growth_ml, -patient["baseline_iph_ml"])
-            found = describe_masks(masks)
-            results.append(told | found | {"growth_ml": growth_ml, "offset": moved})
-        return results[0], results[1]
+        return margin, offset
 
     def _margin(self, row: int, latents: Tensor) -> NDArray[np.float32]:
         """IPH margins (k, z, x, y) of latents (k, z, c, h, w)."""
+        decoded, reference = self._logits(latents), self._logits(self.latents[row, :1, 0])
+        if self.correct:
+            masks = (self.cohort.iph[row, 0].numpy() > 0, self.cohort.ivh[row, 0].numpy() > 0)
+            decoded = [correct_logits(*three) for three in zip(decoded, reference, masks,
+                                                               strict=True)]  # fmt: skip
+        return iph_margin(*decoded, self.cohort.brain[row].numpy() > 0)
+
+    def _logits(self, latents: Tensor) -> list[NDArray[np.float32]]:
         decoded = decode_stack(self.vae, latents.flatten(0, 1), 120)
-        logits = [
+        return [
             np.moveaxis(one, 2, 0).reshape(len(latents), -1, *one.shape[:2])
             for one in (decoded.iph_logit, decoded.ivh_logit)
         ]
-        return iph_margin(*logits, self.cohort.brain[row].numpy() > 0)
 
 
 def forecast_drives(

@@ -110,7 +110,7 @@ def main() -> None:
     base = load_benchmark_settings({}, args.autoencoder_steps)
     cohort = load_cohort(args.out, *args.cohort)
     vae = fit_autoencoder(args.out, cohort, base.autoencoder)
-    latents = encode_cohort(args.out, cohort, vae, base.autoencoder.steps)
+    latents = encode_cohort(args.out, cohort, vae, base)
     cohort, latents = keep_training(cohort, latents, args.patients)
     changes = {k: json.loads(v) for k, v in (one.split("=") for one in args.set)}
     rows = []

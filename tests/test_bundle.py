@@ -58,19 +58,21 @@ def random_network(network):
 
 def save_models(root, settings):
     torch.manual_seed(0)
+    latents = settings.autoencoder.latent_channels
     facts = {"inputs": {f"sub-{LEARNED_FROM}/scan.nii.gz": "0"}, "seed": 1}
     vae = random_network(MultiHeadVae(settings.autoencoder))
     save_weights(root / "autoencoder/model.safetensors", vae)
     record = {"settings": settings.autoencoder.as_json()}
     write_json(root / "autoencoder/model.json", record | facts)
-    denoiser = random_network(Denoiser(settings.diffusion, 4, GRID.shape[2]))
+    denoiser = random_network(Denoiser(settings.diffusion, latents, GRID.shape[2]))
     save_weights(root / "diffusion/model.safetensors", denoiser)
     schedule = {"kind": "cosine", "shift": -2.0, "lambda_min": -6.0, "lambda_max": 4.0}
     record = {"settings": settings.diffusion.as_json(), "schedule": schedule, "context_step": 1,
-              "n_slices": GRID.shape[2], "latent_channels": 4, "patients": 26}  # fmt: skip
+              "n_slices": GRID.shape[2], "latent_channels": latents, "patients": 26}  # fmt: skip
     write_json(root / "diffusion/model.json", record | facts)
-    scale = {"latent_mean": [0.1] * 4, "latent_sd": [1.2] * 4, "delta_mean": [0.0] * 4,
-             "delta_sd": [0.3, 0.4, 0.5, 0.6]}  # fmt: skip
+    scale = {"latent_mean": [0.1] * latents, "latent_sd": [1.2] * latents,
+             "delta_mean": [0.0] * latents,
+             "delta_sd": [0.3 + 0.1 * (k % 4) for k in range(latents)]}  # fmt: skip
     write_json(root / "latents/scale.json", {"scale": scale} | facts)
     names = ("ln_onset", "antiplatelet", "sphericity", "hu_sd")
     chance = Linear(
