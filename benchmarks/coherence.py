@@ -195,7 +195,7 @@ def as_markdown(table: pd.DataFrame) -> str:
 
 
 def load_benchmark_settings(
-    diffusion: dict, autoencoder_steps: int = 1000, samples: int = 20, evaluations: int = 13
+    diffusion: dict, autoencoder_steps: int = 1000, samples: int = 20, evaluations: int = 11
 ) -> Settings:
     """The preset `validation` at this benchmark's size."""
     return load_settings({
@@ -215,7 +215,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500, help="training steps of each denoiser")
     parser.add_argument("--autoencoder-steps", type=int, default=1000)
     parser.add_argument("--samples", type=int, default=20, help="K")
-    parser.add_argument("--evaluations", type=int, default=13)
+    parser.add_argument("--evaluations", type=int, default=11)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("results/coherence"))
     args = parser.parse_args()

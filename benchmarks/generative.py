@@ -149,7 +149,7 @@ def compare_patient(size: Size, slices: int, device: torch.device) -> pd.DataFra
     base = price(theirs, SLICES, SAMPLES, None)
     rows = [{"way": "published DDIM fp32", "evaluations": PUBLISHED_STEPS, "seconds": base}
             | spreads(None)]  # fmt: skip
-    for name, evaluations in product(PRECISIONS, (20, 14, 12, 10)):
+    for name, evaluations in product(PRECISIONS, (20, 14, 11, 10)):
         cost = price(costs[name], SLICES, SAMPLES, evaluations)
         rows.append({"way": f"hemexp DPM++ {name}", "evaluations": evaluations, "seconds": cost}
                     | spreads(evaluations))  # fmt: skip
@@ -174,7 +174,7 @@ def check_prices(device: torch.device, slices: int = 4, samples: int = 4) -> pd.
     ours = make_ours(size, slices, device)
     stack = torch.rand(slices, 3, size.side, size.side)
     ways = {"published": (theirs, published_costs(size, device), None)}
-    for name, evaluations in (("fp32", 20), ("fp32", 14), ("bf16", 14), ("bf16", 10)):
+    for name, evaluations in (("fp32", 20), ("fp32", 11), ("bf16", 11)):
         ways[f"hemexp {name} {evaluations}"] = (
             lambda n=evaluations, p=name: draw_ours(ours, size, stack, samples, n, p),
             our_costs(size, slices, device, name), evaluations,

@@ -22,7 +22,7 @@ from hemexp.latents.scale import Scale
 from hemexp.settings import Autoencoder, Diffusion, Sampling
 
 PUBLISHED_STEPS, PUBLISHED_ETA, PUBLISHED_BATCH, CONTEXT = 100, 0.5, 2, 3
-SCHEDULE = Schedule("cosine", -2.0, -7.3, 4.0)
+SCHEDULE = Schedule("cosine", -2.0, -7.3, 5.0)
 """Range that `diffusion.lambda_min: null` chose on the demo's latents."""
 
 

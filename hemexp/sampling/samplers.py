@@ -11,6 +11,10 @@ from hemexp.diffusion.schedule import Schedule
 
 Denoise = Callable[[Tensor, float], Tensor]
 
+EXTRAPOLATION = 0.95
+"""How far DPM-Solver++(2M) follows the last two clean values. Followed whole, the spread of exact
+Gaussians comes out 3-4 % too large at steps near 1; 0.95 leaves 2 % (docs/method.md 7)."""
+
 
 def lambda_grid(
     schedule: Schedule, spacing: Literal["logsnr", "time"], evaluations: int
@@ -33,7 +37,7 @@ def _alpha_sigma(lam: float) -> tuple[float, float]:
 
 
 def dpm_solver(denoise: Denoise, noise: Tensor, lambdas: list[float]) -> Tensor:
-    """DPM-Solver++(2M) (Lu et al. 2022) in data prediction.
+    """DPM-Solver++(2M) (Lu et al. 2022) in data prediction, its second order a little damped.
 
     Args:
         denoise: Expected clean value of a noisy one at a half log-SNR.
@@ -50,7 +54,7 @@ def dpm_solver(denoise: Denoise, noise: Tensor, lambdas: list[float]) -> Tensor:
         direction = clean
         if before is not None:
             ratio = (lam - lambdas[i - 1]) / step
-            direction = clean + (clean - before) / (2 * ratio)
+            direction = clean + EXTRAPOLATION * (clean - before) / (2 * ratio)
         _, sigma = _alpha_sigma(lam)
         alpha_next, sigma_next = _alpha_sigma(lambdas[i + 1])
         state = (sigma_next / sigma) * state - alpha_next * math.expm1(-step) * direction
