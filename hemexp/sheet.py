@@ -97,9 +97,9 @@ def read_rows(
     rows = {line: dict(zip(columns, cells, strict=True)) for line, cells in lines}
     if patient_id is not None:
         rows = _one_patient(path, rows, patient_id)
-    elif need_training:
-        _check_training(path, rows.values())
     faults = _id_faults(rows)
+    if need_training and patient_id is None:
+        faults += _training_faults(rows.values())
     for line, row in rows.items():
         faults += [*_split_faults(line, row), *_read_numbers(line, row)]
         for column in _file_columns(row):
@@ -126,36 +126,26 @@ def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise CohortError(
-            Fault(
-                where,
-                f"no readable text file ({error})",
-                "a tab-separated sheet in UTF-8",
-                "Check `samples` in config/config.yaml and how the sheet was exported.",
-            )
-        ) from error
+            Fault(where, f"no readable text file ({error})", "a tab-separated sheet in UTF-8",
+                  "Check `samples` in config/config.yaml and how the sheet was exported.")
+        ) from error  # fmt: skip
     lines = text.splitlines()
-    if len(lines) < 2:
-        raise CohortError(
-            Fault(
-                where,
-                f"{len(lines)} line(s)",
-                "a header and at least one patient",
-                "Add a row per patient; config/README.md shows two.",
-            )
-        )
-    if "\t" not in lines[0]:
-        comma = "," in lines[0] or ";" in lines[0]
-        raise CohortError(
-            Fault(
-                f"{where}, row 1",
-                "commas between the columns" if comma else "no tab",
-                "tabs between the columns",
-                "Export the sheet as tab-separated text (.tsv).",
-            )
-        )
     cells = [(number, [cell.strip() for cell in row])
              for number, row in enumerate(csv.reader(lines, delimiter="\t"), 1)
              if "".join(row).strip()]  # fmt: skip
+    if len(cells) < 2:
+        raise CohortError(
+            Fault(where, f"{len(cells)} line(s)", "a header and at least one patient",
+                  "Add a row per patient; config/README.md shows two.")
+        )  # fmt: skip
+    header = lines[cells[0][0] - 1]
+    if "\t" not in header:
+        comma = "," in header or ";" in header
+        raise CohortError(
+            Fault(f"{where}, row {cells[0][0]}",
+                  "commas between the columns" if comma else "no tab",
+                  "tabs between the columns", "Export the sheet as tab-separated text (.tsv).")
+        )  # fmt: skip
     width = len(cells[0][1])
     ragged = [
         Fault(f"{where}, row {number}", f"{len(row)} columns", f"{width} columns as in the header",
@@ -195,17 +185,18 @@ def _one_patient(path: Path, rows: dict[int, Row], patient_id: str) -> dict[int,
     return found
 
 
-def _check_training(path: Path, rows: Iterable[Row]) -> None:
-    if not any(row["split"] == "train" for row in rows):
-        raise CohortError(
-            Fault(f"{path}, column split", "no training patient", "at least one 'train' row",
+def _training_faults(rows: Iterable[Row]) -> list[Fault]:
+    if any(row["split"] == "train" for row in rows):
+        return []
+    return [Fault("column split", "no training patient", "at least one 'train' row",
                   "Mark the patients to learn from as 'train', or name released models in "
-                  "autoencoder.model, diffusion.model and expansion.model_file.")
-        )  # fmt: skip
+                  "autoencoder.model, diffusion.model and expansion.model_file.")]  # fmt: skip
 
 
 def _row_of(fault: Fault) -> int:
-    return int(re.match(r"row (\d+)", fault.where).group(1))
+    """Row of the sheet a fault is in; faults of the whole sheet come first."""
+    found = re.match(r"row (\d+)", fault.where)
+    return int(found.group(1)) if found else 0
 
 
 def _where(line: int, row: Row, column: str) -> str:

@@ -109,6 +109,22 @@ def test_no_training_patient(tmp_path):
         read_samples(write(tmp_path, [row(tmp_path, "P1", split="test")]))
 
 
+def test_a_misspelt_split_is_told_beside_what_it_leaves_missing(tmp_path):
+    with pytest.raises(CohortError, match=r"(?s)2 fault\(s\).*no training.*'trian'"):
+        read_samples(write(tmp_path, [row(tmp_path, "P1", split="trian")]))
+
+
+def test_rows_are_numbered_as_in_the_file_blank_ones_too(tmp_path):
+    path = write(tmp_path, [row(tmp_path, "P1"), row(tmp_path, "P2", age="x")])
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], "", lines[1], "\t" * lines[0].count("\t"), lines[2]]))
+    with pytest.raises(CohortError, match="row 5, patient 'P2', column age"):
+        read_samples(path)
+    path.write_text(lines[0] + "\n\n")
+    with pytest.raises(CohortError, match="1 line.*at least one patient"):
+        read_samples(path, need_training=False)
+
+
 def test_missing_and_doubled_columns(tmp_path):
     columns = [name for name in REQUIRED if name not in ("gcs", "followup_iph")]
     with pytest.raises(CohortError, match=r"(?s)followup_iph.*no such column.*gcs"):
