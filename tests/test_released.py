@@ -100,7 +100,7 @@ def settings_with(released, **changes):
     ("changes", "message"),
     [
         ({"autoencoder": {"latent_channels": 3}},
-         "autoencoder.model.*autoencoder.latent_channels 4; expected the config's 3"),
+         "autoencoder.model.*autoencoder.latent_channels 8; expected the config's 3"),
         ({"preprocess": {"grid": {"shape": [32, 32, 15], "spacing_mm": [6, 6, 12]}}},
          "grid.shape 32 x 32 x 14; expected the config's 32 x 32 x 15"),
         ({"diffusion": {"denoiser": "2.5d"}}, "diffusion.denoiser stack"),
