@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor
 
 from hemexp import Fault, HemexpError
@@ -78,14 +78,19 @@ def load_scale(path: Path) -> Scale:
     return Scale(**json.loads(path.read_text(encoding="utf-8"))["scale"])
 
 
+def _load_pair(path: Path) -> tuple[Tensor, Tensor]:
+    """A patient's own latents; the copies beside them would fill the memory."""
+    with safe_open(path, framework="pt") as latents:
+        return latents.get_tensor("baseline"), latents.get_tensor("followup")
+
+
 def run_fit_scale(patient_ids: list[str], latents: Path, out: Path) -> None:
     """Verb `fit-scale`: `scale.json` from the latents of the training patients."""
     started = time.perf_counter()
     files = [
         patient_file(latents, patient_id, "latents.safetensors") for patient_id in patient_ids
     ]
-    loaded = [load_file(path) for path in files]
-    scale = measure_scale([(one["baseline"], one["followup"]) for one in loaded])
+    scale = measure_scale([_load_pair(path) for path in files])
     if min(scale.delta_sd) < 1e-6:
         raise HemexpError(
             Fault(f"{latents}, {len(files)} training patients",
