@@ -67,8 +67,9 @@ def score(sampler: Sampler, settings: Settings, p_by_bin: NDArray) -> dict[str, 
         distance_mm = blood_distance_mm(iph, MM)
         band = (distance_mm > 0) & (distance_mm <= BAND_MM) & (cohort.brain[row].numpy() > 0)
         maps = {"ours": forecast, "climatology": map_by_distance(distance_mm, p_by_bin)}
+        truth = true_map(cohort, row)
         for name, one in maps.items():
-            bins = map_sums(one, true_map(cohort, row), band, 1 / (2 * samples))
+            bins = map_sums(one, truth, band, 1 / (2 * samples))
             sums[name].append(pd.DataFrame(bins)[list(SUMS)].sum().to_numpy())
     ours, yardstick = (np.array(part) for part in sums.values())
     brier = [float(((s[:, 3] - 2 * s[:, 4] + s[:, 5]) / s[:, 0]).mean())

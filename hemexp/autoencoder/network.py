@@ -60,7 +60,7 @@ class MultiHeadVae(nn.Module):
 
     With `linear_path` two linear maps, from the voxels behind a latent to it and back, run beside
     the network. What a linear map can hold, and that is most of a CT, then needs no learning to
-    pass through normalised features (docs/performance.md, "Width of the decoder's last features").
+    pass through normalised features (docs/performance.md, "What the autoencoder gives back").
     """
 
     def __init__(self, settings: Autoencoder) -> None:

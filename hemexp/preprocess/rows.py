@@ -34,9 +34,10 @@ def read_row(path: Path | str, patient_id: str) -> dict[str, str | float]:
             Fault(f"patient {patient_id}, {path}", f"no table ({error})", "a one-row table",
                   "Run the step that writes it again.")
         ) from error  # fmt: skip
-    if [row.get("patient_id") for row in rows] != [patient_id]:
+    found = [row.get("patient_id") for row in rows]
+    if found != [patient_id]:
         raise HemexpError(
-            Fault(f"patient {patient_id}, {path}", f"rows of {[*rows]}", "one row of this patient",
+            Fault(f"patient {patient_id}, {path}", f"rows of {found}", "one row of this patient",
                   "Delete the file and run the workflow again.")
         )  # fmt: skip
     return {
