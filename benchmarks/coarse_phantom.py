@@ -22,7 +22,7 @@ from hemexp.diffusion.dataset import Stacks, drive_features
 from hemexp.latents.encode import bleed_offset_mm, encode_moved, encode_scan
 from hemexp.latents.scale import Scale, measure_scale
 from hemexp.outcomes import expansion_outcomes
-from hemexp.phantom.bleed import draw_direction, draw_shape
+from hemexp.phantom.bleed import draw_direction, draw_shape, redraw_direction
 from hemexp.phantom.centers import draw_pose, find_center
 from hemexp.phantom.draw import OEDEMA_MM
 from hemexp.phantom.head import cavity_mm, draw_head
@@ -148,7 +148,8 @@ def redraw_iph(center: str, patient_id: str, growths_ml: NDArray[np.float64]) ->
         rng = generator(SEED, patient_id, "redraw", k)
         later_ml = case.baseline_iph_ml + growth_ml
         tissue = deform(head, bleed, points, cavity, later_ml)
-        blood = place_blood(bleed, tissue, later_ml, VOXEL_ML, before, draw_direction(bleed, rng))
+        direction = redraw_direction(bleed, rng)
+        blood = place_blood(bleed, tissue, later_ml, VOXEL_ML, before, direction)
         masks[k, index[blood.iph]] = True
     return np.moveaxis(masks.reshape(-1, *SHAPE), 3, 1)
 

@@ -1,6 +1,7 @@
 """Scans of the phantom: volumes, motion, mass effect, ventricles, files."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 
 from hemexp import HemexpError
 from hemexp.cohort import read_samples
-from hemexp.phantom.bleed import draw_shape
+from hemexp.phantom.bleed import draw_direction, draw_shape, redraw_direction
 from hemexp.phantom.centers import CENTERS, MOTION_DEG, MOTION_MM, find_center, scanner_grid
 from hemexp.phantom.draw import (
     draw_followups,
@@ -159,7 +160,22 @@ def test_redrawn_followups_contain_the_baseline_and_follow_the_truth(coarse):
         assert np.mean(blood[baseline.iph == 1]) == 1.0
         new = np.argwhere(iph.data & ~baseline.iph.astype(bool))
         middle = np.linalg.inv(pose) @ affine @ np.append(new.mean(axis=0), 1)
-        assert (middle[:3] - bleed.center_mm) @ bleed.direction > 2.0
+        assert np.linalg.norm(middle[:3] - bleed.center_mm) > 2.0
+
+
+def test_a_redraw_knows_what_the_baseline_shows_and_no_more(coarse):
+    """Its direction depends on the bleed's place, not on where this patient's bleed went."""
+    bleed = draw_shape(coarse.seed, draw_case(coarse.seed, "B03"))
+    elsewhere = replace(bleed, direction=-bleed.direction)
+
+    def directions(shape, draw):
+        return np.stack([draw(shape, np.random.default_rng(k)) for k in range(200)])
+
+    redrawn = directions(bleed, redraw_direction)
+    assert np.array_equal(redrawn, directions(elsewhere, redraw_direction))
+    assert np.allclose(np.linalg.norm(redrawn, axis=1), 1)
+    resultant = np.linalg.norm(redrawn.mean(axis=0))
+    assert 0.4 < resultant < np.linalg.norm(directions(bleed, draw_direction).mean(axis=0)) - 0.1
 
 
 def test_redraw_does_not_depend_on_how_many(coarse):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.phantom.bleed import Shape, draw_direction, draw_shape
+from hemexp.phantom.bleed import Shape, draw_direction, draw_shape, redraw_direction
 from hemexp.phantom.centers import (
     HEAD_CENTER_MM,
     Center,
@@ -235,7 +235,7 @@ def draw_followups(
         rng = generator(settings.seed, patient_id, "redraw", k)
         later_ml = first_ml + float(draw_growth(case, rng)[0])
         tissue = deform(head, bleed, points, cavity, later_ml)
-        direction = draw_direction(bleed, rng)
+        direction = redraw_direction(bleed, rng)
         blood = place_blood(bleed, tissue, later_ml, voxel_ml, extent, direction)
         masks = np.zeros((2, np.prod(shape)), np.uint8)
         masks[0, index[blood.iph]] = 1

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.phantom.bleed import draw_direction, draw_shape
+from hemexp.phantom.bleed import draw_shape, redraw_direction
 from hemexp.phantom.centers import draw_motion, draw_pose, find_center
 from hemexp.phantom.head import cavity_mm, draw_head
 from hemexp.phantom.model import draw_case, draw_growth, generator
@@ -59,7 +59,7 @@ def draw_on_grid(
     for k in range(n):
         rng = generator(seed, patient_id, "redraw", k)
         later_ml = first_ml + float(draw_growth(case, rng)[0])
-        direction = draw_direction(bleed, rng)
+        direction = redraw_direction(bleed, rng)
         tissue = deform(head, bleed, points, cavity, later_ml)
         yield masks(place_blood(bleed, tissue, later_ml, grid.voxel_ml, before.extent, direction))
 
