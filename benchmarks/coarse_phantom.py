@@ -19,7 +19,7 @@ from hemexp.autoencoder.slices import SliceSet
 from hemexp.autoencoder.train import train as train_autoencoder
 from hemexp.diffusion.condition import Condition, clinical_vector
 from hemexp.diffusion.dataset import Stacks, drive_features
-from hemexp.latents.encode import bleed_offset_mm, encode_moved, encode_scan, scan_zones
+from hemexp.latents.encode import bleed_offset_mm, encode_moved, encode_scan
 from hemexp.latents.scale import Scale, measure_scale
 from hemexp.outcomes import expansion_outcomes
 from hemexp.phantom.bleed import draw_direction, draw_shape, redraw_direction
@@ -66,11 +66,6 @@ class Cohort:
     iph: Tensor
     ivh: Tensor
     brain: Tensor
-
-    def scan(self, row: int, session: int) -> SliceSet:
-        """One scan of a patient: session 0 is the baseline, 1 the follow-up."""
-        images = (part[row, session] for part in (self.ct_hu, self.iph, self.ivh))
-        return SliceSet(*images, SPACING_MM[2])
 
     def rows(self, test: bool) -> NDArray[np.intp]:
         """Row numbers of the held-out centre, or of the others."""
@@ -195,12 +190,13 @@ def encode_cohort(folder: Path, cohort: Cohort, vae: MultiHeadVae, settings: Set
     told = [len(cohort.table), settings.autoencoder.as_json(), settings.latents.as_json()]
     file = folder / f"latents-{hash_value(told)}.safetensors"
     if not file.exists():
+        scans = zip(cohort.ct_hu, cohort.iph, cohort.ivh, strict=True)
         latents = [
             torch.stack([
-                encode_copies(vae, cohort.scan(row, session), settings.latents, patient_id)
-                for session in range(2)
+                encode_copies(vae, SliceSet(*images, SPACING_MM[2]), settings.latents, patient_id)
+                for images in zip(*pair, strict=True)
             ])
-            for row, patient_id in enumerate(cohort.table["patient_id"])
+            for pair, patient_id in zip(scans, cohort.table["patient_id"], strict=True)
         ]  # fmt: skip
         save_file({"latents": torch.stack(latents)}, file)
     return load_file(file)["latents"]
@@ -218,27 +214,15 @@ def make_stacks(cohort: Cohort, latents: Tensor, kind: str) -> tuple[Stacks, Sca
     """Training patients' stacks and scale for the condition `kind`."""
     rows = cohort.rows(test=False)
     baseline, followup = latents[rows, 0], latents[rows, 1]
-    zones = torch.stack([_zones(cohort, row, latents) for row in rows])
-    scale = measure_scale(list(zip(baseline[:, 0], followup[:, 0], zones[:, 0], strict=True)))
-    weight = scale.loss_weight("difference", zones)
+    scale = measure_scale(list(zip(baseline[:, 0], followup[:, 0], strict=True)))
     expands = torch.tensor(cohort.table["he"].to_numpy()[rows] == 1)
     stacks = Stacks(
         scale.normalise_latent(baseline),
-        scale.normalise_delta(followup - baseline, zones),
-        weight / weight[:, 0].mean(),
+        scale.normalise_delta(followup - baseline),
         make_conditions(cohort, rows, kind),
         expands,
     )
     return stacks, scale
-
-
-def _zones(cohort: Cohort, row: int, latents: Tensor) -> Tensor:
-    """Zones (copies, z, h, w) of a patient's baseline, as of its latents (n, 2, copies, ...)."""
-    copies, cells = latents.shape[2], (latents.shape[-2], latents.shape[-1])
-    patient_id = cohort.table["patient_id"].iloc[row]
-    found = scan_zones(cohort.scan(row, 0), cells, copies - 2, SEED, patient_id)
-    plain = torch.stack([found["zones"], found["zones_flipped"]])
-    return torch.cat([plain, found["zones_moved"]]) if copies > 2 else plain
 
 
 def make_conditions(cohort: Cohort, rows: NDArray[np.intp], kind: str) -> Condition:

@@ -27,7 +27,6 @@ from hemexp.expansion.fit import fit_model
 from hemexp.expansion.model import ExpansionModel, patient_distribution
 from hemexp.latents.encode import bleed_offset_mm
 from hemexp.latents.scale import Scale
-from hemexp.latents.zones import find_zones
 from hemexp.outcomes import is_expansion
 from hemexp.provenance import hash_value
 from hemexp.sampling.drive import Drives, draw_drives
@@ -166,7 +165,6 @@ class Sampler:
         drawn = draw_latents(
             self.model, self.scale, baseline, condition, self.settings, SEED,
             patient["patient_id"], SPACING_MM[2], torch.ones(len(baseline)),
-            find_zones(self.cohort.scan(row, 0).images(), tuple(baseline.shape[-2:])),
         )  # fmt: skip
         margin = self._margin(row, drawn)
         offset = np.zeros(len(drawn))

@@ -73,7 +73,7 @@ def draw_ours(
     latents = encode_images(ours.vae, images, settings.batch_slices)
     drawn = stream_latents(
         ours.model, ours.scale, latents, condition_of(size.diffusion.condition, samples, z),
-        settings, 1, "P1", 5.0, torch.ones(z, dtype=torch.bool), torch.zeros_like(latents[:, 0]),
+        settings, 1, "P1", 5.0, torch.ones(z, dtype=torch.bool),
     )  # fmt: skip
     autocast = autocast_for(precision, device)
     for stack in (latents, *drawn):

@@ -98,7 +98,7 @@ def make_ours(size: Size, slices: int, device: torch.device) -> Ours:
     c = size.latent[0]
     network = Denoiser(size.diffusion, c, slices).to(device).eval().requires_grad_(False)
     vae = MultiHeadVae(size.autoencoder).to(device).eval().requires_grad_(False)
-    unit = Scale([0.0] * c, [1.0] * c, [[0.0] * c], [[0.3] * c])
+    unit = Scale([0.0] * c, [1.0] * c, [0.0] * c, [0.3] * c)
     return Ours(DiffusionModel(network, size.diffusion, SCHEDULE, 1), vae, unit)
 
 

@@ -106,7 +106,7 @@ def sampling_seconds(
     def draw(count: int) -> None:
         for stack in stream_latents(
             ours.model, ours.scale, baseline, condition[slice(count)], settings, 1, "P1", 5.0,
-            torch.ones(z, dtype=torch.bool), torch.zeros_like(baseline[:, 0]),
+            torch.ones(z, dtype=torch.bool),
         ):  # fmt: skip
             decode_stack(ours.vae, stack, settings.batch_slices, autocast)
 

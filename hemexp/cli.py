@@ -119,7 +119,7 @@ VERBS = {
     "write-qc": Verb(data.write_qc, ("results", "settings")),
     "train-autoencoder": Verb(models.train_autoencoder, _TRAIN),
     "encode-patients": Verb(models.encode_patients, (*_TRAIN, "patients", "splits")),
-    "fit-scale": Verb(models.fit_scale, (*_SHEET, "settings")),
+    "fit-scale": Verb(models.fit_scale, _SHEET),
     "measure-bleed": Verb(models.measure_bleed, (*_SHEET, "patient")),
     "fit-expansion": Verb(models.fit_expansion, (*_SHEET, "settings", "seed")),
     "predict-expansion": Verb(models.predict_expansion, _SHEET),

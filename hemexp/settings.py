@@ -204,8 +204,6 @@ class Latents(Section):
     moved: NonNegativeInt
     """Copies of each training pair, turned and shifted, that are encoded beside it and its mirror
     image: without them the denoiser learns its patients by heart (docs/coherence.md)."""
-    zoned: bool
-    """Differences have a mean and SD in each zone of the baseline, not in all of it together."""
     batch_slices: PositiveInt
 
 

@@ -51,7 +51,7 @@ def stacks():
         drive=growth_features(growth, torch.full((6,), 15.0)),
         bleed_offset_mm=torch.linspace(-12, 12, Z).expand(6, Z),
     )
-    return Stacks(baseline, delta, torch.ones_like(delta[:, :, :, :1]), condition, growth > 5)
+    return Stacks(baseline, delta, condition, growth > 5)
 
 
 def wake(network):

@@ -164,12 +164,11 @@ def draw(model, settings, count, patient="P1", seed=1, how=draw_latents, size=8,
     drives = torch.arange(count, dtype=torch.float32)[:, None].expand(count, 3) / 10
     condition = Condition(torch.full((count, 7), 0.3), drives, torch.zeros(count, 5))
     baseline = torch.randn((5, 4, size, 12), generator=torch.Generator().manual_seed(5))
-    scale = Scale([0.0] * 4, [1.0] * 4, [[0.0] * 4], [[1.0] * 4])
-    zones = torch.zeros((5, size, 12), dtype=torch.uint8)
+    scale = Scale([0.0] * 4, [1.0] * 4, [0.0] * 4, [1.0] * 4)
     free = torch.ones(5, dtype=torch.bool)
     free[0] = False
     chosen = settings.sampling.model_copy(update=update)
-    drawn = how(model, scale, baseline, condition, chosen, seed, patient, 5.0, free, zones)
+    drawn = how(model, scale, baseline, condition, chosen, seed, patient, 5.0, free)
     return baseline, drawn
 
 

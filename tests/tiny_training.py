@@ -57,7 +57,7 @@ def stacks():
     condition = Condition(torch.rand(4, 7, generator=generator),
                           growth_features(growth, torch.full((4,), 15.0)),
                           torch.linspace(-10, 10, 3).expand(4, 3))  # fmt: skip
-    return Stacks(baseline, delta, torch.ones_like(delta[:, :, :, :1]), condition, growth > 5)
+    return Stacks(baseline, delta, condition, growth > 5)
 
 
 def train_room(room, folder, processes=ALONE, seed=1, **update):

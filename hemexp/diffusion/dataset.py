@@ -22,14 +22,12 @@ class Stacks:
     Attributes:
         baseline: (n, copies, z, c, h, w) normalised baseline latents.
         target: (n, copies, z, c, h, w) what is to be drawn, normalised: the difference as a rule.
-        weight: (n, copies, z, 1, h, w) of every cell in the loss.
         condition: Of the n patients, with the true drive.
         expands: (n,) bool.
     """
 
     baseline: Tensor
     target: Tensor
-    weight: Tensor
     condition: Condition
     expands: Tensor
 
@@ -60,10 +58,9 @@ def load_stacks(
         target: What it draws.
     """
     files = [load_file(patient_file(latents, p, "latents.safetensors")) for p in table.index]
-    baseline, followup, zones = (
-        torch.stack([_copies(one, name) for one in files]) for name in (*SESSIONS, "zones")
+    baseline, followup = (
+        torch.stack([_copies(one, session) for one in files]) for session in SESSIONS
     )
-    weight = scale.loss_weight(target, zones)
     growth, volume, he = (
         torch.tensor(table[name].to_numpy(dtype=float))
         for name in ("growth_ml", "baseline_iph_ml", "he")
@@ -75,17 +72,16 @@ def load_stacks(
     )
     return Stacks(
         scale.normalise_latent(baseline),
-        scale.normalise_target(target, baseline, followup, zones),
-        weight / weight[:, 0].mean(),
+        scale.normalise_target(target, baseline, followup),
         condition,
         he == 1,
     )
 
 
-def _copies(latents: dict[str, Tensor], name: str) -> Tensor:
-    """A scan's latents, or zones, as scanned, mirrored and moved (copies, z, ...)."""
-    copies = torch.stack([latents[name], latents[f"{name}_flipped"]])
-    moved = latents.get(f"{name}_moved")
+def _copies(latents: dict[str, Tensor], session: str) -> Tensor:
+    """A scan's latents as scanned, mirrored and moved (copies, z, c, h, w)."""
+    copies = torch.stack([latents[session], latents[f"{session}_flipped"]])
+    moved = latents.get(f"{session}_moved")
     return copies if moved is None else torch.cat([copies, moved])
 
 

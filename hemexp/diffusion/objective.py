@@ -21,7 +21,6 @@ class Batch(NamedTuple):
     Attributes:
         clean: (n, z, c, h, w) normalised targets: differences as a rule.
         noise: Same shape, N(0, 1).
-        weight: (n, z, 1, h, w) of every cell in the loss.
         lam: (n, 1, 1, 1, 1) half log-SNR.
         baseline: (n, z, c, h, w) normalised baseline latents.
         condition: Of the n stacks, with some parts hidden.
@@ -29,7 +28,6 @@ class Batch(NamedTuple):
 
     clean: Tensor
     noise: Tensor
-    weight: Tensor
     lam: Tensor
     baseline: Tensor
     condition: Condition
@@ -60,8 +58,7 @@ def draw_batch(
     )
     noise = torch.randn(clean.shape, generator=generator)
     lam = schedule.lam(stratum).float().reshape(n, 1, 1, 1, 1)
-    weight = stacks.weight[patients, copy]
-    return Batch(clean, noise, weight, lam, stacks.baseline[patients, copy], condition)
+    return Batch(clean, noise, lam, stacks.baseline[patients, copy], condition)
 
 
 def diffusion_loss(
@@ -80,7 +77,7 @@ def diffusion_loss(
     context = context_stack(batch.baseline, settings.context_slices, context_slices_step)
     time = schedule.time(batch.lam.flatten())
     v = network(noisy, time, context, batch.condition).float()
-    weight = batch.weight * min_snr_weight(batch.lam, settings.min_snr_gamma)
+    weight = min_snr_weight(batch.lam, settings.min_snr_gamma)
     if settings.bleed_weight:
         # The difference is sparse: where it is large is where the bleed changed.
         weight = weight * (

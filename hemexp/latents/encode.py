@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,6 @@ from torch import Tensor
 
 from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder
 from hemexp.autoencoder.slices import SliceSet, load_scan, move, scan_files
-from hemexp.latents.zones import find_zones
 from hemexp.provenance import patient_file, write_atomically, write_sidecars
 from hemexp.settings import Latents
 from hemexp.training import generator_for, resolve_device
@@ -62,37 +61,12 @@ def encode_moved(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Latents (copies, z, c, h, w) of moved copies; copy k of both scans is moved alike."""
-    moved = move_copies(scan.images(), settings.moved, seed, patient_id)
-    return torch.stack([encode_images(vae, m, settings.batch_slices, generator) for m in moved])
-
-
-def scan_zones(
-    scan: SliceSet, cells: tuple[int, int], moved: int, seed: int, patient_id: str
-) -> dict[str, Tensor]:
-    """Zones of a baseline (z, h, w), of its mirror image and, if any, of its moved copies.
-
-    Args:
-        scan: The baseline.
-        cells: (h, w) of its latents.
-        moved: Number of moved copies.
-        seed: Run seed.
-        patient_id: Whose scan it is.
-    """
     images = scan.images()
-    zones = {
-        "zones": find_zones(images, cells),
-        "zones_flipped": find_zones(images.flip(2), cells),
-    }
-    if moved:
-        copies = move_copies(images, moved, seed, patient_id)
-        zones["zones_moved"] = torch.stack([find_zones(copy, cells) for copy in copies])
-    return zones
-
-
-def move_copies(images: Tensor, moved: int, seed: int, patient_id: str) -> Iterator[Tensor]:
-    """A patient's moved copies of slices (z, 3, x, y): the same moves for every scan."""
-    for k in range(moved):
-        yield move_scan(images, generator_for(seed, patient_id, "moved", k))
+    copies = []
+    for k in range(settings.moved):
+        moved = move_scan(images, generator_for(seed, patient_id, "moved", k))
+        copies.append(encode_images(vae, moved, settings.batch_slices, generator))
+    return torch.stack(copies)
 
 
 def move_scan(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -163,9 +137,8 @@ def run_encode_patients(
         preprocess: Folder of the grid scans.
         autoencoder: Folder of the trained autoencoder.
         out: Folder for the latents. The file holds `baseline`, `followup` (where there is one),
-            each also as `..._flipped`, all (z, c, h, w), `bleed_offset_mm` (z,), and the
-            baseline's `zones` (z, h, w), also as `zones_flipped`; of training patients also
-            `..._moved` (copies, ...), both scans moved alike.
+            each also as `..._flipped`, all (z, c, h, w), and `bleed_offset_mm` (z,); of training
+            patients also `..._moved` (copies, z, c, h, w), both scans moved alike.
         settings: The room's settings.
         seed: Run seed; what is drawn of a scan depends on it, the patient and the session alone.
         device: `auto`, `cpu` or `cuda`.
@@ -183,8 +156,7 @@ def run_encode_patients(
             latents = encode_scan(vae, scan, settings.batch_slices, generator)
             tensors[session] = latents["as_is"]
             tensors[f"{session}_flipped"] = latents["flipped"]
-            moved = settings.moved if patient_id in training else 0
-            if moved:
+            if settings.moved and patient_id in training:
                 tensors[f"{session}_moved"] = encode_moved(
                     vae, scan, settings, seed, patient_id, generator
                 )
@@ -194,8 +166,6 @@ def run_encode_patients(
             )
             if session == "baseline":
                 tensors["bleed_offset_mm"] = bleed_offset_mm(scan.iph, scan.slice_spacing_mm)
-                cells = (latents["as_is"].shape[-2], latents["as_is"].shape[-1])
-                tensors |= scan_zones(scan, cells, moved, seed, patient_id)
         latents_file = patient_file(out, patient_id, "latents.safetensors")
         scores_file = patient_file(out, patient_id, "reconstruction.tsv")
         with write_atomically(latents_file) as temporary:

@@ -17,7 +17,6 @@ import torch
 from hemexp import Fault, HemexpError
 from hemexp.autoencoder.network import load_autoencoder, model_input
 from hemexp.latents.encode import bleed_offset_mm, encode_images
-from hemexp.latents.zones import find_zones
 from hemexp.sampling.finish import Baseline
 from hemexp.sampling.run import sample_patient
 from hemexp.settings import Grid, Sampling
@@ -109,11 +108,9 @@ def encode_baseline(
     iph, ivh = slices(baseline.iph, np.uint8), slices(baseline.ivh, np.uint8)
     images = model_input(slices(ct.data, np.int16), iph, ivh)
     vae = load_autoencoder(models / "autoencoder", where)
-    latents = encode_images(vae, images, batch)
     return {
-        "baseline": latents,
+        "baseline": encode_images(vae, images, batch),
         "bleed_offset_mm": bleed_offset_mm(iph, float(ct.spacing_mm[2])),
-        "zones": find_zones(images, (latents.shape[-2], latents.shape[-1])),
     }
 
 

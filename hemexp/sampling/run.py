@@ -75,7 +75,7 @@ def draw_patient(
     Args:
         patient: Row of the sheet joined with native volumes.
         baseline: The baseline on the grid.
-        encoded: Its latents `baseline` (z, c, h, w), `bleed_offset_mm` (z,), `zones` (z, h, w).
+        encoded: Its latents `baseline` (z, c, h, w) and `bleed_offset_mm` (z,).
         models: Folder with `diffusion/`, `expansion/` and `latents/scale.json`.
         settings: The room's settings.
         seed: Run seed.
@@ -103,7 +103,6 @@ def draw_patient(
         patient_id,
         spacing_mm,
         slices_that_may_change(baseline.iph, spacing_mm, settings.slice_margin_mm),
-        encoded["zones"],
     )
     return followups, drives, kind
 
@@ -133,7 +132,7 @@ def sample_patient(
     Args:
         patient: Row of the sheet joined with native volumes.
         baseline: The baseline on the grid.
-        encoded: Its latents `baseline` (z, c, h, w), `bleed_offset_mm` (z,), `zones` (z, h, w).
+        encoded: Its latents `baseline` (z, c, h, w) and `bleed_offset_mm` (z,).
         models: Folder with the files of `MODELS`.
         out: Folder for `sub-ID/`.
         settings: The room's settings.

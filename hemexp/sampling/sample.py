@@ -42,7 +42,6 @@ def stream_latents(
     patient_id: str,
     slice_spacing_mm: float,
     may_change: Tensor,
-    zones: Tensor,
 ) -> Iterator[Tensor]:
     """Draws the K follow-up latents (z, c, h, w) of a patient, one after the other.
 
@@ -60,7 +59,6 @@ def stream_latents(
         patient_id: The patient.
         slice_spacing_mm: Distance between slices.
         may_change: (z,) bool; other slices keep the baseline's latents.
-        zones: (z, h, w) of the baseline.
     """
     device = next(model.network.parameters()).device
     condition = model.told(condition)
@@ -90,7 +88,7 @@ def stream_latents(
             clean = dpm_solver(denoise, noise(0), lambdas)
         else:
             clean = ddim(denoise, noise(0), lambdas, settings.eta, lambda i: noise(i + 1))
-        change = scale.restore_change(model.settings.target, clean.cpu(), baseline, zones)
+        change = scale.restore_change(model.settings.target, clean.cpu(), baseline)
         return baseline + change * may_change[:, None, None, None]
 
     for first in tqdm(range(0, count, size), desc=f"sampling {patient_id}", disable=None):

@@ -41,9 +41,7 @@ def fit_scale(args: Arguments) -> None:
     from hemexp.latents.scale import run_fit_scale
 
     folder = args.results / "latents"
-    run_fit_scale(
-        list(training(args).index), folder, folder / "scale.json", section(args, "latents")
-    )
+    run_fit_scale(list(training(args).index), folder, folder / "scale.json")
 
 
 def measure_bleed(args: Arguments) -> None:

@@ -81,11 +81,9 @@ if SETTINGS.diffusion.model is None:
             runtime=growing(20),
         params:
             code=hash_code("latents"),
-            settings=section("latents"),
             sheet=SHEET,
         shell:
-            "python -m hemexp fit-scale --samples {params.sheet:q} --settings {params.settings:q} "
-            "> {log} 2>&1"
+            "python -m hemexp fit-scale --samples {params.sheet:q} > {log} 2>&1"
 
 else:
 
