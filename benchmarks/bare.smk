@@ -224,6 +224,25 @@ rule fit_scale:
         "true"
 
 
+rule measure_bleeds:
+    input:
+        expand(f"{P}ses-baseline_space-grid_{IMAGES[0]}", patient=TRAIN + VAL),
+        expand(f"{P}ses-baseline_space-native_volumes.tsv", patient=TRAIN + VAL),
+    output:
+        expand(FEATURES, patient=TRAIN + VAL),
+    log:
+        once("measure_bleeds")[0],
+    benchmark:
+        once("measure_bleeds")[1]
+    conda:
+        "../envs/hemexp.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    shell:
+        "true"
+
+
 rule measure_bleed:
     input:
         f"{P}ses-baseline_space-grid_{IMAGES[0]}",
@@ -234,6 +253,8 @@ rule measure_bleed:
         once("measure_bleed", "{patient}")[0],
     benchmark:
         once("measure_bleed", "{patient}")[1]
+    wildcard_constraints:
+        patient="|".join(TEST + PREDICT) or "none",
     conda:
         "../envs/hemexp.yaml"
     resources:

@@ -120,7 +120,7 @@ VERBS = {
     "train-autoencoder": Verb(models.train_autoencoder, _TRAIN),
     "encode-patients": Verb(models.encode_patients, (*_TRAIN, "patients", "splits")),
     "fit-scale": Verb(models.fit_scale, _SHEET),
-    "measure-bleed": Verb(models.measure_bleed, (*_SHEET, "patient")),
+    "measure-bleed": Verb(models.measure_bleed, (*_SHEET, "patients", "splits")),
     "fit-expansion": Verb(models.fit_expansion, (*_SHEET, "settings", "seed")),
     "predict-expansion": Verb(models.predict_expansion, _SHEET),
     "answer-what-if": Verb(models.answer_what_if, _SHEET),

@@ -16,9 +16,9 @@ def done(mini_run, tmp_path):
 
 ONCE = dict.fromkeys(
     ["collect_truth", "collect_qc", "write_qc", "train_autoencoder", "encode_patients",
-     "fit_scale", "fit_expansion", "predict_expansion", "collect_what_if_truth", "answer_what_if",
-     "train_diffusion", "fit_climatology", "summarise_scores",
-     "write_tables", "draw_figures", "write_report"], 1,
+     "fit_scale", "measure_bleeds", "fit_expansion", "predict_expansion",
+     "collect_what_if_truth", "answer_what_if", "train_diffusion", "fit_climatology",
+     "summarise_scores", "write_tables", "draw_figures", "write_report"], 1,
 )  # fmt: skip
 
 
@@ -26,7 +26,7 @@ def test_a_whole_run_has_every_job_once(tmp_path):
     folder = write_sheet(mini_rows(), tmp_path)
     assert jobs(snakemake(folder, "--dry-run")) == ONCE | {
         "draw_patient": 8, "strip_skull": 15, "register_followup": 7, "resample_scan": 15,
-        "encode_patient": 3, "measure_bleed": 8, "sample_followups": 3, "score_patient": 2,
+        "encode_patient": 3, "measure_bleed": 3, "sample_followups": 3, "score_patient": 2,
         "draw_truth_map": 2,
     }  # fmt: skip
 

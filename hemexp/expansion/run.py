@@ -26,19 +26,22 @@ FEATURES = "features.tsv"
 
 
 def run_measure_bleed(samples: pd.DataFrame, preprocess: Path, out: Path) -> None:
-    """Verb `measure-bleed`: features of one patient's baseline on the grid.
+    """Verb `measure-bleed`: features of patients' baselines on the grid.
 
     Args:
-        samples: The patient's row of the sheet.
+        samples: Their rows of the sheet.
         preprocess: Folder with grid scans and native volumes.
         out: `results/expansion`; writes `sub-ID/sub-ID_features.tsv`, one row.
 
     Raises:
-        HemexpError: The bleed is too small for the grid.
+        HemexpError: A bleed is too small for the grid.
     """
+    for patient_id, volumes in read_volumes(preprocess, samples, ("baseline",)).iterrows():
+        _measure_patient(str(patient_id), volumes, preprocess, out)
+
+
+def _measure_patient(patient_id: str, volumes: pd.Series, preprocess: Path, out: Path) -> None:
     started = time.perf_counter()
-    patient_id = samples.index[0]
-    volumes = read_volumes(preprocess, samples, ("baseline",)).iloc[0]
     endings = ["ct.nii.gz", *(f"desc-{name}_mask.nii.gz" for name in ("iph", "ivh", "brain"))]
     files = [patient_file(preprocess, patient_id, f"ses-baseline_space-grid_{e}") for e in endings]
     ct, *masks = map(read_volume, files)

@@ -3,7 +3,7 @@
 from hemexp.config import load_settings, read_config
 from hemexp.provenance import leave_empty, patient_file
 from hemexp.sheet import SESSIONS
-from hemexp.verbs.options import Arguments, kept, section, sheet, training
+from hemexp.verbs.options import Arguments, chosen_patients, kept, section, training
 
 
 def train_autoencoder(args: Arguments) -> None:
@@ -20,8 +20,7 @@ def encode_patients(args: Arguments) -> None:
     """Cache the posterior means of scans."""
     from hemexp.latents.encode import run_encode_patients
 
-    everyone, left = sheet(args), kept(args)
-    chosen = left[left["split"].isin(args.splits) | left.index.isin(args.patients)]
+    chosen, gone = chosen_patients(args)
     sessions = {
         p: SESSIONS[:1] if s == "predict" else SESSIONS for p, s in chosen["split"].items()
     }
@@ -30,8 +29,6 @@ def encode_patients(args: Arguments) -> None:
         args.results / "latents", section(args, "latents"), args.seed, args.device,
         training=chosen.index[chosen["split"] == "train"],
     )  # fmt: skip
-    # The rule names the latents of whole splits: an excluded patient's are empty files.
-    gone = everyone[everyone["split"].isin(args.splits)].index.difference(left.index)
     endings = ("latents.safetensors", "reconstruction.tsv")
     leave_empty(patient_file(args.results / "latents", p, e) for p in gone for e in endings)
 
@@ -45,12 +42,12 @@ def fit_scale(args: Arguments) -> None:
 
 
 def measure_bleed(args: Arguments) -> None:
-    """Measure a baseline's bleed: form, densities, surroundings."""
-    from hemexp.cohort import read_samples
-    from hemexp.expansion.run import run_measure_bleed
+    """Measure the bleeds of baselines: form, densities, surroundings."""
+    from hemexp.expansion.run import FEATURES, run_measure_bleed
 
-    row = read_samples(args.samples, args.patient)
-    run_measure_bleed(row, args.results / "preprocess", args.results / "expansion")
+    chosen, gone = chosen_patients(args)
+    run_measure_bleed(chosen, args.results / "preprocess", args.results / "expansion")
+    leave_empty(patient_file(args.results / "expansion", p, FEATURES) for p in gone)
 
 
 def fit_expansion(args: Arguments) -> None:

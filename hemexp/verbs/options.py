@@ -34,6 +34,17 @@ def kept(args: Arguments) -> "pd.DataFrame":
     return sheet(args).drop(index=excluded, errors="ignore")
 
 
+def chosen_patients(args: Arguments) -> tuple["pd.DataFrame", "pd.Index"]:
+    """Rows of the kept patients of `--splits` and `--patients`, and who of the splits is not kept.
+
+    A rule names the products of whole splits: an excluded patient's are empty files.
+    """
+    everyone, left = sheet(args), kept(args)
+    chosen = left[left["split"].isin(args.splits) | left.index.isin(args.patients)]
+    gone = everyone[everyone["split"].isin(args.splits)].index.difference(left.index)
+    return chosen, gone
+
+
 def training(args: Arguments) -> "pd.DataFrame":
     """Rows of the training patients who were kept."""
     samples = kept(args)

@@ -3,6 +3,30 @@
 FEATURES = "results/expansion/sub-{patient}/sub-{patient}_features.tsv"
 
 
+# As in `latents`: the bleeds of those who are trained on are measured in one job, whose start takes
+# longer than a bleed, those of every other patient in a job of their own.
+rule measure_bleeds:
+    input:
+        scans=kept_files(GRID_CT, TRAIN + VAL, session="baseline"),
+        volumes=kept_files(VOLUMES, TRAIN + VAL, session="baseline"),
+    output:
+        expand(FEATURES, patient=TRAIN + VAL),
+    log:
+        "results/logs/measure_bleeds.log",
+    benchmark:
+        "results/benchmarks/measure_bleeds.tsv"
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(120),
+    params:
+        code=hash_code("expansion"),
+        sheet=SHEET,
+    shell:
+        "python -m hemexp measure-bleed --splits train val --samples {params.sheet:q} > {log} 2>&1"
+
+
 rule measure_bleed:
     input:
         scan=expand(GRID_CT, session="baseline", allow_missing=True),
@@ -13,6 +37,8 @@ rule measure_bleed:
         "results/logs/measure_bleed/{patient}.log",
     benchmark:
         "results/benchmarks/measure_bleed/{patient}.tsv"
+    wildcard_constraints:
+        patient="|".join(TEST + PREDICT) or "none",
     conda:
         "../../envs/hemexp.yaml"
     resources:
@@ -22,7 +48,7 @@ rule measure_bleed:
         code=hash_code("expansion"),
         sheet=SHEET,
     shell:
-        "python -m hemexp measure-bleed --patient {wildcards.patient} "
+        "python -m hemexp measure-bleed --patients {wildcards.patient} "
         "--samples {params.sheet:q} > {log} 2>&1"
 
 
