@@ -19,7 +19,7 @@ from hemexp.phantom.draw import (
 )
 from hemexp.phantom.head import cavity_mm, draw_head, ventricle_mm
 from hemexp.phantom.mass_effect import displacement_mm, midline_shift_mm
-from hemexp.phantom.model import draw_case, growth_quantile
+from hemexp.phantom.model import draw_case, draw_growth, generator, growth_quantile
 from hemexp.phantom.scan import locate_voxels
 from hemexp.phantom.sheet import list_patients, run_draw_cohort
 from hemexp.provenance import patient_file
@@ -151,7 +151,7 @@ def test_redrawn_followups_contain_the_baseline_and_follow_the_truth(coarse):
     assert growth.min() > low - 0.05 and growth.max() < high + 0.05
     assert len(set(np.round(growth, 2))) == 12
     pose = np.array(truth["head_to_baseline"])
-    for iph, ivh in drawn:
+    for k, (iph, ivh) in enumerate(drawn):
         assert iph.data.shape == baseline.ct.shape and np.array_equal(iph.affine, affine)
         gain = volume_ml(iph) - truth["baseline"]["iph_ml"]
         if gain < 6:
@@ -160,7 +160,9 @@ def test_redrawn_followups_contain_the_baseline_and_follow_the_truth(coarse):
         assert np.mean(blood[baseline.iph == 1]) == 1.0
         new = np.argwhere(iph.data & ~baseline.iph.astype(bool))
         middle = np.linalg.inv(pose) @ affine @ np.append(new.mean(axis=0), 1)
-        assert np.linalg.norm(middle[:3] - bleed.center_mm) > 2.0
+        rng = generator(coarse.seed, "B03", "redraw", k)
+        draw_growth(case, rng)
+        assert (middle[:3] - bleed.center_mm) @ redraw_direction(bleed, rng) > 2.0
 
 
 def test_a_redraw_knows_what_the_baseline_shows_and_no_more(coarse):

@@ -9,7 +9,7 @@ follow-up is phi < R (1 + T s(n)): it contains the baseline bleed for T > 0. R a
 that the tissue voxels inside have the model's volume.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
@@ -131,18 +131,22 @@ def _growth_direction(
 
 def draw_direction(shape: Shape, rng: Generator) -> NDArray[np.float64]:
     """The growth direction of one follow-up: the patient's mean direction with some deviation."""
-    return _unit(shape.direction + DIRECTION_JITTER * rng.normal(size=3))
+    return _deviate(shape.direction, rng)
 
 
 def redraw_direction(shape: Shape, rng: Generator) -> NDArray[np.float64]:
     """The growth direction of another follow-up of the same baseline.
 
-    Nothing on the baseline shows the patient's mean direction, only what it depends on: the place
-    of the bleed. So it is drawn again too; with it kept, the truth would know more than the best
-    forecast can, and would be called a distribution given the baseline wrongly.
+    The baseline shows where the bleed lies, on which the patient's mean direction depends, but not
+    that direction. So it is drawn again too: kept, it would tell the truth more than the best
+    forecast can know.
     """
     mean = _growth_direction(shape.center_mm.astype(np.float64), shape.side, rng)
-    return draw_direction(replace(shape, direction=mean), rng)
+    return _deviate(mean, rng)
+
+
+def _deviate(direction: NDArray[np.float64], rng: Generator) -> NDArray[np.float64]:
+    return _unit(direction + DIRECTION_JITTER * rng.normal(size=3))
 
 
 def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
