@@ -28,21 +28,30 @@ def sheet(args: Arguments) -> "pd.DataFrame":
 
 def kept(args: Arguments) -> "pd.DataFrame":
     """The sheet without the patients whom preprocessing excluded."""
+    return _without_excluded(sheet(args), args)
+
+
+def _without_excluded(samples: "pd.DataFrame", args: Arguments) -> "pd.DataFrame":
     from hemexp.cohort import read_excluded
 
     excluded = read_excluded(args.results / "preprocess" / "excluded.tsv")
-    return sheet(args).drop(index=excluded, errors="ignore")
+    return samples.drop(index=excluded, errors="ignore")
 
 
 def chosen_patients(args: Arguments) -> tuple["pd.DataFrame", "pd.Index"]:
     """Rows of the kept patients of `--splits` and `--patients`, and who of the splits is not kept.
 
-    A rule names the products of whole splits: an excluded patient's are empty files.
+    A rule names the products of whole splits: an excluded patient's are empty files. The job of
+    one patient reads that patient's row alone.
     """
-    everyone, left = sheet(args), kept(args)
-    chosen = left[left["split"].isin(args.splits) | left.index.isin(args.patients)]
-    gone = everyone[everyone["split"].isin(args.splits)].index.difference(left.index)
-    return chosen, gone
+    from hemexp.cohort import read_samples
+
+    one = args.patients[0] if len(args.patients) == 1 and not args.splits else None
+    samples = read_samples(args.samples, one, need_training=False)
+    in_splits = samples[samples["split"].isin(args.splits)]
+    chosen = samples[samples["split"].isin(args.splits) | samples.index.isin(args.patients)]
+    chosen = _without_excluded(chosen, args)
+    return chosen, in_splits.index.difference(chosen.index)
 
 
 def training(args: Arguments) -> "pd.DataFrame":
