@@ -133,10 +133,13 @@ def test_the_whole_preprocess_room_loads_without_heavy_libraries():
 
 
 @pytest.mark.parametrize("verb", ONE_SCAN)
-def test_the_jobs_of_one_scan_start_without_pandas(verb):
-    """They are thousands, and pandas would be a quarter of their start."""
+def test_the_jobs_of_one_scan_load_no_more_than_they_need(verb):
+    """They are thousands: pandas would be a quarter of their start, SimpleITK a tenth."""
     module = f"hemexp.preprocess.{verb.split('-')[0]}"
-    code = f"import sys, hemexp.cli, {module}; print('pandas' in sys.modules)"
+    code = (
+        f"import sys, hemexp.cli, {module}\n"
+        "print(sorted({'pandas', 'SimpleITK'} & set(sys.modules)))"
+    )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == str([] if verb == "strip-skull" else ["SimpleITK"])

@@ -12,8 +12,9 @@ from scipy.spatial.transform import Rotation
 from hemexp import HemexpError
 from hemexp.preprocess.coarse import block_factors, coarsen, crop, mask_box, refine
 from hemexp.preprocess.grid import lay_grid
+from hemexp.preprocess.interpolate import average, resample_blood, sigma_voxels
 from hemexp.preprocess.midline import midline_shift_mm
-from hemexp.preprocess.resample import average, resample_blood, resample_scan, sigma_voxels
+from hemexp.preprocess.resample import resample_scan
 from hemexp.preprocess.scans import Scan
 from hemexp.preprocess.transforms import read_transform, to_itk, write_transform
 from hemexp.volumes import Volume, volume_ml

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hemexp import Fault
-from hemexp.preprocess.resample import average, resample_blood
+from hemexp.preprocess.interpolate import average, resample_blood
 from hemexp.settings import RawInput
 from hemexp.volumes import SAME_GRID_MM, ImageError, Volume, grid_distance_mm, read_volume
 

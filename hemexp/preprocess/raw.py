@@ -10,6 +10,7 @@ from nibabel.orientations import io_orientation
 from hemexp import Fault
 from hemexp.preprocess.dicom import is_dicom, read_dicom
 from hemexp.preprocess.hounsfield import coverage_faults, mend_hu
+from hemexp.preprocess.interpolate import average
 from hemexp.preprocess.masks import (
     blood_faults,
     field_faults,
@@ -18,7 +19,6 @@ from hemexp.preprocess.masks import (
     read_mask,
     without,
 )
-from hemexp.preprocess.resample import average
 from hemexp.preprocess.scans import Scan, name_faults
 from hemexp.settings import RawInput
 from hemexp.volumes import ImageError, Volume, read_volume, volume_ml
