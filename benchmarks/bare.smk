@@ -31,6 +31,8 @@ RECONSTRUCTION = "results/latents/sub-{patient}/sub-{patient}_reconstruction.tsv
 SAMPLE = "results/samples/sub-{patient}/sub-{patient}_"
 SAMPLED = ["results/samples/sub-{patient}/volumes.tsv", SAMPLE + f"sample-{K[-1]}_dseg.nii.gz"]
 
+POOLED = "results/evaluation/sub-{patient}/sub-{patient}_desc-expansion_pooled-probseg.nii.gz"
+
 
 wildcard_constraints:
     patient="[A-Za-z0-9]+",
@@ -363,9 +365,46 @@ rule fit_climatology:
         "true"
 
 
+rule fit_pool:
+    input:
+        expand(SAMPLED, patient=VAL),
+        scans("space-grid_ct.nii.gz", VAL),
+        rules.fit_climatology.output,
+    output:
+        "results/evaluation/pool.tsv",
+    log:
+        once("fit_pool")[0],
+    conda:
+        "../envs/hemexp.yaml"
+    shell:
+        "true"
+
+
+rule pool_map:
+    input:
+        SAMPLED,
+        f"{P}ses-baseline_space-grid_{IMAGES[0]}",
+        rules.fit_climatology.output,
+        rules.fit_pool.output,
+    output:
+        POOLED,
+    log:
+        once("pool_map", "{patient}")[0],
+    benchmark:
+        once("pool_map", "{patient}")[1]
+    conda:
+        "../envs/hemexp.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        "true"
+
+
 rule score_patient:
     input:
         SAMPLED,
+        POOLED,
         lambda w: scans("space-grid_ct.nii.gz", [w.patient]),
         rules.fit_climatology.output,
     output:
@@ -416,7 +455,7 @@ rule write_tables:
 rule draw_figures:
     input:
         rules.summarise_scores.output,
-        expand(SAMPLED, patient=TEST + PREDICT),
+        expand([*SAMPLED, POOLED], patient=TEST + PREDICT),
     output:
         "results/figures/panels.png",
     log:

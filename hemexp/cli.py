@@ -48,6 +48,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "seed": {"type": int, "default": 1, "help": "run seed"},
     "device": {"default": "auto", "choices": ("auto", "cpu", "cuda"), "help": "where to work"},
     "per-center": {"type": int, "default": 10, "help": "patients in each of the four centres"},
+    "validation": {"type": int, "default": 4, "help": "how many of them are `val`, held out"},
     "images": {"action": "store_true", "help": "read and check every image too"},
     "out": {"required": True, "type": Path, "help": "file or folder to write"},
     "reference": {"default": "baseline", "choices": SESSIONS, "help": "scan that lays the grid"},
@@ -106,7 +107,7 @@ _PREDICT = (
 )  # fmt: skip
 
 VERBS = {
-    "draw-cohort": Verb(data.draw_cohort, ("out", "settings", "per-center")),
+    "draw-cohort": Verb(data.draw_cohort, ("out", "settings", "per-center", "validation")),
     "draw-patient": Verb(data.draw_patient, _PATIENT),
     "collect-truth": Verb(data.collect_truth, (*_SHEET, "settings")),
     "collect-what-if-truth": Verb(data.collect_what_if_truth, (*_SHEET, "settings")),
@@ -127,6 +128,8 @@ VERBS = {
     "train-diffusion": Verb(models.train_diffusion, _TRAIN),
     "sample-followups": Verb(models.sample_followups, (*_PATIENT, "seed", "device")),
     "fit-climatology": Verb(results.fit_climatology, _SHEET),
+    "fit-pool": Verb(results.fit_pool, (*_SHEET, "settings")),
+    "pool-map": Verb(results.pool_map, ("results", "patient")),
     "score-patient": Verb(results.score_patient, ("results", "settings", "patient")),
     "summarise-scores": Verb(results.summarise_scores, ("results", "settings", "seed")),
     "compare-tables": Verb(desk.compare_tables, ("one", "other", "tolerance")),

@@ -12,6 +12,7 @@ REPOSITORY = Path(__file__).parents[1]
 CONFIG = REPOSITORY / "tests" / "configs" / "mini.yaml"
 MINI = {
     "train": ["A01", "A02", "A07", "B01", "B04"],
+    "val": ["B10"],
     "test": ["D02", "D06"],
     "predict": ["D09"],
 }

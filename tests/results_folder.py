@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hemexp.evaluation.distance import EDGES_MM
+from hemexp.evaluation.pool import run_pool_map
 from hemexp.outcomes import expansion_outcomes
 from hemexp.provenance import patient_file
 from hemexp.volumes import write_volume
@@ -67,6 +68,8 @@ def make_results(root: Path, grid=None, patients=None, indicator="predicted", sa
         if phantom and patient["split"] == "test":
             write_redraws(root, grid, patient)
     write_models(root, outcomes, rng)
+    for name in outcomes.loc[outcomes["split"] != "train", "patient_id"]:
+        run_pool_map(name, root / "samples", root / "preprocess", root / "evaluation")
     write_qc(root, outcomes, rng)
     return outcomes.set_index("patient_id")
 
@@ -182,6 +185,8 @@ def write_models(root, outcomes, rng):
     save(forecasts, root / "expansion/forecasts.tsv")
     train = outcomes.loc[outcomes["split"] == "train", "patient_id"]
     save(table[table["patient_id"].isin(train)], root / "expansion/training_forecasts.tsv")
+    save(pd.DataFrame({"patients": [5], "weight": [0.5], "note": [""]}),
+         root / "evaluation/pool.tsv")  # fmt: skip
     save(pd.DataFrame({"from_mm": EDGES_MM, "n_voxels": 100, "n_new": 10, "p": 0.1}),
          root / "evaluation/climatology.tsv")  # fmt: skip
     quantiles = {

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from mini import CONFIG, MINI, run, snakemake
 
 PATIENTS = [patient for patients in MINI.values() for patient in patients]
-PAIRS = MINI["train"] + MINI["test"]
+PAIRS = MINI["train"] + MINI["val"] + MINI["test"]
 
 
 def truth(folder, patient):

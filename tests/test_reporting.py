@@ -173,8 +173,11 @@ def test_true_map_stands_beside_the_forecast(results):
                                        results / "samples")  # fmt: skip
         rows.append(expansion_maps.read_map_row(row, results / "evaluation"))
     (phantom, files), (unknown, none) = rows
-    assert [path.name for path in files] == ["sub-T1_desc-expansion_truth-probseg.nii.gz"]
-    assert unknown.truth is None and none == []
+    names = [f"sub-T1_desc-expansion_{kind}-probseg.nii.gz" for kind in ("pooled", "truth")]
+    assert [path.name for path in files] == names
+    assert unknown.truth is None and [path.name for path in none] == [
+        "sub-P0_desc-expansion_pooled-probseg.nii.gz"
+    ]
     # The made-up true map is 0.5 just where new blood came.
     came = expansion_maps.new_blood(phantom.panel)
     assert came.any()

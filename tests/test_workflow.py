@@ -17,7 +17,7 @@ def done(mini_run, tmp_path):
 ONCE = dict.fromkeys(
     ["collect_truth", "collect_qc", "write_qc", "train_autoencoder", "encode_patients",
      "fit_scale", "measure_bleeds", "fit_expansion", "predict_expansion",
-     "collect_what_if_truth", "answer_what_if", "train_diffusion", "fit_climatology",
+     "collect_what_if_truth", "answer_what_if", "train_diffusion", "fit_climatology", "fit_pool",
      "summarise_scores", "write_tables", "draw_figures", "write_report"], 1,
 )  # fmt: skip
 
@@ -25,9 +25,9 @@ ONCE = dict.fromkeys(
 def test_a_whole_run_has_every_job_once(tmp_path):
     folder = write_sheet(mini_rows(), tmp_path)
     assert jobs(snakemake(folder, "--dry-run")) == ONCE | {
-        "draw_patient": 8, "strip_skull": 15, "register_followup": 7, "resample_scan": 15,
-        "encode_patient": 3, "measure_bleed": 3, "sample_followups": 3, "score_patient": 2,
-        "draw_truth_map": 2,
+        "draw_patient": 9, "strip_skull": 17, "register_followup": 8, "resample_scan": 17,
+        "encode_patient": 3, "measure_bleed": 3, "sample_followups": 4, "score_patient": 2,
+        "draw_truth_map": 2, "pool_map": 3,
     }  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def test_a_new_test_patient_trains_nothing(done):
     add(done, "D04")
     assert jobs(snakemake(done, "--dry-run")) == AFTER_A_PATIENT | {
         "strip_skull": 2, "register_followup": 1, "resample_scan": 2, "encode_patient": 1,
-        "sample_followups": 1, "score_patient": 1, "draw_truth_map": 1,
+        "sample_followups": 1, "score_patient": 1, "draw_truth_map": 1, "pool_map": 1,
     }  # fmt: skip
 
 
@@ -66,6 +66,7 @@ def test_a_new_patient_without_followup_trains_nothing(done):
     add(done, "D10")
     assert jobs(snakemake(done, "--dry-run")) == AFTER_A_PATIENT | {
         "strip_skull": 1, "resample_scan": 1, "encode_patient": 1, "sample_followups": 1,
+        "pool_map": 1,
     }  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def test_a_new_training_patient_retrains(done):
     add(done, "C03")
     planned = jobs(snakemake(done, "--dry-run"))
     assert {"train_autoencoder", "train_diffusion", "fit_expansion"} <= set(planned)
-    assert planned["strip_skull"] == 2 and planned["sample_followups"] == 3
+    assert planned["strip_skull"] == 2 and planned["sample_followups"] == 4
 
 
 def edit(folder, patient, column, value):
@@ -114,13 +115,13 @@ def test_a_cohort_with_one_patient_to_predict_and_none_to_score(tmp_path):
     rows = mini_rows()
     folder = write_sheet(rows[rows["split"] != "test"], tmp_path)
     planned = jobs(snakemake(folder, "--dry-run"))
-    assert planned["sample_followups"] == 1 and "score_patient" not in planned
+    assert planned["pool_map"] == 1 and "score_patient" not in planned
 
 
 def test_the_oracle_draws_for_patients_with_an_outcome_alone(tmp_path):
     folder = write_sheet(mini_rows(), tmp_path)
     text = snakemake(folder, "--dry-run", "--config", "sampling={indicator: oracle}")
-    assert jobs(text)["sample_followups"] == len(MINI["test"])
+    assert jobs(text)["sample_followups"] == len(MINI["val"] + MINI["test"])
 
 
 @pytest.mark.parametrize(

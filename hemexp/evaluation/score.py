@@ -20,6 +20,7 @@ from hemexp.evaluation.members import (
     score_slices,
     score_truth,
 )
+from hemexp.evaluation.pool import MAP, POOLED
 from hemexp.evaluation.redraws import read_slices, true_files
 from hemexp.evaluation.scans import (
     Maps,
@@ -51,8 +52,8 @@ def run_score_patient(
         patient_id: A patient with a follow-up and samples.
         samples: `results/samples`.
         preprocess: `results/preprocess`.
-        out: `results/evaluation`, where `climatology.tsv` and the phantom's true maps lie; the
-            tables go to `out/sub-ID/`.
+        out: `results/evaluation`, where `climatology.tsv`, the pooled and the phantom's true
+            maps lie; the tables go to `out/sub-ID/`.
         settings: Width of the band round the bleed, tolerance of surfaces.
 
     Returns:
@@ -80,8 +81,10 @@ def run_score_patient(
     if redraw_file:
         scores[TRUE] = score_slices(read_slices(redraw_file))
     by_distance = map_by_distance(truth.distance_mm, read_climatology(out / "climatology.tsv"))
+    pooled_file = patient_file(out, patient_id, MAP)
     forecasts = {
-        ours: maps.expansion, COPY: copied.expansion, (CLIMATOLOGY, "none"): by_distance
+        ours: maps.expansion, (POOLED, ours[1]): read_volume(pooled_file).data,
+        COPY: copied.expansion, (CLIMATOLOGY, "none"): by_distance,
     }  # fmt: skip
     sums = _map_sums(forecasts, truth, map_file, 1 / (2 * len(volumes)))
 
@@ -89,7 +92,7 @@ def run_score_patient(
     write_table(products[0], _long(patient_id, scores))
     write_table(products[1], table_of(sums, PATIENT_MAPS).assign(patient_id=patient_id))
     files = [path for session in SESSIONS for path in scan_files(preprocess, patient_id, session)]
-    files += [path for path in (map_file, redraw_file) if path]
+    files += [path for path in (pooled_file, map_file, redraw_file) if path]
     write_sidecars(products, verb="score-patient", settings=settings.as_json(), started=started,
                    inputs=[volumes_file, out / "climatology.tsv", *files])  # fmt: skip
     return products[0]

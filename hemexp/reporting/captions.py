@@ -78,9 +78,10 @@ FIGURES = {
     ),
     "expansion_maps": (
         "Probability of new blood on the slice with the most expected blood, over the baseline "
-        "(its blood: white contour; window 0–80 HU): the forecast, the true probability from "
-        "follow-ups that the phantom drew again, and the new blood that came (its contour in all "
-        "three). The same patients as in the drawn follow-ups."
+        "(its blood: white contour; window 0–80 HU): the forecast, the same pooled with the "
+        "climatology by distance, the true probability from follow-ups that the phantom drew "
+        "again, and the new blood that came (its contour in all four). The same patients as in "
+        "the drawn follow-ups."
     ),
     "volumes": (
         "Forecast follow-up IPH volume (points: samples; violin: their density) with the baseline "

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
+from hemexp.evaluation.pool import MAP
 from hemexp.evaluation.redraws import true_files
+from hemexp.provenance import patient_file
 from hemexp.reporting.panels import PanelRow, blood, find_view
 from hemexp.reporting.slices import (
     View,
@@ -23,9 +25,9 @@ from hemexp.reporting.slices import (
 )
 from hemexp.reporting.style import GREEN, message_figure, strip_axes
 
-TITLES = ("Baseline", "Forecast", "True probability", "New blood that came")
-MAP_MM = 36.5
-"""Width of one picture: four, a label and a colour bar fill the page."""
+TITLES = ("Baseline", "Forecast", "Pooled", "True probability", "New blood that came")
+MAP_MM = 29.0
+"""Width of one picture: five, a label and a colour bar fill the page."""
 
 
 @dataclass(frozen=True)
@@ -33,21 +35,25 @@ class MapRow:
     """One row of the figure; `truth` is None for real patients."""
 
     panel: PanelRow
+    pooled: NDArray
     truth: NDArray | None
 
 
 def read_map_row(panel: PanelRow, evaluation: Path) -> tuple[MapRow, list[Path]]:
-    """Adds the true map, where there is one, to a row of the panels.
+    """Adds the pooled map and, where there is one, the true map to a row of the panels.
 
     Args:
         panel: From `panels.read_panel_row`.
         evaluation: `results/evaluation`.
 
     Returns:
-        The row and the file it came from.
+        The row and the files it came from.
     """
-    path, _ = true_files(evaluation, panel.patient_id)
-    return (MapRow(panel, read_ras(path).data), [path]) if path else (MapRow(panel, None), [])
+    pooled, (true, _) = (
+        patient_file(evaluation, panel.patient_id, MAP), true_files(evaluation, panel.patient_id),
+    )  # fmt: skip
+    truth = read_ras(true).data if true else None
+    return MapRow(panel, read_ras(pooled).data, truth), [pooled, *([true] if true else [])]
 
 
 def new_blood(panel: PanelRow) -> NDArray[np.bool_] | None:
@@ -56,7 +62,7 @@ def new_blood(panel: PanelRow) -> NDArray[np.bool_] | None:
 
 
 def draw_expansion_maps(rows: list[MapRow]) -> Figure:
-    """Rows of patients: baseline, forecast map, true map, what happened."""
+    """Rows of patients: baseline, forecast map, pooled map, true map, what happened."""
     if not rows:
         return message_figure("No patient was sampled.")
     views = [find_view(row.panel) for row in rows]
@@ -70,8 +76,9 @@ def draw_expansion_maps(rows: list[MapRow]) -> Figure:
 
 def _draw_row(axes: NDArray, row: MapRow, view: View) -> AxesImage:
     panel, came = row.panel, new_blood(row.panel)
-    maps = (None, panel.expansion, row.truth, None if came is None else came.astype(float))
-    told = ("", "no forecast", "not known", "no follow-up")
+    happened = None if came is None else came.astype(float)
+    maps = (None, panel.expansion, row.pooled, row.truth, happened)
+    told = ("", "no forecast", "no forecast", "not known", "no follow-up")
     for axis, data, missing in zip(axes, maps, told, strict=True):
         if data is None and missing:
             _say(axis, missing)

@@ -7,9 +7,10 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
+from hemexp.evaluation.pool import MAP
 from hemexp.evaluation.tabular import chosen_model, of_chosen
 from hemexp.evaluation.tidy import read_table
-from hemexp.provenance import write_sidecars
+from hemexp.provenance import patient_file, write_sidecars
 from hemexp.reporting.calibration import draw_calibration
 from hemexp.reporting.curves import draw_training
 from hemexp.reporting.expansion_maps import draw_expansion_maps, read_map_row
@@ -30,7 +31,6 @@ from hemexp.reporting.violins import draw_volumes
 from hemexp.reporting.what_if import draw_what_if
 from hemexp.settings import Reporting
 
-SAMPLED_SPLITS = ("test", "predict", "val")
 Drawn = tuple[Figure, list[Path]]
 """A figure and the files it was drawn from."""
 
@@ -39,7 +39,7 @@ def run_draw_figures(results: Path, out: Path, settings: Reporting) -> list[Path
     """Draws all figures of a run.
 
     Args:
-        results: Folder of all results; patients without a folder in `samples` are not forecast.
+        results: Folder of all results; patients without samples and pooled map are not shown.
         out: `results/figures`.
         settings: Number of patients, resolution.
 
@@ -67,27 +67,30 @@ def run_draw_figures(results: Path, out: Path, settings: Reporting) -> list[Path
     return products
 
 
-def _sampled(table: pd.DataFrame, samples: Path) -> dict[str, Path]:
-    """Patients with samples and their volumes.tsv, in the sheet's order."""
-    found = {name: samples / f"sub-{name}" / "volumes.tsv" for name in table.index}
-    kept = table["split"].isin(SAMPLED_SPLITS)
-    return {name: path for name, path in found.items() if kept[name] and path.is_file()}
+def _forecast(table: pd.DataFrame, results: Path) -> dict[str, Path]:
+    """Patients to forecast and their volumes.tsv, in the sheet's order.
+
+    They have a pooled map; those of `val` have samples too, but only to weigh that map.
+    """
+    files = {name: results / "samples" / f"sub-{name}" / "volumes.tsv" for name in table.index}
+    pooled = {name: patient_file(results / "evaluation", name, MAP) for name in table.index}
+    return {name: p for name, p in files.items() if p.is_file() and pooled[name].is_file()}
 
 
 def _patients(table: pd.DataFrame, results: Path, count: int) -> dict[str, Drawn]:
     """Figures of the chosen patients' pictures."""
-    files = _sampled(table, results / "samples")
+    files = _forecast(table, results)
     rows, maps, inputs, map_inputs = [], [], [], []
     for name in choose_panel_patients(table.loc[list(files)], count):
         volumes = read_table(files[name])
         row, read = read_panel_row(
             table.loc[name], volumes, results / "preprocess", results / "samples"
         )
-        map_row, true = read_map_row(row, results / "evaluation")
+        map_row, read_maps = read_map_row(row, results / "evaluation")
         rows.append(row)
         maps.append(map_row)
         inputs += [files[name], *read]
-        map_inputs += true
+        map_inputs += read_maps
     return {"panels": (draw_panels(rows), inputs),
             "expansion_maps": (draw_expansion_maps(maps), [*inputs, *map_inputs])}  # fmt: skip
 
@@ -98,7 +101,7 @@ def _forecasts(table: pd.DataFrame, results: Path, count: int) -> dict[str, Draw
     scores, forecasts, calibration, conformal, maps = (
         results / "evaluation" / f"{name}.tsv" for name in names
     )
-    files = _sampled(table, results / "samples")
+    files = _forecast(table, results)
     read = [read_table(path).assign(patient_id=name) for name, path in files.items()]
     volumes = pd.concat(read, ignore_index=True) if read else pd.DataFrame()
     probabilities, told = _probabilities(table, volumes, results)

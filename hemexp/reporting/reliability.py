@@ -8,11 +8,16 @@ from matplotlib.figure import Figure
 from hemexp.outcomes import expansion_outcomes
 from hemexp.reporting.calibration import wilson_interval
 from hemexp.reporting.cells import in_model_order, model_name
-from hemexp.reporting.style import BLUE, GREEN, GREY, MM, ORANGE, WIDE
+from hemexp.reporting.style import BLUE, GREEN, GREY, MM, ORANGE, PURPLE, WIDE
 
 GROUP_SIZE, MOST_GROUPS = 10, 5
-LOOKS = {"hemexp": (BLUE, "o"), "tabular": (ORANGE, "s"), "true_distribution": (GREEN, "^"),
-         "climatology_distance": (GREY, "v")}  # fmt: skip
+LOOKS = {
+    "hemexp": (BLUE, "o"),
+    "hemexp_pooled": (PURPLE, "D"),
+    "tabular": (ORANGE, "s"),
+    "true_distribution": (GREEN, "^"),
+    "climatology_distance": (GREY, "v"),
+}
 """Models that are drawn, with colour and marker."""
 
 LEAST_VOXELS = 30

@@ -19,7 +19,8 @@ def draw_cohort(args: Arguments) -> None:
     """Write a sample sheet of phantom patients."""
     from hemexp.phantom.sheet import run_draw_cohort
 
-    run_draw_cohort(args.out, section(args, "phantom"), per_center=args.per_center)
+    run_draw_cohort(args.out, section(args, "phantom"), per_center=args.per_center,
+                    validation=args.validation)  # fmt: skip
 
 
 def draw_patient(args: Arguments) -> None:

@@ -15,6 +15,27 @@ def fit_climatology(args: Arguments) -> None:
     )  # fmt: skip
 
 
+def fit_pool(args: Arguments) -> None:
+    """Weigh drawn expansion maps against the climatology, on patients nothing was trained on."""
+    from hemexp.evaluation.pool import run_fit_pool
+
+    samples = kept(args)
+    run_fit_pool(
+        list(samples.index[samples["split"] == "val"]), args.results / "samples",
+        args.results / "preprocess", args.results / "evaluation", section(args, "evaluation"),
+    )  # fmt: skip
+
+
+def pool_map(args: Arguments) -> None:
+    """Pool one patient's expansion map with the climatology."""
+    from hemexp.evaluation.pool import run_pool_map
+
+    run_pool_map(
+        args.patient, args.results / "samples", args.results / "preprocess",
+        args.results / "evaluation",
+    )  # fmt: skip
+
+
 def score_patient(args: Arguments) -> None:
     """Score a patient's samples."""
     from hemexp.evaluation.score import run_score_patient

@@ -79,6 +79,8 @@ SESSIONS_OF = dict.fromkeys(ROWS, ("baseline",)) | dict.fromkeys(PAIRED, SESSION
 SCORED = of_split(*SETTINGS.evaluation.splits)
 # The oracle knows the outcome: there is none for patients to predict.
 FORECAST = SCORED + ([] if SETTINGS.sampling.indicator == "oracle" else PREDICT)
+# Patients of `val` are drawn to weigh the maps of all others.
+DRAWN = list(dict.fromkeys([*VAL, *FORECAST]))
 
 _PATIENT = "results/preprocess/sub-{patient}/sub-{patient}_"
 _SCAN = f"{_PATIENT}ses-{{session}}_"
@@ -99,6 +101,7 @@ TRUE_MAP = [
     f"results/evaluation/sub-{{patient}}/sub-{{patient}}_{ending}"
     for ending in ("desc-expansion_truth-probseg.nii.gz", "redraws.tsv")
 ]
+POOLED_MAP = "results/evaluation/sub-{patient}/sub-{patient}_desc-expansion_pooled-probseg.nii.gz"
 RECONSTRUCTION = "results/latents/sub-{patient}/sub-{patient}_reconstruction.tsv"
 
 

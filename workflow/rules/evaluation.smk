@@ -23,11 +23,62 @@ rule fit_climatology:
         "python -m hemexp fit-climatology --samples {params.sheet:q} > {log} 2>&1"
 
 
+# Patients of `val`, on whom nothing is trained, say how far a drawn map may be trusted.
+rule fit_pool:
+    input:
+        samples=kept_files(SAMPLED, VAL),
+        scans=kept_scans(GRID_CT, VAL),
+        climatology=rules.fit_climatology.output,
+    output:
+        "results/evaluation/pool.tsv",
+    log:
+        "results/logs/fit_pool.log",
+    benchmark:
+        "results/benchmarks/fit_pool.tsv"
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(20),
+    params:
+        code=hash_code("evaluation"),
+        settings=section("evaluation"),
+        rows=rows(VAL, "patient_id"),
+        sheet=SHEET,
+    shell:
+        "python -m hemexp fit-pool --samples {params.sheet:q} --settings {params.settings:q} "
+        "> {log} 2>&1"
+
+
+rule pool_map:
+    input:
+        samples=SAMPLED,
+        scan=expand(GRID_CT, session="baseline", allow_missing=True),
+        climatology=rules.fit_climatology.output,
+        weight=rules.fit_pool.output,
+    output:
+        POOLED_MAP,
+    log:
+        "results/logs/pool_map/{patient}.log",
+    benchmark:
+        "results/benchmarks/pool_map/{patient}.tsv"
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        code=hash_code("evaluation"),
+    shell:
+        "python -m hemexp pool-map --patient {wildcards.patient} > {log} 2>&1"
+
+
 rule score_patient:
     input:
         samples=SAMPLED,
         scans=grid_scans,
         climatology=rules.fit_climatology.output,
+        pooled=POOLED_MAP,
         truth=true_map,
     output:
         scores="results/evaluation/sub-{patient}/sub-{patient}_scores.tsv",
@@ -98,3 +149,4 @@ rule summarise_scores:
 rule evaluation:
     input:
         rules.summarise_scores.output,
+        kept_files(POOLED_MAP, FORECAST),

@@ -54,7 +54,7 @@ rule draw_figures:
         AUTOENCODER.history,
         DENOISER.history,
         rules.phantom.input,
-        kept_files(SAMPLED, FORECAST),
+        kept_files([*SAMPLED, POOLED_MAP], FORECAST),
         kept_files(TRUE_MAP, [p for p in SCORED if p in PHANTOM]),
     output:
         [

@@ -1,4 +1,4 @@
-"""sampling: K coherent follow-ups of every patient to forecast."""
+"""sampling: K coherent follow-ups of every patient to forecast, and of those of `val`."""
 
 
 rule sample_followups:
@@ -52,4 +52,4 @@ rule sample_followups:
 
 rule sampling:
     input:
-        kept_files(SAMPLED, FORECAST),
+        kept_files(SAMPLED, DRAWN),
