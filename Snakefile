@@ -11,6 +11,10 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 report: "workflow/report/workflow.rst"
 
 
+# Used with `--sdm apptainer` alone; built from envs/hemexp.def.
+container: f"{workflow.basedir}/envs/hemexp.sif"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/phantom.smk"
 include: "workflow/rules/preprocess.smk"

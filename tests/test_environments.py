@@ -1,11 +1,12 @@
 """The environments hold the same pins: the lock, the conda file, the Apptainer definition."""
 
+import os
 import re
 import tomllib
 
 import pytest
 import yaml
-from mini import REPOSITORY
+from mini import REPOSITORY, mini_rows, snakemake, write_sheet
 
 ENVS = REPOSITORY / "envs"
 
@@ -55,3 +56,27 @@ def test_every_rule_names_the_conda_file():
         text = path.read_text()
         jobs = re.findall(r"^ +shell:", text, re.MULTILINE)
         assert len(jobs) == text.count('"../../envs/hemexp.yaml"'), path.name
+
+
+STAND_IN = """#!/bin/bash
+# Notes how it was called, then runs the job on the host.
+[ "$1" = --version ] && echo "apptainer version 1.4.0" && exit
+echo "$@" >> {log}
+while [ "$1" != -c ]; do shift; done
+exec bash -c "$2"
+"""
+
+
+def test_apptainer_runs_every_job_in_the_container(tmp_path, monkeypatch):
+    program, log = tmp_path / "bin" / "apptainer", tmp_path / "calls.txt"
+    program.parent.mkdir()
+    program.write_text(STAND_IN.format(log=log))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    folder = write_sheet(mini_rows(), tmp_path / "run")
+    wanted = "results/phantom/what_if_truth.tsv"
+    snakemake(folder, "--cores", "1", "--sdm", "apptainer", "--apptainer-args=--nv", wanted)
+    assert (folder / wanted).is_file()
+    (call,) = log.read_text().splitlines()
+    assert "--nv" in call and f"{REPOSITORY}/envs/hemexp.sif" in call
+    assert "hemexp collect-what-if-truth" in call
