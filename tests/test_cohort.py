@@ -1,12 +1,16 @@
 """The sample sheet: every fault told at once, nothing dropped, unknown stays unknown."""
 
+import types
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from hemexp import HemexpError
 from hemexp.cohort import digest_rows, read_samples
 from hemexp.outcomes import expansion_outcomes
 from hemexp.sheet import REQUIRED, CohortError
+from hemexp.verbs.options import chosen_patients
 
 GOOD = {
     "center": "A", "split": "train", "onset_to_ct_h": "2.5", "anticoagulant": "1",
@@ -161,6 +165,15 @@ def test_one_patients_row_is_read_alone(tmp_path):
         read_samples(path, "P1")
     with pytest.raises(CohortError, match="'P3'.*no row"):
         read_samples(path, "P3")
+
+
+def test_patients_who_are_not_in_the_sheet_are_named(tmp_path):
+    path = write(tmp_path, [row(tmp_path, "P1"), row(tmp_path, "P2", split="test")])
+    args = types.SimpleNamespace(samples=path, results=tmp_path, splits=["train"], patients=["P2"])
+    assert list(chosen_patients(args)[0].index) == ["P1", "P2"]
+    args.patients = ["P2", "P3", "Q4"]
+    with pytest.raises(HemexpError, match="--patients P3 Q4: found no such patient_id"):
+        chosen_patients(args)
 
 
 def test_digest_changes_with_what_it_covers_and_with_nothing_else(tmp_path):

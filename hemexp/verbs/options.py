@@ -6,6 +6,7 @@ Tables come with pandas, which jobs of preprocess start without: it is imported 
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from hemexp import Fault, HemexpError
 from hemexp.config import load_section
 
 if TYPE_CHECKING:
@@ -43,11 +44,19 @@ def chosen_patients(args: Arguments) -> tuple["pd.DataFrame", "pd.Index"]:
 
     A rule names the products of whole splits: an excluded patient's are empty files. The job of
     one patient reads that patient's row alone.
+
+    Raises:
+        HemexpError: One of `--patients` is not in the sheet.
     """
     from hemexp.cohort import read_samples
 
     one = args.patients[0] if len(args.patients) == 1 and not args.splits else None
     samples = read_samples(args.samples, one, need_training=False)
+    if unknown := sorted(set(args.patients).difference(samples.index)):
+        raise HemexpError(
+            Fault(f"{args.samples}, --patients {' '.join(unknown)}", "no such patient_id",
+                  "patients of the sheet", "Check the spelling.")
+        )  # fmt: skip
     in_splits = samples[samples["split"].isin(args.splits)]
     chosen = samples[samples["split"].isin(args.splits) | samples.index.isin(args.patients)]
     chosen = _without_excluded(chosen, args)
