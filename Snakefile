@@ -28,6 +28,16 @@ include: "workflow/rules/reporting.smk"
 include: "workflow/rules/ablations.smk"
 
 
+onstart:
+    if again := trained_again(workflow.dag.needrun_jobs()):
+        print(
+            f"NOTE: {', '.join(again)} will run again, and all that depends on it: training "
+            "patients, settings or code have changed (`snakemake -n` says which). Ctrl-C stops.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
 rule all:
     default_target: True
     input:

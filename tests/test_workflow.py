@@ -77,6 +77,18 @@ def test_a_new_training_patient_retrains(done):
     assert planned["strip_skull"] == 2 and planned["sample_followups"] == 4
 
 
+def test_a_run_that_will_retrain_says_so_before_it_starts(done):
+    broken = done / "broken.nii.gz"
+    broken.write_bytes(b"no image")
+    add(done, "C03", baseline_ct=str(broken))
+    stopped = snakemake(done, "--cores", "1", check=False)
+    note = "NOTE: train_autoencoder, fit_expansion, train_diffusion will run again"
+    assert 0 < stopped.find(note) < stopped.find("Error in rule strip_skull")
+    assert (done / "results/autoencoder/model.safetensors").exists()
+    write_sheet(mini_rows(), done)
+    assert "will run again" not in snakemake(done, "--cores", "1")
+
+
 def edit(folder, patient, column, value):
     rows = mini_rows().set_index("patient_id", drop=False)
     rows.loc[patient, column] = value

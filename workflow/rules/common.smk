@@ -146,6 +146,13 @@ def released_files(room, part):
     return [str(models_folder(folder, part) / name) for name in FILES[part]]
 
 
+def trained_again(jobs):
+    """Models that stand and that this run will train or fit anew, in the order of their rules."""
+    names = ("train_autoencoder", "fit_expansion", "train_diffusion")
+    models = {job.rule.name: Path(job.output[0]) for job in jobs if job.rule.name in names}
+    return [name for name in names if name in models and models[name].exists()]
+
+
 def section(name):
     """One room's settings, or a part of them (`preprocess.grid`), as JSON for a rule's params."""
     value = SETTINGS
