@@ -29,6 +29,10 @@ include: "workflow/rules/ablations.smk"
 
 
 onstart:
+    # Snakemake 9 looks for jobs again a second after every look, and so once a second more for every
+    # job that has ended: after hundreds it does little else (its issue 2967). Without a limit of
+    # jobs a second it looks when a job ends.
+    workflow.scheduler.job_rate_limiter = None
     if again := trained_again(workflow.dag.needrun_jobs()):
         print(
             f"NOTE: {', '.join(again)} will run again, and all that depends on it: training "
