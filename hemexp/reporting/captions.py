@@ -42,8 +42,8 @@ TABLES = {
     "maps": (
         "Expansion-probability maps, voxel by voxel, against what happened and against the "
         "phantom's true map. Skill: 1 - Brier / Brier of the climatology by distance. Reliability "
-        "slope: 1 when reliable, below 1 when too sure. Pooled: the drawn map and that climatology, "
-        "weighted as the patients of split `val` ask."
+        "slope: 1 when reliable, below 1 when too sure. Pooled: the drawn map and that "
+        "climatology, weighted as the patients of split `val` ask."
     ),
     "coherence": (
         "Correlation between neighbouring slices of the deviations of IPH area from the mean of "
