@@ -92,7 +92,7 @@ def draw_reliability(probabilities: pd.DataFrame, maps: pd.DataFrame) -> Figure:
     found = {}
     for axes in (left, *rest):
         found |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=5)
+    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=3)
     return figure
 
 
