@@ -200,6 +200,6 @@ def test_an_ablation_runs_resumes_and_reruns_what_a_setting_touches(mini_run, tm
         inner / "config" / "config.json", "--dry-run", "--nocolor", "--config",
         "sampling={samples: 3}", "--", "evaluation",
     )  # fmt: skip
-    assert set(jobs(text)) <= {"evaluation", "sample_followups", "score_patient",
-                               "summarise_scores"}  # fmt: skip
+    assert set(jobs(text)) <= {"evaluation", "sample_followups", "fit_pool", "pool_map",
+                               "score_patient", "summarise_scores"}  # fmt: skip
     assert read_config(CONFIG)["diffusion"]["steps"] == model["settings"]["steps"]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hemexp.evaluation.distance import map_by_distance, read_climatology
 from hemexp.evaluation.images import bleed_band, blood_distance_mm, new_blood
+from hemexp.evaluation.map_files import pooled_file
 from hemexp.evaluation.scans import read_maps, read_scan, scan_files
 from hemexp.evaluation.tidy import read_table, write_table
 from hemexp.provenance import patient_file, write_sidecars
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 POOLED = "hemexp_pooled"
 """The model's name in the tables."""
 
-MAP, EXPANSION = "desc-expansion_pooled-probseg.nii.gz", "desc-expansion_probseg.nii.gz"
+EXPANSION = "desc-expansion_probseg.nii.gz"
 COLUMNS = ("patients", "weight", "brier_drawn", "brier_climatology", "brier_pooled", "note")
 NOBODY = "no held-out patient: the map stays as drawn"
 
@@ -138,7 +139,7 @@ def run_pool_map(patient_id: str, samples: Path, preprocess: Path, out: Path) ->
     climatology = map_by_distance(distance_mm, read_climatology(climatology_file))
     drawn = read_maps(samples, patient_id).expansion
     weight = float(read_table(weight_file)["weight"].item())
-    path = patient_file(out, patient_id, MAP)
+    path = pooled_file(out, patient_id)
     pooled = np.where(brain, pool(drawn, climatology, weight), 0)
     write_volume(path, pooled, grid.affine, np.float32)
     inputs = [patient_file(samples, patient_id, EXPANSION), weight_file, climatology_file,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
 from hemexp.evaluation.distance import CLIMATOLOGY, map_by_distance, read_climatology
+from hemexp.evaluation.map_files import pooled_file
 from hemexp.evaluation.maps import PATIENT_MAPS, map_sums
 from hemexp.evaluation.mass_effect import score_amounts
 from hemexp.evaluation.members import (
@@ -20,7 +21,7 @@ from hemexp.evaluation.members import (
     score_slices,
     score_truth,
 )
-from hemexp.evaluation.pool import MAP, POOLED
+from hemexp.evaluation.pool import POOLED
 from hemexp.evaluation.redraws import read_slices, true_files
 from hemexp.evaluation.scans import (
     Maps,
@@ -81,9 +82,9 @@ def run_score_patient(
     if redraw_file:
         scores[TRUE] = score_slices(read_slices(redraw_file))
     by_distance = map_by_distance(truth.distance_mm, read_climatology(out / "climatology.tsv"))
-    pooled_file = patient_file(out, patient_id, MAP)
+    pooled = pooled_file(out, patient_id)
     forecasts = {
-        ours: maps.expansion, (POOLED, ours[1]): read_volume(pooled_file).data,
+        ours: maps.expansion, (POOLED, ours[1]): read_volume(pooled).data,
         COPY: copied.expansion, (CLIMATOLOGY, "none"): by_distance,
     }  # fmt: skip
     sums = _map_sums(forecasts, truth, map_file, 1 / (2 * len(volumes)))
@@ -92,7 +93,7 @@ def run_score_patient(
     write_table(products[0], _long(patient_id, scores))
     write_table(products[1], table_of(sums, PATIENT_MAPS).assign(patient_id=patient_id))
     files = [path for session in SESSIONS for path in scan_files(preprocess, patient_id, session)]
-    files += [path for path in (pooled_file, map_file, redraw_file) if path]
+    files += [path for path in (pooled, map_file, redraw_file) if path]
     write_sidecars(products, verb="score-patient", settings=settings.as_json(), started=started,
                    inputs=[volumes_file, out / "climatology.tsv", *files])  # fmt: skip
     return products[0]

@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from hemexp.evaluation.pool import MAP
+from hemexp.evaluation.map_files import pooled_file
 from hemexp.evaluation.redraws import true_files
-from hemexp.provenance import patient_file
 from hemexp.reporting.panels import PanelRow, blood, find_view
 from hemexp.reporting.slices import (
     View,
@@ -50,7 +49,7 @@ def read_map_row(panel: PanelRow, evaluation: Path) -> tuple[MapRow, list[Path]]
         The row and the files it came from.
     """
     pooled, (true, _) = (
-        patient_file(evaluation, panel.patient_id, MAP), true_files(evaluation, panel.patient_id),
+        pooled_file(evaluation, panel.patient_id), true_files(evaluation, panel.patient_id),
     )  # fmt: skip
     truth = read_ras(true).data if true else None
     return MapRow(panel, read_ras(pooled).data, truth), [pooled, *([true] if true else [])]

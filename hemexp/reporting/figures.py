@@ -7,10 +7,10 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hemexp.evaluation.pool import MAP
+from hemexp.evaluation.map_files import pooled_file
 from hemexp.evaluation.tabular import chosen_model, of_chosen
 from hemexp.evaluation.tidy import read_table
-from hemexp.provenance import patient_file, write_sidecars
+from hemexp.provenance import write_sidecars
 from hemexp.reporting.calibration import draw_calibration
 from hemexp.reporting.curves import draw_training
 from hemexp.reporting.expansion_maps import draw_expansion_maps, read_map_row
@@ -73,7 +73,7 @@ def _forecast(table: pd.DataFrame, results: Path) -> dict[str, Path]:
     They have a pooled map; those of `val` have samples too, but only to weigh that map.
     """
     files = {name: results / "samples" / f"sub-{name}" / "volumes.tsv" for name in table.index}
-    pooled = {name: patient_file(results / "evaluation", name, MAP) for name in table.index}
+    pooled = {name: pooled_file(results / "evaluation", name) for name in table.index}
     return {name: p for name, p in files.items() if p.is_file() and pooled[name].is_file()}
 
 
