@@ -127,7 +127,8 @@ def test_a_cohort_with_one_patient_to_predict_and_none_to_score(tmp_path):
     rows = mini_rows()
     folder = write_sheet(rows[rows["split"] != "test"], tmp_path)
     planned = jobs(snakemake(folder, "--dry-run"))
-    assert planned["pool_map"] == 1 and "score_patient" not in planned
+    assert planned["sample_followups"] == 2 and planned["pool_map"] == 1
+    assert "score_patient" not in planned
 
 
 def test_the_oracle_draws_for_patients_with_an_outcome_alone(tmp_path):

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.evaluation.images import blood_distance_mm, new_blood
-from hemexp.evaluation.scans import read_scan, scan_files
+from hemexp.evaluation.scans import read_new_blood, scan_files
 from hemexp.evaluation.tidy import read_table, write_table
 from hemexp.provenance import write_sidecars
 
@@ -54,12 +53,7 @@ def run_fit_climatology(patients: list[str], preprocess: Path, out: Path) -> Non
     started = time.perf_counter()
     counts, files = np.zeros((len(EDGES_MM), 2), dtype=int), []
     for patient_id in patients:
-        baseline, brain, grid = read_scan(preprocess, patient_id, "baseline")
-        followup, followup_brain, _ = read_scan(preprocess, patient_id, "followup")
-        blood = baseline.iph | baseline.ivh
-        expansion = new_blood(followup.iph | followup.ivh, blood)
-        distance_mm = blood_distance_mm(blood, grid.spacing_mm)
-        counts += count_by_distance(distance_mm, expansion, brain & followup_brain)
+        counts += count_by_distance(*read_new_blood(preprocess, patient_id))
         for session in ("baseline", "followup"):
             files += scan_files(preprocess, patient_id, session)
     table = pd.DataFrame({"from_mm": EDGES_MM, "n_voxels": counts[:, 0], "n_new": counts[:, 1]})

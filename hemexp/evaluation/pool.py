@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp.evaluation.distance import map_by_distance, read_climatology
-from hemexp.evaluation.images import bleed_band, blood_distance_mm, new_blood
+from hemexp.evaluation.images import bleed_band, blood_distance_mm
 from hemexp.evaluation.map_files import pooled_file
-from hemexp.evaluation.scans import read_maps, read_scan, scan_files
+from hemexp.evaluation.scans import read_maps, read_new_blood, read_scan, scan_files
 from hemexp.evaluation.tidy import read_table, write_table
 from hemexp.provenance import patient_file, write_sidecars
 from hemexp.settings import Evaluation
@@ -93,18 +93,14 @@ def run_fit_pool(
     started = time.perf_counter()
     p_by_bin, sums, files = read_climatology(out / "climatology.tsv"), [], []
     for patient_id in patients:
-        baseline, brain, grid = read_scan(preprocess, patient_id, "baseline")
-        followup, followup_brain, _ = read_scan(preprocess, patient_id, "followup")
-        blood = baseline.iph | baseline.ivh
-        distance_mm = blood_distance_mm(blood, grid.spacing_mm)
-        band = bleed_band(distance_mm, settings.band_mm) & brain & followup_brain
+        distance_mm, happened, brain = read_new_blood(preprocess, patient_id)
+        band = bleed_band(distance_mm, settings.band_mm) & brain
         files.append(patient_file(samples, patient_id, EXPANSION))
         for session in ("baseline", "followup"):
             files += scan_files(preprocess, patient_id, session)
         if not band.any():
             log.warning("patient %s: no brain round the bleed, left out of the pool", patient_id)
             continue
-        happened = new_blood(followup.iph | followup.ivh, blood)
         drawn = read_maps(samples, patient_id).expansion
         sums.append(pool_sums(drawn, map_by_distance(distance_mm, p_by_bin), happened, band))
     found = np.reshape(sums, (-1, 3))

@@ -81,6 +81,32 @@ def read_scan(preprocess: Path, patient_id: str, session: str) -> tuple[Member, 
     return Member(ct.data, iph.data > 0.5, ivh.data > 0.5), brain.data > 0.5, ct
 
 
+class NewBlood(NamedTuple):
+    """Where new blood came: each (x, y, z).
+
+    Attributes:
+        distance_mm: Of every voxel to the baseline's blood.
+        expansion: Blood of the follow-up where the baseline had none.
+        brain: Voxels in the brain on both scans.
+    """
+
+    distance_mm: NDArray
+    expansion: NDArray
+    brain: NDArray
+
+
+def read_new_blood(preprocess: Path, patient_id: str) -> NewBlood:
+    """Reads both scans of one patient and says where new blood came."""
+    baseline, brain, grid = read_scan(preprocess, patient_id, "baseline")
+    followup, followup_brain, _ = read_scan(preprocess, patient_id, "followup")
+    blood = baseline.iph | baseline.ivh
+    return NewBlood(
+        blood_distance_mm(blood, grid.spacing_mm),
+        new_blood(followup.iph | followup.ivh, blood),
+        brain & followup_brain,
+    )
+
+
 def read_truth(
     preprocess: Path,
     patient_id: str,

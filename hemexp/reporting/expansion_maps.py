@@ -48,9 +48,8 @@ def read_map_row(panel: PanelRow, evaluation: Path) -> tuple[MapRow, list[Path]]
     Returns:
         The row and the files it came from.
     """
-    pooled, (true, _) = (
-        pooled_file(evaluation, panel.patient_id), true_files(evaluation, panel.patient_id),
-    )  # fmt: skip
+    pooled = pooled_file(evaluation, panel.patient_id)
+    true, _ = true_files(evaluation, panel.patient_id)
     truth = read_ras(true).data if true else None
     return MapRow(panel, read_ras(pooled).data, truth), [pooled, *([true] if true else [])]
 

@@ -73,8 +73,11 @@ def _forecast(table: pd.DataFrame, results: Path) -> dict[str, Path]:
     They have a pooled map; those of `val` have samples too, but only to weigh that map.
     """
     files = {name: results / "samples" / f"sub-{name}" / "volumes.tsv" for name in table.index}
-    pooled = {name: pooled_file(results / "evaluation", name) for name in table.index}
-    return {name: p for name, p in files.items() if p.is_file() and pooled[name].is_file()}
+    return {
+        name: path
+        for name, path in files.items()
+        if path.is_file() and pooled_file(results / "evaluation", name).is_file()
+    }
 
 
 def _patients(table: pd.DataFrame, results: Path, count: int) -> dict[str, Drawn]:
