@@ -39,7 +39,7 @@ MM = (SPACING_MM[2], *SPACING_MM[:2])
 
 def climatology(cohort: Cohort) -> NDArray[np.float64]:
     """Probability of new blood by distance from the old, over training patients."""
-    counts = np.zeros((len(EDGES_MM), 2), dtype=int)
+    counts = np.zeros((len(EDGES_MM), 2))
     for row in cohort.rows(test=False):
         before, after = (cohort.iph[row] | cohort.ivh[row]).numpy() > 0
         brain = cohort.brain[row].numpy() > 0

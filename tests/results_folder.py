@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hemexp.evaluation.distance import EDGES_MM
-from hemexp.evaluation.pool import run_pool_map
+from hemexp.evaluation.pool import FORECASTERS, run_pool_map
 from hemexp.outcomes import expansion_outcomes
 from hemexp.provenance import patient_file
 from hemexp.volumes import write_volume
@@ -185,7 +185,7 @@ def write_models(root, outcomes, rng):
     save(forecasts, root / "expansion/forecasts.tsv")
     train = outcomes.loc[outcomes["split"] == "train", "patient_id"]
     save(table[table["patient_id"].isin(train)], root / "expansion/training_forecasts.tsv")
-    save(pd.DataFrame({"patients": [5], "weight": [0.5], "note": [""]}),
+    save(pd.DataFrame({"map": FORECASTERS, "weight": [0.5, 0.3, 0.2]}),
          root / "evaluation/pool.tsv")  # fmt: skip
     save(pd.DataFrame({"from_mm": EDGES_MM, "n_voxels": 100, "n_new": 10, "p": 0.1}),
          root / "evaluation/climatology.tsv")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pooled maps: the weight is the best one, and it is learned from held-out patients alone."""
+"""Pooled maps: the weights are those that held-out patients ask for, no surer than they are."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from results_folder import Grid, make_results
 
 from hemexp.config import load_settings
 from hemexp.evaluation import pool
-from hemexp.evaluation.distance import map_by_distance, read_climatology
+from hemexp.evaluation.distance import EDGES_MM, read_climatology
 from hemexp.evaluation.images import blood_distance_mm
 from hemexp.evaluation.scans import read_maps, read_scan
 from hemexp.evaluation.tidy import read_table
@@ -15,48 +15,75 @@ from hemexp.volumes import read_volume
 SHAPE = (12, 12, 6)
 
 
-def patient(seed, sharpness):
-    """A drawn map that exaggerates a true one, the flat climatology, and what happened."""
+def patient(seed, asked):
+    """Three maps whose weighted sum is the true probability, and what happened."""
     rng = np.random.default_rng(seed)
-    true = rng.uniform(0.05, 0.45, SHAPE)
-    climatology = np.full(SHAPE, 0.25)
-    drawn = np.clip(climatology + sharpness * (true - climatology), 0, 1)
-    return drawn, climatology, rng.random(SHAPE) < true, rng.random(SHAPE) < 0.8
+    maps = rng.uniform(0.05, 0.6, (3, *SHAPE))
+    true = np.tensordot(asked, maps, axes=1)
+    return maps, rng.random(SHAPE) < true, rng.random(SHAPE) < 0.8
 
 
-def brier(weight, patients):
+def brier(patients, weights):
     return np.mean([
-        np.mean((pool.pool(drawn, flat, weight) - happened)[region] ** 2)
-        for drawn, flat, happened, region in patients
+        np.mean((pool.pool(maps, weights) - happened)[region] ** 2)
+        for maps, happened, region in patients
     ])  # fmt: skip
 
 
-@pytest.mark.parametrize(("sharpness", "expected"), [(1.0, 1.0), (2.0, 0.5), (4.0, 0.25)])
-def test_the_weight_takes_back_what_a_map_is_too_sure_of(sharpness, expected):
-    patients = [patient(seed, sharpness) for seed in range(40)]
-    sums = np.array([pool.pool_sums(*one) for one in patients])
-    weight = pool.fit_weight(sums)
-    assert weight == pytest.approx(expected, abs=0.06)
-    for other in (weight - 0.05, weight + 0.05, 0, 1):
-        assert brier(weight, patients) <= brier(np.clip(other, 0, 1), patients)
-        assert pool.mean_brier(sums, other) == pytest.approx(brier(other, patients))
+@pytest.mark.parametrize("asked", [(1, 0, 0), (0.5, 0.3, 0.2), (0, 0.4, 0.6)])
+def test_many_patients_get_the_weights_they_ask_for(asked):
+    patients = [patient(seed, asked) for seed in range(100)]
+    found = np.array([pool.products(*one) for one in patients])
+    weights = pool.fit_weights(found)
+    np.testing.assert_allclose(weights.mean, asked, atol=0.06)
+    assert weights.mean.sum() == pytest.approx(1) and weights.sd.max() < 0.05
+    assert pool.mean_brier(found, weights.mean) == pytest.approx(brier(patients, weights.mean))
+    assert brier(patients, weights.mean) < min(brier(patients, one) for one in np.eye(3)) + 1e-4
 
 
-def test_a_map_that_says_the_opposite_counts_nothing():
-    drawn, climatology, happened, region = patient(0, -2.0)
-    assert pool.fit_weight(np.array([pool.pool_sums(drawn, climatology, happened, region)])) == 0
+def test_few_patients_leave_the_weights_near_equal():
+    # One map is right for every patient, by an amount that differs: the more, the surer.
+    found = np.array([pool.products(*patient(seed, (1, 0, 0))) for seed in range(100)])
+    sure = [pool.fit_weights(found[:n]) for n in (2, 3, 10, 100)]
+    assert sure[0].mean == pytest.approx(np.full(3, 1 / 3))
+    assert sure[0].sd.min() > sure[-1].sd.max() and sure[2].sd.max() > sure[3].sd.max()
+    assert 1 / 3 < sure[1].mean[0] <= 1 and sure[-1].mean[0] > 0.95
 
 
-def test_nobody_held_out_leaves_the_map_as_drawn():
-    assert pool.fit_weight(np.zeros((0, 3))) == 1
-    flat = np.full(SHAPE, 0.25)
-    assert pool.fit_weight(np.array([pool.pool_sums(flat, flat, flat > 1, flat > 0)])) == 1
+def test_maps_that_are_the_same_share_their_weight():
+    patients = [patient(seed, (0.5, 0.3, 0.2)) for seed in range(30)]
+    same = [(maps[[0, 0, 2]], *others) for maps, *others in patients]
+    weights = pool.fit_weights(np.array([pool.products(*one) for one in same]))
+    assert weights.mean[0] == pytest.approx(weights.mean[1], abs=0.02)
+    nothing = np.zeros((len(same), 4, 4))
+    assert pool.fit_weights(nothing).mean == pytest.approx(np.full(3, 1 / 3))
+
+
+def test_a_climatology_of_nobody_counts_nothing():
+    weights = pool.fit_weights(np.zeros((0, 4, 4)), climatology=False)
+    np.testing.assert_allclose(weights.mean, [0.5, 0.5, 0])
+
+
+def test_the_isotropic_map_keeps_volume_and_distance_and_forgets_direction():
+    blood = np.zeros((21, 21, 5), dtype=bool)
+    blood[10, 10] = True
+    distance_mm = blood_distance_mm(blood, (2.0, 2.0, 5.0))
+    brain = np.ones(blood.shape, dtype=bool)
+    drawn = np.where((distance_mm > 0) & (distance_mm < 8), 0.6, 0.0)
+    drawn[:10] = 0
+    one_sided, isotropic, climatology = pool.forecast_maps(
+        drawn, distance_mm, brain, np.full(len(EDGES_MM), 0.1)
+    )
+    np.testing.assert_array_equal(one_sided, drawn)
+    assert isotropic.sum() == pytest.approx(drawn.sum()) and not isotropic[blood].any()
+    np.testing.assert_allclose(isotropic, isotropic[::-1], atol=1e-12)
+    assert set(np.unique(climatology)) == {0.0, 0.1}
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     root = tmp_path_factory.mktemp("results")
-    patients = {"007": "train", "V1": "val", "V2": "val", "P0": "predict"}
+    patients = {"007": "train", "V1": "val", "V2": "val", "V3": "val", "P0": "predict"}
     make_results(root, Grid((36, 30, 12), (5.0, 6.0, 10.0)), patients)
     return root
 
@@ -65,27 +92,30 @@ def fit(results, patients):
     settings = load_settings({"preset": "demo"}).evaluation
     folders = (results / "samples", results / "preprocess", results / "evaluation")
     pool.run_fit_pool(patients, *folders, settings)
-    return read_table(results / "evaluation/pool.tsv").iloc[0]
+    return read_table(results / "evaluation/pool.tsv").set_index("map")
 
 
-def test_fitted_weight_and_a_pooled_map_of_a_patient_without_followup(results):
-    row = fit(results, ["V1", "V2"])
-    assert row["patients"] == 2 and 0 <= row["weight"] <= 1
-    assert row["brier_pooled"] <= min(row["brier_drawn"], row["brier_climatology"])
+def test_fitted_weights_and_a_pooled_map_of_a_patient_without_followup(results):
+    table = fit(results, ["V1", "V2", "V3"])
+    weights = table["weight"][[*pool.FORECASTERS]].to_numpy()
+    assert (table["patients"] == 3).all() and weights.sum() == pytest.approx(1, abs=1e-5)
+    assert table["brier"]["pooled"] <= table["brier"].drop("pooled").max()
     path = pool.run_pool_map("P0", results / "samples", results / "preprocess",
                              results / "evaluation")  # fmt: skip
     pooled = read_volume(path)
     baseline, brain, grid = read_scan(results / "preprocess", "P0", "baseline")
     blood = baseline.iph | baseline.ivh
     distance_mm = blood_distance_mm(blood, grid.spacing_mm)
-    flat = map_by_distance(distance_mm, read_climatology(results / "evaluation/climatology.tsv"))
+    climatology = read_climatology(results / "evaluation/climatology.tsv")
     drawn = read_maps(results / "samples", "P0").expansion
-    expected = row["weight"] * drawn + (1 - row["weight"]) * flat
-    np.testing.assert_allclose(pooled.data[brain], expected[brain], atol=1e-6)
+    maps = pool.forecast_maps(drawn, distance_mm, brain, climatology)
+    expected = sum(w * one for w, one in zip(weights, maps, strict=True))
+    np.testing.assert_allclose(pooled.data[brain], expected[brain], atol=1e-5)
     assert not pooled.data[blood].any() and not pooled.data[~brain].any()
     np.testing.assert_array_equal(pooled.affine, grid.affine)
 
 
 def test_without_held_out_patients_the_table_says_so(results):
-    row = fit(results, [])
-    assert (row["patients"], row["weight"], row["note"]) == (0, 1, pool.NOBODY)
+    table = fit(results, [])
+    assert table["weight"][[*pool.FORECASTERS]].to_numpy() == pytest.approx(1 / 3, abs=1e-5)
+    assert (table["patients"] == 0).all() and table["note"].str.contains("fewer than 3").all()

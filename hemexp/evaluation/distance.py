@@ -23,17 +23,22 @@ EDGES_MM = (0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0, 40.0)
 
 def count_by_distance(
     distance_mm: NDArray, expansion: NDArray, brain: NDArray
-) -> NDArray[np.int_]:
+) -> NDArray[np.float64]:
     """One patient's voxels outside the baseline's blood, and those with new blood, by distance.
 
+    Args:
+        distance_mm: To the baseline's blood.
+        expansion: New blood, or its probability.
+        brain: Voxels that count.
+
     Returns:
-        Counts of shape (bins, 2).
+        Voxels and the sum of `expansion`, (bins, 2).
     """
     outside = brain & (distance_mm > 0)
     place = np.digitize(distance_mm[outside], EDGES_MM) - 1
     bins = len(EDGES_MM)
     new = np.bincount(place, weights=expansion[outside], minlength=bins)
-    return np.stack([np.bincount(place, minlength=bins), new.astype(int)], axis=1)
+    return np.stack([np.bincount(place, minlength=bins), new], axis=1)
 
 
 def map_by_distance(distance_mm: NDArray, p_by_bin: NDArray) -> NDArray[np.float64]:
@@ -51,12 +56,13 @@ def run_fit_climatology(patients: list[str], preprocess: Path, out: Path) -> Non
         out: Table to write: from_mm, n_voxels, n_new, p (0 where no voxel was seen).
     """
     started = time.perf_counter()
-    counts, files = np.zeros((len(EDGES_MM), 2), dtype=int), []
+    counts, files = np.zeros((len(EDGES_MM), 2)), []
     for patient_id in patients:
         counts += count_by_distance(*read_new_blood(preprocess, patient_id))
         for session in ("baseline", "followup"):
             files += scan_files(preprocess, patient_id, session)
-    table = pd.DataFrame({"from_mm": EDGES_MM, "n_voxels": counts[:, 0], "n_new": counts[:, 1]})
+    voxels, new = counts.astype(int).T
+    table = pd.DataFrame({"from_mm": EDGES_MM, "n_voxels": voxels, "n_new": new})
     table["p"] = table["n_new"] / table["n_voxels"].clip(lower=1)
     write_table(out, table)
     write_sidecars([out], verb="fit-climatology", settings={}, inputs=files, started=started,

@@ -1,23 +1,25 @@
-"""Pooled expansion maps: the drawn map and the climatology by distance, weighted.
+"""Pooled expansion maps: three forecasters' maps, weighted as held-out patients ask.
 
 Samples of one patient agree more on a place than its baseline foretells, so a drawn map is too
-sure. A linear pool (Stone 1961, Ann Math Stat 32:1339) with a forecaster who knows the distance
-alone takes that back, by as much as patients ask whom no model was trained on: those of `val`.
+sure. A linear pool (Stone 1961, Ann Math Stat 32:1339) with forecasters who know less takes that
+back: one keeps the patient's samples but forgets their directions, one forgets the patient too.
+Patients of `val`, on whom no model was trained, say how much of each is to be believed.
 """
 
 import logging
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.evaluation.distance import map_by_distance, read_climatology
+from hemexp.evaluation.distance import count_by_distance, map_by_distance, read_climatology
 from hemexp.evaluation.images import bleed_band, blood_distance_mm
 from hemexp.evaluation.map_files import pooled_file
 from hemexp.evaluation.scans import read_maps, read_new_blood, read_scan, scan_files
-from hemexp.evaluation.tidy import read_table, write_table
+from hemexp.evaluation.tidy import read_table, table_of, write_table
 from hemexp.provenance import patient_file, write_sidecars
 from hemexp.settings import Evaluation
 from hemexp.volumes import write_volume
@@ -28,52 +30,108 @@ POOLED = "hemexp_pooled"
 """The model's name in the tables."""
 
 EXPANSION = "desc-expansion_probseg.nii.gz"
-COLUMNS = ("patients", "weight", "brier_drawn", "brier_climatology", "brier_pooled", "note")
-NOBODY = "no held-out patient: the map stays as drawn"
+FORECASTERS = ("drawn", "isotropic", "climatology")
+COLUMNS = ("map", "weight", "weight_sd", "brier", "patients", "note")
+LEAST_PATIENTS = 3
+"""Two free weights leave no error to see with fewer."""
+
+LATTICE = 50
+"""Steps of a weight between 0 and 1."""
 
 
-def pool(drawn: NDArray, climatology: NDArray, weight: float) -> NDArray[np.float64]:
-    """The pooled map: `weight` of the drawn one, the rest of the climatology."""
-    return weight * drawn + (1 - weight) * climatology
+class Weights(NamedTuple):
+    """Weights of the three forecasters and how sure they are, (3,) each."""
+
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
 
 
-def pool_sums(
-    drawn: NDArray, climatology: NDArray, happened: NDArray, region: NDArray
-) -> tuple[float, float, float]:
-    """One patient's means from which the Brier score of any pooled map follows.
+def forecast_maps(
+    drawn: NDArray, distance_mm: NDArray, brain: NDArray, p_by_bin: NDArray
+) -> NDArray[np.float64]:
+    """The three forecasters' maps of one patient, (3, x, y, z), in the order of `FORECASTERS`.
 
     Args:
-        drawn: Probability map of the samples.
-        climatology: Probability by distance.
+        drawn: Share of samples with new blood.
+        distance_mm: Of every voxel to the baseline's blood.
+        brain: Voxels in the brain.
+        p_by_bin: The climatology by distance.
+
+    Returns:
+        The drawn map; its mean over voxels equally far from the blood; the climatology.
+    """
+    voxels, expected = count_by_distance(distance_mm, drawn, brain).T
+    isotropic = map_by_distance(distance_mm, expected / voxels.clip(min=1))
+    return np.stack([drawn, isotropic, map_by_distance(distance_mm, p_by_bin)])
+
+
+def pool(maps: NDArray, weights: NDArray) -> NDArray[np.float64]:
+    """The pooled map (x, y, z) of maps (3, x, y, z)."""
+    return np.tensordot(weights, maps, axes=1)
+
+
+def products(maps: NDArray, happened: NDArray, region: NDArray) -> NDArray[np.float64]:
+    """One patient's mean products, from which the Brier score of any pooled map follows.
+
+    Args:
+        maps: The forecasters', (3, x, y, z).
         happened: New blood, 0 or 1.
         region: Voxels that count; at least one.
 
     Returns:
-        Means over the region of (drawn - climatology)^2, (drawn - climatology) (happened -
-        climatology), and (happened - climatology)^2.
+        (4, 4): means over the region of the products of the three forecasts and the outcome.
     """
-    apart, missed = (
-        (one[region].astype(np.float64) - climatology[region]) for one in (drawn, happened)
-    )
-    return tuple(float(np.mean(x)) for x in (apart**2, apart * missed, missed**2))
+    values = np.stack([*maps, happened])[:, region].astype(np.float64)
+    return values @ values.T / values.shape[1]
 
 
-def fit_weight(sums: NDArray[np.float64]) -> float:
-    """The weight of the drawn map with the least mean Brier score, in 0..1.
+def mean_brier(patients: NDArray[np.float64], weights: NDArray) -> float:
+    """Mean Brier score of the pooled map of patients with these `products`, (n, 4, 4)."""
+    error = np.array([*weights, -1.0])
+    return float((error @ patients @ error).mean())
+
+
+def fit_weights(patients: NDArray[np.float64], climatology: bool = True) -> Weights:
+    """What patients say of the weights, where any weights that add up to 1 are as likely before.
+
+    The best weights for one patient say little of the next, so the posterior mean is taken, not
+    the least Brier score: the derivative of the patients' summed Brier score is normal round 0 at
+    the weights that are best for all, with the spread between patients (sandwich estimator, White
+    1982, Econometrica 50:1). Few patients leave the weights near equal.
 
     Args:
-        sums: `pool_sums` of n patients, (n, 3); each counts the same.
+        patients: `products` of n patients, (n, 4, 4); each counts the same.
+        climatology: Whether that forecaster knows anything; if not its weight is 0.
 
     Returns:
-        1, the map as drawn, without patients or where the two maps are equal.
+        Equal weights for fewer than `LEAST_PATIENTS`.
     """
-    apart, product, _ = np.reshape(sums, (-1, 3)).sum(axis=0)
-    return float(np.clip(product / apart, 0, 1)) if apart > 0 else 1.0
+    steps = np.arange(LATTICE + 1)
+    drawn, isotropic = (one.ravel() for one in np.meshgrid(steps, steps))
+    lattice = np.stack([drawn, isotropic, LATTICE - drawn - isotropic], axis=1) / LATTICE
+    lattice = lattice[lattice[:, 2] >= 0 if climatology else lattice[:, 2] == 0]
+    likelihood = np.ones(len(lattice))
+    if len(patients) >= LEAST_PATIENTS:
+        likelihood = np.exp(-_distance(patients, lattice[:, :2]) / 2)
+    p = likelihood / likelihood.sum()
+    mean = p @ lattice
+    return Weights(mean, np.sqrt(p @ (lattice - mean) ** 2))
 
 
-def mean_brier(sums: NDArray[np.float64], weight: float) -> float:
-    """Mean Brier score of the pooled map of the patients of `fit_weight`."""
-    return float((sums @ [weight**2, -2 * weight, 1]).mean())
+def _distance(patients: NDArray[np.float64], weights: NDArray) -> NDArray[np.float64]:
+    """Squared Mahalanobis distance from 0 of the derivative at weights (m, 2), least 0."""
+    # The weights add up to 1: everything is counted from the climatology.
+    apart = np.eye(4)[[0, 1, 3]] - np.eye(4)[2]
+    moments = apart @ patients @ apart.T
+    curvature, pull = moments[:, :2, :2], moments[:, :2, 2]
+    best = np.linalg.lstsq(curvature.sum(axis=0), pull.sum(axis=0), rcond=None)[0]
+    missed = pull - curvature @ best
+    spread = missed.T @ missed * len(patients) / (len(patients) - 2)
+    derivative = pull.sum(axis=0) - weights @ curvature.sum(axis=0)
+    # What no patient tells apart, such as maps that are the same, weighs nothing.
+    certain = np.linalg.pinv(spread, rcond=1e-9, hermitian=True)
+    found = np.einsum("mi,ij,mj->m", derivative, certain, derivative)
+    return found - found.min()
 
 
 def run_fit_pool(
@@ -85,13 +143,13 @@ def run_fit_pool(
         patients: Those of `val`, with samples and a follow-up; may be none.
         samples: `results/samples`.
         preprocess: `results/preprocess`.
-        out: `results/evaluation`, where `climatology.tsv` lies; `pool.tsv` is written there, one
-            row: patients, weight, and mean Brier scores in the band round their bleeds (empty
-            without patients), of the pooled map on the patients it was fitted on.
+        out: `results/evaluation`, where `climatology.tsv` lies; `pool.tsv` is written there: of
+            the three maps and the pooled one the weight, its SD, and the mean Brier score in the
+            band round the bleeds of these very patients.
         settings: Width of the band.
     """
     started = time.perf_counter()
-    p_by_bin, sums, files = read_climatology(out / "climatology.tsv"), [], []
+    p_by_bin, found, files = read_climatology(out / "climatology.tsv"), [], []
     for patient_id in patients:
         distance_mm, happened, brain = read_new_blood(preprocess, patient_id)
         band = bleed_band(distance_mm, settings.band_mm) & brain
@@ -102,17 +160,31 @@ def run_fit_pool(
             log.warning("patient %s: no brain round the bleed, left out of the pool", patient_id)
             continue
         drawn = read_maps(samples, patient_id).expansion
-        sums.append(pool_sums(drawn, map_by_distance(distance_mm, p_by_bin), happened, band))
-    found = np.reshape(sums, (-1, 3))
-    weight = fit_weight(found)
-    row = {"patients": len(found), "weight": weight, "note": "" if len(found) else NOBODY}
-    if len(found):
-        weights = {"brier_drawn": 1.0, "brier_climatology": 0.0, "brier_pooled": weight}
-        row |= {name: mean_brier(found, w) for name, w in weights.items()}
-    write_table(out / "pool.tsv", pd.DataFrame([row], columns=list(COLUMNS)))
+        found.append(products(forecast_maps(drawn, distance_mm, brain, p_by_bin), happened, band))
+    weights = fit_weights(np.reshape(found, (-1, 4, 4)), climatology=bool(p_by_bin.any()))
+    write_table(out / "pool.tsv", _tabulate(np.reshape(found, (-1, 4, 4)), weights))
     write_sidecars([out / "pool.tsv"], verb="fit-pool", settings=settings.as_json(),
                    inputs=[out / "climatology.tsv", *files], started=started)  # fmt: skip
-    log.info("%d held-out patients: weight %.2f of the drawn map", len(found), weight)
+    told = ", ".join(f"{w:.2f} {name}" for w, name in zip(weights.mean, FORECASTERS, strict=True))
+    log.info("%d held-out patients: %s", len(found), told)
+
+
+def _tabulate(patients: NDArray[np.float64], weights: Weights) -> pd.DataFrame:
+    few = len(patients) < LEAST_PATIENTS
+    note = f"fewer than {LEAST_PATIENTS} held-out patients: equal weights" if few else ""
+    parts = zip([*FORECASTERS, "pooled"], [*np.eye(3), weights.mean],
+                [*weights.mean, 1.0], [*weights.sd, 0.0], strict=True)  # fmt: skip
+    rows = [
+        {"map": name, "weight": weight, "weight_sd": sd, "patients": len(patients), "note": note}
+        | ({"brier": mean_brier(patients, used)} if len(patients) else {})
+        for name, used, weight, sd in parts
+    ]
+    return table_of(rows, COLUMNS)
+
+
+def read_weights(path: Path) -> NDArray[np.float64]:
+    """The weights (3,) of `pool.tsv`."""
+    return read_table(path).set_index("map").loc[[*FORECASTERS], "weight"].to_numpy(np.float64)
 
 
 def run_pool_map(patient_id: str, samples: Path, preprocess: Path, out: Path) -> Path:
@@ -132,11 +204,10 @@ def run_pool_map(patient_id: str, samples: Path, preprocess: Path, out: Path) ->
     baseline, brain, grid = read_scan(preprocess, patient_id, "baseline")
     weight_file, climatology_file = out / "pool.tsv", out / "climatology.tsv"
     distance_mm = blood_distance_mm(baseline.iph | baseline.ivh, grid.spacing_mm)
-    climatology = map_by_distance(distance_mm, read_climatology(climatology_file))
     drawn = read_maps(samples, patient_id).expansion
-    weight = float(read_table(weight_file)["weight"].item())
+    maps = forecast_maps(drawn, distance_mm, brain, read_climatology(climatology_file))
     path = pooled_file(out, patient_id)
-    pooled = np.where(brain, pool(drawn, climatology, weight), 0)
+    pooled = np.where(brain, pool(maps, read_weights(weight_file)), 0)
     write_volume(path, pooled, grid.affine, np.float32)
     inputs = [patient_file(samples, patient_id, EXPANSION), weight_file, climatology_file,
               *scan_files(preprocess, patient_id, "baseline")]  # fmt: skip

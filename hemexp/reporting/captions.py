@@ -42,8 +42,9 @@ TABLES = {
     "maps": (
         "Expansion-probability maps, voxel by voxel, against what happened and against the "
         "phantom's true map. Skill: 1 - Brier / Brier of the climatology by distance. Reliability "
-        "slope: 1 when reliable, below 1 when too sure. Pooled: the drawn map and that "
-        "climatology, weighted as the patients of split `val` ask."
+        "slope: 1 when reliable, below 1 when too sure. Pooled: the drawn map, the "
+        "same averaged at equal distance, and that climatology, weighted as the patients of split "
+        "`val` ask."
     ),
     "coherence": (
         "Correlation between neighbouring slices of the deviations of IPH area from the mean of "
@@ -79,10 +80,10 @@ FIGURES = {
     ),
     "expansion_maps": (
         "Probability of new blood on the slice with the most expected blood, over the baseline "
-        "(its blood: white contour; window 0–80 HU): the forecast, the same pooled with the "
-        "climatology by distance, the true probability from follow-ups that the phantom drew "
-        "again, and the new blood that came (its contour in all four). The same patients as in "
-        "the drawn follow-ups."
+        "(its blood: white contour; window 0–80 HU): the forecast, the same pooled with its mean "
+        "at equal distance and the climatology, the true probability from follow-ups that the "
+        "phantom drew again, and the new blood that came (its contour in all four). The same "
+        "patients as in the drawn follow-ups."
     ),
     "volumes": (
         "Forecast follow-up IPH volume (points: samples; violin: their density) with the baseline "

@@ -28,7 +28,7 @@ GREY = "#666666"
 IPH, IVH = ORANGE, SKY
 MODEL_NAMES = {
     "hemexp": "HemExp", "hemexp_raw": "HemExp, unmatched volumes",
-    "hemexp_pooled": "HemExp, pooled with climatology",
+    "hemexp_pooled": "HemExp, pooled",
     "copy_baseline": "Copy of baseline", "climatology": "Climatology",
     "climatology_distance": "Climatology by distance", "tabular": "Tabular model",
     "tabular_four_variable": "Tabular: four variables",

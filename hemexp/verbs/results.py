@@ -16,7 +16,7 @@ def fit_climatology(args: Arguments) -> None:
 
 
 def fit_pool(args: Arguments) -> None:
-    """Weigh drawn expansion maps against the climatology, on patients nothing was trained on."""
+    """Weigh expansion maps of three forecasters on patients nothing was trained on."""
     from hemexp.evaluation.pool import run_fit_pool
 
     samples = kept(args)
@@ -27,7 +27,7 @@ def fit_pool(args: Arguments) -> None:
 
 
 def pool_map(args: Arguments) -> None:
-    """Pool one patient's expansion map with the climatology."""
+    """Pool one patient's expansion map with those that know less."""
     from hemexp.evaluation.pool import run_pool_map
 
     run_pool_map(
