@@ -160,8 +160,10 @@ def test_page_shows_everything_in_order(results, settings, drawn):
 
 
 def test_the_workflow_report_has_the_same_captions():
-    folder = REPOSITORY / "workflow/report/figures"
-    assert {path.stem: path.read_text().strip() for path in folder.glob("*.rst")} == FIGURES
+    printed = {name: text for name, text in TABLES.items() if name not in OPTIONAL}
+    for folder, captions in (("figures", FIGURES), ("tables", printed)):
+        files = (REPOSITORY / "workflow/report" / folder).glob("*.rst")
+        assert {path.stem: path.read_text().strip() for path in files} == captions
 
 
 def test_true_map_stands_beside_the_forecast(results):

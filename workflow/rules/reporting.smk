@@ -17,7 +17,7 @@ rule write_tables:
         [
             report(
                 f"results/tables/{table}.csv",
-                caption="../report/tables.rst",
+                caption=f"../report/tables/{table}.rst",
                 category="Tables",
                 labels={"table": table.replace("_", " ")},
             )
