@@ -161,12 +161,13 @@ def run_fit_pool(
             continue
         drawn = read_maps(samples, patient_id).expansion
         found.append(products(forecast_maps(drawn, distance_mm, brain, p_by_bin), happened, band))
-    weights = fit_weights(np.reshape(found, (-1, 4, 4)), climatology=bool(p_by_bin.any()))
-    write_table(out / "pool.tsv", _tabulate(np.reshape(found, (-1, 4, 4)), weights))
+    seen = np.reshape(found, (-1, 4, 4))
+    weights = fit_weights(seen, climatology=bool(p_by_bin.any()))
+    write_table(out / "pool.tsv", _tabulate(seen, weights))
     write_sidecars([out / "pool.tsv"], verb="fit-pool", settings=settings.as_json(),
                    inputs=[out / "climatology.tsv", *files], started=started)  # fmt: skip
     told = ", ".join(f"{w:.2f} {name}" for w, name in zip(weights.mean, FORECASTERS, strict=True))
-    log.info("%d held-out patients: %s", len(found), told)
+    log.info("%d held-out patients: %s", len(seen), told)
 
 
 def _tabulate(patients: NDArray[np.float64], weights: Weights) -> pd.DataFrame:
