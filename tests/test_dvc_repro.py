@@ -22,8 +22,9 @@ def project(mini_run, tmp_path_factory):
                         ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
     for name in ("Snakefile", "dvc.yaml", ".dvcignore"):
         shutil.copy(REPOSITORY / name, folder)
-    settings = {"preset": "demo"} | yaml.safe_load(CONFIG.read_text())
-    (folder / "config/config.yaml").write_text(yaml.safe_dump(settings))
+    settings = folder / "config/config.yaml"
+    changed = yaml.safe_load(settings.read_text()) | yaml.safe_load(CONFIG.read_text())
+    settings.write_text(yaml.safe_dump(changed))
     shutil.copy(mini_run / "config/samples.tsv", folder / "config/samples.tsv")
     # What Snakemake knows of finished jobs goes along; its locks do not.
     for name in ("results", ".snakemake/metadata"):
@@ -46,8 +47,7 @@ def ran(text):
 
 def test_repro_records_metrics_and_one_changed_setting_reruns_what_reads_it(project):
     text = run("dvc", project, "repro")
-    assert ran(text) == STAGES
-    assert "Error" not in text
+    assert ran(text) == STAGES and text.count("Nothing to be done") == len(STAGES)
     git(project, "add", "--all")
     git(project, "commit", "--quiet", "--message", "as it was")
     assert "up to date" in run("dvc", project, "repro")
