@@ -17,7 +17,7 @@ CHANGED = "config/config.yaml:reporting.dpi"
 def project(mini_run, tmp_path_factory):
     """A repository of its own that holds the mini cohort's results, not yet known to dvc."""
     folder = tmp_path_factory.mktemp("reviewer")
-    for name in ("hemexp", "workflow", "config"):
+    for name in ("hemexp", "workflow", "config", "envs"):
         shutil.copytree(REPOSITORY / name, folder / name,
                         ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
     for name in ("Snakefile", "dvc.yaml", ".dvcignore"):
