@@ -17,9 +17,9 @@ from torch import Tensor
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.autoencoder.slices import SliceSet
 from hemexp.autoencoder.train import train as train_autoencoder
-from hemexp.diffusion.condition import Condition, clinical_vector
-from hemexp.diffusion.dataset import Stacks, drive_features
-from hemexp.latents.encode import bleed_offset_mm, encode_moved, encode_scan
+from hemexp.diffusion.dataset import Stacks, make_stacks
+from hemexp.latents.encode import encode_copies, scan_copies
+from hemexp.latents.place import describe_place
 from hemexp.latents.scale import Scale, measure_scale
 from hemexp.outcomes import expansion_outcomes
 from hemexp.phantom.bleed import draw_direction, draw_shape, redraw_direction
@@ -41,6 +41,9 @@ from hemexp.training import load_weights, save_weights
 
 SEED = 5
 SHAPE, SPACING_MM = (48, 48, 12), (4.0, 4.0, 7.0)
+SLICE_SPACING_MM = (SPACING_MM[2], *SPACING_MM[:2])
+"""Of arrays (z, x, y)."""
+
 VOXEL_ML = float(np.prod(SPACING_MM)) / 1000
 NOISE_LEFT = 0.3
 """Part of a scanner's noise that averaging over a coarse voxel leaves."""
@@ -169,7 +172,7 @@ def fit_autoencoder(folder: Path, cohort: Cohort, settings: Autoencoder) -> Mult
     file = folder / f"autoencoder-{hash_value([len(rows), settings.as_json()])}.safetensors"
     if not file.exists():
         parts = [value[rows].flatten(0, 2) for value in (cohort.ct_hu, cohort.iph, cohort.ivh)]
-        slices = SliceSet(*parts, SPACING_MM[2])
+        slices = SliceSet(*parts, SLICE_SPACING_MM)
         checkpoint = file.with_suffix(".ckpt")
         run = {"settings": settings.as_json(), "patients": len(rows)}
         vae, _ = train_autoencoder(slices, settings, SEED, CPU, checkpoint, run)
@@ -178,63 +181,50 @@ def fit_autoencoder(folder: Path, cohort: Cohort, settings: Autoencoder) -> Mult
     return load_weights(file, MultiHeadVae(settings))
 
 
-def encode_cohort(folder: Path, cohort: Cohort, vae: MultiHeadVae, settings: Settings) -> Tensor:
-    """Posterior means (n, 2 scans, copies, z, c, h, w), encoded or read again.
+def encode_cohort(
+    folder: Path, cohort: Cohort, vae: MultiHeadVae, settings: Settings
+) -> dict[str, Tensor]:
+    """What `encode-patients` caches, of all patients, encoded or read again.
 
     Args:
         folder: Where they are kept.
         cohort: The patients.
         vae: The autoencoder.
         settings: Of the autoencoder, and of the copies: as scanned, mirrored, then moved ones.
+
+    Returns:
+        `baseline` and `followup` (n, copies, z, c, h, w), and what `describe_place` gives.
     """
     told = [len(cohort.table), settings.autoencoder.as_json(), settings.latents.as_json()]
     file = folder / f"latents-{hash_value(told)}.safetensors"
     if not file.exists():
-        scans = zip(cohort.ct_hu, cohort.iph, cohort.ivh, strict=True)
-        latents = [
-            torch.stack([
-                encode_copies(vae, SliceSet(*images, SPACING_MM[2]), settings.latents, patient_id)
-                for images in zip(*pair, strict=True)
-            ])
-            for pair, patient_id in zip(scans, cohort.table["patient_id"], strict=True)
-        ]  # fmt: skip
-        save_file({"latents": torch.stack(latents)}, file)
-    return load_file(file)["latents"]
+        encoded = [
+            encode_patient(vae, cohort, row, settings.latents) for row in range(len(cohort.table))
+        ]
+        stacked = {name: torch.stack([one[name] for one in encoded]) for name in encoded[0]}
+        save_file(stacked, file)
+    return load_file(file)
 
 
-def encode_copies(vae: MultiHeadVae, scan: SliceSet, settings: Latents, patient_id: str) -> Tensor:
-    """Latents (copies, z, c, h, w) of one scan."""
-    plain = torch.stack([*encode_scan(vae, scan, settings.batch_slices).values()])
-    if not settings.moved:
-        return plain
-    return torch.cat([plain, encode_moved(vae, scan, settings, SEED, patient_id)])
+def encode_patient(
+    vae: MultiHeadVae, cohort: Cohort, row: int, settings: Latents
+) -> dict[str, Tensor]:
+    """The latents of one patient, and where the bleed lies."""
+    patient_id, found = cohort.table["patient_id"].iloc[row], []
+    scans = [SliceSet(*(images[row, session] for images in (cohort.ct_hu, cohort.iph, cohort.ivh)),
+                      SLICE_SPACING_MM) for session in (0, 1)]  # fmt: skip
+    for scan in scans:
+        copies = scan_copies(scan, settings.moved, SEED, patient_id)
+        found.append(encode_copies(vae, copies, SLICE_SPACING_MM, settings.batch_slices))
+    (baseline, before), (followup, after) = found
+    place = describe_place(scans[0], baseline.shape, before, after)
+    return {"baseline": baseline, "followup": followup} | place
 
 
-def make_stacks(cohort: Cohort, latents: Tensor, kind: str) -> tuple[Stacks, Scale]:
+def training_stacks(cohort: Cohort, encoded: dict[str, Tensor], kind: str) -> tuple[Stacks, Scale]:
     """Training patients' stacks and scale for the condition `kind`."""
     rows = cohort.rows(test=False)
-    baseline, followup = latents[rows, 0], latents[rows, 1]
-    scale = measure_scale(list(zip(baseline[:, 0], followup[:, 0], strict=True)))
-    expands = torch.tensor(cohort.table["he"].to_numpy()[rows] == 1)
-    stacks = Stacks(
-        scale.normalise_latent(baseline),
-        scale.normalise_delta(followup - baseline),
-        make_conditions(cohort, rows, kind),
-        expands,
-    )
-    return stacks, scale
-
-
-def make_conditions(cohort: Cohort, rows: NDArray[np.intp], kind: str) -> Condition:
-    """True conditions of some patients."""
-    table = cohort.table.iloc[rows]
-    growth, volume = (torch.tensor(table[name].to_numpy()) for name in (
-        "growth_ml", "baseline_iph_ml"))  # fmt: skip
-    expands = torch.tensor(table["he"].to_numpy() == 1)
-    return Condition(
-        clinical=torch.stack([clinical_vector(row) for _, row in table.iterrows()]),
-        drive=drive_features(kind, growth, volume, expands),
-        bleed_offset_mm=torch.stack(
-            [bleed_offset_mm(iph, SPACING_MM[2]) for iph in cohort.iph[rows, 0]]
-        ),
-    )
+    known = {name: part[rows] for name, part in encoded.items()}
+    pairs = zip(known["baseline"][:, 0], known["followup"][:, 0], strict=True)
+    scale = measure_scale([*pairs])
+    return make_stacks(cohort.table.iloc[rows], known, scale, kind, "difference"), scale

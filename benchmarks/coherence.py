@@ -120,18 +120,18 @@ def draw_arm(
 
 
 def arms(
-    folder: Path, cohort: Cohort, latents: Tensor, vae: MultiHeadVae, settings: Settings
+    folder: Path, cohort: Cohort, encoded: dict[str, Tensor], vae: MultiHeadVae, settings: Settings
 ) -> Iterator[tuple[dict[str, str], Samples]]:
     """Trains, draws, and gives name and samples of every cell."""
     for condition, denoiser in product(("growth", "flag"), ("stack", "2.5d")):
         update = {"denoiser": denoiser, "condition": condition}
         diffusion = settings.diffusion.model_copy(update=update)
         started = time.process_time()
-        model, scale = train_arm(folder, cohort, latents, diffusion)
+        model, scale = train_arm(folder, cohort, encoded, diffusion)
         log.info("%s: trained, %.0f s CPU", update, time.process_time() - started)
         for noise, indicator in cells(denoiser, condition):
             sampling = settings.sampling.model_copy(update={"noise_length_mm": NOISES_MM[noise]})
-            sampler = Sampler(cohort, latents, vae, model, scale, sampling)
+            sampler = Sampler(cohort, encoded, vae, model, scale, sampling)
             started = time.process_time()
             parts = [diffusion.as_json(), sampling.model_dump(), len(cohort.table)]
             name = f"samples-{hash_value([*map(str, parts), indicator])}"
@@ -169,7 +169,7 @@ def make_table(folder: Path, settings: Settings, train: int, test: int) -> pd.Da
     """The whole table, one row a cell."""
     cohort = load_cohort(folder, train, test)
     vae = fit_autoencoder(folder, cohort, settings.autoencoder)
-    latents = encode_cohort(folder, cohort, vae, settings)
+    encoded = encode_cohort(folder, cohort, vae, settings)
     outcome = cohort.table.iloc[cohort.rows(test=True)]
     truth = outcome["growth_ml"].to_numpy(), outcome["he"].to_numpy() == 1
     rows = []
@@ -177,7 +177,7 @@ def make_table(folder: Path, settings: Settings, train: int, test: int) -> pd.Da
         redrawn = true_samples(cohort, settings.sampling.samples, indicator)
         cell = {"denoiser": "the phantom", "noise": "", "condition": f"truth {indicator}"}
         rows.append(cell | summarise(redrawn, *truth))
-    for cell, samples in arms(folder, cohort, latents, vae, settings):
+    for cell, samples in arms(folder, cohort, encoded, vae, settings):
         rows.append(cell | summarise(samples, *truth))
         log.info("%s", rows[-1])
         if cell["condition"] == "growth matched" and cell["denoiser"] == "stack":

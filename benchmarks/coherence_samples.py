@@ -13,8 +13,8 @@ from coarse_phantom import (
     SPACING_MM,
     VOXEL_ML,
     Cohort,
-    make_stacks,
     redraw_iph,
+    training_stacks,
     true_growths_ml,
 )
 from numpy.typing import NDArray
@@ -22,14 +22,13 @@ from torch import Tensor
 
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.diffusion.network import Denoiser, DiffusionModel, context_step
-from hemexp.diffusion.train import make_noise_schedule, train
+from hemexp.diffusion.train import learn_drift, make_noise_schedule, train
 from hemexp.expansion.fit import fit_model
 from hemexp.expansion.model import ExpansionModel, patient_distribution
-from hemexp.latents.encode import bleed_offset_mm
 from hemexp.latents.scale import Scale
 from hemexp.outcomes import is_expansion
 from hemexp.provenance import hash_value
-from hemexp.sampling.drive import Drives, draw_drives
+from hemexp.sampling.drive import Drives, draw_drifts, draw_drives
 from hemexp.sampling.run import make_condition
 from hemexp.sampling.sample import decode_stack, draw_latents
 from hemexp.sampling.volume import correct_logits, iph_margin, matching_offset
@@ -101,13 +100,13 @@ def true_samples(cohort: Cohort, count: int, indicator: Indicator) -> Samples:
 
 
 def train_arm(
-    folder: Path, cohort: Cohort, latents: Tensor, settings: Diffusion
+    folder: Path, cohort: Cohort, encoded: dict[str, Tensor], settings: Diffusion
 ) -> tuple[DiffusionModel, Scale]:
     """The denoiser of one arm, trained or read again from `folder`."""
     patients = cohort.table["patient_id"].tolist()
-    key = hash_value([settings.as_json(), patients, list(latents.shape)])
+    key = hash_value([settings.as_json(), patients, list(encoded["baseline"].shape)])
     file = folder / f"{settings.denoiser}-{settings.condition}-{key}.safetensors"
-    stacks, scale = make_stacks(cohort, latents, settings.condition)
+    stacks, scale = training_stacks(cohort, encoded, settings.condition)
     schedule = make_noise_schedule(settings, stacks)
     step = context_step(settings.context_mm, SPACING_MM[2])
     if not file.exists():
@@ -117,9 +116,10 @@ def train_arm(
         save_weights(file, network)
         checkpoint.unlink(missing_ok=True)
         pd.DataFrame(history).to_csv(file.with_suffix(".tsv"), sep="\t", index=False)
-    z, c = latents.shape[3:5]
+    z, c = encoded["baseline"].shape[2:4]
     network = load_weights(file, Denoiser(settings, c, z))
-    return DiffusionModel(network, settings, schedule, step), scale
+    table = cohort.table.iloc[cohort.rows(test=False)]
+    return DiffusionModel(network, settings, schedule, step, learn_drift(table, stacks)), scale
 
 
 def fit_growth(cohort: Cohort, settings: Expansion) -> ExpansionModel:
@@ -132,12 +132,12 @@ class Sampler:
     """Draws follow-ups of a cohort's patients with one denoiser."""
 
     def __init__(
-        self, cohort: Cohort, latents: Tensor, vae: MultiHeadVae, model: DiffusionModel,
+        self, cohort: Cohort, encoded: dict[str, Tensor], vae: MultiHeadVae, model: DiffusionModel,
         scale: Scale, settings: Sampling, correct: bool = True,
     ) -> None:  # fmt: skip
         """Keeps what all patients share; without `correct` the decoder's mistakes stay."""
         self.correct = correct
-        self.cohort, self.latents, self.vae = cohort, latents, vae
+        self.cohort, self.encoded, self.vae = cohort, encoded, vae
         self.model, self.scale, self.settings = model, scale, settings
 
     def draw(self, row: int, drives: Drives) -> tuple[dict, dict]:
@@ -159,9 +159,13 @@ class Sampler:
         """IPH margins (k, z, x, y) of one patient's samples, and the offsets that match them."""
         patient = self.cohort.table.iloc[row]
         iph = self.cohort.iph[row, 0]
-        offsets_mm = bleed_offset_mm(iph, SPACING_MM[2])
-        condition = make_condition(patient, drives, self.model.settings.condition, offsets_mm)
-        baseline = self.latents[row, 0, 0]
+        encoded = {name: part[row] for name, part in self.encoded.items()}
+        drifts_mm = draw_drifts(
+            self.model.drift, encoded["position_mm"].double().numpy(), drives.growth_ml,
+            patient["baseline_iph_ml"], SEED, patient["patient_id"],
+        )  # fmt: skip
+        kind, baseline = self.model.settings.condition, encoded["baseline"][0]
+        condition = make_condition(patient, drives, drifts_mm, kind, encoded)
         drawn = draw_latents(
             self.model, self.scale, baseline, condition, self.settings, SEED,
             patient["patient_id"], SPACING_MM[2], torch.ones(len(baseline)),
@@ -177,7 +181,7 @@ class Sampler:
 
     def _margin(self, row: int, latents: Tensor) -> NDArray[np.float32]:
         """IPH margins (k, z, x, y) of latents (k, z, c, h, w)."""
-        decoded, reference = self._logits(latents), self._logits(self.latents[row, :1, 0])
+        decoded, reference = self._logits(latents), self._logits(self.encoded["baseline"][row, :1])
         if self.correct:
             masks = (self.cohort.iph[row, 0].numpy() > 0, self.cohort.ivh[row, 0].numpy() > 0)
             decoded = [correct_logits(*three) for three in zip(decoded, reference, masks,

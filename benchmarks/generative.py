@@ -72,7 +72,7 @@ def draw_ours(
     settings = size.sampling.model_copy(update=update)
     latents = encode_images(ours.vae, images, settings.batch_slices)
     drawn = stream_latents(
-        ours.model, ours.scale, latents, condition_of(size.diffusion.condition, samples, z),
+        ours.model, ours.scale, latents, condition_of(size, samples, z),
         settings, 1, "P1", 5.0, torch.ones(z, dtype=torch.bool),
     )  # fmt: skip
     autocast = autocast_for(precision, device)
@@ -100,7 +100,7 @@ def our_costs(size: Size, slices: int, device: torch.device, precision: str) -> 
     images = torch.rand(2, 3, size.side, size.side)
     latents = torch.randn(1, slices, *size.latent, device=device)
     context = latents.repeat(1, 1, CONTEXT, 1, 1)
-    condition = condition_of(size.diffusion.condition, 1, slices).to(device)
+    condition = condition_of(size, 1, slices).to(device)
     autocast = autocast_for(precision, device)
 
     def evaluate() -> None:

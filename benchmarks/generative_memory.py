@@ -27,7 +27,7 @@ def draw_in_little_memory(samples: int, streamed: bool) -> float:
     size = Size(vae, unet, settings, 384)
     ours = make_ours(size, SLICES, torch.device("cpu"))
     baseline = torch.randn(SLICES, *size.latent)
-    condition = condition_of("growth", samples, SLICES)
+    condition = condition_of(size, samples, SLICES)
     draw = stream_latents if streamed else draw_latents
     for stack in draw(ours.model, ours.scale, baseline, condition, settings, 1, "P1", 5.0,
                       torch.ones(SLICES, dtype=torch.bool)):  # fmt: skip

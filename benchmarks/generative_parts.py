@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
 from hemexp.diffusion.condition import DRIVE_SIZE, Condition
+from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma, sigmoid_alpha_bar
 from hemexp.latents.scale import Scale
@@ -78,9 +79,13 @@ def seconds(call: Callable[[], object], device: torch.device) -> float:
     return (clock() - started) / calls
 
 
-def condition_of(kind: str, n: int, z: int) -> Condition:
+def condition_of(size: Size, n: int, z: int) -> Condition:
     """A condition of n stacks of z slices, all known."""
-    return Condition(torch.full((n, 7), 0.4), torch.ones(n, DRIVE_SIZE[kind]), torch.zeros(n, z))
+    _, h, w = size.latent
+    return Condition(
+        torch.full((n, 7), 0.4), torch.ones(n, DRIVE_SIZE[size.diffusion.condition]),
+        torch.ones(n, 3), torch.zeros(n, z), torch.zeros(n, h), torch.zeros(n, w),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,9 @@ def make_ours(size: Size, slices: int, device: torch.device) -> Ours:
     network = Denoiser(size.diffusion, c, slices).to(device).eval().requires_grad_(False)
     vae = MultiHeadVae(size.autoencoder).to(device).eval().requires_grad_(False)
     unit = Scale([0.0] * c, [1.0] * c, [0.0] * c, [0.3] * c)
-    return Ours(DiffusionModel(network, size.diffusion, SCHEDULE, 1), vae, unit)
+    return Ours(
+        DiffusionModel(network, size.diffusion, SCHEDULE, 1, DriftModel([], [])), vae, unit
+    )
 
 
 def published_scheduler(steps: int = PUBLISHED_STEPS) -> DDIMScheduler:

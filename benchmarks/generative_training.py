@@ -36,7 +36,7 @@ def backward(
     n, z = clean.shape[:2]
     lam = torch.zeros(n, 1, 1, 1, 1, device=clean.device)
     noise, (alpha, sigma) = torch.randn_like(clean), alpha_sigma(lam)
-    condition = condition_of(size.diffusion.condition, n, z).to(clean.device)
+    condition = condition_of(size, n, z).to(clean.device)
     with torch.autocast(clean.device.type, torch.bfloat16, enabled=bf16):
         v = network(
             alpha * clean + sigma * noise, SCHEDULE.time(lam.flatten()), context, condition
@@ -99,7 +99,7 @@ def sampling_seconds(
     """Wall seconds to draw and decode so many samples of one patient of z slices."""
     ours = make_ours(size, z, device)
     baseline = torch.randn(z, *size.latent)
-    condition = condition_of(size.diffusion.condition, samples, z)
+    condition = condition_of(size, samples, z)
     settings = size.sampling.model_copy(update={"precision": precision})
     autocast = autocast_for(precision, device)
 

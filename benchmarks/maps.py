@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from coarse_phantom import (
-    SPACING_MM,
+    SLICE_SPACING_MM,
     Cohort,
     encode_cohort,
     fit_autoencoder,
@@ -33,8 +33,6 @@ from hemexp.evaluation.maps import SUMS, map_sums, slope_rows
 from hemexp.settings import Settings
 
 BAND_MM, REDRAWS = 10.0, 100
-MM = (SPACING_MM[2], *SPACING_MM[:2])
-"""Of arrays (z, x, y)."""
 
 
 def climatology(cohort: Cohort) -> NDArray[np.float64]:
@@ -43,7 +41,9 @@ def climatology(cohort: Cohort) -> NDArray[np.float64]:
     for row in cohort.rows(test=False):
         before, after = (cohort.iph[row] | cohort.ivh[row]).numpy() > 0
         brain = cohort.brain[row].numpy() > 0
-        counts += count_by_distance(blood_distance_mm(before, MM), after & ~before, brain)
+        counts += count_by_distance(
+            blood_distance_mm(before, SLICE_SPACING_MM), after & ~before, brain
+        )
     return counts[:, 1] / counts[:, 0].clip(1)
 
 
@@ -64,7 +64,7 @@ def score(sampler: Sampler, settings: Settings, p_by_bin: NDArray) -> dict[str, 
         margin, offset = sampler.margins(row, drives)
         iph = cohort.iph[row, 0].numpy() > 0
         forecast = ((margin + offset[:, None, None, None] > 0) & ~iph).mean(axis=0)
-        distance_mm = blood_distance_mm(iph, MM)
+        distance_mm = blood_distance_mm(iph, SLICE_SPACING_MM)
         band = (distance_mm > 0) & (distance_mm <= BAND_MM) & (cohort.brain[row].numpy() > 0)
         maps = {"ours": forecast, "climatology": map_by_distance(distance_mm, p_by_bin)}
         truth = true_map(cohort, row)

@@ -34,12 +34,16 @@ ASKED = 4
 """Requests a patient: three to expand, the rest to stay."""
 
 
-def keep_training(cohort: Cohort, latents: Tensor, train: int) -> tuple[Cohort, Tensor]:
+def keep_training(
+    cohort: Cohort, encoded: dict[str, Tensor], train: int
+) -> tuple[Cohort, dict[str, Tensor]]:
     """The cohort with only its first training patients."""
     rows = np.concatenate([cohort.rows(test=False)[:train], cohort.rows(test=True)])
     tensors = {name: getattr(cohort, name)[rows] for name in ("ct_hu", "iph", "ivh", "brain")}
     table = cohort.table.iloc[rows].reset_index(drop=True)
-    return dataclasses.replace(cohort, table=table, **tensors), latents[rows]
+    return dataclasses.replace(cohort, table=table, **tensors), {
+        name: part[rows] for name, part in encoded.items()
+    }
 
 
 def draw_requests(sampler: Sampler, settings: Settings, patients: int) -> tuple[Samples, Samples]:
@@ -72,7 +76,7 @@ def score(raw: Samples, matched: Samples) -> dict:
 
 
 def one_row(
-    folder: Path, cohort: Cohort, latents: Tensor, settings: Settings, patients: int
+    folder: Path, cohort: Cohort, encoded: dict[str, Tensor], settings: Settings, patients: int
 ) -> dict:
     """Trains one denoiser, asks it, and keeps the answer."""
     train = len(cohort.rows(test=False))
@@ -83,10 +87,10 @@ def one_row(
     if file.exists():
         return json.loads(file.read_text(encoding="utf-8"))
     started = time.process_time()
-    model, scale = train_arm(folder, cohort, latents, settings.diffusion)
+    model, scale = train_arm(folder, cohort, encoded, settings.diffusion)
     seconds = time.process_time() - started
     vae = fit_autoencoder(folder, cohort, settings.autoencoder)
-    sampler = Sampler(cohort, latents, vae, model, scale, settings.sampling)
+    sampler = Sampler(cohort, encoded, vae, model, scale, settings.sampling)
     row = score(*draw_requests(sampler, settings, patients)) | {"CPU s": seconds}
     file.write_text(json.dumps(row), encoding="utf-8")
     return row
@@ -110,8 +114,8 @@ def main() -> None:
     base = load_benchmark_settings({}, args.autoencoder_steps)
     cohort = load_cohort(args.out, *args.cohort)
     vae = fit_autoencoder(args.out, cohort, base.autoencoder)
-    latents = encode_cohort(args.out, cohort, vae, base)
-    cohort, latents = keep_training(cohort, latents, args.patients)
+    encoded = encode_cohort(args.out, cohort, vae, base)
+    cohort, encoded = keep_training(cohort, encoded, args.patients)
     changes = {k: json.loads(v) for k, v in (one.split("=") for one in args.set)}
     rows = []
     for steps, weight, guidance in product(args.steps, args.bleed_weight, args.guidance):
@@ -123,7 +127,7 @@ def main() -> None:
         told = {"patients": str(args.patients), "steps": str(steps), "bleed weight": str(weight),
                 "guidance": str(guidance), "below": str(args.guidance_below),
                 "changes": " ".join(args.set)}  # fmt: skip
-        rows.append(told | one_row(args.out, cohort, latents, settings, args.asked))
+        rows.append(told | one_row(args.out, cohort, encoded, settings, args.asked))
         print(as_markdown(pd.DataFrame(rows[-1:])), flush=True)
     print(as_markdown(pd.DataFrame(rows)))
 

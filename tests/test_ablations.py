@@ -15,10 +15,11 @@ from hemexp import HemexpError
 from hemexp.ablations import ablated_settings, link_rooms, move_sheet, shared_rooms
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings, read_config
+from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.objective import draw_batch
 from hemexp.diffusion.schedule import Schedule
-from hemexp.latents.encode import encode_scan
+from hemexp.latents.encode import encode_copies, scan_copies
 from hemexp.latents.scale import measure_scale
 from hemexp.sampling.sample import draw_latents
 from hemexp.training import generator_for
@@ -69,16 +70,19 @@ def test_a_drawn_latent_is_the_scans_own_draw_with_the_posteriors_spread(setting
     vae, scan = MultiHeadVae(small).eval(), slices()
 
     def draw(seed, session="baseline", batch=4):
-        return encode_scan(vae, scan, batch, generator_for(seed, "A", session, "posterior"))
+        generator = generator_for(seed, "A", session, "posterior")
+        copies = scan_copies(scan, 0, seed, "A")
+        return encode_copies(vae, copies, scan.spacing_mm, batch, generator)[0]
 
-    mean, drawn = encode_scan(vae, scan, 4), draw(1)
-    assert torch.allclose(draw(1, batch=3)["as_is"], drawn["as_is"], atol=1e-5)
+    mean = encode_copies(vae, scan_copies(scan, 0, 1, "A"), scan.spacing_mm, 4)[0]
+    drawn = draw(1)
+    assert torch.allclose(draw(1, batch=3)[0], drawn[0], atol=1e-5)
     with torch.inference_mode():
         sd = vae.encode(scan.images())[1]
-    z = (drawn["as_is"] - mean["as_is"]) / sd
+    z = (drawn[0] - mean[0]) / sd
     assert abs(z.mean()) < 0.1 and abs(z.std() - 1) < 0.1
-    for other in (draw(2)["as_is"], draw(1, "followup")["as_is"], drawn["flipped"].flip(2)):
-        assert not torch.allclose(other, drawn["as_is"], atol=1e-2)
+    for other in (draw(2)[0], draw(1, "followup")[0], drawn[1].flip(2)):
+        assert not torch.allclose(other, drawn[0], atol=1e-2)
 
 
 def test_both_targets_have_unit_sd_and_lead_back_to_the_followup():
@@ -101,7 +105,9 @@ def draw_stack(settings, condition, **update):
     data = stacks()
     network = Denoiser(diffusion, 4, 3).eval()
     wake(network)
-    model = DiffusionModel(network, diffusion, Schedule("cosine", -2, -6, 4), 1)
+    model = DiffusionModel(
+        network, diffusion, Schedule("cosine", -2, -6, 4), 1, DriftModel([], [])
+    )
     scale = measure_scale(list(zip(data.baseline[:, 0], data.target[:, 0] * 0.1, strict=True)))
     sampling = settings.sampling.model_copy(update={"evaluations": 3, "batch_slices": 6})
     may_change = torch.tensor([False, True, False])
@@ -112,7 +118,7 @@ def draw_stack(settings, condition, **update):
 
 
 def test_a_drawn_followup_stands_for_itself_where_the_stack_may_change(settings):
-    condition = stacks().condition[:2]
+    condition = stacks().condition[:2, 0]
     difference, baseline = draw_stack(settings, condition)
     followup, _ = draw_stack(settings, condition, target="followup")
     for drawn in (difference, followup):
@@ -123,7 +129,7 @@ def test_a_drawn_followup_stands_for_itself_where_the_stack_may_change(settings)
 @pytest.mark.parametrize(("key", "part"), [("clinical", "clinical"), ("condition", "drive")])
 def test_what_training_always_hid_is_never_told(settings, key, part):
     """Told or not, samples of a denoiser of dropout 1 are equal to the bit; of 0.1 they differ."""
-    condition = stacks().condition[:2]
+    condition = stacks().condition[:2, 0]
     hidden = condition.without(**{part: True})
     never, often = {f"{key}_dropout": 1.0}, {f"{key}_dropout": 0.1}
     one, other = (draw_stack(settings, c, **never)[0] for c in (condition, hidden))

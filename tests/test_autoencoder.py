@@ -38,7 +38,7 @@ def slices():
     ivh = torch.zeros(12, 24, 32)
     ivh[:2, 15:18, 14:18] = 1
     ct = torch.where(iph + ivh > 0, 65, ct)
-    return SliceSet(ct.short(), iph.byte(), ivh.byte(), 5.0)
+    return SliceSet(ct.short(), iph.byte(), ivh.byte(), (5.0, 3.0, 3.0))
 
 
 def test_shapes_and_input_window(tiny):

@@ -68,7 +68,9 @@ def save_models(root, settings):
     save_weights(root / "diffusion/model.safetensors", denoiser)
     schedule = {"kind": "cosine", "shift": -2.0, "lambda_min": -6.0, "lambda_max": 4.0}
     record = {"settings": settings.diffusion.as_json(), "schedule": schedule, "context_step": 1,
-              "n_slices": GRID.shape[2], "latent_channels": latents, "patients": 26}  # fmt: skip
+              "n_slices": GRID.shape[2], "latent_channels": latents, "patients": 26,
+              "drift": {"coefficients": [[0.1] * 3] * 4, "residuals": [[0.5, -0.2, 0.3]]},
+              }  # fmt: skip
     write_json(root / "diffusion/model.json", record | facts)
     scale = {"latent_mean": [0.1] * latents, "latent_sd": [1.2] * latents,
              "delta_mean": [0.0] * latents,

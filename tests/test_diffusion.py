@@ -1,11 +1,13 @@
 """The denoiser: closed forms, honest nulls, a start that drowns the truth."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tiny_training import place
 
 from hemexp import HemexpError
 from hemexp.diffusion.condition import (
@@ -13,8 +15,10 @@ from hemexp.diffusion.condition import (
     ConditionEncoder,
     clinical_vector,
     growth_features,
+    outward_drift,
 )
 from hemexp.diffusion.dataset import Stacks, draw_copies, draw_patients
+from hemexp.diffusion.drift import DriftModel, fit_drift, shell_mm
 from hemexp.diffusion.network import Denoiser, DiffusionModel, context_stack, context_step
 from hemexp.diffusion.objective import draw_batch
 from hemexp.diffusion.schedule import (
@@ -46,12 +50,12 @@ def stacks():
     delta = 0.1 * torch.randn(6, 2, Z, C, H, W, generator=generator)
     delta[:2, :, 2, :, 2:5, 3:6] += 6
     growth = torch.tensor([12.0, 8, 0.1, -0.2, 0.4, 0])
+    told = torch.rand(6, 7, generator=generator), growth_features(growth, torch.full((6,), 15.0))
     condition = Condition(
-        clinical=torch.rand(6, 7, generator=generator),
-        drive=growth_features(growth, torch.full((6,), 15.0)),
-        bleed_offset_mm=torch.linspace(-12, 12, Z).expand(6, Z),
+        *(part[:, None].expand(6, 2, -1) for part in told),
+        *(part.expand(6, 2, -1) for part in place(Z, H, W)),
     )
-    return Stacks(baseline, delta, condition, growth > 5)
+    return Stacks(baseline, delta, condition, torch.zeros(6, 3), growth > 5)
 
 
 def wake(network):
@@ -111,14 +115,50 @@ def test_growth_features_and_clinical_vector():
     assert torch.isnan(vector[6])
 
 
+def test_a_drift_is_shown_where_it_leads(stacks):
+    """5 mm along z, x and y: most in that corner, least in the other; or nothing at all."""
+    condition = stacks.condition[:2, 0]
+    shown = outward_drift(condition)
+    assert shown.shape == (2, Z, 1, H, W)
+    away_mm = torch.stack(torch.meshgrid(*place(Z, H, W)[1:], indexing="ij"))
+    expected = away_mm.sum(dim=0) / (5 + away_mm.norm(dim=0))
+    assert torch.allclose(shown[0, :, 0], expected, atol=1e-5)
+    assert not outward_drift(condition.without(drive=True)).any()
+    only_one = outward_drift(condition.without(drive=torch.tensor([True, False])))
+    assert not only_one[0].any() and torch.equal(only_one[1], shown[1])
+
+
+def test_unevenness_is_learned_from_place_and_drawn_for_any_growth():
+    """Bleeds low in the head grow upwards by their own shell's thickness, others to one side."""
+    rng = np.random.default_rng(0)
+    position = rng.normal(size=(200, 3)) * [30, 15, 15]
+    thickness = shell_mm(rng.uniform(6, 40, 200), rng.uniform(5, 50, 200))
+    uneven = np.column_stack([-position[:, 0] / 30, rng.normal(0, 0.5, (200, 2))])
+    model = fit_drift(position, uneven * thickness[:, None], thickness)
+    assert np.array(model.coefficients)[1] == pytest.approx([-1, 0, 0], abs=0.1)
+    assert np.array(model.coefficients)[:, 1] == pytest.approx(
+        [0, 0, model.coefficients[2][1], 0], abs=1e-12
+    )  # left and right are alike
+    drawn = model.draw([-30, 0, 0], np.full(4000, 2.0), rng.uniform(size=4000))
+    assert drawn.mean(axis=0) == pytest.approx([2, 0, 0], abs=0.25)
+    assert drawn.std(axis=0)[1:] == pytest.approx([1, 1], abs=0.15)
+    assert not model.draw([-30, 0, 0], [0.0], [0.5]).any()
+    assert np.isnan(DriftModel([], []).draw([0, 0, 0], [1.0], [0.5])).all()
+    assert np.isnan(fit_drift(position, uneven * np.nan, thickness).draw([0] * 3, [1], [0])).all()
+
+
+def test_a_shell_has_the_thickness_of_its_growth():
+    radius = (3000 * 10 / (4 * math.pi)) ** (1 / 3)
+    assert shell_mm(70.0, 10.0) == pytest.approx(radius)  # eight times the volume
+    assert shell_mm([-3.0, 0.0, -50.0], 10.0).tolist() == [0, 0, 0]
+
+
 def test_every_unknown_has_its_own_learned_value(stacks):
     encoder = ConditionEncoder("growth", 16)
     for variable in range(7):
-        clinical = stacks.condition.clinical[:1].clone()
+        clinical = stacks.condition.clinical[:1, 0].clone()
         clinical[0, variable] = torch.nan
-        hidden = Condition(
-            clinical, stacks.condition.drive[:1], stacks.condition.bleed_offset_mm[:1]
-        )
+        hidden = replace(stacks.condition[:1, 0], clinical=clinical)
         out = encoder(hidden)
         assert torch.isfinite(out).all()
         encoder.zero_grad()
@@ -130,8 +170,8 @@ def test_guidance_ends_are_exact(tiny, stacks):
     torch.manual_seed(0)
     network = Denoiser(tiny, C, Z)
     wake(network)
-    model = DiffusionModel(network, tiny, Schedule("cosine", -2, -6, 4), 1)
-    noisy, condition = torch.randn(2, Z, C, H, W), stacks.condition[:2]
+    model = DiffusionModel(network, tiny, Schedule("cosine", -2, -6, 4), 1, DriftModel([], []))
+    noisy, condition = torch.randn(2, Z, C, H, W), stacks.condition[:2, 0]
     context = context_stack(stacks.baseline[:2, 0], 3, 1)
     with torch.no_grad():
         conditional = model.denoise(noisy, -1.0, context, condition)
@@ -145,7 +185,8 @@ def test_guidance_ends_are_exact(tiny, stacks):
 def test_a_flag_may_be_a_probability(tiny):
     encoder = ConditionEncoder("flag", 8)
     drive = torch.tensor([[0.0], [0.7], [1.0], [torch.nan]])
-    out = encoder(Condition(torch.rand(1, 7).expand(4, 7), drive, torch.zeros(4, 1)))
+    told = torch.rand(1, 7).expand(4, 7), drive
+    out = encoder(Condition(*told, *(part.expand(4, -1) for part in place(1, H, W))))
     assert len({tuple(row.tolist()) for row in out}) == 4
 
 
@@ -155,7 +196,7 @@ def test_stack_starts_as_independent_slices_and_then_joins_them(tiny, stacks):
         noisy[0, 0] = 1
         context = context_stack(stacks.baseline[:1, 0], 3, 1)
         with torch.no_grad():
-            return network(noisy, torch.tensor([0.5]), context, stacks.condition[:1])
+            return network(noisy, torch.tensor([0.5]), context, stacks.condition[:1, 0])
 
     torch.manual_seed(0)
     network = Denoiser(tiny, C, Z)

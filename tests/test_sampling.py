@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_training import place
 
 from hemexp import HemexpError
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
 from hemexp.diffusion.condition import Condition
+from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma
 from hemexp.expansion.distribution import LogisticLognormal
@@ -156,13 +158,14 @@ def make_model(settings):
     for parameter in network.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.02)
-    return DiffusionModel(network, small, Schedule("cosine", -2, -6.5, 4), 1)
+    return DiffusionModel(network, small, Schedule("cosine", -2, -6.5, 4), 1, DriftModel([], []))
 
 
 def draw(model, settings, count, patient="P1", seed=1, how=draw_latents, size=8, **update):
     update = {"evaluations": 4, "batch_slices": 15, "guidance": 1.0} | update
     drives = torch.arange(count, dtype=torch.float32)[:, None].expand(count, 3) / 10
-    condition = Condition(torch.full((count, 7), 0.3), drives, torch.zeros(count, 5))
+    told = torch.full((count, 7), 0.3), drives
+    condition = Condition(*told, *(part.expand(count, -1) for part in place(5, size, 12)))
     baseline = torch.randn((5, 4, size, 12), generator=torch.Generator().manual_seed(5))
     scale = Scale([0.0] * 4, [1.0] * 4, [0.0] * 4, [1.0] * 4)
     free = torch.ones(5, dtype=torch.bool)

@@ -46,7 +46,7 @@ def slices():
     iph, ivh = torch.zeros(2, 8, 24, 32).byte()
     iph[:4, 4:9, 6:15] = 1
     ivh[:2, 10:13, 14:18] = 1
-    return SliceSet(ct.short(), iph, ivh, 5.0)
+    return SliceSet(ct.short(), iph, ivh, (5.0, 3.0, 3.0))
 
 
 def stacks():
@@ -54,10 +54,16 @@ def stacks():
     generator = torch.Generator().manual_seed(0)
     baseline, delta = torch.randn(2, 4, 2, 3, 4, 4, 6, generator=generator)
     growth = torch.tensor([12.0, 8, 0.1, -0.2])
-    condition = Condition(torch.rand(4, 7, generator=generator),
-                          growth_features(growth, torch.full((4,), 15.0)),
-                          torch.linspace(-10, 10, 3).expand(4, 3))  # fmt: skip
-    return Stacks(baseline, delta, condition, growth > 5)
+    told = torch.rand(4, 7, generator=generator), growth_features(growth, torch.full((4,), 15.0))
+    condition = Condition(*(part[:, None].expand(4, 2, -1) for part in told),
+                          *(part.expand(4, 2, -1) for part in place(3, 4, 6)))  # fmt: skip
+    return Stacks(baseline, delta, condition, torch.zeros(4, 3), growth > 5)
+
+
+def place(z, h, w):
+    """A drift of 5 mm along z, x and y, and latents 5 mm apart round the bleed's centroid."""
+    offsets = (5.0 * (torch.arange(n) - (n - 1) / 2) for n in (z, h, w))
+    return torch.full((3,), 5.0), *offsets
 
 
 def train_room(room, folder, processes=ALONE, seed=1, **update):

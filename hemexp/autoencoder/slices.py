@@ -29,13 +29,13 @@ class SliceSet:
         ct_hu: (n, x, y) int16.
         iph: (n, x, y) uint8.
         ivh: (n, x, y) uint8.
-        slice_spacing_mm: Distance between slices of one scan.
+        spacing_mm: Of the voxels along z, x and y.
     """
 
     ct_hu: Tensor
     iph: Tensor
     ivh: Tensor
-    slice_spacing_mm: float
+    spacing_mm: tuple[float, float, float]
 
     def __len__(self) -> int:
         """Number of slices."""
@@ -76,9 +76,8 @@ def load_scan(folder: Path, patient_id: str, session: str) -> SliceSet:
         return torch.from_numpy(np.ascontiguousarray(slices).astype(dtype))
 
     ct, iph, ivh = (read_volume(path) for path in scan_files(folder, patient_id, session))
-    return SliceSet(
-        stack(ct, np.int16), stack(iph, np.uint8), stack(ivh, np.uint8), float(ct.spacing_mm[2])
-    )
+    x, y, z = map(float, ct.spacing_mm)
+    return SliceSet(stack(ct, np.int16), stack(iph, np.uint8), stack(ivh, np.uint8), (z, x, y))
 
 
 def load_slices(folder: Path, scans: Iterable[tuple[str, str]]) -> SliceSet:
@@ -88,7 +87,7 @@ def load_slices(folder: Path, scans: Iterable[tuple[str, str]]) -> SliceSet:
         torch.cat([one.ct_hu for one in sets]),
         torch.cat([one.iph for one in sets]),
         torch.cat([one.ivh for one in sets]),
-        sets[0].slice_spacing_mm,
+        sets[0].spacing_mm,
     )
 
 

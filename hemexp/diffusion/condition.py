@@ -1,4 +1,4 @@
-"""What a sample is conditioned on: clinical variables, the drive of growth, where a slice lies."""
+"""What a sample is conditioned on: clinical variables, what drives growth, the bleed's place."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, Self
@@ -18,7 +18,7 @@ CLINICAL_SCALE = {
 }
 """Offset and divisor of every clinical variable; results are cut to 0..1 (docs/method.md 5)."""
 
-OFFSET_SCALE_MM = 50.0
+OFFSET_SCALE_MM, DRIFT_SCALE_MM = 50.0, 5.0
 DRIVE_SIZE = {"growth": 3, "flag": 1}
 
 
@@ -54,30 +54,52 @@ class Condition:
     Attributes:
         clinical: (n, 7), NaN where unknown.
         drive: (n, 3) growth features or (n, 1) flag; NaN rows mean the learned null.
-        bleed_offset_mm: (n, z) distance of every slice to the bleed's centroid slice.
+        drift_mm: (n, 3) along z, x, y: where the bleed's centroid moves to; NaN where unknown.
+        offset_z_mm: (n, z) distance of every slice of latents to the baseline bleed's centroid.
+        offset_x_mm: (n, h) the same of every row.
+        offset_y_mm: (n, w) the same of every column.
     """
 
     clinical: Tensor
     drive: Tensor
-    bleed_offset_mm: Tensor
+    drift_mm: Tensor
+    offset_z_mm: Tensor
+    offset_x_mm: Tensor
+    offset_y_mm: Tensor
 
     def without(self, clinical: Tensor | bool = False, drive: Tensor | bool = False) -> Self:
-        """Replaces clinical vectors and drives by their unknowns where the mask (n,) says."""
+        """Hides clinical vectors, or drives and drifts, where the mask (n,) says."""
         hide = [
             torch.as_tensor(mask, device=self.drive.device).reshape(-1, 1)
             for mask in (clinical, drive)
         ]
         nan = torch.full((), torch.nan, device=self.drive.device)
         return replace(self, clinical=torch.where(hide[0], nan, self.clinical),
-                       drive=torch.where(hide[1], nan, self.drive))  # fmt: skip
+                       drive=torch.where(hide[1], nan, self.drive),
+                       drift_mm=torch.where(hide[1], nan, self.drift_mm))  # fmt: skip
 
     def to(self, device: torch.device) -> Self:
         """Moves all parts to a device."""
         return replace(self, **{name: value.to(device) for name, value in vars(self).items()})
 
-    def __getitem__(self, index: slice | Tensor) -> Self:
+    def __getitem__(self, index: slice | Tensor | tuple[slice | int | Tensor, ...]) -> Self:
         """Some of the stacks."""
         return replace(self, **{name: value[index] for name, value in vars(self).items()})
+
+
+def outward_drift(condition: Condition) -> Tensor:
+    """How much further than elsewhere growth reaches at every latent (n, z, 1, h, w).
+
+    The drift's part along the way from the bleed's centroid to the latent, in units of 5 mm: a
+    number for the whole stack, as an image that a convolution can read. 0 where it is unknown.
+    """
+    z = condition.offset_z_mm[:, :, None, None]
+    x = condition.offset_x_mm[:, None, :, None]
+    y = condition.offset_y_mm[:, None, None, :]
+    away_mm = DRIFT_SCALE_MM + (z**2 + x**2 + y**2).sqrt()
+    drift_z, drift_x, drift_y = condition.drift_mm[:, :, None, None, None].unbind(dim=1)
+    along = drift_z * z + drift_x * x + drift_y * y
+    return (along / away_mm / DRIFT_SCALE_MM).nan_to_num(0)[:, :, None]
 
 
 class ConditionEncoder(nn.Module):
@@ -97,7 +119,7 @@ class ConditionEncoder(nn.Module):
 
     def forward(self, condition: Condition) -> Tensor:
         """Embedding (n * z, size), stacks in order, slices within."""
-        offset = condition.bleed_offset_mm / OFFSET_SCALE_MM
+        offset = condition.offset_z_mm / OFFSET_SCALE_MM
         n, z = offset.shape
         per_stack = self.clinical(
             _filled(condition.clinical, self.unknown_clinical, per_value=True)

@@ -14,6 +14,9 @@ from hemexp.latents.scale import Scale, Target
 from hemexp.provenance import patient_file
 from hemexp.sheet import SESSIONS
 
+OFFSETS = ("offset_z_mm", "offset_x_mm", "offset_y_mm")
+"""Of the latents to the baseline bleed, in a file of latents: one row a copy of the pair."""
+
 
 @dataclass(frozen=True)
 class Stacks:
@@ -22,13 +25,15 @@ class Stacks:
     Attributes:
         baseline: (n, copies, z, c, h, w) normalised baseline latents.
         target: (n, copies, z, c, h, w) what is to be drawn, normalised: the difference as a rule.
-        condition: Of the n patients, with the true drive.
+        condition: (n, copies, ...), with what truly drove growth.
+        position_mm: (n, 3) of the baseline bleed seen from the brain's centroid.
         expands: (n,) bool.
     """
 
     baseline: Tensor
     target: Tensor
     condition: Condition
+    position_mm: Tensor
     expands: Tensor
 
 
@@ -58,31 +63,44 @@ def load_stacks(
         target: What it draws.
     """
     files = [load_file(patient_file(latents, p, "latents.safetensors")) for p in table.index]
-    baseline, followup = (
-        torch.stack([_copies(one, session) for one in files]) for session in SESSIONS
-    )
+    stored = {name: torch.stack([one[name] for one in files]) for name in files[0]}
+    return make_stacks(table, stored, scale, kind, target)
+
+
+def make_stacks(
+    table: pd.DataFrame,
+    encoded: dict[str, Tensor],
+    scale: Scale,
+    kind: Literal["growth", "flag"],
+    target: Target,
+) -> Stacks:
+    """Puts together what is known of n patients; see `load_stacks`.
+
+    Args:
+        table: The patients.
+        encoded: What `encode-patients` caches, stacked in their order.
+        scale: Normalisation.
+        kind: What the denoiser is conditioned on.
+        target: What it draws.
+    """
+    baseline, followup = (encoded[session] for session in SESSIONS)
     growth, volume, he = (
         torch.tensor(table[name].to_numpy(dtype=float))
         for name in ("growth_ml", "baseline_iph_ml", "he")
     )
+    clinical = torch.stack([clinical_vector(patient) for _, patient in table.iterrows()])
+    drive = drive_features(kind, growth, volume, he == 1)
     condition = Condition(
-        clinical=torch.stack([clinical_vector(patient) for _, patient in table.iterrows()]),
-        drive=drive_features(kind, growth, volume, he == 1),
-        bleed_offset_mm=torch.stack([one["bleed_offset_mm"] for one in files]),
+        *(part[:, None].expand(-1, baseline.shape[1], -1) for part in (clinical, drive)),
+        **{name: encoded[name] for name in ("drift_mm", *OFFSETS)},
     )
     return Stacks(
         scale.normalise_latent(baseline),
         scale.normalise_target(target, baseline, followup),
         condition,
+        encoded["position_mm"],
         he == 1,
     )
-
-
-def _copies(latents: dict[str, Tensor], session: str) -> Tensor:
-    """A scan's latents as scanned, mirrored and moved (copies, z, c, h, w)."""
-    copies = torch.stack([latents[session], latents[f"{session}_flipped"]])
-    moved = latents.get(f"{session}_moved")
-    return copies if moved is None else torch.cat([copies, moved])
 
 
 def draw_copies(n: int, copies: int, copy_prob: float, generator: torch.Generator) -> Tensor:

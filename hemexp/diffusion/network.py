@@ -8,7 +8,8 @@ import torch
 from monai.networks.nets import DiffusionModelUNet
 from torch import Tensor, nn
 
-from hemexp.diffusion.condition import Condition, ConditionEncoder
+from hemexp.diffusion.condition import Condition, ConditionEncoder, outward_drift
+from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.schedule import Schedule, clean_from_v
 from hemexp.settings import Diffusion
 from hemexp.training import load_weights
@@ -77,9 +78,10 @@ class Denoiser(nn.Module):
         """Builds the U-Net; with `stack` its levels are joined along z."""
         super().__init__()
         channels = settings.channels
+        self.aims = settings.condition == "growth"
         self.unet = DiffusionModelUNet(
             spatial_dims=2,
-            in_channels=latent_channels * (1 + settings.context_slices),
+            in_channels=latent_channels * (1 + settings.context_slices) + self.aims,
             out_channels=latent_channels,
             num_res_blocks=settings.res_blocks,
             channels=channels,
@@ -118,7 +120,8 @@ class Denoiser(nn.Module):
             (n, z, c, h, w).
         """
         n, z = noisy.shape[:2]
-        images = torch.cat([noisy, context], dim=2).flatten(0, 1)
+        told = [outward_drift(condition)] if self.aims else []
+        images = torch.cat([noisy, context, *told], dim=2).flatten(0, 1)
         times = (time * TIME_SCALE)[:, None].expand(n, z).flatten()
         return self.unet(images, times, class_labels=condition).unflatten(0, (n, z))
 
@@ -153,6 +156,7 @@ class DiffusionModel:
     settings: Diffusion
     schedule: Schedule
     context_step: int
+    drift: DriftModel
 
     def told(self, condition: Condition) -> Condition:
         """The condition without what training always hid (a dropout of 1): it means nothing."""
@@ -201,5 +205,6 @@ def load_diffusion(folder: Path, device: torch.device) -> DiffusionModel:
     network = Denoiser(settings, record["latent_channels"], record["n_slices"])
     load_weights(folder / "model.safetensors", network).to(device)
     return DiffusionModel(
-        network, settings, Schedule(**record["schedule"]), record["context_step"]
-    )
+        network, settings, Schedule(**record["schedule"]), record["context_step"],
+        DriftModel(**record["drift"]),
+    )  # fmt: skip

@@ -42,8 +42,8 @@ def draw_batch(
 ) -> Batch:
     """Draws a micro-batch, a function of seed, step and part alone.
 
-    Noise levels are stratified over the batch; clinical variables and drive are hidden
-    independently, so that guidance exists for each.
+    Noise levels are stratified over the batch; clinical variables and what drives growth are
+    hidden independently, so that guidance exists for each.
     """
     generator = generator_for(seed, "diffusion", step, part)
     n = settings.batch_stacks
@@ -52,7 +52,7 @@ def draw_batch(
     chance = torch.rand((3, n), generator=generator)
     clean = stacks.target[patients, copy]
     stratum = (torch.randperm(n, generator=generator) + chance[0]) / n
-    condition = stacks.condition[patients].without(
+    condition = stacks.condition[patients, copy].without(
         clinical=chance[1] < settings.clinical_dropout,
         drive=chance[2] < settings.condition_dropout,
     )

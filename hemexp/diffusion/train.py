@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hemexp.cohort import read_volumes
 from hemexp.diffusion.dataset import Stacks, load_stacks
+from hemexp.diffusion.drift import DriftModel, fit_drift, shell_mm
 from hemexp.diffusion.network import Denoiser, context_step
 from hemexp.diffusion.objective import accumulate_gradients, draw_batch
 from hemexp.diffusion.schedule import Schedule, check_start, choose_lambda_min
@@ -56,6 +57,17 @@ def make_noise_schedule(settings: Diffusion, stacks: Stacks) -> Schedule:
     if settings.schedule == "cosine":
         check_start(lambda_min, targets)
     return Schedule(settings.schedule, settings.logsnr_shift, lambda_min, settings.lambda_max)
+
+
+def learn_drift(table: pd.DataFrame, stacks: Stacks) -> DriftModel:
+    """Where bleeds grow to, from the training expanders as they were scanned."""
+    expands = stacks.expands.numpy()
+    grew = table[expands]
+    return fit_drift(
+        stacks.position_mm.double().numpy()[expands],
+        stacks.condition.drift_mm[:, 0].double().numpy()[expands],
+        shell_mm(grew["growth_ml"], grew["baseline_iph_ml"]),
+    )
 
 
 def make_network(stacks: Stacks, settings: Diffusion, seed: int, device: torch.device) -> Denoiser:
@@ -155,7 +167,7 @@ def run_train_diffusion(
     table = samples.join(expansion_outcomes(read_volumes(preprocess, samples)))
     stacks = load_stacks(table, latents, load_scale(scale), settings.condition, settings.target)
     schedule = make_noise_schedule(settings, stacks)
-    offsets_mm = stacks.condition.bleed_offset_mm[0]
+    offsets_mm = stacks.condition.offset_z_mm[0, 0]
     steps = context_step(settings.context_mm, float(offsets_mm[1] - offsets_mm[0]))
     inputs = [scale, *(patient_file(latents, p, "latents.safetensors") for p in table.index)]
     given = [stacks.condition.clinical.nan_to_num(-1), stacks.condition.drive, stacks.expands]
@@ -179,7 +191,8 @@ def run_train_diffusion(
         write_sidecars([out / "history.tsv"], **record)
         n_slices, latent_channels = stacks.target.shape[2:4]
         facts = {"schedule": schedule.as_json(), "context_step": steps, "n_slices": n_slices,
-                 "latent_channels": latent_channels, "patients": len(table)}  # fmt: skip
+                 "latent_channels": latent_channels, "patients": len(table),
+                 "drift": learn_drift(table, stacks).as_json()}  # fmt: skip
         write_json(out / "model.json", describe(**record, **facts))
         remove_checkpoint(checkpoint)
         log.info("%d steps in %.0f s", settings.steps, time.perf_counter() - started)

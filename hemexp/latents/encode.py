@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder
 from hemexp.autoencoder.slices import SliceSet, load_scan, move, scan_files
+from hemexp.latents.place import centroid_mm, describe_place
 from hemexp.provenance import patient_file, write_atomically, write_sidecars
 from hemexp.settings import Latents
 from hemexp.training import generator_for, resolve_device
@@ -41,32 +42,31 @@ def encode_images(
     return mean + sd * torch.randn(mean.shape, generator=generator)
 
 
-def encode_scan(
-    vae: MultiHeadVae, scan: SliceSet, batch: int, generator: torch.Generator | None = None
-) -> dict[str, Tensor]:
-    """Latents of a scan: `as_is` and `flipped` left-right, each (z, c, h, w)."""
+def scan_copies(scan: SliceSet, moved: int, seed: int, patient_id: str) -> Iterator[Tensor]:
+    """A scan's images (z, 3, x, y) as scanned, mirrored left-right, and moved copies.
+
+    Copy k of a patient's two scans is moved alike.
+    """
     images = scan.images()
-    return {
-        "as_is": encode_images(vae, images, batch, generator),
-        "flipped": encode_images(vae, images.flip(2), batch, generator),
-    }
+    yield images
+    yield images.flip(2)
+    for k in range(moved):
+        yield move_scan(images, generator_for(seed, patient_id, "moved", k))
 
 
-def encode_moved(
+def encode_copies(
     vae: MultiHeadVae,
-    scan: SliceSet,
-    settings: Latents,
-    seed: int,
-    patient_id: str,
+    copies: Iterable[Tensor],
+    spacing_mm: Sequence[float],
+    batch: int,
     generator: torch.Generator | None = None,
-) -> Tensor:
-    """Latents (copies, z, c, h, w) of moved copies; copy k of both scans is moved alike."""
-    images = scan.images()
-    copies = []
-    for k in range(settings.moved):
-        moved = move_scan(images, generator_for(seed, patient_id, "moved", k))
-        copies.append(encode_images(vae, moved, settings.batch_slices, generator))
-    return torch.stack(copies)
+) -> tuple[Tensor, Tensor]:
+    """Latents (copies, z, c, h, w) of copies of a scan, and their IPH centroids (copies, 3)."""
+    latents, centroids = [], []
+    for images in copies:
+        latents.append(encode_images(vae, images, batch, generator))
+        centroids.append(centroid_mm(images[:, 1], spacing_mm))
+    return torch.stack(latents), torch.stack(centroids)
 
 
 def move_scan(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -113,13 +113,6 @@ def _dice(found: Tensor, truth: Tensor) -> float | None:
     return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
 
 
-def bleed_offset_mm(iph: Tensor, spacing_mm: float) -> Tensor:
-    """Signed distance of every slice to the slice of the bleed's centroid, (z,) in mm."""
-    area = iph.flatten(1).sum(dim=1).double()
-    position = torch.arange(len(area), dtype=torch.float64)
-    return ((position - (position * area).sum() / area.sum()) * spacing_mm).float()
-
-
 def run_encode_patients(
     patients: dict[str, list[str]],
     preprocess: Path,
@@ -136,9 +129,9 @@ def run_encode_patients(
         patients: Sessions to encode, by patient_id.
         preprocess: Folder of the grid scans.
         autoencoder: Folder of the trained autoencoder.
-        out: Folder for the latents. The file holds `baseline`, `followup` (where there is one),
-            each also as `..._flipped`, all (z, c, h, w), and `bleed_offset_mm` (z,); of training
-            patients also `..._moved` (copies, z, c, h, w), both scans moved alike.
+        out: Folder for the latents. The file holds `baseline` and, where there is one, `followup`,
+            all (copies, z, c, h, w): as scanned, mirrored and, of training patients, moved; and
+            what `describe_place` gives.
         settings: The room's settings.
         seed: Run seed; what is drawn of a scan depends on it, the patient and the session alone.
         device: `auto`, `cpu` or `cuda`.
@@ -148,24 +141,24 @@ def run_encode_patients(
     vae = load_autoencoder(autoencoder, where)
     for patient_id, sessions in patients.items():
         started = time.perf_counter()
-        tensors, scores = {}, []
-        for session in sessions:
-            scan = load_scan(preprocess, patient_id, session)
+        scans = {session: load_scan(preprocess, patient_id, session) for session in sessions}
+        tensors, centroids, scores = {}, {}, []
+        moved = settings.moved if patient_id in training else 0
+        for session, scan in scans.items():
             drawn = settings.posterior == "sample"
             generator = generator_for(seed, patient_id, session, "posterior") if drawn else None
-            latents = encode_scan(vae, scan, settings.batch_slices, generator)
-            tensors[session] = latents["as_is"]
-            tensors[f"{session}_flipped"] = latents["flipped"]
-            if settings.moved and patient_id in training:
-                tensors[f"{session}_moved"] = encode_moved(
-                    vae, scan, settings, seed, patient_id, generator
-                )
+            tensors[session], centroids[session] = encode_copies(
+                vae, scan_copies(scan, moved, seed, patient_id), scan.spacing_mm,
+                settings.batch_slices, generator,
+            )  # fmt: skip
             scores.append(
                 {"patient_id": patient_id, "session": session}
-                | reconstruction_scores(vae, scan, latents["as_is"], settings.batch_slices)
+                | reconstruction_scores(vae, scan, tensors[session][0], settings.batch_slices)
             )
-            if session == "baseline":
-                tensors["bleed_offset_mm"] = bleed_offset_mm(scan.iph, scan.slice_spacing_mm)
+        tensors |= describe_place(
+            scans["baseline"], tensors["baseline"].shape, centroids["baseline"],
+            centroids.get("followup"),
+        )  # fmt: skip
         latents_file = patient_file(out, patient_id, "latents.safetensors")
         scores_file = patient_file(out, patient_id, "reconstruction.tsv")
         with write_atomically(latents_file) as temporary:

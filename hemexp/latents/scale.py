@@ -81,7 +81,7 @@ def load_scale(path: Path) -> Scale:
 def _load_pair(path: Path) -> tuple[Tensor, Tensor]:
     """A patient's own latents; the copies beside them would fill the memory."""
     with safe_open(path, framework="pt") as latents:
-        return latents.get_tensor("baseline"), latents.get_tensor("followup")
+        return latents.get_slice("baseline")[0], latents.get_slice("followup")[0]
 
 
 def run_fit_scale(patient_ids: list[str], latents: Path, out: Path) -> None:

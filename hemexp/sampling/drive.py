@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
+from hemexp.diffusion.drift import DriftModel, shell_mm
 from hemexp.expansion.distribution import GrowthDistribution
 from hemexp.outcomes import is_expansion
 from hemexp.provenance import seed_for
@@ -71,3 +72,29 @@ def draw_drives(
         growth = distribution.quantile(uniforms[:, 0], uniforms[:, 1])
     flag = is_expansion(growth, baseline_ml).astype(float)
     return Drives(growth if condition == "growth" else nothing, flag)
+
+
+def draw_drifts(
+    model: DriftModel,
+    position_mm: NDArray[np.float64],
+    growth_ml: NDArray[np.float64],
+    baseline_ml: float,
+    seed: int,
+    patient_id: str,
+) -> NDArray[np.float64]:
+    """Draws where the bleed's centroid moves to in the samples of one patient.
+
+    Args:
+        model: What was learned from the training expanders.
+        position_mm: (3,) of the baseline bleed seen from the brain's centroid.
+        growth_ml: (K,) target growth; NaN where there is none.
+        baseline_ml: Baseline IPH volume.
+        seed: Run seed; sample k uses (seed, patient_id, k) alone.
+        patient_id: The patient.
+
+    Returns:
+        (K, 3) in mm along z, x, y; NaN where there is no target or nothing was learned.
+    """
+    seeds = (seed_for(seed, patient_id, k, "drift") for k in range(len(growth_ml)))
+    uniforms = [np.random.default_rng(one).uniform() for one in seeds]
+    return model.draw(position_mm, shell_mm(growth_ml, baseline_ml), uniforms)

@@ -15,8 +15,10 @@ import pandas as pd
 import torch
 
 from hemexp import Fault, HemexpError
-from hemexp.autoencoder.network import load_autoencoder, model_input
-from hemexp.latents.encode import bleed_offset_mm, encode_images
+from hemexp.autoencoder.network import load_autoencoder
+from hemexp.autoencoder.slices import SliceSet
+from hemexp.latents.encode import encode_copies
+from hemexp.latents.place import describe_place
 from hemexp.sampling.finish import Baseline
 from hemexp.sampling.run import sample_patient
 from hemexp.settings import Grid, Sampling
@@ -99,19 +101,18 @@ def read_baseline(images: Mapping[str, str], patient: pd.Series, grid: Grid) -> 
 def encode_baseline(
     baseline: Baseline, models: Path, batch: int, where: torch.device
 ) -> dict[str, torch.Tensor]:
-    """Latents and slice offsets of a baseline, as `encode-patients` caches them."""
+    """Latents of a baseline and where its bleed lies, as `encode-patients` caches them."""
 
     def slices(array: np.ndarray, dtype: type) -> torch.Tensor:
         return torch.from_numpy(np.moveaxis(array, 2, 0).astype(dtype))
 
     ct = baseline.ct
+    x, y, z = map(float, ct.spacing_mm)
     iph, ivh = slices(baseline.iph, np.uint8), slices(baseline.ivh, np.uint8)
-    images = model_input(slices(ct.data, np.int16), iph, ivh)
+    scan = SliceSet(slices(ct.data, np.int16), iph, ivh, (z, x, y))
     vae = load_autoencoder(models / "autoencoder", where)
-    return {
-        "baseline": encode_images(vae, images, batch),
-        "bleed_offset_mm": bleed_offset_mm(iph, float(ct.spacing_mm[2])),
-    }
+    latents, centroids = encode_copies(vae, [scan.images()], scan.spacing_mm, batch)
+    return {"baseline": latents} | describe_place(scan, latents.shape, centroids)
 
 
 def draw_followups(

@@ -16,13 +16,13 @@ from torch import Tensor
 from hemexp.autoencoder.network import load_autoencoder
 from hemexp.cohort import read_volumes
 from hemexp.diffusion.condition import Condition, clinical_vector
-from hemexp.diffusion.dataset import drive_features
+from hemexp.diffusion.dataset import OFFSETS, drive_features
 from hemexp.diffusion.network import load_diffusion
 from hemexp.expansion.features import measure_bleed
 from hemexp.expansion.model import load_expansion, patient_distribution
 from hemexp.latents.scale import load_scale
 from hemexp.provenance import patient_file, seed_for, write_atomically, write_sidecars
-from hemexp.sampling.drive import Drives, draw_drives
+from hemexp.sampling.drive import Drives, draw_drifts, draw_drives
 from hemexp.sampling.files import remove_surplus, write_samples
 from hemexp.sampling.finish import Baseline, baseline_files, load_baseline
 from hemexp.sampling.sample import decode_stack, stream_latents
@@ -47,17 +47,23 @@ def slices_that_may_change(
 
 
 def make_condition(
-    patient: pd.Series, drives: Drives, kind: str, bleed_offset_mm: Tensor
+    patient: pd.Series,
+    drives: Drives,
+    drifts_mm: NDArray[np.float64],
+    kind: str,
+    encoded: dict[str, Tensor],
 ) -> Condition:
-    """Condition of the K samples of one patient; drives that are NaN become the learned null."""
+    """Condition of the K samples of one patient; what is NaN becomes the learned null."""
     count = len(drives.growth_ml)
     volume = torch.full((count,), float(patient["baseline_iph_ml"]), dtype=torch.float64)
     flag = torch.from_numpy(drives.flag)
     features = drive_features(kind, torch.from_numpy(drives.growth_ml), volume, flag)
+    place = {name: encoded[name][0].expand(count, -1) for name in OFFSETS}
     return Condition(
         clinical=clinical_vector(patient).expand(count, -1),
         drive=features,
-        bleed_offset_mm=bleed_offset_mm.expand(count, -1),
+        drift_mm=torch.from_numpy(drifts_mm).float(),
+        **place,
     )
 
 
@@ -75,7 +81,7 @@ def draw_patient(
     Args:
         patient: Row of the sheet joined with native volumes.
         baseline: The baseline on the grid.
-        encoded: Its latents `baseline` (z, c, h, w) and `bleed_offset_mm` (z,).
+        encoded: What `encode-patients` cached of it.
         models: Folder with `diffusion/`, `expansion/` and `latents/scale.json`.
         settings: The room's settings.
         seed: Run seed.
@@ -93,11 +99,15 @@ def draw_patient(
         kind, settings.indicator, distribution, baseline.iph_ml, growth_ml, settings.samples,
         seed, patient_id,
     )  # fmt: skip
+    position_mm = encoded["position_mm"].double().numpy()
+    drifts_mm = draw_drifts(
+        model.drift, position_mm, drives.growth_ml, baseline.iph_ml, seed, patient_id
+    )
     followups = stream_latents(
         model,
         load_scale(models / "latents" / "scale.json"),
-        encoded["baseline"],
-        make_condition(patient, drives, kind, encoded["bleed_offset_mm"]),
+        encoded["baseline"][0],
+        make_condition(patient, drives, drifts_mm, kind, encoded),
         settings,
         seed,
         patient_id,
@@ -132,7 +142,7 @@ def sample_patient(
     Args:
         patient: Row of the sheet joined with native volumes.
         baseline: The baseline on the grid.
-        encoded: Its latents `baseline` (z, c, h, w) and `bleed_offset_mm` (z,).
+        encoded: What `encode-patients` cached of it.
         models: Folder with the files of `MODELS`.
         out: Folder for `sub-ID/`.
         settings: The room's settings.
@@ -147,7 +157,7 @@ def sample_patient(
     drawn, drives, kind = draw_patient(patient, baseline, encoded, models, settings, seed, where)
     vae = load_autoencoder(models / "autoencoder", where)
     autocast = autocast_for(settings.precision, where)
-    stacks = itertools.chain([encoded["baseline"]], drawn)
+    stacks = itertools.chain([encoded["baseline"][0]], drawn)
     decoded = (decode_stack(vae, stack, settings.batch_slices, autocast) for stack in stacks)
     reference = next(decoded)
     measured, products = write_samples(
