@@ -1,15 +1,16 @@
 """Pooled maps: the weights are those that held-out patients ask for, no surer than they are."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from results_folder import Grid, make_results
 
 from hemexp.config import load_settings
 from hemexp.evaluation import pool
-from hemexp.evaluation.distance import EDGES_MM, read_climatology
+from hemexp.evaluation.distance import EDGES_MM, knows_anybody, read_climatology
 from hemexp.evaluation.images import blood_distance_mm
 from hemexp.evaluation.scans import read_maps, read_scan
-from hemexp.evaluation.tidy import read_table
+from hemexp.evaluation.tidy import read_table, write_table
 from hemexp.volumes import read_volume
 
 SHAPE = (12, 12, 6)
@@ -119,3 +120,17 @@ def test_without_held_out_patients_the_table_says_so(results):
     table = fit(results, [])
     assert table["weight"][[*pool.FORECASTERS]].to_numpy() == pytest.approx(1 / 3, abs=1e-5)
     assert (table["patients"] == 0).all() and table["note"].str.contains("fewer than 3").all()
+
+
+def test_a_note_tells_why_held_out_patients_did_not_decide():
+    assert pool.note(30, climatology=True) == ""
+    assert pool.note(2, climatology=True).endswith("equal weights")
+    assert pool.note(30, climatology=False).endswith("the climatology knows nothing")
+    assert pool.note(0, climatology=False).endswith("equal weights of the other two")
+
+
+def test_a_climatology_of_patients_of_whom_none_grew_knows_somebody(tmp_path):
+    for voxels, known in ((5, True), (0, False)):
+        table = pd.DataFrame({"from_mm": [0.0], "n_voxels": [voxels], "n_new": [0], "p": [0.0]})
+        write_table(tmp_path / "climatology.tsv", table)
+        assert knows_anybody(tmp_path / "climatology.tsv") == known

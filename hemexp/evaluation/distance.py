@@ -72,3 +72,8 @@ def run_fit_climatology(patients: list[str], preprocess: Path, out: Path) -> Non
 def read_climatology(path: Path) -> NDArray[np.float64]:
     """Probability of new blood by distance bin, from `run_fit_climatology`."""
     return read_table(path)["p"].to_numpy(dtype=np.float64)
+
+
+def knows_anybody(path: Path) -> bool:
+    """Whether the climatology has seen a patient; with released models there may be none."""
+    return bool(read_table(path)["n_voxels"].sum())

@@ -15,7 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.evaluation.distance import count_by_distance, map_by_distance, read_climatology
+from hemexp.evaluation.distance import (
+    count_by_distance,
+    knows_anybody,
+    map_by_distance,
+    read_climatology,
+)
 from hemexp.evaluation.images import bleed_band, blood_distance_mm
 from hemexp.evaluation.map_files import pooled_file
 from hemexp.evaluation.scans import read_maps, read_new_blood, read_scan, scan_files
@@ -162,21 +167,31 @@ def run_fit_pool(
         drawn = read_maps(samples, patient_id).expansion
         found.append(products(forecast_maps(drawn, distance_mm, brain, p_by_bin), happened, band))
     seen = np.reshape(found, (-1, 4, 4))
-    weights = fit_weights(seen, climatology=bool(p_by_bin.any()))
-    write_table(out / "pool.tsv", _tabulate(seen, weights))
+    known = knows_anybody(out / "climatology.tsv")
+    weights = fit_weights(seen, known)
+    write_table(out / "pool.tsv", _tabulate(seen, weights, note(len(seen), known)))
     write_sidecars([out / "pool.tsv"], verb="fit-pool", settings=settings.as_json(),
                    inputs=[out / "climatology.tsv", *files], started=started)  # fmt: skip
     told = ", ".join(f"{w:.2f} {name}" for w, name in zip(weights.mean, FORECASTERS, strict=True))
     log.info("%d held-out patients: %s", len(seen), told)
 
 
-def _tabulate(patients: NDArray[np.float64], weights: Weights) -> pd.DataFrame:
-    few = len(patients) < LEAST_PATIENTS
-    note = f"fewer than {LEAST_PATIENTS} held-out patients: equal weights" if few else ""
+def note(patients: int, climatology: bool) -> str:
+    """What made the weights something else than these patients' answer; empty where nothing."""
+    reasons = []
+    if not climatology:
+        reasons.append("no training patients: the climatology knows nothing")
+    if patients < LEAST_PATIENTS:
+        weights = "equal weights" if climatology else "equal weights of the other two"
+        reasons.append(f"fewer than {LEAST_PATIENTS} held-out patients: {weights}")
+    return "; ".join(reasons)
+
+
+def _tabulate(patients: NDArray[np.float64], weights: Weights, told: str) -> pd.DataFrame:
     parts = zip([*FORECASTERS, "pooled"], [*np.eye(3), weights.mean],
                 [*weights.mean, 1.0], [*weights.sd, 0.0], strict=True)  # fmt: skip
     rows = [
-        {"map": name, "weight": weight, "weight_sd": sd, "patients": len(patients), "note": note}
+        {"map": name, "weight": weight, "weight_sd": sd, "patients": len(patients), "note": told}
         | ({"brier": mean_brier(patients, used)} if len(patients) else {})
         for name, used, weight, sd in parts
     ]
