@@ -67,10 +67,12 @@ def say_autoencoder(record: Mapping[str, Any], losses: Mapping[str, float]) -> s
 def say_diffusion(record: Mapping[str, Any], losses: Mapping[str, float]) -> str:
     """The denoiser, how it was trained, where its loss ended."""
     told = record["settings"]
+    drive = {"growth": "growth and the drift of the bleed's centroid",
+             "flag": "the expansion flag"}[told["condition"]]  # fmt: skip
     return (
         f"A conditional denoiser ({told['denoiser']}, channels {_list(told['channels'])}) of the "
-        f"latent difference, conditioned on {told['condition']}, with a {told['schedule']} noise "
-        "schedule, "
+        f"latent difference, conditioned on {drive}, "
+        f"with a {told['schedule']} noise schedule, "
         + _trained(record, f"in batches of {told['batch_stacks'] * told['accumulate']} stacks")
         + _reached(losses)
     )  # fmt: skip
