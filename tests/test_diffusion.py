@@ -128,6 +128,19 @@ def test_a_drift_is_shown_where_it_leads(stacks):
     assert not only_one[0].any() and torch.equal(only_one[1], shown[1])
 
 
+@pytest.mark.parametrize(("kind", "aims"), [("growth", True), ("flag", False)])
+def test_growth_is_told_where_to_and_a_flag_is_not(tiny, stacks, kind, aims):
+    torch.manual_seed(0)
+    network = Denoiser(tiny.model_copy(update={"condition": kind}), C, Z)
+    wake(network)
+    here = replace(stacks.condition[:1, 0], drive=torch.ones(1, {"growth": 3, "flag": 1}[kind]))
+    there = replace(here, drift_mm=-here.drift_mm)
+    context, noisy = context_stack(stacks.baseline[:1, 0], 3, 1), torch.randn(1, Z, C, H, W)
+    with torch.no_grad():
+        one, other = (network(noisy, torch.tensor([0.5]), context, c) for c in (here, there))
+    assert torch.equal(one, other) != aims
+
+
 def test_unevenness_is_learned_from_place_and_drawn_for_any_growth():
     """Bleeds low in the head grow upwards by their own shell's thickness, others to one side."""
     rng = np.random.default_rng(0)

@@ -16,12 +16,12 @@ from hemexp import HemexpError
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
 from hemexp.diffusion.condition import Condition
-from hemexp.diffusion.drift import DriftModel
+from hemexp.diffusion.drift import DriftModel, shell_mm
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma
 from hemexp.expansion.distribution import LogisticLognormal
 from hemexp.latents.scale import Scale
-from hemexp.sampling.drive import draw_drives
+from hemexp.sampling.drive import draw_drifts, draw_drives
 from hemexp.sampling.finish import Baseline, finish_sample
 from hemexp.sampling.noise import correlate_slices, sample_noise
 from hemexp.sampling.run import slices_that_may_change
@@ -318,6 +318,21 @@ def test_drives_are_forecasts_unless_asked_for_the_truth():
     ).all()
     flags = draw_drives("flag", "predicted", DISTRIBUTION, 3.0, np.nan, 400, 1, "P1").flag
     assert np.mean(flags) == pytest.approx(0.4, abs=0.08)
+
+
+def test_every_sample_has_a_drift_of_its_own_in_proportion_to_its_growth():
+    model = DriftModel([[0.0] * 3] * 4, [[1.0, 0, 0], [-1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]])
+
+    def draw_for(growth_ml, patient_id="P1"):
+        return draw_drifts(model, np.zeros(3), np.array(growth_ml), 20.0, 1, patient_id)
+
+    many = draw_for([10.0] * 400)
+    assert np.linalg.norm(many, axis=1) == pytest.approx(float(shell_mm(10.0, 20.0)))
+    assert (many != 0).mean(axis=0) == pytest.approx([0.5, 0.25, 0.25], abs=0.08)
+    assert np.array_equal(draw_for([10.0, 10.0]), many[:2])
+    assert not np.array_equal(draw_for([10.0] * 400, "P2"), many)
+    grown, none, unknown = draw_for([10.0, -2.0, np.nan])
+    assert np.array_equal(grown, many[0]) and not none.any() and np.isnan(unknown).all()
 
 
 @pytest.mark.parametrize("target", [0, 1, 57, 300, 10_000])
