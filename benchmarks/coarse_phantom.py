@@ -18,8 +18,7 @@ from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.autoencoder.slices import SliceSet
 from hemexp.autoencoder.train import train as train_autoencoder
 from hemexp.diffusion.dataset import Stacks, make_stacks
-from hemexp.latents.encode import encode_copies, scan_copies
-from hemexp.latents.place import describe_place
+from hemexp.latents.encode import encode_patient
 from hemexp.latents.scale import Scale, measure_scale
 from hemexp.outcomes import expansion_outcomes
 from hemexp.phantom.bleed import draw_direction, draw_shape, redraw_direction
@@ -36,7 +35,8 @@ from hemexp.phantom.model import (
 )
 from hemexp.phantom.scan import Session, deform, locate_voxels, place_blood, take_scan
 from hemexp.provenance import hash_value
-from hemexp.settings import Autoencoder, Latents, Settings
+from hemexp.settings import Autoencoder, Settings
+from hemexp.sheet import SESSIONS
 from hemexp.training import load_weights, save_weights
 
 SEED = 5
@@ -193,32 +193,25 @@ def encode_cohort(
         settings: Of the autoencoder, and of the copies: as scanned, mirrored, then moved ones.
 
     Returns:
-        `baseline` and `followup` (n, copies, z, c, h, w), and what `describe_place` gives.
+        As `encode_patient`, one more axis before: the patients.
     """
     told = [len(cohort.table), settings.autoencoder.as_json(), settings.latents.as_json()]
     file = folder / f"latents-{hash_value(told)}.safetensors"
     if not file.exists():
+        images = zip(cohort.ct_hu, cohort.iph, cohort.ivh, strict=True)
+        pairs = (
+            {session: SliceSet(*(part[i] for part in patient), SLICE_SPACING_MM)
+             for i, session in enumerate(SESSIONS)}
+            for patient in images
+        )  # fmt: skip
+        copies = settings.latents.moved
         encoded = [
-            encode_patient(vae, cohort, row, settings.latents) for row in range(len(cohort.table))
+            encode_patient(vae, pair, settings.latents, copies, SEED, patient_id)
+            for pair, patient_id in zip(pairs, cohort.table["patient_id"], strict=True)
         ]
         stacked = {name: torch.stack([one[name] for one in encoded]) for name in encoded[0]}
         save_file(stacked, file)
     return load_file(file)
-
-
-def encode_patient(
-    vae: MultiHeadVae, cohort: Cohort, row: int, settings: Latents
-) -> dict[str, Tensor]:
-    """The latents of one patient, and where the bleed lies."""
-    patient_id, found = cohort.table["patient_id"].iloc[row], []
-    scans = [SliceSet(*(images[row, session] for images in (cohort.ct_hu, cohort.iph, cohort.ivh)),
-                      SLICE_SPACING_MM) for session in (0, 1)]  # fmt: skip
-    for scan in scans:
-        copies = scan_copies(scan, settings.moved, SEED, patient_id)
-        found.append(encode_copies(vae, copies, SLICE_SPACING_MM, settings.batch_slices))
-    (baseline, before), (followup, after) = found
-    place = describe_place(scans[0], baseline.shape, before, after)
-    return {"baseline": baseline, "followup": followup} | place
 
 
 def training_stacks(cohort: Cohort, encoded: dict[str, Tensor], kind: str) -> tuple[Stacks, Scale]:

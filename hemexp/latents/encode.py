@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,42 @@ def encode_copies(
     return torch.stack(latents), torch.stack(centroids)
 
 
+def encode_patient(
+    vae: MultiHeadVae,
+    scans: Mapping[str, SliceSet],
+    settings: Latents,
+    moved: int,
+    seed: int,
+    patient_id: str,
+) -> dict[str, Tensor]:
+    """What is cached of a patient.
+
+    Args:
+        vae: The autoencoder.
+        scans: By session: `baseline` and, where there is one, `followup`.
+        settings: The room's settings.
+        moved: Moved copies to encode.
+        seed: Run seed.
+        patient_id: The patient.
+
+    Returns:
+        By session the latents (copies, z, c, h, w), and what `describe_place` gives.
+    """
+    tensors, centroids = {}, {}
+    for session, scan in scans.items():
+        drawn = settings.posterior == "sample"
+        generator = generator_for(seed, patient_id, session, "posterior") if drawn else None
+        tensors[session], centroids[session] = encode_copies(
+            vae, scan_copies(scan, moved, seed, patient_id), scan.spacing_mm,
+            settings.batch_slices, generator,
+        )  # fmt: skip
+    place = describe_place(
+        scans["baseline"], tensors["baseline"].shape, centroids["baseline"],
+        centroids.get("followup"),
+    )  # fmt: skip
+    return tensors | place
+
+
 def move_scan(images: Tensor, generator: torch.Generator) -> Tensor:
     """Slices (z, 3, x, y) turned, shifted and perhaps mirrored in their plane, all of them alike.
 
@@ -129,9 +165,7 @@ def run_encode_patients(
         patients: Sessions to encode, by patient_id.
         preprocess: Folder of the grid scans.
         autoencoder: Folder of the trained autoencoder.
-        out: Folder for the latents. The file holds `baseline` and, where there is one, `followup`,
-            all (copies, z, c, h, w): as scanned, mirrored and, of training patients, moved; and
-            what `describe_place` gives.
+        out: Folder for the latents: a file holds what `encode_patient` gives.
         settings: The room's settings.
         seed: Run seed; what is drawn of a scan depends on it, the patient and the session alone.
         device: `auto`, `cpu` or `cuda`.
@@ -142,23 +176,13 @@ def run_encode_patients(
     for patient_id, sessions in patients.items():
         started = time.perf_counter()
         scans = {session: load_scan(preprocess, patient_id, session) for session in sessions}
-        tensors, centroids, scores = {}, {}, []
         moved = settings.moved if patient_id in training else 0
-        for session, scan in scans.items():
-            drawn = settings.posterior == "sample"
-            generator = generator_for(seed, patient_id, session, "posterior") if drawn else None
-            tensors[session], centroids[session] = encode_copies(
-                vae, scan_copies(scan, moved, seed, patient_id), scan.spacing_mm,
-                settings.batch_slices, generator,
-            )  # fmt: skip
-            scores.append(
-                {"patient_id": patient_id, "session": session}
-                | reconstruction_scores(vae, scan, tensors[session][0], settings.batch_slices)
-            )
-        tensors |= describe_place(
-            scans["baseline"], tensors["baseline"].shape, centroids["baseline"],
-            centroids.get("followup"),
-        )  # fmt: skip
+        tensors = encode_patient(vae, scans, settings, moved, seed, patient_id)
+        scores = [
+            {"patient_id": patient_id, "session": session}
+            | reconstruction_scores(vae, scan, tensors[session][0], settings.batch_slices)
+            for session, scan in scans.items()
+        ]
         latents_file = patient_file(out, patient_id, "latents.safetensors")
         scores_file = patient_file(out, patient_id, "reconstruction.tsv")
         with write_atomically(latents_file) as temporary:
