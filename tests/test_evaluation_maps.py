@@ -10,8 +10,11 @@ from hemexp.evaluation import distance, maps
 from hemexp.evaluation.scans import read_scan
 from hemexp.evaluation.tables import Resampling
 from hemexp.evaluation.tidy import read_table
-from hemexp.phantom.draw import draw_followups
-from hemexp.phantom.truth_map import draw_on_grid, run_draw_truth_map
+from hemexp.phantom.centers import find_center
+from hemexp.phantom.draw import draw_patient
+from hemexp.phantom.redraw import draw_followups
+from hemexp.phantom.truth_map import grid_to_baseline, run_draw_truth_map
+from hemexp.preprocess.interpolate import resample_blood
 from hemexp.volumes import Volume, read_volume, write_volume
 
 SHAPE = (30, 30, 12)
@@ -125,47 +128,58 @@ PHANTOM = load_settings({"preset": "demo"}).phantom.model_copy(update={"spacing_
 
 
 @pytest.fixture(scope="module")
-def native():
-    """Five follow-ups on the scanner's own grid, and that grid."""
-    drawn = list(draw_followups("D02", "D", 5, PHANTOM))
-    return drawn[0][0], [(iph.data > 0, ivh.data > 0) for iph, ivh in drawn]
+def seen():
+    """A patient's masks by session, the truth, a 4 x 4 x 6 mm grid, the baseline's masks on it."""
+    scans, affine, truth = draw_patient("D02", find_center("D"), PHANTOM)
+    middle = affine @ [*np.argwhere(scans["baseline"].iph).mean(axis=0), 1]
+    grid = np.diag([4.0, 4.0, 6.0, 1.0])
+    grid[:3, 3] = middle[:3] - grid.diagonal()[:3] * 12
+    grid = Volume(np.zeros((25, 25, 25), bool), grid)
+    native = {session: [Volume(getattr(scan, name), affine) for name in ("iph", "ivh")]
+              for session, scan in scans.items()}  # fmt: skip
+    return native, truth, grid, resample_blood(*native["baseline"], grid, np.eye(4))
 
 
-def test_follow_ups_on_the_grid_are_those_of_the_phantom(native):
-    """On the scanner's own grid the same numbers give the same masks, voxel by voxel."""
-    grid, drawn = native
-    again = list(draw_on_grid("D02", "D", grid, 5, PHANTOM, "baseline"))
-    assert len(again) == 6
-    for (iph, ivh), (iph2, ivh2) in zip(again[1:], drawn, strict=True):
-        assert np.array_equal(iph, iph2) and np.array_equal(ivh, ivh2)
-
-
-def test_a_grid_laid_on_the_followup_holds_the_moved_head(native):
-    grid, _ = native
-    here, there = (
-        next(draw_on_grid("D02", "D", grid, 0, PHANTOM, reference))[0]
-        for reference in ("baseline", "followup")
-    )
-    assert here.sum() == there.sum()
-    assert 0.1 < (here & there).sum() / here.sum() < 0.9
-
-
-def test_the_true_map_is_the_share_of_redraws_with_new_blood(tmp_path, native):
-    grid, drawn = native
-    iph0, ivh0 = next(draw_on_grid("D02", "D", grid, 0, PHANTOM, "baseline"))
+def test_the_true_map_is_the_share_of_redraws_with_new_blood(tmp_path, seen):
+    _, _, grid, (iph0, ivh0) = seen
     files = tmp_path / "iph.nii.gz", tmp_path / "ivh.nii.gz"
     for path, mask in zip(files, (iph0, ivh0), strict=True):
         write_volume(path, mask, grid.affine, np.uint8)
-    found = run_draw_truth_map("D02", "D", files, tmp_path, PHANTOM, 5, "baseline")
+
+    def draw():
+        return run_draw_truth_map(
+            "D02", "D", files, tmp_path, PHANTOM, 8, "baseline", resample_blood
+        )
+
+    found = draw()
+    drawn = [resample_blood(one.iph, one.ivh, grid, one.motion)
+             for one in draw_followups("D02", "D", 8, PHANTOM)]  # fmt: skip
     expected = np.mean([(iph | ivh) & ~(iph0 | ivh0) for iph, ivh in drawn], axis=0)
     assert expected.max() > 0.3
     assert np.allclose(read_volume(found[0]).data, expected, atol=1e-6)
     table = read_table(found[1])
-    voxel_ml = Volume(iph0, grid.affine).voxel_ml
-    growth = [(iph.sum() - iph0.sum()) * voxel_ml for iph, _ in drawn]
+    growth = [(iph.sum() - iph0.sum()) * grid.voxel_ml for iph, _ in drawn]
     assert table["iph_growth_ml"].tolist() == pytest.approx(growth, abs=1e-4)
-    areas = table.filter(regex="^slice_").sum(axis=1) - iph0.sum() * voxel_ml
+    areas = table.filter(regex="^slice_").sum(axis=1) - iph0.sum() * grid.voxel_ml
     assert areas.tolist() == pytest.approx(growth, abs=1e-3)
     first = found[0].read_bytes()
-    run_draw_truth_map("D02", "D", files, tmp_path, PHANTOM, 5, "baseline")
-    assert found[0].read_bytes() == first
+    assert draw()[0].read_bytes() == first
+
+
+def test_a_redraw_lies_where_the_baseline_does_whatever_the_head_did(seen):
+    """On the grid the baseline's blood is blood again, but for voxels of the margin."""
+    _, _, grid, (iph0, ivh0) = seen
+    kept = {"led back": [], "as it lies": []}
+    for one in draw_followups("D02", "D", 8, PHANTOM):
+        for name, matrix in (("led back", one.motion), ("as it lies", np.eye(4))):
+            iph, ivh = resample_blood(one.iph, one.ivh, grid, matrix)
+            kept[name].append(np.mean((iph | ivh)[iph0 | ivh0]))
+    assert min(kept["led back"]) > 0.85
+    assert min(kept["as it lies"]) < 0.6
+
+
+def test_a_grid_laid_on_the_followup_is_led_back_to_the_baseline(seen):
+    _, truth, _, _ = seen
+    there = grid_to_baseline("D02", "D", PHANTOM, "followup")
+    assert np.allclose(there @ np.array(truth["baseline_to_followup"]), np.eye(4), atol=1e-6)
+    assert np.array_equal(grid_to_baseline("D02", "D", PHANTOM, "baseline"), np.eye(4))

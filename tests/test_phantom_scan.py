@@ -11,16 +11,12 @@ from hemexp import HemexpError
 from hemexp.cohort import read_samples
 from hemexp.phantom.bleed import draw_direction, draw_shape, redraw_direction
 from hemexp.phantom.centers import CENTERS, MOTION_DEG, MOTION_MM, find_center, scanner_grid
-from hemexp.phantom.draw import (
-    draw_followups,
-    draw_patient,
-    run_collect_truth,
-    run_draw_patient,
-)
+from hemexp.phantom.draw import draw_patient, run_collect_truth, run_draw_patient
 from hemexp.phantom.head import cavity_mm, draw_head, ventricle_mm
 from hemexp.phantom.mass_effect import displacement_mm, midline_shift_mm
 from hemexp.phantom.model import draw_case, draw_growth, generator, growth_quantile
-from hemexp.phantom.scan import locate_voxels
+from hemexp.phantom.redraw import draw_followups, show_blood
+from hemexp.phantom.scan import Session, locate_voxels
 from hemexp.phantom.sheet import list_patients, run_draw_cohort
 from hemexp.provenance import patient_file
 from hemexp.sheet import REQUIRED
@@ -140,26 +136,58 @@ def test_ivh_lies_in_ventricles_and_iph_outside(spilled, coarse):
         assert ventricle[scan.iph.ravel()[index] == 1].min() > 0
 
 
+def in_scan(mask, shape, affine):
+    """A mask of a part of a scan, in the whole scan."""
+    low = np.rint((np.linalg.inv(affine) @ mask.affine[:, 3])[:3]).astype(int)
+    whole = np.zeros(shape, np.uint8)
+    whole[tuple(slice(a, a + n) for a, n in zip(low, mask.data.shape, strict=True))] = mask.data
+    return whole
+
+
+def test_blood_alone_is_that_of_the_scans_to_the_voxel(coarse, spilled):
+    """What a redraw shows is what a scanner would: the same bleed, growth and motion, in a box."""
+    scans, affine, truth = spilled
+    case = draw_case(coarse.seed, "C02")
+    head, bleed = draw_head(coarse.seed, "C02", case.age), draw_shape(coarse.seed, case)
+    rng = generator(coarse.seed, "C02", "followup")
+    growth_ml, direction = float(draw_growth(case, rng)[0]), draw_direction(bleed, rng)
+    pose, motion = (np.array(truth[name]) for name in ("head_to_baseline", "baseline_to_followup"))
+    grid, first_ml = scanner_grid(find_center("C"), coarse.spacing_factor), case.baseline_iph_ml
+    blood, *before = show_blood(head, bleed, Session(pose, first_ml), grid)
+    later = Session(motion @ pose, first_ml + growth_ml, before=blood.extent, direction=direction)
+    _, *after = show_blood(head, bleed, later, grid)
+    for session, masks in {"baseline": before, "followup": after}.items():
+        for name, mask in zip(("iph", "ivh"), masks, strict=True):
+            whole = getattr(scans[session], name)
+            assert mask.data.size < whole.size / 4
+            assert np.array_equal(in_scan(mask, whole.shape, affine), whole)
+    assert after[1].data.any()
+
+
 def test_redrawn_followups_contain_the_baseline_and_follow_the_truth(coarse):
     scans, affine, truth = draw_patient("B03", find_center("B"), coarse)
     baseline = scans["baseline"]
     bleed = draw_shape(coarse.seed, draw_case(coarse.seed, "B03"))
     drawn = list(draw_followups("B03", "B", 12, coarse))
-    growth = np.array([volume_ml(iph) for iph, _ in drawn]) - truth["baseline"]["iph_ml"]
+    growth = np.array([volume_ml(one.iph) for one in drawn]) - truth["baseline"]["iph_ml"]
     case = draw_case(coarse.seed, "B03")
     low, high = growth_quantile(case, np.array([1e-6, 1 - 1e-6]))
     assert growth.min() > low - 0.05 and growth.max() < high + 0.05
     assert len(set(np.round(growth, 2))) == 12
     pose = np.array(truth["head_to_baseline"])
-    for k, (iph, ivh) in enumerate(drawn):
-        assert iph.data.shape == baseline.ct.shape and np.array_equal(iph.affine, affine)
-        gain = volume_ml(iph) - truth["baseline"]["iph_ml"]
-        if gain < 6:
-            continue
+    index = np.argwhere(baseline.iph)
+    scanned = affine @ np.column_stack([index, np.ones(len(index))]).T
+    for k in np.flatnonzero(growth >= 6):
+        iph, ivh, motion = drawn[k]
+        assert not np.allclose(motion, truth["baseline_to_followup"], atol=1e-3)
+        to_index = np.linalg.inv(iph.affine) @ motion
+        again = np.rint((to_index @ scanned)[:3]).astype(int)
         blood = (iph.data | ivh.data).astype(bool)
-        assert np.mean(blood[baseline.iph == 1]) == 1.0
-        new = np.argwhere(iph.data & ~baseline.iph.astype(bool))
-        middle = np.linalg.inv(pose) @ affine @ np.append(new.mean(axis=0), 1)
+        assert np.mean(blood[tuple(again)]) > 0.97
+        new = iph.data.astype(bool)
+        new[tuple(again)] = False
+        middle = np.append(np.argwhere(new).mean(axis=0), 1)
+        middle = np.linalg.inv(motion @ pose) @ iph.affine @ middle
         rng = generator(coarse.seed, "B03", "redraw", k)
         draw_growth(case, rng)
         assert (middle[:3] - bleed.center_mm) @ redraw_direction(bleed, rng) > 2.0
@@ -181,9 +209,10 @@ def test_a_redraw_knows_what_the_baseline_shows_and_no_more(coarse):
 
 
 def test_redraw_does_not_depend_on_how_many(coarse):
-    few = [volume_ml(iph) for iph, _ in draw_followups("A03", "A", 2, coarse)]
-    more = [volume_ml(iph) for iph, _ in draw_followups("A03", "A", 4, coarse)]
-    assert few == more[:2]
+    few, more = ([*draw_followups("A03", "A", n, coarse)] for n in (2, 4))
+    for one, other in zip(few, more[:2], strict=True):
+        assert np.array_equal(one.iph.data, other.iph.data)
+        assert np.array_equal(one.motion, other.motion)
 
 
 def test_written_patient_is_reproducible_and_readable(tmp_path, coarse):

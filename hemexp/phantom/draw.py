@@ -1,8 +1,8 @@
-"""Writes phantom patients and their truth, and draws further follow-ups of the same baseline."""
+"""Writes phantom patients and their truth."""
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.phantom.bleed import Shape, draw_direction, draw_shape, redraw_direction
+from hemexp.phantom.bleed import Shape, draw_direction, draw_shape
 from hemexp.phantom.centers import (
     HEAD_CENTER_MM,
     Center,
@@ -21,7 +21,7 @@ from hemexp.phantom.centers import (
     rotation_angle_deg,
     scanner_grid,
 )
-from hemexp.phantom.head import Head, cavity_mm, draw_head
+from hemexp.phantom.head import Head, draw_head
 from hemexp.phantom.mass_effect import midline_shift_mm
 from hemexp.phantom.model import (
     GROWTH_PROBABILITIES,
@@ -34,7 +34,7 @@ from hemexp.phantom.model import (
     growth_quantile,
     he_threshold_ml,
 )
-from hemexp.phantom.scan import Scan, Session, deform, locate_voxels, place_blood, take_scan
+from hemexp.phantom.scan import Scan, Session, take_scan
 from hemexp.provenance import describe, patient_file, write_atomically, write_json, write_sidecars
 from hemexp.settings import Phantom
 from hemexp.sheet import IMAGES, SESSIONS
@@ -204,40 +204,3 @@ def run_collect_truth(
         started=started,
         seed=settings.seed,
     )
-
-
-def draw_followups(
-    patient_id: str, center: str, n: int, settings: Phantom
-) -> Iterator[tuple[Volume, Volume]]:
-    """Draws further follow-ups of the same baseline, for true expansion maps.
-
-    Args:
-        patient_id: Who.
-        center: Letter of the centre.
-        n: How many; draw k does not depend on n.
-        settings: The phantom's settings.
-
-    Yields:
-        IPH and IVH mask (uint8) on the baseline's native grid, without head motion.
-    """
-    case, head, bleed = _describe(settings.seed, patient_id)
-    place = find_center(center)
-    shape, affine = scanner_grid(place, settings.spacing_factor)
-    voxel_ml = Volume(np.empty(0), affine).voxel_ml
-    pose = draw_pose(place, generator(settings.seed, patient_id, "pose"))
-    index, points = locate_voxels(shape, affine, pose)
-    cavity = cavity_mm(head, points)
-    index, points, cavity = index[cavity < 0], points[:, cavity < 0], cavity[cavity < 0]
-    first_ml = case.baseline_iph_ml
-    tissue = deform(head, bleed, points, cavity, first_ml)
-    extent = place_blood(bleed, tissue, first_ml, voxel_ml).extent
-    for k in range(n):
-        rng = generator(settings.seed, patient_id, "redraw", k)
-        later_ml = first_ml + float(draw_growth(case, rng)[0])
-        tissue = deform(head, bleed, points, cavity, later_ml)
-        direction = redraw_direction(bleed, rng)
-        blood = place_blood(bleed, tissue, later_ml, voxel_ml, extent, direction)
-        masks = np.zeros((2, np.prod(shape)), np.uint8)
-        masks[0, index[blood.iph]] = 1
-        masks[1, index[blood.ivh]] = 1
-        yield Volume(masks[0].reshape(shape), affine), Volume(masks[1].reshape(shape), affine)

@@ -194,7 +194,7 @@ class Session:
 
     pose: NDArray[np.float64]
     volume_ml: float
-    oedema_mm: float
+    oedema_mm: float = 0.0
     before: Extent | None = None
     direction: NDArray[np.float64] | None = None
 

@@ -1,67 +1,48 @@
 """The true expansion map: what became of one baseline bleed, drawn again many times.
 
-Everything is evaluated at the voxel centres of the patient's grid, where forecasts are scored;
-no mask is resampled.
+A follow-up that is drawn again is scanned with a head motion of its own and brought onto the grid
+as the study brings its scans. Which voxels of a bleed's margin are blood on a grid depends on how
+the slices lie: a map drawn at the grid's voxel centres is sure of them, and wrong (its voxel-level
+detail made forecasts of what happened worse; docs/coherence.md).
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.phantom.bleed import draw_shape, redraw_direction
 from hemexp.phantom.centers import draw_motion, draw_pose, find_center
-from hemexp.phantom.head import cavity_mm, draw_head
-from hemexp.phantom.model import draw_case, draw_growth, generator
-from hemexp.phantom.scan import Blood, deform, fill_mask, locate_voxels, place_blood
+from hemexp.phantom.model import generator
+from hemexp.phantom.redraw import draw_followups
 from hemexp.provenance import patient_file, write_atomically, write_sidecars
 from hemexp.settings import Phantom
 from hemexp.volumes import Volume, read_volume, write_volume
 
+Resample = Callable[
+    [Volume, Volume, Volume, NDArray[np.float64]], tuple[NDArray[np.bool_], NDArray[np.bool_]]
+]
+"""Brings IPH and IVH onto a grid; the matrix takes a point of the grid's space to the masks'."""
 
-def draw_on_grid(
-    patient_id: str, center: str, grid: Volume, n: int, settings: Phantom, reference: str
-) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Draws the baseline bleed and n follow-ups of it on a grid, without head motion.
+
+def grid_to_baseline(
+    patient_id: str, center: str, settings: Phantom, reference: str
+) -> NDArray[np.float64]:
+    """4 x 4: a point of the grid's space to the baseline scanner's (RAS, mm).
 
     Args:
         patient_id: Who.
         center: Letter of the centre.
-        grid: Shape and affine, in the space of the reference scan.
-        n: How many; draw k does not depend on n (it is draw k of `draw.draw_followups`).
         settings: The phantom's settings.
         reference: Scan on which the grid was laid, `baseline` or `followup`.
-
-    Yields:
-        IPH and IVH mask (x, y, z), n + 1 times: the baseline first.
     """
-    seed, shape = settings.seed, grid.data.shape
-    case = draw_case(seed, patient_id)
-    head, bleed = draw_head(seed, patient_id, case.age), draw_shape(seed, case)
-    pose = draw_pose(find_center(center), generator(seed, patient_id, "pose"))
-    if reference == "followup":
-        pose = draw_motion(pose, generator(seed, patient_id, "motion")) @ pose
-    index, points = locate_voxels(shape, grid.affine, pose)
-    cavity = cavity_mm(head, points)
-    index, points, cavity = index[cavity < 0], points[:, cavity < 0], cavity[cavity < 0]
-
-    def masks(blood: Blood) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        iph, ivh = (fill_mask(shape, index[found]) for found in (blood.iph, blood.ivh))
-        return iph > 0, ivh > 0
-
-    first_ml = case.baseline_iph_ml
-    tissue = deform(head, bleed, points, cavity, first_ml)
-    before = place_blood(bleed, tissue, first_ml, grid.voxel_ml)
-    yield masks(before)
-    for k in range(n):
-        rng = generator(seed, patient_id, "redraw", k)
-        later_ml = first_ml + float(draw_growth(case, rng)[0])
-        direction = redraw_direction(bleed, rng)
-        tissue = deform(head, bleed, points, cavity, later_ml)
-        yield masks(place_blood(bleed, tissue, later_ml, grid.voxel_ml, before.extent, direction))
+    if reference == "baseline":
+        return np.eye(4)
+    pose = draw_pose(find_center(center), generator(settings.seed, patient_id, "pose"))
+    motion = draw_motion(pose, generator(settings.seed, patient_id, "motion"))
+    return np.linalg.inv(motion)
 
 
 def run_draw_truth_map(
@@ -72,6 +53,7 @@ def run_draw_truth_map(
     settings: Phantom,
     draws: int,
     reference: str,
+    resample: Resample,
 ) -> list[Path]:
     """Writes a phantom patient's true expansion map, and what was drawn for it.
 
@@ -83,6 +65,7 @@ def run_draw_truth_map(
         settings: The phantom's settings.
         draws: How many follow-ups to draw.
         reference: Scan on which the grid was laid.
+        resample: How the study brings masks onto the grid.
 
     Returns:
         `sub-ID_desc-expansion_truth-probseg.nii.gz`, the probability of blood where the baseline
@@ -90,17 +73,14 @@ def run_draw_truth_map(
         the grid, since the same patient's baseline there) and slice_00_ml ... (IPH a slice).
     """
     started = time.perf_counter()
-    masks = [read_volume(path) for path in baseline]
-    grid = masks[0]
-    drawn = draw_on_grid(patient_id, center, grid, draws, settings, reference)
-    iph0, ivh0 = next(drawn)
-    # Masks drawn at voxel centres and resampled ones differ by single voxels of the margin,
-    # which are no expansion.
-    blood = (masks[0].data > 0) | (masks[1].data > 0) | iph0 | ivh0
+    grid, ivh0 = (read_volume(path) for path in baseline)
+    to_baseline = grid_to_baseline(patient_id, center, settings, reference)
+    before = (grid.data > 0) | (ivh0.data > 0)
     count, voxels = np.zeros(grid.data.shape), []
-    for iph, ivh in drawn:
-        count += (iph | ivh) & ~blood
-        grown = (int(iph.sum()) - int(iph0.sum()), int(ivh.sum()) - int(ivh0.sum()))
+    for redraw in draw_followups(patient_id, center, draws, settings):
+        iph, ivh = resample(redraw.iph, redraw.ivh, grid, redraw.motion @ to_baseline)
+        count += (iph | ivh) & ~before
+        grown = (int(iph.sum()) - int(grid.data.sum()), int(ivh.sum()) - int(ivh0.data.sum()))
         voxels.append([*grown, *iph.sum(axis=(0, 1))])
     slices = [f"slice_{z:02d}_ml" for z in range(grid.data.shape[2])]
     table = pd.DataFrame(

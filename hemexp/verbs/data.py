@@ -50,12 +50,14 @@ def collect_what_if_truth(args: Arguments) -> None:
 def draw_truth_map(args: Arguments) -> None:
     """Draw a phantom patient's true expansion map."""
     from hemexp.phantom.truth_map import run_draw_truth_map
+    from hemexp.preprocess.interpolate import resample_blood
 
     endings = (f"ses-baseline_space-grid_desc-{name}_mask.nii.gz" for name in ("iph", "ivh"))
     run_draw_truth_map(
         args.patient, read_patient_row(args.samples, args.patient)["center"],
         tuple(_product(args, ending) for ending in endings),
         args.results / "evaluation", section(args, "phantom"), args.draws, args.reference,
+        resample_blood,
     )  # fmt: skip
 
 

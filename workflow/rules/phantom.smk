@@ -72,6 +72,7 @@ rule draw_truth_map:
         runtime=growing(20),
     params:
         code=hash_code("phantom"),
+        resampling=hash_code("preprocess"),
         settings=section("phantom"),
         row=center_row,
         draws=SETTINGS.evaluation.redraws,
