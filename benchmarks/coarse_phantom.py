@@ -24,7 +24,7 @@ from hemexp.outcomes import expansion_outcomes
 from hemexp.phantom.bleed import draw_direction, draw_shape, redraw_direction
 from hemexp.phantom.centers import draw_pose, find_center
 from hemexp.phantom.draw import OEDEMA_MM
-from hemexp.phantom.head import cavity_mm, draw_head
+from hemexp.phantom.head import draw_head
 from hemexp.phantom.model import (
     Case,
     draw_case,
@@ -33,7 +33,7 @@ from hemexp.phantom.model import (
     generator,
     growth_quantile,
 )
-from hemexp.phantom.scan import Session, deform, locate_voxels, place_blood, take_scan
+from hemexp.phantom.scan import Session, fill_head, take_scan
 from hemexp.provenance import hash_value
 from hemexp.settings import Autoencoder, Settings
 from hemexp.sheet import SESSIONS
@@ -141,20 +141,16 @@ def redraw_iph(center: str, patient_id: str, growths_ml: NDArray[np.float64]) ->
     """Further true follow-ups of one baseline with given growths: masks (k, z, x, y)."""
     case = draw_case(SEED, patient_id)
     head, bleed = draw_head(SEED, patient_id, case.age), draw_shape(SEED, case)
-    index, points = locate_voxels(SHAPE, grid_affine(), _pose(center, patient_id))
-    cavity = cavity_mm(head, points)
-    index, points, cavity = index[cavity < 0], points[:, cavity < 0], cavity[cavity < 0]
-    tissue = deform(head, bleed, points, cavity, case.baseline_iph_ml)
-    before = place_blood(bleed, tissue, case.baseline_iph_ml, VOXEL_ML).extent
-    masks = np.zeros((len(growths_ml), np.prod(SHAPE)), bool)
+    pose, grid = _pose(center, patient_id), (SHAPE, grid_affine())
+    before = fill_head(head, bleed, Session(pose, case.baseline_iph_ml), grid).blood.extent
+    masks = []
     for k, growth_ml in enumerate(growths_ml):
-        rng = generator(SEED, patient_id, "redraw", k)
+        direction = redraw_direction(bleed, generator(SEED, patient_id, "redraw", k))
         later_ml = case.baseline_iph_ml + growth_ml
-        tissue = deform(head, bleed, points, cavity, later_ml)
-        direction = redraw_direction(bleed, rng)
-        blood = place_blood(bleed, tissue, later_ml, VOXEL_ML, before, direction)
-        masks[k, index[blood.iph]] = True
-    return np.moveaxis(masks.reshape(-1, *SHAPE), 3, 1)
+        later = Session(pose, later_ml, before=before, direction=direction)
+        filled = fill_head(head, bleed, later, grid)
+        masks.append(filled.mask(SHAPE, filled.blood.iph) > 0)
+    return np.moveaxis(np.array(masks), 3, 1)
 
 
 def true_growths_ml(patient_id: str, draws: int, expands: bool | None) -> NDArray[np.float64]:

@@ -34,9 +34,11 @@ from torch import Tensor
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
 from hemexp.evaluation.scores import (
+    Kind,
     Line,
     coverage,
-    fair_crps,
+    crps,
+    ensemble_sd,
     fit_line,
     randomised_pit,
     spread_ratio,
@@ -58,7 +60,7 @@ def slice_correlation(area_ml: NDArray[np.float64]) -> float:
 
 
 def summarise(
-    samples: Samples, growth_ml: NDArray[np.float64], expands: NDArray[np.bool_]
+    samples: Samples, growth_ml: NDArray[np.float64], expands: NDArray[np.bool_], kind: Kind
 ) -> dict:
     """One row of the table.
 
@@ -66,14 +68,15 @@ def summarise(
         samples: K samples of n patients.
         growth_ml: (n,) what happened.
         expands: (n,) who expanded.
+        kind: `even` if a forecast drove the samples, else `independent`.
     """
     rng = np.random.default_rng(0)
     drawn, told = samples.growth_ml, samples.flag == 1
     error = drawn.mean(axis=1) - growth_ml
-    spread = spread_ratio(drawn.std(axis=1, ddof=1), error)
-    pit = [randomised_pit(y, x, rng) for y, x in zip(growth_ml, drawn, strict=True)]
+    spread = spread_ratio([ensemble_sd(x, kind) for x in drawn], error)
+    pit = [randomised_pit(y, x, rng, kind) for y, x in zip(growth_ml, drawn, strict=True)]
     row = {
-        "CRPS mL": np.mean([fair_crps(y, x) for y, x in zip(growth_ml, drawn, strict=True)]),
+        "CRPS mL": np.mean([crps(y, x, kind) for y, x in zip(growth_ml, drawn, strict=True)]),
         "c50": coverage(pit, 0.5), "c90": coverage(pit, 0.9), "spread": spread.value,
         "bias of expanders mL": error[expands].mean(),
         "lag-1": slice_correlation(samples.area_ml), "adjacent Dice": samples.dice[told].mean(),
@@ -176,13 +179,14 @@ def make_table(folder: Path, settings: Settings, train: int, test: int) -> pd.Da
     for indicator in ("oracle", "predicted"):
         redrawn = true_samples(cohort, settings.sampling.samples, indicator)
         cell = {"denoiser": "the phantom", "noise": "", "condition": f"truth {indicator}"}
-        rows.append(cell | summarise(redrawn, *truth))
+        rows.append(cell | summarise(redrawn, *truth, "independent"))
     for cell, samples in arms(folder, cohort, encoded, vae, settings):
-        rows.append(cell | summarise(samples, *truth))
+        known = cell["condition"] == "flag oracle"  # then nothing spreads the samples evenly
+        rows.append(cell | summarise(samples, *truth, "independent" if known else "even"))
         log.info("%s", rows[-1])
         if cell["condition"] == "growth matched" and cell["denoiser"] == "stack":
             cell = {"denoiser": "the requests", "noise": "", "condition": "growth"}
-            rows.append(cell | summarise(requests(samples), *truth))
+            rows.append(cell | summarise(requests(samples), *truth, "even"))
     return pd.DataFrame(rows)
 
 

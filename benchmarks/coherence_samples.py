@@ -13,6 +13,8 @@ from coarse_phantom import (
     SPACING_MM,
     VOXEL_ML,
     Cohort,
+    encode_cohort,
+    fit_autoencoder,
     redraw_iph,
     training_stacks,
     true_growths_ml,
@@ -32,7 +34,7 @@ from hemexp.sampling.drive import Drives, draw_drifts, draw_drives
 from hemexp.sampling.run import make_condition
 from hemexp.sampling.sample import decode_stack, draw_latents
 from hemexp.sampling.volume import correct_logits, iph_margin, matching_offset
-from hemexp.settings import Diffusion, Expansion, Sampling
+from hemexp.settings import Diffusion, Expansion, Sampling, Settings
 from hemexp.training import load_weights, save_weights
 
 Indicator = Literal["oracle", "predicted"]
@@ -120,6 +122,16 @@ def train_arm(
     network = load_weights(file, Denoiser(settings, c, z))
     table = cohort.table.iloc[cohort.rows(test=False)]
     return DiffusionModel(network, settings, schedule, step, learn_drift(table, stacks)), scale
+
+
+def make_sampler(
+    folder: Path, cohort: Cohort, settings: Settings, correct: bool = True
+) -> "Sampler":
+    """A sampler of a cohort; autoencoder and denoiser are trained, or read from `folder`."""
+    vae = fit_autoencoder(folder, cohort, settings.autoencoder)
+    encoded = encode_cohort(folder, cohort, vae, settings)
+    model, scale = train_arm(folder, cohort, encoded, settings.diffusion)
+    return Sampler(cohort, encoded, vae, model, scale, settings.sampling, correct)
 
 
 def fit_growth(cohort: Cohort, settings: Expansion) -> ExpansionModel:

@@ -15,16 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from coarse_phantom import (
-    SLICE_SPACING_MM,
-    VOXEL_ML,
-    encode_cohort,
-    fit_autoencoder,
-    load_cohort,
-    redraw_iph,
-)
+from coarse_phantom import SLICE_SPACING_MM, VOXEL_ML, load_cohort, redraw_iph
 from coherence import as_markdown, load_benchmark_settings
-from coherence_samples import Sampler, train_arm
+from coherence_samples import Sampler, make_sampler
 from numpy.typing import NDArray
 
 from hemexp.latents.place import centroid_mm
@@ -84,11 +77,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     settings = load_benchmark_settings({"steps": args.steps}, samples=DRAWS)
-    cohort = load_cohort(args.out, *args.cohort)
-    vae = fit_autoencoder(args.out, cohort, settings.autoencoder)
-    encoded = encode_cohort(args.out, cohort, vae, settings)
-    model, scale = train_arm(args.out, cohort, encoded, settings.diffusion)
-    sampler = Sampler(cohort, encoded, vae, model, scale, settings.sampling)
+    sampler = make_sampler(args.out, load_cohort(args.out, *args.cohort), settings)
     print(as_markdown(measure(sampler, args.patients)))
 
 

@@ -17,14 +17,12 @@ import torch
 from coarse_phantom import (
     SLICE_SPACING_MM,
     Cohort,
-    encode_cohort,
-    fit_autoencoder,
     load_cohort,
     redraw_iph,
     true_growths_ml,
 )
 from coherence import as_markdown, load_benchmark_settings
-from coherence_samples import Sampler, fit_growth, forecast_drives, train_arm
+from coherence_samples import Sampler, fit_growth, forecast_drives, make_sampler
 from numpy.typing import NDArray
 
 from hemexp.evaluation.distance import EDGES_MM, count_by_distance, map_by_distance
@@ -94,11 +92,8 @@ def main() -> None:
         base = load_benchmark_settings({"steps": args.steps}, samples=args.samples)
         latents = base.latents.model_copy(update={"moved": moved})
         settings = base.model_copy(update={"latents": latents})
-        vae = fit_autoencoder(args.out, cohort, settings.autoencoder)
-        encoded = encode_cohort(args.out, cohort, vae, settings)
-        model, scale = train_arm(args.out, cohort, encoded, settings.diffusion)
         for correct in (False, True):
-            sampler = Sampler(cohort, encoded, vae, model, scale, settings.sampling, correct)
+            sampler = make_sampler(args.out, cohort, settings, correct)
             told = {"moved copies": str(moved), "corrected": "yes" if correct else "no"}
             rows.append(told | score(sampler, settings, p_by_bin))
             print(as_markdown(pd.DataFrame(rows[-1:])), flush=True)

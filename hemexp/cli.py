@@ -48,6 +48,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "seed": {"type": int, "default": 1, "help": "run seed"},
     "device": {"default": "auto", "choices": ("auto", "cpu", "cuda"), "help": "where to work"},
     "per-center": {"type": int, "default": 10, "help": "patients in each of the four centres"},
+    "held-out": {"type": int, "help": "patients of the test centre, if not as many"},
     "validation": {"type": int, "default": 4, "help": "how many of them are `val`, held out"},
     "images": {"action": "store_true", "help": "read and check every image too"},
     "out": {"required": True, "type": Path, "help": "file or folder to write"},
@@ -107,7 +108,8 @@ _PREDICT = (
 )  # fmt: skip
 
 VERBS = {
-    "draw-cohort": Verb(data.draw_cohort, ("out", "settings", "per-center", "validation")),
+    "draw-cohort": Verb(data.draw_cohort, ("out", "settings", "per-center", "held-out",
+                                           "validation")),
     "draw-patient": Verb(data.draw_patient, _PATIENT),
     "collect-truth": Verb(data.collect_truth, (*_SHEET, "settings")),
     "collect-what-if-truth": Verb(data.collect_what_if_truth, (*_SHEET, "settings")),

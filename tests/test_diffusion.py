@@ -1,5 +1,6 @@
 """The denoiser: closed forms, honest nulls, a start that drowns the truth."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -19,7 +20,13 @@ from hemexp.diffusion.condition import (
 )
 from hemexp.diffusion.dataset import Stacks, draw_copies, draw_patients
 from hemexp.diffusion.drift import DriftModel, fit_drift, shell_mm
-from hemexp.diffusion.network import Denoiser, DiffusionModel, context_stack, context_step
+from hemexp.diffusion.network import (
+    Denoiser,
+    DiffusionModel,
+    context_stack,
+    context_step,
+    load_diffusion,
+)
 from hemexp.diffusion.objective import draw_batch
 from hemexp.diffusion.schedule import (
     Schedule,
@@ -265,3 +272,10 @@ def test_copies_are_taken_as_often_as_asked_and_all_of_them():
     assert shares.tolist() == pytest.approx([0.4] + 4 * [0.15], abs=0.02)
     assert not draw_copies(50, 5, 0.0, generator).any()
     assert (draw_copies(50, 2, 1.0, generator) == 1).all()
+
+
+def test_a_model_of_another_version_is_refused_with_what_it_lacks(tmp_path):
+    record = {"settings": {}, "latent_channels": 4, "n_slices": 5, "schedule": {}}
+    (tmp_path / "model.json").write_text(json.dumps(record))
+    with pytest.raises(HemexpError, match=r"model\.json.*nothing about context_step, drift"):
+        load_diffusion(tmp_path, torch.device("cpu"))

@@ -107,7 +107,7 @@ def test_slices_that_move_together_are_told_from_slices_that_do_not():
 def test_amounts_are_scored_against_the_truth():
     found = score_amounts("ventricle", "ml", np.array([1.0, 3.0, np.nan]), Score(5.0))
     assert {name: score.value for name, score in found.items()} == {
-        "ventricle_ml": 2.0, "ventricle_error_ml": 3.0, "ventricle_crps_ml": 2.0,
+        "ventricle_ml": 2.0, "ventricle_error_ml": 3.0, "ventricle_crps_ml": 2.5,
     }  # fmt: skip
     unknown = score_amounts("ventricle", "ml", np.array([np.nan]), Score(5.0))
     assert all(score.value is None and "ventricle" in score.note for score in unknown.values())

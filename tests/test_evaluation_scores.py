@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scoringrules
 from scipy.stats import norm
+from scipy.stats.qmc import Halton
 from sklearn.metrics import roc_auc_score
 
 from hemexp.evaluation import images, recalibration, scores
@@ -17,21 +18,36 @@ def test_fair_crps_is_unbiased_in_the_number_of_draws():
     # N(0, 1) scored against itself: 1 / sqrt(pi); the default estimator gives .680 at K = 5.
     draws = rng().normal(size=(40_000, 5))
     observed = rng(1).normal(size=40_000)
-    few = np.mean([scores.fair_crps(y, x) for y, x in zip(observed, draws, strict=True)])
+    few = np.mean([scores.crps(y, x) for y, x in zip(observed, draws, strict=True)])
     assert few == pytest.approx(1 / np.sqrt(np.pi), abs=0.01)
 
 
 @pytest.mark.parametrize("k", [99, 199])
-def test_quantile_crps_is_that_of_the_distribution(k):
+def test_crps_of_quantiles_is_that_of_the_distribution(k):
     observed = rng().normal(size=2_000)
     quantiles = norm.ppf(np.arange(1, k + 1) / (k + 1))
-    found = np.mean([scores.quantile_crps(y, quantiles) for y in observed])
+    found = np.mean([scores.crps(y, quantiles, "quantiles") for y in observed])
     assert found == pytest.approx(np.mean(scoringrules.crps_normal(observed, 0, 1)), abs=5e-4)
 
 
+@pytest.mark.parametrize("k", [8, 50])
+def test_even_draws_score_as_their_distribution_does(k):
+    source = rng(k)
+    draws = [norm.ppf(Halton(1, rng=source).random(k)[:, 0]) for _ in range(6_000)]
+    observed = source.normal(size=len(draws))
+    both = list(zip(observed, draws, strict=True))
+    found = np.mean([scores.crps(y, x, "even") for y, x in both])
+    assert found == pytest.approx(1 / np.sqrt(np.pi), abs=0.02)
+    pit = [scores.randomised_pit(y, x, source, "even") for y, x in both]
+    for level in (0.5, 0.9):
+        assert scores.coverage(pit, level) == pytest.approx(level, abs=0.02)
+    variance = np.mean([scores.ensemble_sd(x, "even") ** 2 for x in draws])
+    assert variance == pytest.approx(1, abs=0.5 / k + 0.01)
+
+
 def test_fair_crps_of_a_point_forecast_is_its_absolute_error():
-    assert scores.fair_crps(7.0, [4.0]) == 3.0
-    assert scores.fair_crps(7.0, [4.0, 4.0]) == 3.0
+    assert scores.crps(7.0, [4.0]) == 3.0
+    assert scores.crps(7.0, [4.0, 4.0]) == 3.0
 
 
 @pytest.mark.parametrize("k", [3, 8, 50])
@@ -178,15 +194,15 @@ def test_tail_crps_is_that_of_the_normal_distribution_above_the_threshold(k):
     exact = np.abs(pairs[:, 0] - pairs[:, 1]).mean() / 2
     draws = source.normal(size=(20_000, k + 1))
     found = np.mean([
-        scores.tail_crps(x[0], x[1:], 1.0, are_quantiles=False) for x in draws
+        scores.tail_crps(x[0], x[1:], 1.0) for x in draws
     ])  # fmt: skip
     assert found == pytest.approx(exact, abs=0.004)
 
 
 def test_tail_crps_sees_nothing_below_the_threshold():
-    assert scores.tail_crps(2.0, [1.0, 4.0, 5.0], 6.0, are_quantiles=False) == 0
-    assert scores.tail_crps(9.0, [4.0], 6.0, are_quantiles=False) == 3
-    assert scores.tail_crps(9.0, [7.0], 6.0, are_quantiles=True) == 2
+    assert scores.tail_crps(2.0, [1.0, 4.0, 5.0], 6.0) == 0
+    assert scores.tail_crps(9.0, [4.0], 6.0) == 3
+    assert scores.tail_crps(9.0, [7.0], 6.0, "quantiles") == 2
 
 
 def test_calibration_line_finds_the_recalibration():

@@ -273,3 +273,12 @@ def test_larger_cohort_keeps_the_patients(settings):
     small, large = list_patients(10, 4, 2), list_patients(12, 4, 2)
     assert set(small["patient_id"]) < set(large["patient_id"])
     assert large["split"].value_counts()["val"] == 4
+    wide = list_patients(12, 4, 2, held_out=5)
+    assert wide["center"].value_counts().to_dict() == {"A": 12, "B": 12, "C": 12, "D": 5}
+    assert wide["split"].value_counts()["test"] == 3
+
+
+@pytest.mark.parametrize("counts", [(0, 4, 2), (1, 3, 0), (5, -1, 2), (5, 4, 2, 2)])
+def test_a_cohort_without_training_or_test_patients_is_refused(counts):
+    with pytest.raises(HemexpError, match="draw-cohort"):
+        list_patients(*counts)

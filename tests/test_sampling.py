@@ -320,6 +320,16 @@ def test_drives_are_forecasts_unless_asked_for_the_truth():
     assert np.mean(flags) == pytest.approx(0.4, abs=0.08)
 
 
+def test_the_share_of_samples_that_expand_is_nearly_its_probability():
+    # 50 independent samples would miss by an SD of .07.
+    shares = [
+        draw_drives("flag", "predicted", DISTRIBUTION, 3.0, np.nan, 50, 1, f"P{i}").flag.mean()
+        for i in range(100)
+    ]
+    assert np.std(shares) < 0.02
+    assert np.mean(shares) == pytest.approx(0.4, abs=0.01)
+
+
 def test_every_sample_has_a_drift_of_its_own_in_proportion_to_its_growth():
     model = DriftModel([[0.0] * 3] * 4, [[1.0, 0, 0], [-1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]])
 

@@ -8,6 +8,7 @@ import torch
 from monai.networks.nets import DiffusionModelUNet
 from torch import Tensor, nn
 
+from hemexp import Fault, HemexpError
 from hemexp.diffusion.condition import Condition, ConditionEncoder, outward_drift
 from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.schedule import Schedule, clean_from_v
@@ -198,9 +199,22 @@ class DiffusionModel:
         return clean_from_v(noisy, v, level)
 
 
+FACTS = ("settings", "latent_channels", "n_slices", "schedule", "context_step", "drift")
+"""What `model.json` says of a denoiser."""
+
+
 def load_diffusion(folder: Path, device: torch.device) -> DiffusionModel:
-    """Rebuilds the model of `model.json` with the weights of `model.safetensors`."""
+    """Rebuilds the model of `model.json` with the weights of `model.safetensors`.
+
+    Raises:
+        HemexpError: Another version of hemexp wrote it.
+    """
     record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    if missing := [name for name in FACTS if name not in record]:
+        raise HemexpError(
+            Fault(str(folder / "model.json"), f"nothing about {', '.join(missing)}",
+                  f"a denoiser's {', '.join(FACTS)}", "Train it again with this version.")
+        )  # fmt: skip
     settings = Diffusion.model_validate(record["settings"])
     network = Denoiser(settings, record["latent_channels"], record["n_slices"])
     load_weights(folder / "model.safetensors", network).to(device)

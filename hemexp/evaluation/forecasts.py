@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
 from hemexp.evaluation.scores import (
+    Kind,
     Score,
-    fair_crps,
-    quantile_crps,
+    crps,
+    ensemble_sd,
     randomised_pit,
     tail_crps,
 )
@@ -48,14 +49,14 @@ class Forecast:
         indicator: How the samples were driven; `none` for references.
         target: `iph_ml`, `ivh_ml` or `total_ml`, of the follow-up.
         draws: Per patient an array of shape (K,), in mL.
-        are_quantiles: The draws are quantiles at k / (K + 1), not random.
+        kind: What the draws are.
     """
 
     model: str
     indicator: str
     target: str
     draws: dict[str, NDArray]
-    are_quantiles: bool = False
+    kind: Kind = "independent"
 
 
 def volume_of(outcomes: pd.DataFrame | pd.Series, session: str, target: str) -> Any:  # noqa: ANN401
@@ -75,6 +76,7 @@ def sampled_forecasts(volumes: pd.DataFrame) -> list[Forecast]:
             indicator,
             target,
             _draws(rows.assign(drawn_ml=rows[list(columns)].sum(axis=1)), "drawn_ml"),
+            "even",
         )
         for indicator, rows in volumes.groupby("indicator")
         if indicator != "oracle"
@@ -118,7 +120,7 @@ def tabular_forecasts(
     for name, table in forecasts.items():
         growth = _draws(table[table["patient_id"].isin(ids)], "growth_ml")
         _check_complete(growth, ids, f"expansion/forecasts.tsv, {name}")
-        found.append(Forecast(name, "none", "iph_ml", _grown(baseline, growth), True))
+        found.append(Forecast(name, "none", "iph_ml", _grown(baseline, growth), "quantiles"))
     return found
 
 
@@ -137,7 +139,7 @@ def true_forecast(truth: pd.DataFrame, outcomes: pd.DataFrame, ids: list[str]) -
     _check_complete(dict.fromkeys(rows.index), ids, "phantom/truth.tsv")
     growth = {name: rows.loc[name].to_numpy(dtype=np.float64) for name in ids}
     baseline = outcomes.loc[ids, "baseline_iph_ml"]
-    return Forecast("true_distribution", "none", "iph_ml", _grown(baseline, growth), True)
+    return Forecast("true_distribution", "none", "iph_ml", _grown(baseline, growth), "quantiles")
 
 
 def redrawn_forecasts(redraws: pd.DataFrame, outcomes: pd.DataFrame) -> list[Forecast]:
@@ -180,29 +182,27 @@ def score_draws(forecast: Forecast, outcomes: pd.DataFrame, seed: int) -> pd.Dat
         rng = np.random.default_rng(
             seed_for(seed, "pit", forecast.model, forecast.indicator, forecast.target, patient_id)
         )
-        crps = quantile_crps if forecast.are_quantiles else fair_crps
         large = baseline + LARGE_GROWTH_ML[forecast.target]
-        tail = tail_crps(observed, draws, large, are_quantiles=forecast.are_quantiles)
-        rows.append(head | _score_row(observed, draws, (crps(observed, draws), tail), rng))
+        rows.append(head | _score_row(observed, draws, forecast.kind, large, rng))
     return pd.DataFrame(rows)
 
 
 def _score_row(
-    observed: float, draws: NDArray, crps_ml: tuple[float, float], rng: np.random.Generator
+    observed: float, draws: NDArray, kind: Kind, large_ml: float, rng: np.random.Generator
 ) -> dict[str, Any]:
     point = draws.size == 1
     spread = {
         f"q{int(100 * level):02d}_ml": float(np.quantile(draws, level)) for level in QUANTILES
     }
-    spread |= {"sd_ml": 0.0 if point else float(draws.std(ddof=1)),
-               "pit": randomised_pit(observed, draws, rng)}  # fmt: skip
+    spread |= {"sd_ml": 0.0 if point else ensemble_sd(draws, kind),
+               "pit": randomised_pit(observed, draws, rng, kind)}  # fmt: skip
     if point:
         spread = dict.fromkeys(spread, Score(None, POINT))
     return cells(
         mean_ml=float(draws.mean()),
         median_ml=float(np.median(draws)),
-        crps_ml=crps_ml[0],
-        twcrps_ml=crps_ml[1],
+        crps_ml=crps(observed, draws, kind),
+        twcrps_ml=tail_crps(observed, draws, large_ml, kind),
         **spread,
     )
 

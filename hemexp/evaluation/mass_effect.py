@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt
 
-from hemexp.evaluation.scores import Score, fair_crps
+from hemexp.evaluation.scores import Score, crps
 
 CSF_HU = 18.0
 """Darker is CSF: half way between CSF (6 HU) and white matter (29 HU); oedema is brighter."""
@@ -73,5 +73,5 @@ def score_amounts(name: str, unit: str, drawn: NDArray, truth: Score) -> dict[st
     median = float(np.median(known))
     if truth.value is None:
         return {names[0]: Score(median)} | dict.fromkeys(names[1:], truth)
-    error, crps = abs(median - truth.value), fair_crps(truth.value, known)
-    return dict(zip(names, map(Score, (median, error, crps)), strict=True))
+    error, score = abs(median - truth.value), crps(truth.value, known, "even")
+    return dict(zip(names, map(Score, (median, error, score)), strict=True))

@@ -1,7 +1,7 @@
 """Scores of ensembles and of probabilities against one outcome per patient: pure functions."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import scoringrules
@@ -23,71 +23,79 @@ class Score(NamedTuple):
     note: str = ""
 
 
-def fair_crps(observed: float, draws: ArrayLike) -> float:
-    """Continuous ranked probability score, unbiased in the number of draws.
+Kind = Literal["independent", "even", "quantiles"]
+"""How an ensemble stands for a distribution.
+
+`independent` draws; draws that an `even` sequence spreads, as `sampling.drive` does; or
+`quantiles` at k / (K + 1), k from 1 to K.
+"""
+
+
+def crps(observed: float, draws: ArrayLike, kind: Kind = "independent") -> float:
+    """Continuous ranked probability score, in the unit of the draws, 0 at best.
+
+    Independent draws have the fair estimator (Ferro 2014), unbiased in their number, so that
+    ensembles of different K compare. Other draws are already spread more evenly: it would add a
+    spread that they have (1 % too good with 99 quantiles of a normal distribution), so theirs is
+    the plain energy form: exact for samples that grow as an even sequence tells them, and too
+    strict by at most 1 / K of the spread for what else differs between them.
+
+    Args:
+        observed: What happened.
+        draws: Ensemble of shape (K,), same unit; one draw has the absolute error.
+        kind: What the draws are.
+    """
+    return tail_crps(observed, draws, -np.inf, kind)
+
+
+def tail_crps(
+    observed: float, draws: ArrayLike, above: float, kind: Kind = "independent"
+) -> float:
+    """Threshold-weighted CRPS (Gneiting 2011): only what happens above a threshold counts.
+
+    It is `crps` of all numbers raised to the threshold.
 
     Args:
         observed: What happened.
         draws: Ensemble of shape (K,), same unit.
-
-    Returns:
-        The score in the unit of the draws, 0 at best. The fair estimator (Ferro 2014) lets
-        ensembles of different K be compared; a point forecast (K = 1) has the absolute error.
+        above: The threshold, same unit.
+        kind: What the draws are.
     """
-    draws = np.asarray(draws, dtype=np.float64)
+    draws, observed = np.maximum(np.asarray(draws, np.float64), above), max(observed, above)
     if draws.size == 1:
         return float(abs(draws[0] - observed))
-    return float(scoringrules.crps_ensemble(observed, draws, estimator="fair"))
+    estimator = "fair" if kind == "independent" else "nrg"
+    return float(scoringrules.crps_ensemble(observed, draws, estimator=estimator))
 
 
-def quantile_crps(observed: float, quantiles: ArrayLike) -> float:
-    """Continuous ranked probability score of a distribution given by evenly spaced quantiles.
-
-    Quantiles are no random draws: the fair estimator would add a spread that they already have
-    (1 % too good with 99 of a normal distribution), so the plain energy form is right here.
-
-    Args:
-        observed: What happened.
-        quantiles: At k / (K + 1), k from 1 to K, shape (K,).
-    """
-    draws = np.asarray(quantiles, dtype=np.float64)
-    return float(scoringrules.crps_ensemble(observed, draws, estimator="nrg"))
-
-
-def tail_crps(observed: float, draws: ArrayLike, above: float, *, are_quantiles: bool) -> float:
-    """Threshold-weighted CRPS (Gneiting 2011): only what happens above a threshold counts.
-
-    It is the CRPS of all numbers raised to the threshold; fair for random draws as `fair_crps`
-    is, plain for quantiles as `quantile_crps` is.
-
-    Args:
-        observed: What happened.
-        draws: Ensemble or quantiles of shape (K,), same unit.
-        above: The threshold, same unit.
-        are_quantiles: Whether the draws are evenly spaced quantiles.
-    """
-    draws = np.asarray(draws, dtype=np.float64)
-    if draws.size == 1:
-        return float(abs(max(draws[0], above) - max(observed, above)))
-    estimator = "nrg" if are_quantiles else "fair"
-    return float(scoringrules.twcrps_ensemble(observed, draws, a=above, estimator=estimator))
-
-
-def randomised_pit(observed: float, draws: ArrayLike, rng: np.random.Generator) -> float:
-    """Where the outcome falls in the ensemble, uniform on [0, 1] when both are exchangeable.
+def randomised_pit(
+    observed: float, draws: ArrayLike, rng: np.random.Generator, kind: Kind = "independent"
+) -> float:
+    """Where the outcome falls in the ensemble, uniform on [0, 1] for a perfect forecast.
 
     The outcome's rank among K draws is one of K + 1 places, ties broken at random, and the value
-    is drawn uniformly within that place (Czado 2009).
+    is drawn uniformly within that place (Czado 2009). An even sequence leaves half a place at
+    either end: K quantiles at (k - 1/2) / K. Counted as independent draws, 50 of them would cover
+    92 % where a perfect forecast covers 90.
 
     Args:
         observed: What happened.
         draws: Ensemble of shape (K,).
         rng: Source of the two random breaks.
+        kind: What the draws are.
     """
     draws = np.asarray(draws)
     below, ties = np.count_nonzero(draws < observed), np.count_nonzero(draws == observed)
-    place = below + rng.integers(ties + 1)
-    return float((place + rng.uniform()) / (draws.size + 1))
+    place, within = below + rng.integers(ties + 1), rng.uniform()
+    if kind != "even":
+        return float((place + within) / (draws.size + 1))
+    low, high = np.clip([place - 0.5, place + 0.5], 0, draws.size)
+    return float((low + within * (high - low)) / draws.size)
+
+
+def ensemble_sd(draws: ArrayLike, kind: Kind = "independent") -> float:
+    """SD of the distribution that draws stand for; even ones need no correction for their mean."""
+    return float(np.std(draws, ddof=int(kind != "even")))
 
 
 def coverage(pit: ArrayLike, level: float) -> float:

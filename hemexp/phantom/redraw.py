@@ -11,17 +11,14 @@ from numpy.typing import NDArray
 
 from hemexp.phantom.bleed import Shape, ball_radius_mm, draw_shape, redraw_direction
 from hemexp.phantom.centers import draw_motion, draw_pose, find_center, scanner_grid
-from hemexp.phantom.head import Head, cavity_mm, draw_head
+from hemexp.phantom.head import Head, draw_head
 from hemexp.phantom.model import draw_case, draw_growth, generator
-from hemexp.phantom.scan import Blood, Session, deform, fill_mask, locate_voxels, place_blood
+from hemexp.phantom.scan import Blood, Grid, Session, fill_head
 from hemexp.settings import Phantom
 from hemexp.volumes import Volume
 
 FIRST_REACH, WIDER = 2.0, 1.5
 """Half width of the box in radii of a ball of the bleed's volume; one that blood touches grows."""
-
-Grid = tuple[tuple[int, int, int], NDArray[np.float64]]
-"""Shape and affine of a scan."""
 
 
 class Redraw(NamedTuple):
@@ -76,26 +73,12 @@ def show_blood(
         high = np.clip(np.ceil(at[:3] + reach_mm / spacing_mm).astype(int) + 1, 0, shape)
         part = affine.copy()
         part[:3, 3] = (affine @ [*low, 1.0])[:3]
-        blood, iph, ivh = _fill_box(head, bleed, session, (tuple(high - low), part))
+        size = tuple((high - low).tolist())
+        filled = fill_head(head, bleed, session, (size, part))
+        iph, ivh = (filled.mask(size, where) for where in (filled.blood.iph, filled.blood.ivh))
         inner = [slice(int(a > 0), n - int(b < m))
                  for a, b, n, m in zip(low, high, high - low, shape, strict=True)]  # fmt: skip
-        found = iph.data | ivh.data
+        found = iph | ivh
         if found.any() and found.sum() == found[tuple(inner)].sum():
-            return blood, iph, ivh
+            return filled.blood, Volume(iph, part), Volume(ivh, part)
         reach_mm *= WIDER
-
-
-def _fill_box(
-    head: Head, bleed: Shape, session: Session, box: Grid
-) -> tuple[Blood, Volume, Volume]:
-    shape, affine = box
-    voxel_ml = abs(np.linalg.det(affine[:3, :3])) / 1000
-    index, points = locate_voxels(shape, affine, session.pose)
-    cavity = cavity_mm(head, points)
-    inside = cavity < 0
-    tissue = deform(head, bleed, points[:, inside], cavity[inside], session.volume_ml)
-    blood = place_blood(
-        bleed, tissue, session.volume_ml, voxel_ml, session.before, session.direction
-    )
-    masks = (fill_mask(shape, index[inside][where]) for where in (blood.iph, blood.ivh))
-    return blood, *(Volume(mask, affine) for mask in masks)

@@ -79,6 +79,57 @@ class Blood:
     ivh: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class Session:
+    """What is asked of a scan.
+
+    Attributes:
+        pose: Head coordinates to scanner mm, 4 x 4.
+        volume_ml: IPH volume.
+        oedema_mm: Width of the oedema.
+        before: Extent at baseline, for a follow-up.
+        direction: Growth direction, for a follow-up.
+    """
+
+    pose: NDArray[np.float64]
+    volume_ml: float
+    oedema_mm: float = 0.0
+    before: Extent | None = None
+    direction: NDArray[np.float64] | None = None
+
+
+Grid = tuple[tuple[int, int, int], NDArray[np.float64]]
+"""Shape and affine of a scan."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """The head at the voxels of a grid, with its bleed.
+
+    Attributes:
+        index: Flat indices of the n voxels in or near the head, (n,).
+        points: Their head coordinates, (3, n).
+        cavity: Their distance to the skull's inside, negative within, (n,).
+        tissue: What is inside.
+        blood: The bleed there.
+    """
+
+    index: NDArray[np.intp]
+    points: Points
+    cavity: Field
+    tissue: Tissue
+    blood: Blood
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """Which of the n voxels `tissue` and `blood` speak of."""
+        return self.cavity < 0
+
+    def mask(self, shape: tuple[int, int, int], where: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """A mask of the grid's shape from a property of the voxels inside."""
+        return fill_mask(shape, self.index[self.inside][where])
+
+
 def locate_voxels(
     shape: tuple[int, int, int], affine: NDArray[np.float64], pose: NDArray[np.float64]
 ) -> tuple[NDArray[np.intp], Points]:
@@ -142,6 +193,18 @@ def place_blood(
     return Blood(extent, radius, tissue.free & (radius < 1), ivh)
 
 
+def fill_head(head: Head, bleed: Shape, session: Session, grid: Grid) -> Filled:
+    """Evaluates anatomy and bleed at the voxel centres of a grid."""
+    shape, affine = grid
+    voxel_ml = abs(np.linalg.det(affine[:3, :3])) / 1000
+    index, points = locate_voxels(shape, affine, session.pose)
+    cavity = cavity_mm(head, points)
+    inside, volume_ml = cavity < 0, session.volume_ml
+    tissue = deform(head, bleed, points[:, inside], cavity[inside], volume_ml)
+    blood = place_blood(bleed, tissue, volume_ml, voxel_ml, session.before, session.direction)
+    return Filled(index, points, cavity, tissue, blood)
+
+
 def paint(
     head: Head, bleed: Shape, tissue: Tissue, blood: Blood, volume_ml: float, oedema_mm: float
 ) -> Field:
@@ -180,53 +243,24 @@ class Scan:
     extent: Extent
 
 
-@dataclass(frozen=True)
-class Session:
-    """What is asked of `take_scan`.
-
-    Attributes:
-        pose: Head coordinates to scanner mm, 4 x 4.
-        volume_ml: IPH volume.
-        oedema_mm: Width of the oedema.
-        before: Extent at baseline, for a follow-up.
-        direction: Growth direction, for a follow-up.
-    """
-
-    pose: NDArray[np.float64]
-    volume_ml: float
-    oedema_mm: float = 0.0
-    before: Extent | None = None
-    direction: NDArray[np.float64] | None = None
-
-
 def take_scan(
-    head: Head,
-    bleed: Shape,
-    session: Session,
-    grid: tuple[tuple[int, int, int], NDArray[np.float64]],
-    noise_hu: float,
-    rng: Generator,
+    head: Head, bleed: Shape, session: Session, grid: Grid, noise_hu: float, rng: Generator
 ) -> Scan:
     """Scans a patient: every tissue is evaluated at the voxel centres of the grid."""
-    shape, affine = grid
-    voxel_ml = abs(np.linalg.det(affine[:3, :3])) / 1000
-    index, points = locate_voxels(shape, affine, session.pose)
-    cavity = cavity_mm(head, points)
-    inside, volume_ml = cavity < 0, session.volume_ml
-    tissue = deform(head, bleed, points[:, inside], cavity[inside], volume_ml)
-    blood = place_blood(bleed, tissue, volume_ml, voxel_ml, session.before, session.direction)
-    values = np.empty(index.size, np.float32)
-    values[~inside] = shell_hu(head, points[:, ~inside], cavity[~inside])
-    values[inside] = paint(head, bleed, tissue, blood, volume_ml, session.oedema_mm)
+    shape, _ = grid
+    filled = fill_head(head, bleed, session, grid)
+    inside, tissue, blood = filled.inside, filled.tissue, filled.blood
+    values = np.empty(inside.size, np.float32)
+    values[~inside] = shell_hu(head, filled.points[:, ~inside], filled.cavity[~inside])
+    values[inside] = paint(head, bleed, tissue, blood, session.volume_ml, session.oedema_mm)
     ct = np.full(shape, AIR_HU, np.float32)
-    ct.ravel()[index] = values
+    ct.ravel()[filled.index] = values
     ct += draw_noise(shape, noise_hu, rng)
-    where = index[inside]
     return Scan(
         ct=np.clip(np.rint(ct), -1024, 3071).astype(np.int16),
-        iph=fill_mask(shape, where[blood.iph]),
-        ivh=fill_mask(shape, where[blood.ivh]),
-        brain=fill_mask(shape, where[tissue.points[2] > CAVITY_BOTTOM_MM]),
+        iph=filled.mask(shape, blood.iph),
+        ivh=filled.mask(shape, blood.ivh),
+        brain=filled.mask(shape, tissue.points[2] > CAVITY_BOTTOM_MM),
         extent=blood.extent,
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from hemexp import Fault, HemexpError
 from hemexp.phantom.centers import CENTERS
 from hemexp.phantom.model import draw_case, generator
 from hemexp.provenance import patient_file, write_text
@@ -17,27 +18,38 @@ UNKNOWN_SHARE = 0.08
 """Share of cells left empty in each of these columns: hospitals do not know everything."""
 
 
-def list_patients(per_center: int, validation: int, predict: int) -> pd.DataFrame:
+def list_patients(
+    per_center: int, validation: int, predict: int, held_out: int | None = None
+) -> pd.DataFrame:
     """Names the patients of a cohort: the last centre is held out for testing.
 
     Args:
-        per_center: Patients in each centre, at most 99.
+        per_center: Patients in each centre.
         validation: How many of the training centres' patients are `val`: the last numbers.
         predict: How many of the last centre's patients have no follow-up: the last numbers.
+        held_out: Patients of the last centre; None takes as many as in the others.
 
     Returns:
         Columns patient_id, center, split.
+
+    Raises:
+        HemexpError: No training patient is left, or no test patient.
     """
+    *training, last = CENTERS
+    held_out = per_center if held_out is None else held_out
+    if validation < 0 or per_center * len(training) <= validation or held_out <= predict:
+        raise HemexpError(
+            Fault("draw-cohort", f"--per-center {per_center} --held-out {held_out} "
+                  f"--validation {validation}", f"more than {validation} patients in "
+                  f"{len(training)} training centres, more than {predict} in the test centre",
+                  "Ask for more patients.")
+        )  # fmt: skip
     numbers = range(1, per_center + 1)
-    *training, held_out = CENTERS
     rows = [(f"{name}{number:02d}", name, "train") for number in numbers for name in training]
     kept = len(rows) - validation
     rows = rows[:kept] + [(patient, name, "val") for patient, name, _ in rows[kept:]]
-    splits = ["test"] * (per_center - predict) + ["predict"] * predict
-    rows += [
-        (f"{held_out}{number:02d}", held_out, split)
-        for number, split in zip(numbers, splits, strict=True)
-    ]
+    splits = ["test"] * (held_out - predict) + ["predict"] * predict
+    rows += [(f"{last}{i:02d}", last, split) for i, split in enumerate(splits, start=1)]
     return pd.DataFrame(sorted(rows), columns=["patient_id", "center", "split"])
 
 
@@ -55,6 +67,7 @@ def run_draw_cohort(
     per_center: int = 10,
     validation: int = 4,
     predict: int = 2,
+    held_out: int | None = None,
 ) -> None:
     """Writes a sample sheet whose scans `run_draw_patient` makes.
 
@@ -65,9 +78,10 @@ def run_draw_cohort(
         per_center: Patients in each of the four centres.
         validation: How many of them are `val`.
         predict: How many of the last centre's are `predict`.
+        held_out: Patients of the last centre, the test centre; None: as many as in the others.
     """
     rows = []
-    for _, patient in list_patients(per_center, validation, predict).iterrows():
+    for _, patient in list_patients(per_center, validation, predict, held_out).iterrows():
         row = {**patient, **describe_patient(patient["patient_id"], settings.seed)}
         for session in SESSIONS:
             for image in IMAGES:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats.qmc import Halton
 
 from hemexp import Fault, HemexpError
 from hemexp.diffusion.drift import DriftModel, shell_mm
@@ -24,6 +25,17 @@ class Drives:
 
     growth_ml: NDArray[np.float64]
     flag: NDArray[np.float64]
+
+
+def spread_evenly(samples: int, seed: int, patient_id: str) -> NDArray[np.float64]:
+    """Points of the unit square, (2, K): each uniform, together more even than independent ones.
+
+    A scrambled Halton sequence (Owen 2017, arXiv 1706.02808): point k does not depend on K. The
+    share of 50 samples that expand misses its probability by an SD of .01, of independent draws by
+    .06 (docs/method.md 6).
+    """
+    rng = np.random.default_rng(seed_for(seed, patient_id, "drive"))
+    return Halton(2, rng=rng).random(samples).T
 
 
 def draw_drives(
@@ -46,7 +58,7 @@ def draw_drives(
         baseline_ml: Baseline IPH volume.
         true_growth_ml: Growth that happened; NaN if unknown.
         samples: K.
-        seed: Run seed; sample k uses (seed, patient_id, k) alone.
+        seed: Run seed; sample k depends on (seed, patient_id, k) alone.
         patient_id: The patient.
 
     Raises:
@@ -63,13 +75,10 @@ def draw_drives(
             )  # fmt: skip
         growth = np.full(samples, true_growth_ml)
     else:
-        rngs = [
-            np.random.default_rng(seed_for(seed, patient_id, k, "drive")) for k in range(samples)
-        ]
-        uniforms = np.array([rng.uniform(size=2) for rng in rngs])
+        expands, amount = spread_evenly(samples, seed, patient_id)
         if condition == "flag":
-            return Drives(nothing, (uniforms[:, 0] < distribution.p_expansion).astype(float))
-        growth = distribution.quantile(uniforms[:, 0], uniforms[:, 1])
+            return Drives(nothing, (expands < distribution.p_expansion).astype(float))
+        growth = distribution.quantile(expands, amount)
     flag = is_expansion(growth, baseline_ml).astype(float)
     return Drives(growth if condition == "growth" else nothing, flag)
 

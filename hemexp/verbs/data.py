@@ -20,7 +20,7 @@ def draw_cohort(args: Arguments) -> None:
     from hemexp.phantom.sheet import run_draw_cohort
 
     run_draw_cohort(args.out, section(args, "phantom"), per_center=args.per_center,
-                    validation=args.validation)  # fmt: skip
+                    validation=args.validation, held_out=args.held_out)  # fmt: skip
 
 
 def draw_patient(args: Arguments) -> None:
