@@ -52,8 +52,10 @@ def evaluate(root, settings):
     outcomes = read_table(root / "cohort/outcomes.tsv").set_index("patient_id")
     for name in outcomes.index[outcomes["split"] == "test"]:
         run_score_patient(name, root / "samples", root / "preprocess", root / "evaluation", room)
-    run_summarise_scores(root / "cohort/outcomes.tsv", root / "samples", root / "expansion",
-                         root / "evaluation", None, root / "evaluation", room, seed=1)  # fmt: skip
+    run_summarise_scores(
+        root / "cohort/outcomes.tsv", root / "samples", root / "expansion", root / "evaluation",
+        root / "phantom/truth.tsv", root / "evaluation", room, seed=1,
+    )  # fmt: skip
 
 
 def write_tables(root, settings):

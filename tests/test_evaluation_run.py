@@ -194,7 +194,7 @@ def test_oracle_samples_are_no_forecast(tmp_path, room):
     score_all(tmp_path, room)
     tables = summarise(tmp_path, room, truth=False)
     for name in ("forecasts", "expansion", "images", "calibration", "volumes", "maps",
-                 "reliability", "comparisons", "conformal"):  # fmt: skip
+                 "reliability", "comparisons", "expected", "conformal"):  # fmt: skip
         assert "oracle" not in set(tables[name]["indicator"]), name
         assert not tables[name]["model"].str.startswith("hemexp").any(), name
     assert set(tables["obedience"]["indicator"]) == {"oracle"}
@@ -260,6 +260,16 @@ def test_differences_are_paired_and_told_of_each_reference(tables):
     assert fraction == pytest.approx(gains["hemexp"] / gains["true_distribution"], rel=1e-3)
 
 
+def test_forecasts_are_held_against_the_true_distribution_too(tables):
+    rows = tables["expected"].query("center == 'all'")
+    assert {"hemexp", "hemexp_raw", "climatology", "copy_baseline", "tabular"} < set(rows["model"])
+    assert set(rows["n"]) == {3}
+    calibrated = rows[rows["measure"] == "coverage90_conformal"].set_index("model")["value"]
+    assert calibrated.to_dict() == {"hemexp": 1, "tabular": 1}
+    truth = rows.query("model == 'true_distribution' and measure == 'skill_fraction'")
+    assert truth["value"].item() == pytest.approx(1)
+
+
 def test_all_blood_is_the_sum_and_its_true_distribution_comes_from_redraws(tables):
     volumes = tables["volumes"].query("patient_id == 'T1' and metric == 'observed_ml'")
     observed = volumes.set_index(["model", "target"])["value"]
@@ -302,6 +312,7 @@ def test_real_patients_have_no_true_map_and_it_is_said(tmp_path, room):
     assert (rows["n"] == 0).all() and rows["note"].str.contains("no true map").all()
     assert "true_distribution" not in set(tables["coherence"]["model"])
     assert "skill_fraction" not in set(tables["comparisons"]["measure"])
+    assert tables["expected"].empty
 
 
 def test_coherence_beside_the_truths(tables):

@@ -125,6 +125,14 @@ def test_forecast_table_says_why_a_cell_is_empty(printed):
     assert "point forecast" in copy["Remark"]
 
 
+def test_expected_scores_have_a_row_a_forecast(printed):
+    rows = {row["Model"]: row for row in read_csv(printed / "expected.csv")
+            if row["Centre"] == "all"}  # fmt: skip
+    assert rows["True distribution"]["Skill fraction [95 % CI]"].startswith("1.00")
+    assert rows["HemExp"]["AUC of expansion [95 % CI]"] != cells.UNKNOWN
+    assert rows["Copy of baseline"]["Spread ratio [95 % CI]"] == cells.UNKNOWN
+
+
 def test_samples_that_knew_are_no_forecast():
     row = dict.fromkeys(
         ("crps_ml", "crps_low_ml", "crps_high_ml", "twcrps_ml", "mae_ml", "bias_ml", "coverage50",

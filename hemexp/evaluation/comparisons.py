@@ -59,9 +59,8 @@ def _compare(
 ) -> list[dict[str, Any]]:
     crps, rows = tables["crps_ml"], []
     references = {key[0]: key for key in crps if key[0] not in OURS}
-    tabular = {name: crps[key].mean() for name, key in references.items() if CHOSEN in name}
-    if tabular:
-        references[BEST] = references[min(tabular, key=tabular.get)]
+    if best := best_tabular({name: crps[key].mean() for name, key in references.items()}):
+        references[BEST] = references[best]
     for reference, key in references.items():
         for score, table in tables.items():
             pairs = table[[ours, key]].dropna()
@@ -71,7 +70,7 @@ def _compare(
             rng = resampling.rng("comparisons", *row.values())
             interval = bootstrap_interval(difference, resampling.repeats, rng)
             told = Score(float(difference.mean()), key[0] if reference == BEST else "")
-            rows.append(row | _cells(len(pairs), told, interval))
+            rows.append(row | told_cells(len(pairs), told, interval))
     row = head | {"reference": TRUE, "measure": "skill_fraction"}
     if {TRUE, "climatology"} <= set(references):
         columns = [ours, references["climatology"], references[TRUE]]
@@ -81,7 +80,7 @@ def _compare(
         interval = bootstrap_interval(triples, resampling.repeats, rng, statistic)
         told = float(skill_fraction_rows(triples[None])[0])
         told = Score(told) if np.isfinite(told) else Score(None, NO_SKILL)
-        rows.append(row | _cells(len(triples), told, interval))
+        rows.append(row | told_cells(len(triples), told, interval))
     return rows
 
 
@@ -95,7 +94,13 @@ def skill_fraction_rows(rows: np.ndarray) -> np.ndarray:
     return np.divide(climatology - ours, best, out=np.full_like(best, np.nan), where=best > 0)
 
 
-def _cells(n: int, told: Score, interval: tuple[float, float] | None) -> dict[str, Any]:
+def best_tabular(crps_ml: dict[str, float]) -> str | None:
+    """Name of the tabular model with the lowest mean CRPS among models; None without any."""
+    return min((name for name in crps_ml if CHOSEN in name), key=crps_ml.__getitem__, default=None)
+
+
+def told_cells(n: int, told: Score, interval: tuple[float, float] | None) -> dict[str, Any]:
+    """Cells n, value, low, high and note of one measure of n patients."""
     ends = {name.strip("_"): end for name, end in interval_cells("", "", interval).items()}
     return cells(n=n, value=told, **ends)
 
@@ -123,7 +128,7 @@ def tabulate_coherence(scores: pd.DataFrame, resampling: Resampling) -> pd.DataF
             told = Score(told) if np.isfinite(told) else Score(None, STILL)
             statistic = finite(correlation_rows)
             interval = bootstrap_interval(pairs, resampling.repeats, rng, statistic)
-            rows.append(head | _cells(len(pairs), told, interval))
+            rows.append(head | told_cells(len(pairs), told, interval))
     return table_of(rows, COHERENCE)
 
 

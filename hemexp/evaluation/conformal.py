@@ -60,6 +60,11 @@ def fit_levels(pit: ArrayLike, level: float) -> Levels:
     return Levels(float(ordered[rank - 1]), float(ordered[n - rank]))
 
 
+def conformal_levels(pit: ArrayLike | None) -> tuple[Levels, ...]:
+    """`fit_levels` for each of `LEVELS`; none where there is nothing to fit on."""
+    return () if pit is None else tuple(fit_levels(pit, level) for level in LEVELS)
+
+
 def share_inside(pit: ArrayLike, levels: Levels) -> float:
     """Share of outcomes inside the intervals, from their PIT values."""
     pit = np.asarray(pit)

@@ -24,6 +24,18 @@ PICKS = {
        for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))},
     **{f"skill_fraction{end}": ("comparisons", IPH | {"measure": "skill_fraction"}, column)
        for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))},
+    **{f"{name}_expected{end}": ("expected", OURS | {"measure": measure, "reference": to}, column)
+       for name, measure, to in (
+           ("crps", "crps_ml", "none"),
+           ("crps_minus_climatology", "crps_difference_ml", "climatology"),
+           ("crps_minus_best_tabular", "crps_difference_ml", "best_tabular"),
+           ("skill_fraction", "skill_fraction", "true_distribution"),
+           ("spread_ratio", "spread_ratio", "none"),
+           ("coverage50", "coverage50", "none"),
+           ("coverage90", "coverage90", "none"),
+           ("he_auc", "auc", "none"),
+           ("he_auc_minus_true", "auc_difference", "true_distribution"))
+       for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))},
     **{f"coverage{round(100 * level)}_conformal": (
         "conformal", IPH | {"level": level}, "coverage_after") for level in (0.5, 0.9)},
     "he_auc": ("expansion", HE, "auc"),

@@ -3,13 +3,15 @@
 import logging
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp.evaluation.comparisons import tabulate_coherence, tabulate_comparisons
-from hemexp.evaluation.conformal import tabulate_conformal, training_pit
+from hemexp.evaluation.conformal import conformal_levels, tabulate_conformal, training_pit
 from hemexp.evaluation.events import event_probabilities
+from hemexp.evaluation.expected import tabulate_expected
 from hemexp.evaluation.forecasts import (
     Forecast,
     redrawn_forecasts,
@@ -64,6 +66,36 @@ def tidy_scores(scored: pd.DataFrame) -> pd.DataFrame:
     return table[[*VOLUMES, "metric", "value", "note"]]
 
 
+class Patients(NamedTuple):
+    """What was written patient by patient, below one another.
+
+    Attributes:
+        volumes: Of every sample, from `volumes.tsv`.
+        scores: From `scores.tsv`.
+        maps: From `maps.tsv`.
+        redraws: The phantom's further follow-ups, from `redraws.tsv`.
+    """
+
+    volumes: pd.DataFrame
+    scores: pd.DataFrame
+    maps: pd.DataFrame
+    redraws: pd.DataFrame
+
+
+class Models(NamedTuple):
+    """What is known without samples.
+
+    Attributes:
+        forecasts: Of volumes: references, tabular models and, for a phantom, the truth.
+        p_expansion: By model and patient.
+        pit: Of training patients under cross-fitted forecasts; None where there are none.
+    """
+
+    forecasts: list[Forecast]
+    p_expansion: dict[str, pd.Series]
+    pit: NDArray | None
+
+
 def run_summarise_scores(
     outcomes: Path,
     volumes_folder: Path,
@@ -88,44 +120,24 @@ def run_summarise_scores(
         seed: Run seed.
 
     Returns:
-        The files: forecasts, comparisons, conformal, expansion, obedience, images, images_oracle,
-        coherence, maps, reliability, volumes, calibration (.tsv) and metrics.json.
+        The files: forecasts, comparisons, expected, expansion, obedience, images, images_oracle,
+        coherence, maps, reliability, volumes, calibration, conformal (.tsv) and metrics.json.
     """
     started = time.perf_counter()
     table = read_table(outcomes).set_index("patient_id")
     scored_rows = table["split"].isin(settings.splits) & table["followup_iph_ml"].notna()
     ids = list(table.index[scored_rows])
     _tell_of_strangers(volumes_folder, table.index)
-    volume_files = [volumes_folder / f"sub-{name}" / "volumes.tsv" for name in ids]
-    score_files = [patient_file(patient_scores, name, "scores.tsv") for name in ids]
-    map_files = [patient_file(patient_scores, name, "maps.tsv") for name in ids]
-    model_files = {
-        "predictions": expansion / "predictions.tsv",
-        "forecasts": expansion / "forecasts.tsv",
-        "training": expansion / "training_forecasts.tsv",
-        "truth": truth,
-    }
-    model_files = {name: path for name, path in model_files.items() if path and path.exists()}
-
-    volumes = _read_all(volume_files, ids, table, VOLUME_COLUMNS)
-    scores = _read_all(score_files, ids, table, SCORE_COLUMNS)
-    maps = _read_all(map_files, ids, table, PATIENT_MAPS)
-    redraws = read_redraws(patient_scores, ids)
-    models, single, pit = _read_models(model_files, table, ids, seed)
-    forecasts = [*sampled_forecasts(volumes), *models, *redrawn_forecasts(redraws, table)]
-    events = event_probabilities(volumes, redraws, table, ids, single, settings.ivh_present_ml)
-    scored = score_forecasts(forecasts, table, seed)
-    drawing = [one for one in forecasts if (one.model, one.target) in CALIBRATED]
-    tables = _tables(scored, events, volumes, scores, maps, settings, seed)
-    tables["conformal"] = tabulate_conformal(scored, drawing, pit)
-
+    patients, patient_files = _read_patients(volumes_folder, patient_scores, table, ids)
+    models, model_files = _read_models(expansion, truth, table, ids, seed)
+    tables = _tables(patients, models, table, ids, settings, seed)
     for name, content in tables.items():
         write_table(out / f"{name}.tsv", content)
     write_json(out / "metrics.json", headline_numbers(tables, settings.splits[0]))
     products = [out / f"{name}.tsv" for name in tables]
-    inputs = [outcomes, *volume_files, *score_files, *map_files, *model_files.values()]
-    write_sidecars(products, verb="summarise-scores", settings=settings.as_json(), inputs=inputs,
-                   started=started, seed=seed)  # fmt: skip
+    write_sidecars(products, verb="summarise-scores", settings=settings.as_json(),
+                   inputs=[outcomes, *patient_files, *model_files], started=started,
+                   seed=seed)  # fmt: skip
     return [*products, out / "metrics.json"]
 
 
@@ -135,6 +147,22 @@ def _tell_of_strangers(samples: Path, known: pd.Index) -> None:
     if strangers := sorted(found.difference(known)):
         told = "%s: samples of patients who are not in this run (%s) count nowhere; delete them"
         log.warning(told, samples, ", ".join(strangers))
+
+
+def _read_patients(
+    samples: Path, evaluation: Path, outcomes: pd.DataFrame, ids: list[str]
+) -> tuple[Patients, list[Path]]:
+    """The patients' tables and their files."""
+    volume_files = [samples / f"sub-{name}" / "volumes.tsv" for name in ids]
+    score_files = [patient_file(evaluation, name, "scores.tsv") for name in ids]
+    map_files = [patient_file(evaluation, name, "maps.tsv") for name in ids]
+    patients = Patients(
+        _read_all(volume_files, ids, outcomes, VOLUME_COLUMNS),
+        _read_all(score_files, ids, outcomes, SCORE_COLUMNS),
+        _read_all(map_files, ids, outcomes, PATIENT_MAPS),
+        read_redraws(evaluation, ids),
+    )
+    return patients, [*volume_files, *score_files, *map_files]
 
 
 def _read_all(
@@ -149,51 +177,63 @@ def _read_all(
 
 
 def _read_models(
-    files: dict[str, Path], outcomes: pd.DataFrame, ids: list[str], seed: int
-) -> tuple[list[Forecast], dict[str, pd.Series], NDArray | None]:
-    """Forecasts that are no samples, p(expansion) of the models that say one, training PIT."""
+    expansion: Path, truth: Path | None, outcomes: pd.DataFrame, ids: list[str], seed: int
+) -> tuple[Models, list[Path]]:
+    """The forecasts that are no samples, and their files."""
+    files = {name: expansion / f"{name}.tsv"
+             for name in ("predictions", "forecasts", "training_forecasts")}  # fmt: skip
+    files = {name: path for name, path in {**files, "truth": truth}.items()
+             if path and path.exists()}  # fmt: skip
     tables = {name: read_table(path) for name, path in files.items()}
     chosen = chosen_model(tables["predictions"])
     forecasts = reference_forecasts(outcomes, ids)
     forecasts += tabular_forecasts(by_model(tables["forecasts"], chosen), outcomes, ids)
-    single = {
+    p_expansion = {
         name: part.set_index("patient_id")["p_expansion"]
         for name, part in by_model(tables["predictions"], chosen).items()
     }
     if "truth" in tables:
         forecasts.append(true_forecast(tables["truth"], outcomes, ids))
-        single["true_distribution"] = tables["truth"].set_index("patient_id")["p_expansion"]
-    pit = None
+        p_expansion["true_distribution"] = tables["truth"].set_index("patient_id")["p_expansion"]
+    pit, training = None, tables.get("training_forecasts", ())
     # Empty where the models were taken over: there are no training patients to calibrate on.
-    if len(tables.get("training", ())):
-        pit = training_pit(of_chosen(tables["training"], chosen), outcomes, seed)
-    return forecasts, single, pit
+    if len(training):
+        pit = training_pit(of_chosen(training, chosen), outcomes, seed)
+    return Models(forecasts, p_expansion, pit), list(files.values())
 
 
 def _tables(
-    scored: pd.DataFrame,
-    events: pd.DataFrame,
-    volumes: pd.DataFrame,
-    scores: pd.DataFrame,
-    maps: pd.DataFrame,
+    patients: Patients,
+    models: Models,
+    outcomes: pd.DataFrame,
+    ids: list[str],
     settings: Evaluation,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
     resampling = Resampling(settings.bootstrap, seed)
+    forecasts = [*sampled_forecasts(patients.volumes), *models.forecasts,
+                 *redrawn_forecasts(patients.redraws, outcomes)]  # fmt: skip
+    events = event_probabilities(patients.volumes, patients.redraws, outcomes, ids,
+                                 models.p_expansion, settings.ivh_present_ml)  # fmt: skip
+    scored = score_forecasts(forecasts, outcomes, seed)
+    drawing = [one for one in forecasts if (one.model, one.target) in CALIBRATED]
+    levels = {one.model: conformal_levels(models.pit) for one in drawing}
     # A map that knew the outcome is no forecast, and obeys by its volume alone.
-    maps = maps[maps["indicator"] != "oracle"]
-    images = scores[~scores["metric"].str.startswith("slice_")]
+    maps = patients.maps[patients.maps["indicator"] != "oracle"]
+    images = patients.scores[~patients.scores["metric"].str.startswith("slice_")]
     oracle = images["indicator"] == "oracle"
     return {
         "forecasts": tabulate_forecasts(scored, resampling),
         "comparisons": tabulate_comparisons(scored, resampling),
+        "expected": tabulate_expected(forecasts, events, outcomes, levels, resampling),
         "expansion": tabulate_expansion(events, resampling),
-        "obedience": tabulate_obedience(volumes),
+        "obedience": tabulate_obedience(patients.volumes),
         "images": tabulate_images(images[~oracle], resampling),
         "images_oracle": tabulate_images(images[oracle], resampling),
-        "coherence": tabulate_coherence(scores, resampling),
+        "coherence": tabulate_coherence(patients.scores, resampling),
         "maps": tabulate_maps(maps, resampling),
         "reliability": tabulate_reliability(maps),
         "volumes": tidy_scores(scored),
         "calibration": tabulate_calibration(scored, settings.pit_bins),
+        "conformal": tabulate_conformal(scored, drawing, models.pit),
     }  # fmt: skip

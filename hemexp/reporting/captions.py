@@ -20,6 +20,14 @@ TABLES = {
         "(climatology - true distribution), 1 for the best possible forecast; only a phantom has "
         "a true distribution. Intervals: bootstrap over patients."
     ),
+    "expected": (
+        "The same forecasts against everything that might have happened: scores of follow-up IPH "
+        "volume and of the probability of expansion, averaged over the phantom's true "
+        "distribution instead of read off one outcome a patient. Difference: CRPS minus that of "
+        "climatology. Skill fraction: (climatology - forecast) / (climatology - true "
+        "distribution). Intervals: bootstrap over patients; what chance there is in the training "
+        "patients they do not hold. Real patients have no such table."
+    ),
     "coverage": (
         "Share of follow-up volumes inside the central intervals, before and after conformal "
         "calibration on cross-fitted forecasts of the training patients, by centre. The range is "

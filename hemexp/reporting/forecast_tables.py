@@ -92,7 +92,7 @@ def _by_reference(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return ordered.rename(columns={"model": "reference", "ours": "model"})
 
 
-def _measure(measures: pd.DataFrame, name: str) -> str:
+def _measure(measures: pd.DataFrame, name: str | tuple[str, str]) -> str:
     if name not in measures.index:
         return UNKNOWN
     row = measures.loc[name]
@@ -102,6 +102,37 @@ def _measure(measures: pd.DataFrame, name: str) -> str:
 def _remarks(notes: pd.Series) -> str:
     """Different notes, joined; the name of a model among them as people know it."""
     return "; ".join(model_name(note) for note in dict.fromkeys(notes) if note)
+
+
+EXPECTED = {
+    ("crps_ml", "none"): "CRPS, mL",
+    ("crps_difference_ml", "climatology"): "Difference, mL",
+    ("skill_fraction", "true_distribution"): "Skill fraction",
+    ("bias_ml", "none"): "Bias, mL",
+    ("spread_ratio", "none"): "Spread ratio",
+    ("coverage50", "none"): "Coverage of 50 %",
+    ("coverage90", "none"): "Coverage of 90 %",
+    ("coverage50_conformal", "none"): "Coverage of 50 %, calibrated",
+    ("coverage90_conformal", "none"): "Coverage of 90 %, calibrated",
+    ("auc", "none"): "AUC of expansion",
+    ("brier", "none"): "Brier score of expansion",
+    ("calibration_slope", "none"): "Calibration slope",
+}
+"""Columns of the table for people: measure and reference of `evaluation/expected.tsv`."""
+
+
+def describe_expected(table: pd.DataFrame) -> pd.DataFrame:
+    """`evaluation/expected.tsv` for people, one row a forecast."""
+    keys, rows = [*GROUP, "model", "indicator"], []
+    for group, part in in_model_order(table, *GROUP).groupby(keys, sort=False):
+        told = part.set_index(["measure", "reference"])
+        rows.append(
+            head(dict(zip(keys, group, strict=True)))
+            | {"Patients": int(part["n"].max())}
+            | {f"{title} [95 % CI]": _measure(told, key) for key, title in EXPECTED.items()}
+            | {REMARK: _remarks(part["note"])}
+        )
+    return pd.DataFrame(rows)
 
 
 def describe_coverage(table: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from hemexp.reporting.forecast_tables import (
     describe_ablations,
     describe_comparisons,
     describe_coverage,
+    describe_expected,
     describe_forecasts,
     describe_obedience,
     describe_oracle,
@@ -30,6 +31,7 @@ from hemexp.settings import Reporting
 EVALUATED = {
     "forecasts": ("forecasts", describe_forecasts),
     "comparisons": ("comparisons", describe_comparisons),
+    "expected": ("expected", describe_expected),
     "coverage": ("conformal", describe_coverage),
     "expansion": ("expansion", describe_expansion),
     "maps": ("maps", describe_maps),

@@ -121,6 +121,7 @@ rule summarise_scores:
                 "volumes",
                 "calibration",
                 "comparisons",
+                "expected",
                 "conformal",
                 "maps",
                 "reliability",
