@@ -23,7 +23,7 @@ from hemexp.evaluation.comparisons import (
 )
 from hemexp.evaluation.conformal import LEVELS, Levels, share_inside
 from hemexp.evaluation.forecasts import Forecast
-from hemexp.evaluation.recalibration import calibration_line
+from hemexp.evaluation.recalibration import NO_SLOPE, slopes
 from hemexp.evaluation.scores import (
     Kind,
     Score,
@@ -240,27 +240,8 @@ def _event_rows(
         if key[0] != TRUE:
             rows.append(tell("auc_difference", [p, q], _auc_difference, TRUE, NO_PAIR))
         rows.append(tell("brier", [q * (1 - p) ** 2 + (1 - q) * p**2], _mean))
-        rows.append(_slope_row(group, key, p, q, resampling))
+        rows.append(tell("calibration_slope", [p, q], slopes, missing=NO_SLOPE))
     return rows
-
-
-def _slope_row(
-    group: dict[str, str], key: tuple[str, str], p: NDArray, q: NDArray, resampling: Resampling
-) -> dict[str, Any]:
-    head = _head(group, key, "none", "calibration_slope")
-    # The expected likelihood of a line is that of fractional events.
-    rng = resampling.rng("expected", *head.values())
-    line = calibration_line(p, q, resampling.repeats, rng)
-    slope, *ends = (line[f"calibration_slope{end}"] for end in ("", "_low", "_high"))
-    interval = None if ends[0].value is None else (ends[0].value, ends[1].value)
-    return head | told_cells(len(p), slope, interval)
-
-
-def _head(
-    group: dict[str, str], key: tuple[str, str], reference: str, measure: str
-) -> dict[str, str]:
-    return group | {"model": key[0], "indicator": key[1], "reference": reference,
-                    "measure": measure}  # fmt: skip
 
 
 def _teller(
@@ -272,12 +253,14 @@ def _teller(
         measure: str, columns: list[ArrayLike], statistic: Statistic, reference: str = "none",
         missing: str = "",
     ) -> dict[str, Any]:  # fmt: skip
-        head = _head(group, key, reference, measure)
+        head = group | {"model": key[0], "indicator": key[1], "reference": reference,
+                        "measure": measure}  # fmt: skip
         values = np.stack([np.asarray(one, dtype=float) for one in columns], axis=-1)
+        told = float(statistic(values[None])[0])
+        if not np.isfinite(told):
+            return head | told_cells(len(values), Score(None, missing), None)
         rng = resampling.rng("expected", *head.values())
         interval = bootstrap_interval(values, resampling.repeats, rng, finite(statistic))
-        told = float(statistic(values[None])[0])
-        score = Score(told) if np.isfinite(told) else Score(None, missing)
-        return head | told_cells(len(values), score, interval)
+        return head | told_cells(len(values), Score(told), interval)
 
     return tell

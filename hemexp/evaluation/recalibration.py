@@ -15,13 +15,16 @@ TOLERANCE = 1e-6
 LARGEST_SLOPE = 10.0
 """Beyond it the two classes are (all but) separated and the line has no end."""
 
+NO_SLOPE = "no calibration slope: one class, one probability, or classes set apart"
+
 
 def fit_rows(probability: NDArray, event: NDArray) -> NDArray[np.float64]:
     """Fits logit P(event) = intercept + slope logit(p) to every row, by Newton's method.
 
     Args:
         probability: Shape (rows, n).
-        event: 0/1, shape (rows, n).
+        event: 0/1, or the chance of 1 where it is known, shape (rows, n): the expected likelihood
+            of a line is that of fractional events.
 
     Returns:
         Intercept and slope, (rows, 2); NaN where they cannot be told: one class alone, one
@@ -45,6 +48,11 @@ def fit_rows(probability: NDArray, event: NDArray) -> NDArray[np.float64]:
     return np.where(told[:, None], weights, np.nan)
 
 
+def slopes(rows: NDArray) -> NDArray[np.float64]:
+    """Calibration slopes of rows of patients, (rows, n, 2): probability and event."""
+    return fit_rows(rows[..., 0], rows[..., 1])[:, 1]
+
+
 def calibration_line(
     probability: ArrayLike, event: ArrayLike, repeats: int, rng: np.random.Generator
 ) -> dict[str, Score]:
@@ -59,8 +67,6 @@ def calibration_line(
              "calibration_slope_high")  # fmt: skip
     line = fit_rows(pairs[None, :, 0], pairs[None, :, 1])[0]
     if np.isnan(line).any():
-        reason = "no calibration slope: one class, one probability, or classes set apart"
-        return dict.fromkeys(names, Score(None, reason))
-    slopes = finite(lambda rows: fit_rows(rows[..., 0], rows[..., 1])[:, 1])
-    low, high = bootstrap_interval(pairs, repeats, rng, slopes)
+        return dict.fromkeys(names, Score(None, NO_SLOPE))
+    low, high = bootstrap_interval(pairs, repeats, rng, finite(slopes))
     return dict(zip(names, map(Score, (*map(float, line), low, high)), strict=True))

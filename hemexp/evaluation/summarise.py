@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.evaluation.comparisons import tabulate_coherence, tabulate_comparisons
+from hemexp.evaluation.comparisons import TRUE, tabulate_coherence, tabulate_comparisons
 from hemexp.evaluation.conformal import conformal_levels, tabulate_conformal, training_pit
 from hemexp.evaluation.events import event_probabilities
 from hemexp.evaluation.expected import tabulate_expected
@@ -194,7 +194,7 @@ def _read_models(
     }
     if "truth" in tables:
         forecasts.append(true_forecast(tables["truth"], outcomes, ids))
-        p_expansion["true_distribution"] = tables["truth"].set_index("patient_id")["p_expansion"]
+        p_expansion[TRUE] = tables["truth"].set_index("patient_id")["p_expansion"]
     pit, training = None, tables.get("training_forecasts", ())
     # Empty where the models were taken over: there are no training patients to calibrate on.
     if len(training):

@@ -5,6 +5,7 @@ head lies, what lies round it, where its skull is open and where the scan ends.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +21,7 @@ from hemexp.phantom.centers import (
 )  # fmt: skip
 from hemexp.phantom.head import Field, Head, Points, blend, cavity_mm, draw_head, shell_hu
 from hemexp.phantom.model import draw_case, generator
-from hemexp.phantom.scan import (
-    Scan,
-    Tissue,
-    deform,
-    draw_noise,
-    fill_mask,
-    locate_voxels,
-    paint,
-    place_blood,
-)  # fmt: skip
+from hemexp.phantom.scan import Scan, Session, Tissue, deform, draw_noise, fill_head, paint
 
 GALEA_MM, SKIN_MM, SKIN_HU = 2.5, 3.0, 20
 """Layers of the flap over a craniotomy: galea on the dura, fat, skin."""
@@ -120,24 +112,27 @@ def draw_hard_head(
         bleed = _move_to_skull(bleed, head, volume_ml)
     shape, affine = _extend_down(*scanner_grid(center, spacing_factor), difficulty.neck_mm)
     pose = _pitched_pose(center, difficulty.pitch_deg)
-    index, points = locate_voxels(shape, affine, pose)
-    cavity = open_cavity_mm(head, points, difficulty.foramen_mm)
-    inside = cavity < 0
-    tissue = _tissue(difficulty, head, bleed, points[:, inside], cavity[inside], volume_ml)
-    blood = place_blood(bleed, tissue, volume_ml, abs(np.linalg.det(affine[:3, :3])) / 1000)
-    values = np.empty(index.size, np.float32)
-    values[inside] = paint(head, bleed, tissue, blood, volume_ml, oedema_mm=3.0)
-    outer = (points[:, ~inside], cavity[~inside])
+    cavity_at = partial(open_cavity_mm, foramen_mm=difficulty.foramen_mm)
+    tissue_at = partial(_tissue, difficulty)
+    session = Session(pose, volume_ml, oedema_mm=3.0)
+    filled = fill_head(head, bleed, session, (shape, affine), cavity_at, tissue_at)
+    inside, tissue, blood = filled.inside, filled.tissue, filled.blood
+    values = np.empty(inside.size, np.float32)
+    values[inside] = paint(head, bleed, tissue, blood, volume_ml, session.oedema_mm)
+    outer = (filled.points[:, ~inside], filled.cavity[~inside])
     values[~inside] = open_skull(shell_hu(head, *outer), *outer, flap, difficulty.craniotomy_mm)
     ct = np.full(shape, anatomy.AIR_HU, np.float32)
     if difficulty.holder:
         ct = holder_hu(head, shape, affine, pose)
-    ct.ravel()[index] = np.maximum(ct.ravel()[index], values)
+    ct.ravel()[filled.index] = np.maximum(ct.ravel()[filled.index], values)
     ct += draw_noise(shape, center.noise_hu, rng)
-    brain = tissue.points[2] > anatomy.CAVITY_BOTTOM_MM
-    masks = (index[inside][part] for part in (blood.iph, blood.ivh, brain))
-    ct = np.clip(np.rint(ct), -1024, 3071).astype(np.int16)
-    scan = Scan(ct, *(fill_mask(shape, mask) for mask in masks), extent=blood.extent)
+    scan = Scan(
+        ct=np.clip(np.rint(ct), -1024, 3071).astype(np.int16),
+        iph=filled.mask(shape, blood.iph),
+        ivh=filled.mask(shape, blood.ivh),
+        brain=filled.mask(shape, tissue.points[2] > anatomy.CAVITY_BOTTOM_MM),
+        extent=blood.extent,
+    )
     return _cut_ends(scan, affine, difficulty)
 
 

@@ -1,5 +1,6 @@
 """One scan of a phantom patient: anatomy, bleed and noise at the voxel centres of a scanner."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -193,14 +194,30 @@ def place_blood(
     return Blood(extent, radius, tissue.free & (radius < 1), ivh)
 
 
-def fill_head(head: Head, bleed: Shape, session: Session, grid: Grid) -> Filled:
-    """Evaluates anatomy and bleed at the voxel centres of a grid."""
+def fill_head(
+    head: Head,
+    bleed: Shape,
+    session: Session,
+    grid: Grid,
+    cavity_at: Callable[[Head, Points], Field] = cavity_mm,
+    tissue_at: Callable[[Head, Shape, Points, Field, float], Tissue] = deform,
+) -> Filled:
+    """Evaluates anatomy and bleed at the voxel centres of a grid.
+
+    Args:
+        head: Anatomy.
+        bleed: Form and place.
+        session: Pose, volume and, for a follow-up, what it grew from.
+        grid: Where.
+        cavity_at: Distance to the skull's inside; another for a head that is open elsewhere.
+        tissue_at: The inside of the skull; another for a bleed that may lie elsewhere.
+    """
     shape, affine = grid
     voxel_ml = abs(np.linalg.det(affine[:3, :3])) / 1000
     index, points = locate_voxels(shape, affine, session.pose)
-    cavity = cavity_mm(head, points)
+    cavity = cavity_at(head, points)
     inside, volume_ml = cavity < 0, session.volume_ml
-    tissue = deform(head, bleed, points[:, inside], cavity[inside], volume_ml)
+    tissue = tissue_at(head, bleed, points[:, inside], cavity[inside], volume_ml)
     blood = place_blood(bleed, tissue, volume_ml, voxel_ml, session.before, session.direction)
     return Filled(index, points, cavity, tissue, blood)
 
