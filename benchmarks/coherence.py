@@ -43,7 +43,7 @@ from hemexp.evaluation.scores import (
     randomised_pit,
     spread_ratio,
 )
-from hemexp.provenance import hash_value
+from hemexp.provenance import hash_code, hash_value
 from hemexp.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,8 @@ def arms(
             sampler = Sampler(cohort, encoded, vae, model, scale, sampling)
             started = time.process_time()
             parts = [diffusion.as_json(), sampling.model_dump(), len(cohort.table)]
-            name = f"samples-{hash_value([*map(str, parts), indicator])}"
+            parts += [indicator, hash_code("sampling")]
+            name = f"samples-{hash_value([*map(str, parts)])}"
             raw, matched = draw_arm(folder, name, sampler, cohort, settings, indicator)
             cell = {"denoiser": denoiser, "noise": noise}
             log.info("%s: drawn, %.0f s CPU", cell, time.process_time() - started)

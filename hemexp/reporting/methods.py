@@ -90,12 +90,14 @@ def say_expansion(record: Mapping[str, Any]) -> str:
 def say_sampling(record: Mapping[str, Any], patients: int) -> str:
     """How follow-ups were drawn."""
     told = record["settings"]
+    even = ("What the samples were told was spread evenly over its forecast (scrambled Halton). "
+            if told["indicator"] == "predicted" else "")  # fmt: skip
     return (
         f"{told['samples']} follow-ups of each of {patients} patients were drawn with "
         f"{told['evaluations']} evaluations of the {told['sampler']} sampler (guidance "
         f"{told['guidance']:g}, indicator {told['indicator']}, volumes "
-        f"{'matched' if told['match_volume'] else 'not matched'} to the drawn growth), seed "
-        f"{record['seed']}."
+        f"{'matched' if told['match_volume'] else 'not matched'} to the drawn growth). {even}"
+        f"Seed {record['seed']}."
     )
 
 
