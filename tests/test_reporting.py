@@ -15,6 +15,7 @@ from hemexp.evaluation.tidy import read_table
 from hemexp.reporting import expansion_maps, page, panels, registration, slices
 from hemexp.reporting.captions import FIGURES, OPTIONAL, TABLES
 from hemexp.reporting.figures import run_draw_figures
+from hemexp.reporting.methods import say_sampling
 from hemexp.volumes import Volume, write_volume
 
 matplotlib.use("Agg")
@@ -164,6 +165,18 @@ def test_the_workflow_report_has_the_same_captions():
     for folder, captions in (("figures", FIGURES), ("tables", printed)):
         files = (REPOSITORY / "workflow/report" / folder).glob("*.rst")
         assert {path.stem: path.read_text().strip() for path in files} == captions
+
+
+@pytest.mark.parametrize("indicator", ["predicted", "oracle"])
+def test_methods_say_how_samples_were_drawn(settings, indicator):
+    told = settings.sampling.model_dump() | {"guidance": 1.6, "indicator": indicator}
+    text = say_sampling({"settings": told, "seed": 7}, 3)
+    assert text.startswith(
+        f"{told['samples']} follow-ups of each of 3 patients"
+    ) and text.endswith(" Seed 7.")
+    assert f"guidance 1.6, indicator {indicator}" in text
+    # What happened is one number for all samples: there is nothing to spread.
+    assert ("spread evenly" in text) == (indicator == "predicted")
 
 
 def test_true_map_stands_beside_the_forecast(results):
