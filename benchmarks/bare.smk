@@ -228,6 +228,7 @@ rule fit_scale:
 
 rule measure_bleeds:
     input:
+        expand(f"{P}ses-baseline_space-native_{IMAGES[0]}", patient=TRAIN + VAL),
         expand(f"{P}ses-baseline_space-grid_{IMAGES[0]}", patient=TRAIN + VAL),
         expand(f"{P}ses-baseline_space-native_volumes.tsv", patient=TRAIN + VAL),
     output:
@@ -247,6 +248,7 @@ rule measure_bleeds:
 
 rule measure_bleed:
     input:
+        f"{P}ses-baseline_space-native_{IMAGES[0]}",
         f"{P}ses-baseline_space-grid_{IMAGES[0]}",
         f"{P}ses-baseline_space-native_volumes.tsv",
     output:
@@ -330,6 +332,7 @@ rule sample_followups:
         LATENTS,
         f"{P}ses-baseline_space-grid_{IMAGES[0]}",
         f"{P}ses-baseline_space-native_volumes.tsv",
+        FEATURES,
         "results/autoencoder/model.safetensors",
         "results/diffusion/model.safetensors",
         rules.fit_scale.output,

@@ -15,9 +15,8 @@ import pandas as pd
 from safetensors.torch import load_file
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import read_volumes
 from hemexp.expansion.model import load_expansion, patient_distribution
-from hemexp.expansion.run import read_patients, run_measure_bleed
+from hemexp.expansion.run import FEATURES, read_patients, run_measure_bleed
 from hemexp.latents.encode import run_encode_patients
 from hemexp.preprocess.resample import run_resample_scan
 from hemexp.preprocess.scans import NATIVE, STRIPPED
@@ -123,15 +122,15 @@ def run_predict(
     run_encode_patients({patient_id: [BASELINE]}, out / "preprocess", models / "autoencoder",
                         out / "latents", recipe.latents, seed, device)  # fmt: skip
     run_measure_bleed(row, out / "preprocess", out / "expansion")
-    patient = row.join(read_volumes(out / "preprocess", row, (BASELINE,))).iloc[0]
+    patient = read_patients(row, out / "preprocess", out / "expansion").iloc[0]
     latents = patient_file(out / "latents", patient_id, "latents.safetensors")
-    sources = [latents, *baseline_files(out / "preprocess", patient_id)]
+    features = patient_file(out / "expansion", patient_id, FEATURES)
+    sources = [latents, features, *baseline_files(out / "preprocess", patient_id)]
     baseline = load_baseline(out / "preprocess", patient)
     table = sample_patient(patient, baseline, load_file(latents), models, out / "samples",
                            sampling, seed, resolve_device(device), sources)  # fmt: skip
     tell(table, patient_id, baseline.iph_ml, time.perf_counter() - started)
-    measured = read_patients(row, out / "preprocess", out / "expansion").iloc[0]
-    growth = patient_distribution(load_expansion(models / "expansion" / "model.json"), measured)
+    growth = patient_distribution(load_expansion(models / "expansion" / "model.json"), patient)
     page = out / f"sub-{patient_id}.html"
     run_write_forecast(patient_id, values, growth.p_expansion, out, page, seed)
     log.info("%s: open %s", patient_id, page)

@@ -102,9 +102,9 @@ def head_ct(grid, brain, iph, ivh, rng):
     return ct
 
 
-def write_scan(root, grid, name, session, iph, ivh, rng):
+def write_scan(root, grid, name, session, iph, ivh, rng, space="grid"):
     brain = grid.brain()
-    stem = f"ses-{session}_space-grid"
+    stem = f"ses-{session}_space-{space}"
     for ending, data, dtype in (
         ("ct", head_ct(grid, brain, iph, ivh, rng), np.int16), ("desc-iph_mask", iph, np.uint8),
         ("desc-ivh_mask", ivh, np.uint8), ("desc-brain_mask", brain, np.uint8),

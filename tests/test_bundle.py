@@ -18,6 +18,7 @@ from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
 from hemexp.diffusion.network import Denoiser
 from hemexp.expansion.model import ExpansionModel, Linear
+from hemexp.expansion.run import run_measure_bleed
 from hemexp.latents.encode import run_encode_patients
 from hemexp.provenance import patient_file, write_json
 from hemexp.sampling.bundle import inference_config, run_export_bundle
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 REPOSITORY = Path(__file__).parents[1]
 GRID = Grid((16, 24, 5), (9.0, 7.0, 20.0))
+NATIVE = Grid((48, 56, 20), (3.0, 3.0, 5.0))
 PATIENT = {
     "patient_id": "007", "onset_to_ct_h": 2.5, "anticoagulant": 1, "antiplatelet": None, "age": 71,
     "gcs": 14, "sbp": None, "baseline_iph_ml": 31.4, "baseline_ivh_ml": 2.5,
@@ -86,8 +88,8 @@ def save_models(root, settings):
     write_json(root / "expansion/model.json", models | facts)
 
 
-def image_files(root):
-    start = "ses-baseline_space-grid_"
+def image_files(root, space="grid"):
+    start = f"ses-baseline_space-{space}_"
     endings = {name: f"desc-{name}_mask.nii.gz" for name in ("iph", "ivh", "brain")}
     endings["ct"] = "ct.nii.gz"
     return {name: str(patient_file(root / "preprocess", "007", start + end))
@@ -107,12 +109,15 @@ def results(tmp_path_factory, settings, sheet):
     root = tmp_path_factory.mktemp("results")
     masks = bleeds(GRID, PATIENT["baseline_iph_ml"], 20.0)
     write_scan(root, GRID, "007", "baseline", *masks, np.random.default_rng(0))
+    finer = bleeds(NATIVE, PATIENT["baseline_iph_ml"], 20.0)
+    write_scan(root, NATIVE, "007", "baseline", *finer, np.random.default_rng(1), space="native")
     measured = {f"{name}_ml": [PATIENT[f"baseline_{name}_ml"]] for name in ("iph", "ivh")}
     native = patient_file(root / "preprocess", "007", "ses-baseline_space-native_volumes.tsv")
     save(pd.DataFrame(measured), native)
     save_models(root, settings)
     run_encode_patients({"007": ["baseline"]}, root / "preprocess", root / "autoencoder",
                         root / "latents", settings.latents, settings.seed, "cpu")  # fmt: skip
+    run_measure_bleed(sheet, root / "preprocess", root / "expansion")
     run_sample_followups(sheet, root, settings.sampling, settings.seed, "cpu")
     return root
 
@@ -131,7 +136,8 @@ def config_of(bundle):
 def test_monai_runs_the_bundle_and_it_draws_what_the_verb_draws(bundle, results):
     pytest.importorskip("fire", reason="`python -m monai.bundle` needs the package fire")
     told = {f"patient#{key}": value for key, value in PATIENT.items() if value is not None}
-    told |= {f"images#{key}": path for key, path in image_files(results).items()}
+    for part, space in (("images", "grid"), ("native", "native")):
+        told |= {f"{part}#{key}": path for key, path in image_files(results, space).items()}
     (bundle / "patient.json").write_text(json.dumps(told))
     paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file",
@@ -149,8 +155,9 @@ def test_sample_k_of_a_bundle_does_not_depend_on_how_many_are_drawn(bundle, resu
     config = config_of(bundle)
     names = ("grid", "sampling", "seed")
     table = draw_followups(
-        str(bundle / "models"), str(tmp_path), PATIENT, image_files(results), device="cpu",
-        batch_slices=2, **{name: config[name] for name in names} | {
+        str(bundle / "models"), str(tmp_path), PATIENT, image_files(results),
+        image_files(results, "native"), device="cpu", batch_slices=2,
+        **{name: config[name] for name in names} | {
             "sampling": config["sampling"] | {"samples": 3}},
     )  # fmt: skip
     verb = pd.read_csv(results / "samples/sub-007/volumes.tsv", sep="\t")
@@ -248,11 +255,12 @@ def test_unknown_values_stay_unknown():
 
 def test_images_of_another_grid_or_without_a_bleed_are_refused(bundle, results, tmp_path):
     config, images = config_of(bundle), image_files(results)
+    native = image_files(results, "native")
 
     def draw(**changed):
         parts = {name: config[name] for name in ("grid", "sampling", "seed")}
         draw_followups(str(bundle / "models"), str(tmp_path), PATIENT, images | changed,
-                       device="cpu", batch_slices=2, **parts)  # fmt: skip
+                       native, device="cpu", batch_slices=2, **parts)  # fmt: skip
 
     other = Grid((16, 24, 5), (9.0, 7.0, 18.0))
     write_scan(tmp_path, other, "007", "baseline", *bleeds(other, 30, 0), np.random.default_rng(0))

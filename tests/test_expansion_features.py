@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion
 
-from hemexp.expansion.features import FARTHEST_MM, abc2_ml, measure_bleed
+from hemexp.expansion.features import FARTHEST_MM, abc2_ml, densities, measure_bleed
 
 SPACING = np.array([2.0, 2.0, 4.0])
 SHAPE = (60, 60, 24)
@@ -66,6 +66,20 @@ def test_partial_volume_at_the_edge_is_no_hypodensity():
     ct = picture(BALL)
     ct[edge] = 48
     assert measure(BALL, ct)["dark_share"] == 0
+
+
+def test_small_voxels_leave_off_more_of_the_edge():
+    spacing = np.array([0.4, 0.4, 4.0])
+    iph = ellipsoid((16, 16, 16))
+    ct = np.where(iph, 65.0, 32.0)
+    ct[iph & ~binary_erosion(iph, np.ones((3, 3, 1)), iterations=2)] = 45
+    assert densities(ct, iph, spacing)["dark_share"] == 0
+
+
+def test_noise_is_no_hypodensity():
+    found = measure(BALL, picture(BALL, noise_hu=6.0))
+    assert found["dark_spots"] == 0 and found["dark_share"] < 0.001
+    assert found["hu_sd"] < 3
 
 
 def test_form_is_told_from_size():

@@ -125,9 +125,13 @@ def test_a_bleed_is_measured_from_its_files(tmp_path):
     brain, iph, ct = away < 40, away < 12, np.where(away < 12, 62, 30)
     contents = {"ct.nii.gz": ct, "desc-iph_mask.nii.gz": iph, "desc-ivh_mask.nii.gz": 0 * iph,
                 "desc-brain_mask.nii.gz": brain}  # fmt: skip
+    # Slices lie from left to right in the file, and run backwards: z, y, x of the head, x flipped.
+    lying = np.array([[0, 0, -3.0, 87], [0, 3.0, 0, 0], [6.0, 0, 0, 0], [0, 0, 0, 1]])
     for ending, content in contents.items():
-        path = patient_file(tmp_path, "P1", f"ses-baseline_space-grid_{ending}")
-        write_volume(path, content, np.diag([3.0, 3.0, 6.0, 1.0]), np.int16)
+        path = patient_file(tmp_path, "P1", f"ses-baseline_space-native_{ending}")
+        write_volume(path, np.transpose(content)[:, :, ::-1], lying, np.int16)
+    on_grid = patient_file(tmp_path, "P1", "ses-baseline_space-grid_desc-iph_mask.nii.gz")
+    write_volume(on_grid, iph[:, :, ::2], np.diag([3.0, 3.0, 12.0, 1.0]), np.uint8)
     volumes = patient_file(tmp_path, "P1", "ses-baseline_space-native_volumes.tsv")
     write_table(volumes, iph_ml=7.5, ivh_ml=0.0)
     row = pd.DataFrame({"patient_id": ["P1"], "split": "predict"}).set_index("patient_id")
@@ -135,7 +139,6 @@ def test_a_bleed_is_measured_from_its_files(tmp_path):
     written = pd.read_csv(patient_file(tmp_path / "out", "P1", "features.tsv"), sep="\t").iloc[0]
     known = measure_bleed(ct, iph, iph & False, brain, (3.0, 3.0, 6.0), 7.5, 0.0)
     assert written.drop("patient_id").to_dict() == known and known["hu_mean"] == 62
-    empty = patient_file(tmp_path, "P1", "ses-baseline_space-grid_desc-iph_mask.nii.gz")
-    write_volume(empty, 0 * iph, np.diag([3.0, 3.0, 6.0, 1.0]), np.uint8)
+    write_volume(on_grid, 0 * iph, np.diag([3.0, 3.0, 6.0, 1.0]), np.uint8)
     with pytest.raises(HemexpError, match=r"patient P1.*no voxel of IPH"):
         run_measure_bleed(row, tmp_path, tmp_path / "out")

@@ -1,7 +1,8 @@
-"""What the baseline image shows of the bleed, as numbers: pure functions on the grid's images.
+"""What the baseline image shows of the bleed, as numbers: pure functions on the native scan.
 
-Nothing outside the bleed is read but the ventricles: oedema widens with the hours since onset, and
-a model that saw it would credit the image with part of what onset does (docs/method.md 5).
+On the models' grid, a few millimetres wide, margin and hypodense spots blur into what lies round
+them (docs/method.md 5). Nothing outside the bleed is read but the ventricles: oedema widens with
+the hours since onset, and a model that saw it would credit the image with part of what onset does.
 """
 
 import contextlib
@@ -13,10 +14,17 @@ from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist, squareform
 from skimage.measure import marching_cubes, mesh_surface_area
 
-DARK_HU = 9.0
-"""A hypodense spot lies this far below the bleed's median: well above the noise on the grid."""
+EDGE_MM = 1.0
+"""Nearer to the margin a voxel shows other tissue too, however small it is."""
 
-LEAST_VOXELS = 8
+SMOOTHING_MM = 1.5
+"""SD of the Gaussian over HU inside the bleed: evens out what kernels and scanners differ in."""
+
+DARK_HU, SPOT_ML = 9.0, 0.03
+"""A hypodense spot lies this far below the bleed's median, well below smoothed noise, and is at
+least so large: a ball of 4 mm."""
+
+LEAST_VOXELS, LEAST_SD_HU = 8, 1e-6
 CSF_HU = 15.0
 DEEP_MM = 15.0
 """CSF this far inside the brain is ventricle; sulci lie nearer to the surface."""
@@ -40,19 +48,19 @@ def measure_bleed(
     iph_ml: float,
     ivh_ml: float,
 ) -> dict[str, float]:
-    """Features of one baseline scan on the grid.
+    """Features of one baseline scan.
 
     Args:
-        ct_hu: HU (x, y, z), skull-stripped.
+        ct_hu: HU (x, y, z), skull-stripped; z runs across the slices.
         iph: IPH mask (x, y, z), not empty.
         ivh: IVH mask (x, y, z).
         brain: Brain mask (x, y, z).
         spacing_mm: Voxel size along x, y, z.
-        iph_ml: Native IPH volume.
-        ivh_ml: Native IVH volume.
+        iph_ml: IPH volume.
+        ivh_ml: IVH volume.
 
     Returns:
-        By name: volumes in mL (`abc2_ml` on the grid), `sphericity` (1 is a ball),
+        By name: volumes in mL, `sphericity` (1 is a ball),
         `irregularity` (share of the bleed outside its own ellipsoid), mean, SD and skew of HU
         inside, of hypodensities `dark_share`, `dark_hu` (mean depth below the limit) and
         `dark_spots` (how many), and `ventricle_mm` (distance).
@@ -65,7 +73,7 @@ def measure_bleed(
         "abc2_ml": abc2_ml(iph, spacing),
         "sphericity": sphericity(iph, spacing),
         "irregularity": irregularity(iph, spacing),
-        **densities(ct_hu, iph),
+        **densities(ct_hu, iph, spacing),
         "ventricle_mm": ventricle_mm(ct_hu, iph, ivh, brain, spacing),
     }
     # As they stand in the table: a forecast made from it and one made from here are the same.
@@ -116,33 +124,55 @@ def irregularity(iph: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> flo
     return float(np.mean(radius.reshape(iph.shape)[iph] > limit))
 
 
-def inside(iph: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The bleed without its outermost voxels, which hold other tissue too.
+def inside(iph: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The bleed without its outermost voxels, and without those within `EDGE_MM` of other tissue.
 
     Voxels at the upper and lower end count: slices are thick, and an edge there looks like a dark
     spot. Where too little would be left, only the edge in the plane is taken off, or nothing.
     """
     space = ndimage.generate_binary_structure(3, 1)
     plane = space & np.array([False, True, False])
-    cores = (ndimage.binary_erosion(iph, cross) for cross in (space, plane))
+    depth_mm = ndimage.distance_transform_edt(np.pad(iph, 1), sampling=spacing_mm)
+    deep = depth_mm[1:-1, 1:-1, 1:-1] > EDGE_MM
+    cores = (ndimage.binary_erosion(iph, cross) & deep for cross in (space, plane))
     return next((core for core in cores if np.count_nonzero(core) >= LEAST_VOXELS), iph)
 
 
-def densities(ct_hu: NDArray, iph: NDArray[np.bool_]) -> dict[str, float]:
+def smooth_within(
+    values: NDArray, where: NDArray[np.bool_], spacing_mm: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Gaussian means of the values where `where` holds, over those there alone; 0 elsewhere."""
+    sigma = SMOOTHING_MM / spacing_mm
+    total = ndimage.gaussian_filter(np.where(where, values, 0.0).astype(float), sigma)
+    weight = ndimage.gaussian_filter(where.astype(float), sigma)
+    return np.divide(total, weight, out=np.zeros(where.shape), where=where)
+
+
+def densities(
+    ct_hu: NDArray, iph: NDArray[np.bool_], spacing_mm: NDArray[np.float64]
+) -> dict[str, float]:
     """HU inside the bleed: mean, SD and skew, and what lies below the median by `DARK_HU`."""
-    core = inside(iph)
-    values = ct_hu[core].astype(float)
+    box = ndimage.find_objects(iph.astype(np.uint8))[0]
+    core = inside(iph[box], spacing_mm)
+    smooth = smooth_within(ct_hu[box], core, spacing_mm)
+    values = smooth[core]
     limit, sd = float(np.median(values)) - DARK_HU, float(values.std())
-    dark = core & (ct_hu < limit)
+    dark = core & (smooth < limit)
     moment = float(((values - values.mean()) ** 3).mean())
+    labels, count = ndimage.label(dark, np.ones((3, 3, 3)))
+    sizes_ml = ndimage.sum_labels(dark, labels, np.arange(1, count + 1)) * _voxel_ml(spacing_mm)
     return {
         "hu_mean": float(values.mean()),
         "hu_sd": sd,
-        "hu_skew": moment / sd**3 if sd else 0.0,
+        "hu_skew": moment / sd**3 if sd > LEAST_SD_HU else 0.0,
         "dark_share": float(dark.sum() / core.sum()),
         "dark_hu": float(np.maximum(limit - values, 0).mean()),
-        "dark_spots": float(ndimage.label(dark, np.ones((3, 3, 3)))[1]),
+        "dark_spots": float(np.count_nonzero(sizes_ml >= SPOT_ML)),
     }
+
+
+def _voxel_ml(spacing_mm: NDArray[np.float64]) -> float:
+    return float(np.prod(spacing_mm)) / 1000
 
 
 def ventricle_mm(
@@ -156,9 +186,8 @@ def ventricle_mm(
     depth = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=spacing_mm)
     csf = (ct_hu < CSF_HU) & (depth[1:-1, 1:-1, 1:-1] > DEEP_MM)
     labels, count = ndimage.label(csf)
-    voxel_ml = float(np.prod(spacing_mm)) / 1000
-    sizes = ndimage.sum_labels(csf, labels, np.arange(1, count + 1)) * voxel_ml
-    ventricle = np.isin(labels, 1 + np.flatnonzero(sizes >= LEAST_ML)) | ivh
+    sizes_ml = ndimage.sum_labels(csf, labels, np.arange(1, count + 1)) * _voxel_ml(spacing_mm)
+    ventricle = np.isin(labels, 1 + np.flatnonzero(sizes_ml >= LEAST_ML)) | ivh
     if not ventricle.any():
         return FARTHEST_MM
     away = ndimage.distance_transform_edt(~ventricle, sampling=spacing_mm)

@@ -1,8 +1,11 @@
 """Verbs of the room: measure a bleed, fit the models, forecast growth."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pandas as pd
 
 from hemexp import Fault, HemexpError
@@ -18,23 +21,24 @@ from hemexp.expansion.features import measure_bleed
 from hemexp.expansion.fit import fit_models
 from hemexp.expansion.model import load_models, outside_probability, patient_distribution
 from hemexp.outcomes import expansion_outcomes
+from hemexp.preprocess.scans import NATIVE
 from hemexp.provenance import describe, patient_file, write_atomically, write_json, write_sidecars
 from hemexp.settings import Expansion
-from hemexp.volumes import read_volume
+from hemexp.volumes import Volume, read_volume
 
 FEATURES = "features.tsv"
 
 
 def run_measure_bleed(samples: pd.DataFrame, preprocess: Path, out: Path) -> None:
-    """Verb `measure-bleed`: features of patients' baselines on the grid.
+    """Verb `measure-bleed`: features of patients' native baselines.
 
     Args:
         samples: Their rows of the sheet.
-        preprocess: Folder with grid scans and native volumes.
+        preprocess: Folder with native and grid scans and native volumes.
         out: `results/expansion`; writes `sub-ID/sub-ID_features.tsv`, one row.
 
     Raises:
-        HemexpError: A bleed is too small for the grid.
+        HemexpError: A bleed is too small for the grid, so that no model can see it.
     """
     for patient_id, volumes in read_volumes(preprocess, samples, ("baseline",)).iterrows():
         _measure_patient(str(patient_id), volumes, preprocess, out)
@@ -42,22 +46,39 @@ def run_measure_bleed(samples: pd.DataFrame, preprocess: Path, out: Path) -> Non
 
 def _measure_patient(patient_id: str, volumes: pd.Series, preprocess: Path, out: Path) -> None:
     started = time.perf_counter()
-    endings = ["ct.nii.gz", *(f"desc-{name}_mask.nii.gz" for name in ("iph", "ivh", "brain"))]
-    files = [patient_file(preprocess, patient_id, f"ses-baseline_space-grid_{e}") for e in endings]
-    ct, *masks = map(read_volume, files)
-    if not masks[0].data.any():
+    start = "ses-baseline_space-"
+    on_grid = patient_file(preprocess, patient_id, f"{start}grid_{NATIVE['iph']}")
+    if not read_volume(on_grid).data.any():
         raise HemexpError(
-            Fault(f"patient {patient_id}, {files[1]}", "no voxel of IPH on the grid",
+            Fault(f"patient {patient_id}, {on_grid}", "no voxel of IPH on the grid",
                   "a bleed that fills at least one voxel",
                   "Take a finer preprocess.grid, or leave the patient out of the sheet.")
         )  # fmt: skip
-    measured = measure_bleed(
-        ct.data, *(mask.data > 0 for mask in masks), ct.spacing_mm,
-        float(volumes["baseline_iph_ml"]), float(volumes["baseline_ivh_ml"]),
-    )  # fmt: skip
+    files = {name: patient_file(preprocess, patient_id, f"{start}native_{ending}")
+             for name, ending in NATIVE.items()}  # fmt: skip
+    measured = measure_files(
+        files, float(volumes["baseline_iph_ml"]), float(volumes["baseline_ivh_ml"])
+    )
     table = pd.DataFrame([{"patient_id": patient_id, **measured}])
-    products = {patient_file(out, patient_id, FEATURES): table}
-    write_tables(products, verb="measure-bleed", settings={}, inputs=files, started=started)
+    write_tables({patient_file(out, patient_id, FEATURES): table}, verb="measure-bleed",
+                 settings={}, inputs=[*files.values(), on_grid], started=started)  # fmt: skip
+
+
+def measure_files(
+    files: Mapping[str, Path | str], iph_ml: float, ivh_ml: float
+) -> dict[str, float]:
+    """Features of a baseline from the images of `preprocess.scans.NATIVE`, see `measure_bleed`."""
+    upright = {name: _read_upright(files[name]) for name in NATIVE}
+    ct = upright.pop("ct")
+    masks = {name: mask.data > 0 for name, mask in upright.items()}
+    return measure_bleed(ct.data, **masks, spacing_mm=ct.spacing_mm, iph_ml=iph_ml, ivh_ml=ivh_ml)
+
+
+def _read_upright(path: Path | str) -> Volume:
+    """An image with its axes turned to run right, front, up: slices may lie in any order."""
+    volume = read_volume(path)
+    image = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.affine))
+    return Volume(np.asarray(image.dataobj), image.affine)
 
 
 def run_fit_expansion(

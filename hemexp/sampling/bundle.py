@@ -23,6 +23,9 @@ from hemexp.settings import Settings
 
 log = logging.getLogger(__name__)
 
+TOLD = ("patient", "images", "native", "grid", "sampling", "seed", "device")
+"""Parts of the inference config that `draw_followups` takes by their own names."""
+
 
 def inference_config(settings: Settings) -> dict[str, Any]:
     """The bundle's `inference.json`: the patient's part is null, for the user to fill in."""
@@ -39,13 +42,14 @@ def inference_config(settings: Settings) -> dict[str, Any]:
         "sampling": sampling,
         "patient": dict.fromkeys(("patient_id", *VALUES)),
         "images": dict.fromkeys(IMAGES),
+        "native": dict.fromkeys(IMAGES),
         "draw": {
             "_target_": "hemexp.sampling.forecast.draw_followups",
             "_mode_": "callable",
             "models": "$@bundle_root + '/models'",
             "out": "@output_dir",
             "batch_slices": settings.latents.batch_slices,
-            **{f: f"@{f}" for f in ("patient", "images", "grid", "sampling", "seed", "device")},
+            **{key: f"@{key}" for key in TOLD},
         },
         "run": ["$@draw()"],
     }

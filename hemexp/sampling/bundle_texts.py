@@ -96,11 +96,17 @@ python -m monai.bundle run --config_file "['configs/inference.json', 'patient.js
   "images#ct": "sub-P1_ses-baseline_space-grid_ct.nii.gz",
   "images#iph": "sub-P1_ses-baseline_space-grid_desc-iph_mask.nii.gz",
   "images#ivh": "sub-P1_ses-baseline_space-grid_desc-ivh_mask.nii.gz",
-  "images#brain": "sub-P1_ses-baseline_space-grid_desc-brain_mask.nii.gz"
+  "images#brain": "sub-P1_ses-baseline_space-grid_desc-brain_mask.nii.gz",
+  "native#ct": "sub-P1_ses-baseline_space-native_ct.nii.gz",
+  "native#iph": "sub-P1_ses-baseline_space-native_desc-iph_mask.nii.gz",
+  "native#ivh": "sub-P1_ses-baseline_space-native_desc-ivh_mask.nii.gz",
+  "native#brain": "sub-P1_ses-baseline_space-native_desc-brain_mask.nii.gz"
 }}
 ```
 - **Images**: as hemexp's `preprocess` writes them: skull-stripped, on a grid of {shape} voxels of
   {spacing} mm. Another grid is refused.
+- **Native**: the same before it was brought onto the grid, in any orientation: there the bleed is
+  measured for its probability of expansion.
 - **Values**: volumes in mL, measured in native space; hours from onset; `anticoagulant` and
   `antiplatelet` 0 or 1; `age` in years, `gcs` 3-15, `sbp` in mmHg. Leave out what is unknown: it
   stays unknown. `expansion_prob` replaces the built-in probability of expansion.

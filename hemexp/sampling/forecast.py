@@ -17,6 +17,7 @@ import torch
 from hemexp import Fault, HemexpError
 from hemexp.autoencoder.network import load_autoencoder
 from hemexp.autoencoder.slices import SliceSet
+from hemexp.expansion.run import measure_files
 from hemexp.latents.encode import encode_copies
 from hemexp.latents.place import describe_place
 from hemexp.sampling.finish import Baseline
@@ -120,6 +121,7 @@ def draw_followups(
     out: str,
     patient: Mapping[str, Any],
     images: Mapping[str, str],
+    native: Mapping[str, str],
     grid: Mapping[str, Any],
     sampling: Mapping[str, Any],
     batch_slices: int,
@@ -132,7 +134,9 @@ def draw_followups(
         models: Folder `models/` of the bundle.
         out: Folder for `sub-ID/` with samples, maps and `volumes.tsv`.
         patient: `patient_id` and clinical values, see `VALUES`.
-        images: Files of `ct`, `iph`, `ivh`, `brain`, as hemexp's preprocess writes them.
+        images: Files of `ct`, `iph`, `ivh`, `brain` on the grid, as hemexp's preprocess writes
+            them.
+        native: The same in native space: where the bleed is measured.
         grid: The grid the models were trained on, `shape` and `spacing_mm`.
         sampling: Settings of the room `sampling`.
         batch_slices: Slices encoded at a time.
@@ -147,6 +151,10 @@ def draw_followups(
     """
     row, where = read_patient(patient), resolve_device(device)
     baseline = read_baseline(images, row, Grid.model_validate(grid))
+    seen = measure_files(native, baseline.iph_ml, baseline.ivh_ml)
     encoded = encode_baseline(baseline, Path(models), batch_slices, where)
     settings = Sampling.model_validate(sampling)
-    return sample_patient(row, baseline, encoded, Path(models), Path(out), settings, seed, where)
+    patient = pd.Series({**row, **seen})
+    return sample_patient(
+        patient, baseline, encoded, Path(models), Path(out), settings, seed, where
+    )

@@ -14,12 +14,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from hemexp.autoencoder.network import load_autoencoder
-from hemexp.cohort import read_volumes
 from hemexp.diffusion.condition import Condition, clinical_vector
 from hemexp.diffusion.dataset import OFFSETS, drive_features
 from hemexp.diffusion.network import load_diffusion
-from hemexp.expansion.features import measure_bleed
 from hemexp.expansion.model import load_expansion, patient_distribution
+from hemexp.expansion.run import FEATURES, read_patients
 from hemexp.latents.scale import load_scale
 from hemexp.provenance import patient_file, seed_for, write_atomically, write_sidecars
 from hemexp.sampling.drive import Drives, draw_drifts, draw_drives
@@ -79,7 +78,7 @@ def draw_patient(
     """Follow-up latents (z, c, h, w) of one patient as they are drawn, and what drives them.
 
     Args:
-        patient: Row of the sheet joined with native volumes.
+        patient: Row of the sheet joined with native volumes and features.
         baseline: The baseline on the grid.
         encoded: What `encode-patients` cached of it.
         models: Folder with `diffusion/`, `expansion/` and `latents/scale.json`.
@@ -91,9 +90,7 @@ def draw_patient(
     model = load_diffusion(models / "diffusion", where)
     kind = model.settings.condition
     expansion = load_expansion(models / "expansion" / "model.json")
-    seen = measure_bleed(baseline.ct.data, baseline.iph, baseline.ivh, baseline.brain,
-                         baseline.ct.spacing_mm, baseline.iph_ml, baseline.ivh_ml)  # fmt: skip
-    distribution = patient_distribution(expansion, pd.Series({**patient, **seen}))
+    distribution = patient_distribution(expansion, patient)
     growth_ml = float(patient["followup_iph_ml"] - patient["baseline_iph_ml"])
     drives = draw_drives(
         kind, settings.indicator, distribution, baseline.iph_ml, growth_ml, settings.samples,
@@ -140,7 +137,7 @@ def sample_patient(
     Samples that an earlier run with a larger K left there are removed.
 
     Args:
-        patient: Row of the sheet joined with native volumes.
+        patient: Row of the sheet joined with native volumes and features.
         baseline: The baseline on the grid.
         encoded: What `encode-patients` cached of it.
         models: Folder with the files of `MODELS`.
@@ -193,13 +190,14 @@ def run_sample_followups(
     """
     started = time.perf_counter()
     # Only the oracle may look at what happened.
-    sessions = ("baseline", "followup") if settings.indicator == "oracle" else ("baseline",)
-    preprocess = results / "preprocess"
-    patient = samples.join(read_volumes(preprocess, samples, sessions)).iloc[0]
+    knowing = settings.indicator == "oracle"
+    preprocess, expansion = results / "preprocess", results / "expansion"
+    patient = read_patients(samples, preprocess, expansion, follow_up=knowing).iloc[0]
     patient_id = patient["patient_id"]
     baseline = load_baseline(preprocess, patient)
     latents = patient_file(results / "latents", patient_id, "latents.safetensors")
-    sources = [latents, *baseline_files(preprocess, patient_id)]
+    features = patient_file(expansion, patient_id, FEATURES)
+    sources = [latents, features, *baseline_files(preprocess, patient_id)]
     table = sample_patient(patient, baseline, load_file(latents), results, results / "samples",
                            settings, seed, resolve_device(device), sources)  # fmt: skip
     tell(table, patient_id, baseline.iph_ml, time.perf_counter() - started)

@@ -6,6 +6,7 @@ rule sample_followups:
         latents=LATENTS,
         scan=expand(GRID_CT, session="baseline", allow_missing=True),
         volumes=expand(VOLUMES, session="baseline", allow_missing=True),
+        features=FEATURES,
         truth=what_happened,
         autoencoder=AUTOENCODER.weights,
         diffusion=DENOISER.weights,
