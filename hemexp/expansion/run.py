@@ -21,12 +21,13 @@ from hemexp.expansion.features import measure_bleed
 from hemexp.expansion.fit import fit_models
 from hemexp.expansion.model import load_models, outside_probability, patient_distribution
 from hemexp.outcomes import expansion_outcomes
-from hemexp.preprocess.scans import NATIVE
 from hemexp.provenance import describe, patient_file, write_atomically, write_json, write_sidecars
 from hemexp.settings import Expansion
 from hemexp.volumes import Volume, read_volume
 
 FEATURES = "features.tsv"
+IMAGES = {"ct": "ct.nii.gz"} | {m: f"desc-{m}_mask.nii.gz" for m in ("iph", "ivh", "brain")}
+"""Endings of a scan's images as `preprocess` writes them, after `ses-{session}_space-{space}_`."""
 
 
 def run_measure_bleed(samples: pd.DataFrame, preprocess: Path, out: Path) -> None:
@@ -47,7 +48,7 @@ def run_measure_bleed(samples: pd.DataFrame, preprocess: Path, out: Path) -> Non
 def _measure_patient(patient_id: str, volumes: pd.Series, preprocess: Path, out: Path) -> None:
     started = time.perf_counter()
     start = "ses-baseline_space-"
-    on_grid = patient_file(preprocess, patient_id, f"{start}grid_{NATIVE['iph']}")
+    on_grid = patient_file(preprocess, patient_id, f"{start}grid_{IMAGES['iph']}")
     if not read_volume(on_grid).data.any():
         raise HemexpError(
             Fault(f"patient {patient_id}, {on_grid}", "no voxel of IPH on the grid",
@@ -55,7 +56,7 @@ def _measure_patient(patient_id: str, volumes: pd.Series, preprocess: Path, out:
                   "Take a finer preprocess.grid, or leave the patient out of the sheet.")
         )  # fmt: skip
     files = {name: patient_file(preprocess, patient_id, f"{start}native_{ending}")
-             for name, ending in NATIVE.items()}  # fmt: skip
+             for name, ending in IMAGES.items()}  # fmt: skip
     measured = measure_files(
         files, float(volumes["baseline_iph_ml"]), float(volumes["baseline_ivh_ml"])
     )
@@ -67,8 +68,8 @@ def _measure_patient(patient_id: str, volumes: pd.Series, preprocess: Path, out:
 def measure_files(
     files: Mapping[str, Path | str], iph_ml: float, ivh_ml: float
 ) -> dict[str, float]:
-    """Features of a baseline from the images of `preprocess.scans.NATIVE`, see `measure_bleed`."""
-    upright = {name: _read_upright(files[name]) for name in NATIVE}
+    """Features of a baseline from its files by the names of `IMAGES`, see `measure_bleed`."""
+    upright = {name: _read_upright(files[name]) for name in IMAGES}
     ct = upright.pop("ct")
     masks = {name: mask.data > 0 for name, mask in upright.items()}
     return measure_bleed(ct.data, **masks, spacing_mm=ct.spacing_mm, iph_ml=iph_ml, ivh_ml=ivh_ml)
