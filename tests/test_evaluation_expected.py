@@ -6,6 +6,7 @@ import pytest
 from scipy.stats import norm
 
 from hemexp.evaluation import expected, scores
+from hemexp.evaluation.comparisons import told_cells
 from hemexp.evaluation.conformal import Levels
 from hemexp.evaluation.forecasts import Forecast
 from hemexp.evaluation.tables import Resampling
@@ -139,3 +140,9 @@ def test_one_patient_has_scores_but_no_interval():
     row = value(table, "hemexp", "crps_ml")
     assert row["n"] == 1 and row["low"] is None and "2 patients" in row["note"]
     assert "fewer than two" in value(table, "hemexp", "auc")["note"]
+
+
+def test_what_has_no_value_has_no_interval_for_the_same_reason():
+    row = told_cells(30, scores.Score(None, "classes set apart"), None)
+    nothing = dict.fromkeys(("value", "low", "high"))
+    assert row == {"n": 30, **nothing, "note": "classes set apart"}

@@ -100,7 +100,12 @@ def best_tabular(crps_ml: dict[str, float]) -> str | None:
 
 
 def told_cells(n: int, told: Score, interval: tuple[float, float] | None) -> dict[str, Any]:
-    """Cells n, value, low, high and note of one measure of n patients."""
+    """Cells n, value, low, high and note of one measure of n patients.
+
+    What has no value has no interval for the same reason.
+    """
+    if told.value is None:
+        return cells(n=n, value=told, low=told, high=told)
     ends = {name.strip("_"): end for name, end in interval_cells("", "", interval).items()}
     return cells(n=n, value=told, **ends)
 
