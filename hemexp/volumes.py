@@ -114,6 +114,13 @@ def read_volume(path: Path | str) -> Volume:
     return Volume(np.asarray(data, dtype=np.float32), affine)
 
 
+def read_ras(path: Path | str) -> Volume:
+    """Reads an image with its axes turned to run right, front, up; see `read_volume`."""
+    volume = read_volume(path)
+    image = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.affine))
+    return Volume(np.asarray(image.dataobj), image.affine)
+
+
 def _check_header(path: Path, image: nib.spatialimages.SpatialImage) -> None:
     """Refuses what the header alone tells: format, shape, type, unit and placement."""
     if not isinstance(image, nib.Nifti1Pair):

@@ -16,7 +16,7 @@ from hemexp.reporting import expansion_maps, page, panels, registration, slices
 from hemexp.reporting.captions import FIGURES, OPTIONAL, TABLES
 from hemexp.reporting.figures import run_draw_figures
 from hemexp.reporting.methods import say_sampling
-from hemexp.volumes import Volume, write_volume
+from hemexp.volumes import Volume, read_ras, write_volume
 
 matplotlib.use("Agg")
 
@@ -39,7 +39,7 @@ def test_radiological_convention(tmp_path):
     data[1, 0, 2] = 1
     affine = np.diag([-2.0, -3.0, 5.0, 1.0])
     write_volume(tmp_path / "x.nii.gz", data, affine, np.float32)
-    volume = slices.read_ras(tmp_path / "x.nii.gz")
+    volume = read_ras(tmp_path / "x.nii.gz")
     assert np.all(np.diag(volume.affine) > 0)
     view = slices.choose_view(volume.with_data(np.ones_like(data)), volume.data)
     plane = view.cut(volume.data)

@@ -4,8 +4,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pandas as pd
 
 from hemexp import Fault, HemexpError
@@ -23,7 +21,7 @@ from hemexp.expansion.model import load_models, outside_probability, patient_dis
 from hemexp.outcomes import expansion_outcomes
 from hemexp.provenance import describe, patient_file, write_atomically, write_json, write_sidecars
 from hemexp.settings import Expansion
-from hemexp.volumes import Volume, read_volume
+from hemexp.volumes import read_ras, read_volume
 
 FEATURES = "features.tsv"
 IMAGES = {"ct": "ct.nii.gz"} | {m: f"desc-{m}_mask.nii.gz" for m in ("iph", "ivh", "brain")}
@@ -68,18 +66,14 @@ def _measure_patient(patient_id: str, volumes: pd.Series, preprocess: Path, out:
 def measure_files(
     files: Mapping[str, Path | str], iph_ml: float, ivh_ml: float
 ) -> dict[str, float]:
-    """Features of a baseline from its files by the names of `IMAGES`, see `measure_bleed`."""
-    upright = {name: _read_upright(files[name]) for name in IMAGES}
+    """Features of a baseline from its files by the names of `IMAGES`, see `measure_bleed`.
+
+    Their slices may lie in any order and direction.
+    """
+    upright = {name: read_ras(files[name]) for name in IMAGES}
     ct = upright.pop("ct")
     masks = {name: mask.data > 0 for name, mask in upright.items()}
     return measure_bleed(ct.data, **masks, spacing_mm=ct.spacing_mm, iph_ml=iph_ml, ivh_ml=ivh_ml)
-
-
-def _read_upright(path: Path | str) -> Volume:
-    """An image with its axes turned to run right, front, up: slices may lie in any order."""
-    volume = read_volume(path)
-    image = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.affine))
-    return Volume(np.asarray(image.dataobj), image.affine)
 
 
 def run_fit_expansion(

@@ -21,7 +21,16 @@ from hemexp.phantom.centers import (
 )  # fmt: skip
 from hemexp.phantom.head import Field, Head, Points, blend, cavity_mm, draw_head, shell_hu
 from hemexp.phantom.model import draw_case, generator
-from hemexp.phantom.scan import Scan, Session, Tissue, deform, draw_noise, fill_head, paint
+from hemexp.phantom.scan import (
+    Scan,
+    Session,
+    Tissue,
+    deform,
+    draw_noise,
+    fill_head,
+    keep_scan,
+    paint,
+)
 
 GALEA_MM, SKIN_MM, SKIN_HU = 2.5, 3.0, 20
 """Layers of the flap over a craniotomy: galea on the dura, fat, skin."""
@@ -126,14 +135,7 @@ def draw_hard_head(
         ct = holder_hu(head, shape, affine, pose)
     ct.ravel()[filled.index] = np.maximum(ct.ravel()[filled.index], values)
     ct += draw_noise(shape, center.noise_hu, rng)
-    scan = Scan(
-        ct=np.clip(np.rint(ct), -1024, 3071).astype(np.int16),
-        iph=filled.mask(shape, blood.iph),
-        ivh=filled.mask(shape, blood.ivh),
-        brain=filled.mask(shape, tissue.points[2] > anatomy.CAVITY_BOTTOM_MM),
-        extent=blood.extent,
-    )
-    return _cut_ends(scan, affine, difficulty)
+    return _cut_ends(keep_scan(ct, filled), affine, difficulty)
 
 
 def _tissue(

@@ -273,11 +273,17 @@ def take_scan(
     ct = np.full(shape, AIR_HU, np.float32)
     ct.ravel()[filled.index] = values
     ct += draw_noise(shape, noise_hu, rng)
+    return keep_scan(ct, filled)
+
+
+def keep_scan(ct_hu: Field, filled: Filled) -> Scan:
+    """What a scanner stores of HU on a grid (x, y, z), and the truth there."""
+    shape, blood = ct_hu.shape, filled.blood
     return Scan(
-        ct=np.clip(np.rint(ct), -1024, 3071).astype(np.int16),
+        ct=np.clip(np.rint(ct_hu), -1024, 3071).astype(np.int16),
         iph=filled.mask(shape, blood.iph),
         ivh=filled.mask(shape, blood.ivh),
-        brain=filled.mask(shape, tissue.points[2] > CAVITY_BOTTOM_MM),
+        brain=filled.mask(shape, filled.tissue.points[2] > CAVITY_BOTTOM_MM),
         extent=blood.extent,
     )
 

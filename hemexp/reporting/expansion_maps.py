@@ -18,11 +18,11 @@ from hemexp.reporting.slices import (
     mark_sides,
     outline,
     picture_grid,
-    read_ras,
     show_ct,
     show_map,
 )
 from hemexp.reporting.style import GREEN, message_figure, strip_axes
+from hemexp.volumes import read_ras
 
 TITLES = ("Baseline", "Forecast", "Pooled", "True probability", "New blood that came")
 MAP_MM = 29.0

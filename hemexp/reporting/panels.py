@@ -18,7 +18,6 @@ from hemexp.reporting.slices import (
     mark_sides,
     outline,
     picture_grid,
-    read_ras,
     show_ct,
     show_map,
 )
@@ -28,7 +27,7 @@ from hemexp.reporting.style import (
     message_figure,
     strip_axes,
 )
-from hemexp.volumes import Volume
+from hemexp.volumes import Volume, read_ras
 
 PERCENTILES = (10, 50, 90)
 """The samples shown: those whose IPH volume lies nearest to these percentiles."""

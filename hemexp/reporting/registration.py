@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hemexp.reporting.panels import Scan, blood, grid_files, read_grid
-from hemexp.reporting.slices import View, choose_view, mark_sides, outline, read_ras, show_ct
+from hemexp.reporting.slices import View, choose_view, mark_sides, outline, show_ct
 from hemexp.reporting.style import GREEN, MM, ORANGE, SKY, WIDE, message_figure
-from hemexp.volumes import Volume
+from hemexp.volumes import Volume, read_ras
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,19 +10,12 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from hemexp.reporting.style import MM, WIDE, strip_axes
-from hemexp.volumes import Volume, read_volume
+from hemexp.volumes import Volume
 
 WINDOW_HU = (0, 80)
 """The brain window that readers are used to; the model itself sees 0-100 HU."""
 
 MARGIN_VOXELS = 2
-
-
-def read_ras(path: Path) -> Volume:
-    """Reads an image with its axes turned to run right, front, up."""
-    volume = read_volume(path)
-    image = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.affine))
-    return Volume(np.asarray(image.dataobj), image.affine)
 
 
 @dataclass(frozen=True)
