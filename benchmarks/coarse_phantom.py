@@ -99,8 +99,9 @@ def draw_pair(center: str, patient_id: str) -> tuple[dict, dict[str, NDArray]]:
     first_ml, noise_hu = case.baseline_iph_ml, NOISE_LEFT * find_center(center).noise_hu
     oedema_mm = OEDEMA_MM[0] + OEDEMA_MM[1] * case.onset_to_ct_h
     one = take_scan(head, bleed, Session(pose, first_ml, oedema_mm), grid, noise_hu, noise)
-    later = Session(pose, first_ml + growth_ml, OEDEMA_MM[2], one.extent,
-                    draw_direction(bleed, rng))  # fmt: skip
+    later = Session(
+        pose, first_ml + growth_ml, OEDEMA_MM[2], one.extent, draw_direction(bleed, rng)
+    )
     two = take_scan(head, bleed, later, grid, noise_hu, noise)
 
     def stack(name: str) -> NDArray:
@@ -131,8 +132,13 @@ def load_cohort(folder: Path, train: int, test: int) -> Cohort:
         drawn = [draw_pair(c, f"{c}{i:04d}") for i, c in enumerate(centers)]
         pd.DataFrame([row for row, _ in drawn]).to_csv(table_file, sep="\t", index=False)
         names = drawn[0][1]
-        save_file({name: torch.tensor(np.ascontiguousarray([arrays[name] for _, arrays in drawn]))
-                   for name in names}, scans_file)  # fmt: skip
+        save_file(
+            {
+                name: torch.tensor(np.ascontiguousarray([arrays[name] for _, arrays in drawn]))
+                for name in names
+            },
+            scans_file,
+        )
     table = pd.read_csv(table_file, sep="\t", dtype={"patient_id": str})
     return Cohort(expansion_outcomes(table), **load_file(scans_file))
 
@@ -196,10 +202,12 @@ def encode_cohort(
     if not file.exists():
         images = zip(cohort.ct_hu, cohort.iph, cohort.ivh, strict=True)
         pairs = (
-            {session: SliceSet(*(part[i] for part in patient), SLICE_SPACING_MM)
-             for i, session in enumerate(SESSIONS)}
+            {
+                session: SliceSet(*(part[i] for part in patient), SLICE_SPACING_MM)
+                for i, session in enumerate(SESSIONS)
+            }
             for patient in images
-        )  # fmt: skip
+        )
         copies = settings.latents.moved
         encoded = [
             encode_patient(vae, pair, settings.latents, copies, SEED, patient_id)

@@ -77,10 +77,13 @@ def summarise(
     pit = [randomised_pit(y, x, rng, kind) for y, x in zip(growth_ml, drawn, strict=True)]
     row = {
         "CRPS mL": np.mean([crps(y, x, kind) for y, x in zip(growth_ml, drawn, strict=True)]),
-        "c50": coverage(pit, 0.5), "c90": coverage(pit, 0.9), "spread": spread.value,
+        "c50": coverage(pit, 0.5),
+        "c90": coverage(pit, 0.9),
+        "spread": spread.value,
         "bias of expanders mL": error[expands].mean(),
-        "lag-1": slice_correlation(samples.area_ml), "adjacent Dice": samples.dice[told].mean(),
-    }  # fmt: skip
+        "lag-1": slice_correlation(samples.area_ml),
+        "adjacent Dice": samples.dice[told].mean(),
+    }
     return row | obedience(samples)
 
 
@@ -113,9 +116,13 @@ def draw_arm(
         growth, drawn = fit_growth(cohort, settings.expansion), []
         for row in cohort.rows(test=True):
             drives = forecast_drives(
-                cohort, row, growth, sampler.model.settings.condition, indicator,
+                cohort,
+                row,
+                growth,
+                sampler.model.settings.condition,
+                indicator,
                 sampler.settings.samples,
-            )  # fmt: skip
+            )
             drawn.append(sampler.draw(row, drives))
         for file, state in zip(files, (0, 1), strict=True):
             Samples.join([one[state] for one in drawn]).save(file)
@@ -164,9 +171,13 @@ def requests(samples: Samples) -> Samples:
     """The requests themselves, as if every sample had met its own; they have no shape."""
     asked = samples.requested_ml
     return Samples(
-        asked * np.nan, samples.flag, asked, 0 * asked,
-        np.nan * samples.area_ml, np.nan * samples.dice,
-    )  # fmt: skip
+        asked * np.nan,
+        samples.flag,
+        asked,
+        0 * asked,
+        np.nan * samples.area_ml,
+        np.nan * samples.dice,
+    )
 
 
 def make_table(folder: Path, settings: Settings, train: int, test: int) -> pd.DataFrame:
@@ -206,13 +217,19 @@ def load_benchmark_settings(
 
     With 300 training patients 1.4 is enough; the preset's 480 in as many steps need more.
     """
-    return load_settings({
-        "preset": "validation",
-        "autoencoder": {"steps": autoencoder_steps},
-        "diffusion": diffusion,
-        "sampling": {"samples": samples, "evaluations": evaluations, "guidance": GUIDANCE,
-                     "batch_slices": samples * SHAPE[2]},
-    })  # fmt: skip
+    return load_settings(
+        {
+            "preset": "validation",
+            "autoencoder": {"steps": autoencoder_steps},
+            "diffusion": diffusion,
+            "sampling": {
+                "samples": samples,
+                "evaluations": evaluations,
+                "guidance": GUIDANCE,
+                "batch_slices": samples * SHAPE[2],
+            },
+        }
+    )
 
 
 def main() -> None:

@@ -96,8 +96,15 @@ def true_samples(cohort: Cohort, count: int, indicator: Indicator) -> Samples:
         growth_ml = found["area_ml"].sum(axis=1) - row["baseline_iph_ml"]
         flag = is_expansion(growth_ml, row["baseline_iph_ml"]).astype(float)
         nothing = np.zeros(count)
-        patients.append(found | {"requested_ml": nothing * np.nan, "flag": flag,
-                                 "growth_ml": growth_ml, "offset": nothing})  # fmt: skip
+        patients.append(
+            found
+            | {
+                "requested_ml": nothing * np.nan,
+                "flag": flag,
+                "growth_ml": growth_ml,
+                "offset": nothing,
+            }
+        )
     return Samples.join(patients)
 
 
@@ -144,9 +151,15 @@ class Sampler:
     """Draws follow-ups of a cohort's patients with one denoiser."""
 
     def __init__(
-        self, cohort: Cohort, encoded: dict[str, Tensor], vae: MultiHeadVae, model: DiffusionModel,
-        scale: Scale, settings: Sampling, correct: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        cohort: Cohort,
+        encoded: dict[str, Tensor],
+        vae: MultiHeadVae,
+        model: DiffusionModel,
+        scale: Scale,
+        settings: Sampling,
+        correct: bool = True,
+    ) -> None:
         """Keeps what all patients share; without `correct` the decoder's mistakes stay."""
         self.correct = correct
         self.cohort, self.encoded, self.vae = cohort, encoded, vae
@@ -173,22 +186,33 @@ class Sampler:
         iph = self.cohort.iph[row, 0]
         encoded = {name: part[row] for name, part in self.encoded.items()}
         drifts_mm = draw_drifts(
-            self.model.drift, encoded["position_mm"].double().numpy(), drives.growth_ml,
-            patient["baseline_iph_ml"], SEED, patient["patient_id"],
-        )  # fmt: skip
+            self.model.drift,
+            encoded["position_mm"].double().numpy(),
+            drives.growth_ml,
+            patient["baseline_iph_ml"],
+            SEED,
+            patient["patient_id"],
+        )
         kind, baseline = self.model.settings.condition, encoded["baseline"][0]
         condition = make_condition(patient, drives, drifts_mm, kind, encoded)
         drawn = draw_latents(
-            self.model, self.scale, baseline, condition, self.settings, SEED,
-            patient["patient_id"], SPACING_MM[2], torch.ones(len(baseline)),
-        )  # fmt: skip
+            self.model,
+            self.scale,
+            baseline,
+            condition,
+            self.settings,
+            SEED,
+            patient["patient_id"],
+            SPACING_MM[2],
+            torch.ones(len(baseline)),
+        )
         margin = self._margin(row, drawn)
         offset = np.zeros(len(drawn))
         if not np.isnan(drives.growth_ml).any():
             targets = int(iph.sum()) + drives.growth_ml / VOXEL_ML
-            offset = np.array([
-                matching_offset(m, t) for m, t in zip(margin, targets, strict=True)
-            ])  # fmt: skip
+            offset = np.array(
+                [matching_offset(m, t) for m, t in zip(margin, targets, strict=True)]
+            )
         return margin, offset
 
     def _margin(self, row: int, latents: Tensor) -> NDArray[np.float32]:
@@ -196,8 +220,9 @@ class Sampler:
         decoded, reference = self._logits(latents), self._logits(self.encoded["baseline"][row, :1])
         if self.correct:
             masks = (self.cohort.iph[row, 0].numpy() > 0, self.cohort.ivh[row, 0].numpy() > 0)
-            decoded = [correct_logits(*three) for three in zip(decoded, reference, masks,
-                                                               strict=True)]  # fmt: skip
+            decoded = [
+                correct_logits(*three) for three in zip(decoded, reference, masks, strict=True)
+            ]
         return iph_margin(*decoded, self.cohort.brain[row].numpy() > 0)
 
     def _logits(self, latents: Tensor) -> list[NDArray[np.float32]]:
@@ -214,6 +239,12 @@ def forecast_drives(
     """What drives the samples of one patient, as `sample-followups` would draw it."""
     patient = cohort.table.iloc[row]
     return draw_drives(
-        kind, indicator, patient_distribution(growth, patient), patient["baseline_iph_ml"],
-        patient["growth_ml"], count, SEED, patient["patient_id"],
-    )  # fmt: skip
+        kind,
+        indicator,
+        patient_distribution(growth, patient),
+        patient["baseline_iph_ml"],
+        patient["growth_ml"],
+        count,
+        SEED,
+        patient["patient_id"],
+    )

@@ -53,11 +53,14 @@ def measure_decoder(size: Size, device: torch.device) -> pd.DataFrame:
         latents = torch.randn(1, *size.latent, device=device)
         with FlopCounterMode(display=False) as counter:
             vae.decode(latents)
-        rows.append({
-            "feature_channels": features, "gflop": counter.get_total_flops() / 1e9,
-            "s_per_slice": seconds(lambda v=vae, x=latents: v.decode(x), device),
-            "million_parameters": sum(p.numel() for p in vae.parameters()) / 1e6,
-        })  # fmt: skip
+        rows.append(
+            {
+                "feature_channels": features,
+                "gflop": counter.get_total_flops() / 1e9,
+                "s_per_slice": seconds(lambda v=vae, x=latents: v.decode(x), device),
+                "million_parameters": sum(p.numel() for p in vae.parameters()) / 1e6,
+            }
+        )
     table = pd.DataFrame(rows)
     table["gflop_ratio"] = table["gflop"] / table["gflop"].iloc[0]
     return table.assign(s_ratio=table["s_per_slice"] / table["s_per_slice"].iloc[0])
@@ -72,9 +75,16 @@ def draw_ours(
     settings = size.sampling.model_copy(update=update)
     latents = encode_images(ours.vae, images, settings.batch_slices)
     drawn = stream_latents(
-        ours.model, ours.scale, latents, condition_of(size, samples, z),
-        settings, 1, "P1", 5.0, torch.ones(z, dtype=torch.bool),
-    )  # fmt: skip
+        ours.model,
+        ours.scale,
+        latents,
+        condition_of(size, samples, z),
+        settings,
+        1,
+        "P1",
+        5.0,
+        torch.ones(z, dtype=torch.bool),
+    )
     autocast = autocast_for(precision, device)
     for stack in (latents, *drawn):
         decode_stack(ours.vae, stack, settings.batch_slices, autocast)
@@ -125,8 +135,10 @@ def spreads(evaluations: int | None) -> dict[str, float]:
     if evaluations is None:
         return {f"sd_{sd:g}": published_spread(sd, noise) for sd in SDS}
     lambdas = lambda_grid(SCHEDULE, "logsnr", evaluations)
-    return {f"sd_{sd:g}": dpm_solver(exact_gaussian(sd), noise, lambdas).std().item() / sd
-            for sd in SDS}  # fmt: skip
+    return {
+        f"sd_{sd:g}": dpm_solver(exact_gaussian(sd), noise, lambdas).std().item() / sd
+        for sd in SDS
+    }
 
 
 def price(costs: dict[str, float], slices: int, samples: int, evaluations: int | None) -> float:
@@ -135,8 +147,11 @@ def price(costs: dict[str, float], slices: int, samples: int, evaluations: int |
     if evaluations is None:
         batch = costs["encode"] + PUBLISHED_STEPS * costs["evaluate"] + costs["decode"]
         return images / PUBLISHED_BATCH * batch
-    return (slices * costs["encode"] + images * evaluations * costs["evaluate"]
-            + (images + slices) * costs["decode"])  # fmt: skip
+    return (
+        slices * costs["encode"]
+        + images * evaluations * costs["evaluate"]
+        + (images + slices) * costs["decode"]
+    )
 
 
 def compare_patient(size: Size, slices: int, device: torch.device) -> pd.DataFrame:
@@ -147,12 +162,16 @@ def compare_patient(size: Size, slices: int, device: torch.device) -> pd.DataFra
     for name, cost in costs.items():
         print(f"hemexp {name}, s per slice:", {k: round(v, 3) for k, v in cost.items()})
     base = price(theirs, SLICES, SAMPLES, None)
-    rows = [{"way": "published DDIM fp32", "evaluations": PUBLISHED_STEPS, "seconds": base}
-            | spreads(None)]  # fmt: skip
+    rows = [
+        {"way": "published DDIM fp32", "evaluations": PUBLISHED_STEPS, "seconds": base}
+        | spreads(None)
+    ]
     for name, evaluations in product(PRECISIONS, (20, 14, 11, 10)):
         cost = price(costs[name], SLICES, SAMPLES, evaluations)
-        rows.append({"way": f"hemexp DPM++ {name}", "evaluations": evaluations, "seconds": cost}
-                    | spreads(evaluations))  # fmt: skip
+        rows.append(
+            {"way": f"hemexp DPM++ {name}", "evaluations": evaluations, "seconds": cost}
+            | spreads(evaluations)
+        )
     table = pd.DataFrame(rows)
     table.insert(3, "times_faster", base / table["seconds"])
     errors = table[[f"sd_{sd:g}" for sd in SDS]].sub(1).abs()
@@ -177,11 +196,15 @@ def check_prices(device: torch.device, slices: int = 4, samples: int = 4) -> pd.
     for name, evaluations in (("fp32", 20), ("fp32", 11), ("bf16", 11)):
         ways[f"hemexp {name} {evaluations}"] = (
             lambda n=evaluations, p=name: draw_ours(ours, size, stack, samples, n, p),
-            our_costs(size, slices, device, name), evaluations,
-        )  # fmt: skip
+            our_costs(size, slices, device, name),
+            evaluations,
+        )
     for name, (call, costs, evaluations) in ways.items():
-        row = {"way": name, "in_full_s": seconds(call, device),
-               "calls_x_cost_s": price(costs, slices, samples, evaluations)}  # fmt: skip
+        row = {
+            "way": name,
+            "in_full_s": seconds(call, device),
+            "calls_x_cost_s": price(costs, slices, samples, evaluations),
+        }
         rows.append(row)
     table = pd.DataFrame(rows)
     full, priced = (table[name].iloc[0] / table[name] for name in ("in_full_s", "calls_x_cost_s"))
@@ -210,10 +233,14 @@ def main() -> None:
         show("one training step of the 2.5D network", measure_training(args.size, device))
     if "patient" in args.section:
         slices = SLICES if device.type == "cuda" else 4
-        show(f"one patient, {SLICES} slices, {SAMPLES} samples (calls x cost)",
-             compare_patient(size, slices, device))  # fmt: skip
-        show("small networks, 4 slices, 4 samples: in full against calls x cost",
-             check_prices(device))  # fmt: skip
+        show(
+            f"one patient, {SLICES} slices, {SAMPLES} samples (calls x cost)",
+            compare_patient(size, slices, device),
+        )
+        show(
+            "small networks, 4 slices, 4 samples: in full against calls x cost",
+            check_prices(device),
+        )
     if "memory" in args.section:
         show("peak memory of sampling", measure_memory())
     if "device" in args.section:

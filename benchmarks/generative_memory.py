@@ -18,10 +18,12 @@ SLICES = 20
 def draw_in_little_memory(samples: int, streamed: bool) -> float:
     """Peak MiB of a process that draws so many samples with tiny networks and decodes them."""
     size = size_of("small")
-    vae = size.autoencoder.model_copy(update={"stem_factor": 4, "channels": [8], "norm_groups": 8,
-                                              "feature_channels": 4})  # fmt: skip
-    unet = size.diffusion.model_copy(update={"channels": [8] * 4, "norm_groups": 8,
-                                             "attention_levels": [False] * 4})  # fmt: skip
+    vae = size.autoencoder.model_copy(
+        update={"stem_factor": 4, "channels": [8], "norm_groups": 8, "feature_channels": 4}
+    )
+    unet = size.diffusion.model_copy(
+        update={"channels": [8] * 4, "norm_groups": 8, "attention_levels": [False] * 4}
+    )
     settings = size.sampling.model_copy(
         update={"evaluations": 1, "batch_slices": 4 * SLICES, "precision": "fp32"}
     )
@@ -30,8 +32,17 @@ def draw_in_little_memory(samples: int, streamed: bool) -> float:
     baseline = torch.randn(SLICES, *size.latent)
     condition = condition_of(size, samples, SLICES)
     draw = stream_latents if streamed else draw_latents
-    for stack in draw(ours.model, ours.scale, baseline, condition, settings, 1, "P1", 5.0,
-                      torch.ones(SLICES, dtype=torch.bool)):  # fmt: skip
+    for stack in draw(
+        ours.model,
+        ours.scale,
+        baseline,
+        condition,
+        settings,
+        1,
+        "P1",
+        5.0,
+        torch.ones(SLICES, dtype=torch.bool),
+    ):
         decode_stack(ours.vae, stack[:4], 4)  # the other slices would take the same memory again
     # Not ru_maxrss: that keeps the peak of the process which started this one.
     status = Path("/proc/self/status").read_text(encoding="ascii")

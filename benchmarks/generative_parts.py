@@ -50,10 +50,13 @@ def size_of(name: str, preset: str = "full") -> Size:
     if name == "published":
         return size
     vae = {"channels": [16, 32, 64], "norm_groups": 16, "feature_channels": 16}
-    unet = {"channels": [32, 64, 128], "norm_groups": 32,
-            "attention_levels": [False, False, True]}  # fmt: skip
-    return Size(size.autoencoder.model_copy(update=vae), size.diffusion.model_copy(update=unet),
-                size.sampling, 96)  # fmt: skip
+    unet = {"channels": [32, 64, 128], "norm_groups": 32, "attention_levels": [False, False, True]}
+    return Size(
+        size.autoencoder.model_copy(update=vae),
+        size.diffusion.model_copy(update=unet),
+        size.sampling,
+        96,
+    )
 
 
 def stopwatch(device: torch.device) -> Callable[[], float]:
@@ -83,9 +86,13 @@ def condition_of(size: Size, n: int, z: int) -> Condition:
     """A condition of n stacks of z slices, all known."""
     _, h, w = size.latent
     return Condition(
-        torch.full((n, 7), 0.4), torch.ones(n, DRIVE_SIZE[size.diffusion.condition]),
-        torch.ones(n, 3), torch.zeros(n, z), torch.zeros(n, h), torch.zeros(n, w),
-    )  # fmt: skip
+        torch.full((n, 7), 0.4),
+        torch.ones(n, DRIVE_SIZE[size.diffusion.condition]),
+        torch.ones(n, 3),
+        torch.zeros(n, z),
+        torch.zeros(n, h),
+        torch.zeros(n, w),
+    )
 
 
 @dataclass(frozen=True)
@@ -125,19 +132,38 @@ class Published:
         torch.manual_seed(0)
         vae, unet = size.autoencoder, size.diffusion
         self.device, self.latent = device, size.latent
-        self.vae = AutoencoderKL(
-            spatial_dims=2, in_channels=3, out_channels=features, num_res_blocks=vae.res_blocks,
-            channels=vae.channels, attention_levels=[False] * len(vae.channels),
-            latent_channels=vae.latent_channels, norm_num_groups=vae.norm_groups,
-        ).to(device).eval().requires_grad_(False)  # fmt: skip
+        self.vae = (
+            AutoencoderKL(
+                spatial_dims=2,
+                in_channels=3,
+                out_channels=features,
+                num_res_blocks=vae.res_blocks,
+                channels=vae.channels,
+                attention_levels=[False] * len(vae.channels),
+                latent_channels=vae.latent_channels,
+                norm_num_groups=vae.norm_groups,
+            )
+            .to(device)
+            .eval()
+            .requires_grad_(False)
+        )
         self.heads = nn.Conv2d(features, 3, 1).to(device).requires_grad_(False)
-        self.unet = DiffusionModelUNet(
-            spatial_dims=2, in_channels=vae.latent_channels * (1 + CONTEXT),
-            out_channels=vae.latent_channels, num_res_blocks=unet.res_blocks,
-            channels=unet.channels, attention_levels=unet.attention_levels,
-            num_head_channels=unet.channels[-1] // 4, norm_num_groups=unet.norm_groups,
-            num_class_embeds=2,
-        ).to(device).eval().requires_grad_(False)  # fmt: skip
+        self.unet = (
+            DiffusionModelUNet(
+                spatial_dims=2,
+                in_channels=vae.latent_channels * (1 + CONTEXT),
+                out_channels=vae.latent_channels,
+                num_res_blocks=unet.res_blocks,
+                channels=unet.channels,
+                attention_levels=unet.attention_levels,
+                num_head_channels=unet.channels[-1] // 4,
+                norm_num_groups=unet.norm_groups,
+                num_class_embeds=2,
+            )
+            .to(device)
+            .eval()
+            .requires_grad_(False)
+        )
 
     def encode(self, images: Tensor) -> Tensor:
         """Latents (n, c * CONTEXT, h, w) of slices with their neighbours (n, CONTEXT, 3, x, y)."""

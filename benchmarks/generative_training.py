@@ -65,9 +65,17 @@ def measure_training(name: str, device: torch.device, slices: int = 2) -> pd.Dat
     for n in (slices, PUBLISHED_STEP_SLICES):
         cached = n * update + step
         again = cached + n * (CONTEXT + 1) * encode
-        rows.append({"slices": n, "u_net_s": n * update, "optimiser_s": step,
-                     "re_encoding_s": again - cached, "cached_step_s": cached,
-                     "re_encoding_step_s": again, "times_faster": again / cached})  # fmt: skip
+        rows.append(
+            {
+                "slices": n,
+                "u_net_s": n * update,
+                "optimiser_s": step,
+                "re_encoding_s": again - cached,
+                "cached_step_s": cached,
+                "re_encoding_step_s": again,
+                "times_faster": again / cached,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -105,9 +113,16 @@ def sampling_seconds(
 
     def draw(count: int) -> None:
         for stack in stream_latents(
-            ours.model, ours.scale, baseline, condition[slice(count)], settings, 1, "P1", 5.0,
+            ours.model,
+            ours.scale,
+            baseline,
+            condition[slice(count)],
+            settings,
+            1,
+            "P1",
+            5.0,
             torch.ones(z, dtype=torch.bool),
-        ):  # fmt: skip
+        ):
             decode_stack(ours.vae, stack, settings.batch_slices, autocast)
 
     draw(1)
@@ -140,10 +155,13 @@ def measure_device(name: str, device: torch.device) -> pd.DataFrame:
         spent = seconds(step, device)
         used = counter.get_total_flops() / spent / rate
         row = {
-            "precision": "bf16" if bf16 else "fp32", "compiled": compiled,
-            "steps_per_s": 1 / spent, "slices_per_s": z / spent, "use_of_bf16_rate": used,
+            "precision": "bf16" if bf16 else "fp32",
+            "compiled": compiled,
+            "steps_per_s": 1 / spent,
+            "slices_per_s": z / spent,
+            "use_of_bf16_rate": used,
             "hours_50k_steps": PUBLISHED_TRAINING_STEPS * spent / 3600,
-        }  # fmt: skip
+        }
         if not compiled:
             row[f"s_{samples}_samples"] = sampling_seconds(
                 fast, min(z, 20), samples, device, row["precision"]

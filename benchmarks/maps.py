@@ -14,13 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from coarse_phantom import (
-    SLICE_SPACING_MM,
-    Cohort,
-    load_cohort,
-    redraw_iph,
-    true_growths_ml,
-)
+from coarse_phantom import SLICE_SPACING_MM, Cohort, load_cohort, redraw_iph, true_growths_ml
 from coherence import as_markdown, load_benchmark_settings
 from coherence_samples import Sampler, fit_growth, forecast_drives, make_sampler
 from numpy.typing import NDArray
@@ -70,10 +64,15 @@ def score(sampler: Sampler, settings: Settings, p_by_bin: NDArray) -> dict[str, 
             bins = map_sums(one, truth, band, 1 / (2 * samples))
             sums[name].append(pd.DataFrame(bins)[list(SUMS)].sum().to_numpy())
     ours, yardstick = (np.array(part) for part in sums.values())
-    brier = [float(((s[:, 3] - 2 * s[:, 4] + s[:, 5]) / s[:, 0]).mean())
-             for s in (ours, yardstick)]  # fmt: skip
-    return {"brier x 1000": 1000 * brier[0], "climatology x 1000": 1000 * brier[1],
-            "skill": 1 - brier[0] / brier[1], "slope": float(slope_rows(ours))}  # fmt: skip
+    brier = [
+        float(((s[:, 3] - 2 * s[:, 4] + s[:, 5]) / s[:, 0]).mean()) for s in (ours, yardstick)
+    ]
+    return {
+        "brier x 1000": 1000 * brier[0],
+        "climatology x 1000": 1000 * brier[1],
+        "skill": 1 - brier[0] / brier[1],
+        "slope": float(slope_rows(ours)),
+    }
 
 
 def main() -> None:

@@ -65,14 +65,18 @@ def score(raw: Samples, matched: Samples) -> dict:
     line = fit_line(asked[large], got[large]) or Line(*[np.nan] * 4)
     miss = got - asked
     return {
-        "slope": line.slope, "intercept mL": line.intercept, "R2": line.r2,
-        "residual SD mL": line.residual_sd, "gain": got[large].sum() / asked[large].sum(),
-        "rest: bias mL": miss[~large].mean(), "rest: SD mL": miss[~large].std(ddof=1),
+        "slope": line.slope,
+        "intercept mL": line.intercept,
+        "R2": line.r2,
+        "residual SD mL": line.residual_sd,
+        "gain": got[large].sum() / asked[large].sum(),
+        "rest: bias mL": miss[~large].mean(),
+        "rest: SD mL": miss[~large].std(ddof=1),
         "matched miss SD mL": (matched.growth_ml - asked).std(ddof=1),
         "offset median": np.median(np.abs(matched.offset)),
         "offset p90": np.quantile(np.abs(matched.offset), 0.9),
         "adjacent Dice": raw.dice[large].mean(),
-    }  # fmt: skip
+    }
 
 
 def one_row(
@@ -124,9 +128,14 @@ def main() -> None:
         update = {"guidance": guidance, "guidance_below": args.guidance_below}
         sampling = settings.sampling.model_copy(update=update)
         settings = settings.model_copy(update={"sampling": sampling})
-        told = {"patients": str(args.patients), "steps": str(steps), "bleed weight": str(weight),
-                "guidance": str(guidance), "below": str(args.guidance_below),
-                "changes": " ".join(args.set)}  # fmt: skip
+        told = {
+            "patients": str(args.patients),
+            "steps": str(steps),
+            "bleed weight": str(weight),
+            "guidance": str(guidance),
+            "below": str(args.guidance_below),
+            "changes": " ".join(args.set),
+        }
         rows.append(told | one_row(args.out, cohort, encoded, settings, args.asked))
         print(as_markdown(pd.DataFrame(rows[-1:])), flush=True)
     print(as_markdown(pd.DataFrame(rows)))

@@ -71,8 +71,9 @@ def bring_pair(raw: dict[str, dict[str, str]], folder: Path, room: Preprocess) -
         )
     )
     for s, links in (
-        ("baseline", ()), ("followup", (native["baseline"]["brain"], pair["transform"])),
-    ):  # fmt: skip
+        ("baseline", ()),
+        ("followup", (native["baseline"]["brain"], pair["transform"])),
+    ):
         arguments = ("P", s, images[s], grid[s], room.grid, *links)
         spent["whole"] += cpu_s(lambda given=arguments: run_resample_scan(*given))
     spent["whole"] += spent["register"]
@@ -108,8 +109,9 @@ def phantom_pairs(settings: Settings, folder: Path) -> list[dict[str, dict[str, 
         patient = f"{center}{90 + number}"
         run_draw_patient(patient, center, folder, phantom)
         start = f"{folder}/sub-{patient}/sub-{patient}_ses-"
-        pairs.append({s: {i: f"{start}{s}_{i}.nii.gz" for i in ("ct", "iph", "ivh")}
-                      for s in SESSIONS})  # fmt: skip
+        pairs.append(
+            {s: {i: f"{start}{s}_{i}.nii.gz" for i in ("ct", "iph", "ivh")} for s in SESSIONS}
+        )
     return pairs
 
 
@@ -129,11 +131,15 @@ def skull_rows(settings: Settings, sheet: str | None, quick: bool) -> list[Row]:
     print(skull.summarise(heads).round(4).to_string(index=False), end="\n\n")
     mean, worst, kept = heads["dice"].mean(), heads["dice"].min(), heads["blood_kept"].min()
     rows = [
-        row(f"brain mask Dice, {len(heads)} hard heads, mean", ">= 0.97", f"{mean:.4f}",
-            mean >= 0.97),
+        row(
+            f"brain mask Dice, {len(heads)} hard heads, mean",
+            ">= 0.97",
+            f"{mean:.4f}",
+            mean >= 0.97,
+        ),
         row("the same, worst", ">= 0.95", f"{worst:.4f}", worst >= 0.95),
         row("blood inside the mask", "100 %", f"{kept:.2%}", kept == 1),
-    ]  # fmt: skip
+    ]
     if sheet:
         pairs = skull.strip_pairs(sheet, room)
         change = pairs["change"].abs().max()
@@ -148,10 +154,14 @@ def registration_rows(preset: str, quick: bool) -> list[Row]:
     print(found.round(3).to_string(index=False), end="\n\n")
     mean, worst = found["mean_mm"].max(), found["worst_mm"].max()
     rows = [
-        row(f"registration, {len(found)} pairs, largest mean error", "<= 0.1 mm", f"{mean:.3f} mm",
-            mean <= 0.1),
+        row(
+            f"registration, {len(found)} pairs, largest mean error",
+            "<= 0.1 mm",
+            f"{mean:.3f} mm",
+            mean <= 0.1,
+        ),
         row("the same, worst point", "<= 0.3 mm", f"{worst:.3f} mm", worst <= 0.3),
-    ]  # fmt: skip
+    ]
     if "ants_ratio" in found:
         ratio = found["ants_cpu_s"].sum() / found["cpu_s"].sum()
         text = f"{ratio:.1f} x (its worst point {found['ants_worst_mm'].max():.2f} mm)"
@@ -167,18 +177,25 @@ def pair_rows(settings: Settings, sheet: str | None) -> list[Row]:
         if sheet:
             kinds["real"] = sheet_pairs(sheet)
         for kind, pairs in kinds.items():
-            found = pd.DataFrame(bring_pair(pair, Path(folder) / f"{kind}{n}", settings.preprocess)
-                                 for n, pair in enumerate(pairs))  # fmt: skip
+            found = pd.DataFrame(
+                bring_pair(pair, Path(folder) / f"{kind}{n}", settings.preprocess)
+                for n, pair in enumerate(pairs)
+            )
             native, grid = found["native_error"].max(), found["grid_error"].max()
             ratio = found["whole"].sum() / found["register"].sum()
             name = f"{len(found)} {kind} pairs"
             rows += [
-                row(f"{name}: native volume off by", "<= 5e-5 mL", f"{native:.1e} mL",
-                    native <= 5e-5),
+                row(
+                    f"{name}: native volume off by",
+                    "<= 5e-5 mL",
+                    f"{native:.1e} mL",
+                    native <= 5e-5,
+                ),
                 row(f"{name}: grid volume off by", "<= 1 %", f"{grid:.2%}", grid <= 0.01),
-                row(f"{name}: whole pair over registration", "<= 3 x", f"{ratio:.2f} x",
-                    ratio <= 3),
-            ]  # fmt: skip
+                row(
+                    f"{name}: whole pair over registration", "<= 3 x", f"{ratio:.2f} x", ratio <= 3
+                ),
+            ]
     return rows
 
 

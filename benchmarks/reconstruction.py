@@ -62,11 +62,16 @@ def score(vae: MultiHeadVae, folder: Path, scans: Scans) -> dict[str, float]:
     for patient_id, session in scans:
         scan = load_scan(folder / "preprocess", patient_id, session)
         latents: Tensor = encode_images(vae, scan.images(), BATCH)
-        rows.append(reconstruction_scores(vae, scan, latents, BATCH)
-                    | {"noise_db": noise_psnr_db(scan)})  # fmt: skip
+        rows.append(
+            reconstruction_scores(vae, scan, latents, BATCH) | {"noise_db": noise_psnr_db(scan)}
+        )
     table = pd.DataFrame(rows).astype(float)
-    return {"IPH Dice": table["iph_dice"].mean(), "IVH Dice": table["ivh_dice"].mean(),
-            "PSNR dB": table["psnr_db"].mean(), "noise dB": table["noise_db"].mean()}  # fmt: skip
+    return {
+        "IPH Dice": table["iph_dice"].mean(),
+        "IVH Dice": table["ivh_dice"].mean(),
+        "PSNR dB": table["psnr_db"].mean(),
+        "noise dB": table["noise_db"].mean(),
+    }
 
 
 def fit(slices: SliceSet, settings: Autoencoder) -> MultiHeadVae:
@@ -91,8 +96,9 @@ def main() -> None:
     slices = load_slices(args.results / "preprocess", scans_of(args.samples, ("train",)))
     sets = [("held-out", args.results, scans_of(args.samples, ("test", "predict")))]
     if args.also:
-        sets.append(("other", args.also[0], scans_of(
-            args.also[1], ("train", "val", "test", "predict"))))  # fmt: skip
+        sets.append(
+            ("other", args.also[0], scans_of(args.also[1], ("train", "val", "test", "predict")))
+        )
     for changes in args.rows:
         update = {k: json.loads(v) for k, v in (one.split("=") for one in changes.split(";"))}
         vae = fit(slices, base.model_copy(update=update))

@@ -114,8 +114,13 @@ def draw_pair(
     truth[:3, 3] = goal - truth[:3, :3] @ middle
     first = Session(pose, case.baseline_iph_ml, OEDEMA_MM[0])
     one = take_scan(head, bleed, first, grids[0], centers[0].noise_hu, rng)
-    later = Session(truth @ pose, case.baseline_iph_ml + growth_ml, OEDEMA_MM[2], one.extent,
-                    draw_direction(bleed, rng))  # fmt: skip
+    later = Session(
+        truth @ pose,
+        case.baseline_iph_ml + growth_ml,
+        OEDEMA_MM[2],
+        one.extent,
+        draw_direction(bleed, rng),
+    )
     other = take_scan(head, bleed, later, grids[1], centers[1].noise_hu, rng)
     scans, brains = [], []
     for drawn, (_, affine) in zip((one, other), grids, strict=True):
@@ -156,11 +161,12 @@ def align_with_ants(pair: Pair) -> NDArray[np.float64]:
         affine = LPS @ scan.ct.affine
         images.append(
             ants.from_numpy(
-                np.clip(scan.ct.data, *HU_RANGE), origin=affine[:3, 3].tolist(),
+                np.clip(scan.ct.data, *HU_RANGE),
+                origin=affine[:3, 3].tolist(),
                 spacing=scan.ct.spacing_mm.tolist(),
                 direction=affine[:3, :3] / scan.ct.spacing_mm,
             )
-        )  # fmt: skip
+        )
     found = ants.registration(*images, type_of_transform="Rigid", random_seed=1)
     transform = ants.read_transform(found["fwdtransforms"][0])
     origin = np.array(transform.apply_to_point((0.0, 0.0, 0.0)))
@@ -177,9 +183,13 @@ def measure(pair: Pair, settings: Preprocess, with_ants: bool) -> dict[str, str 
     seconds = time.process_time() - start
     errors = point_errors_mm(found.matrix, pair)
     row = {
-        "pair": pair.name, "mean_mm": errors.mean(), "worst_mm": errors.max(), "cpu_s": seconds,
-        "correlation": found.correlation, "overlap": found.overlap,
-    }  # fmt: skip
+        "pair": pair.name,
+        "mean_mm": errors.mean(),
+        "worst_mm": errors.max(),
+        "cpu_s": seconds,
+        "correlation": found.correlation,
+        "overlap": found.overlap,
+    }
     if with_ants:
         start = time.process_time()
         matrix = align_with_ants(pair)
@@ -221,8 +231,15 @@ def stranger_rows(
         )
         found = align(one._replace(moving=other.moving, moving_brain=other.moving_brain), settings)
         refused = "yes" if beyond_limits(found, settings.registration) else "no"
-        rows.append({"pair": name, "correlation": found.correlation, "overlap": found.overlap,
-                     "rotation_deg": found.rotation_deg, "refused": refused})  # fmt: skip
+        rows.append(
+            {
+                "pair": name,
+                "correlation": found.correlation,
+                "overlap": found.overlap,
+                "rotation_deg": found.rotation_deg,
+                "refused": refused,
+            }
+        )
     return rows
 
 
@@ -235,20 +252,26 @@ def main() -> None:
     arguments = vars(parser.parse_args())
     same = pd.DataFrame(registration_rows(**arguments))
     print(same.to_string(index=False, float_format="%.3f"))
-    print(f"mean of means {same['mean_mm'].mean():.3f} mm (target 0.1), worst point "
-          f"{same['worst_mm'].max():.3f} mm (target 0.3)")  # fmt: skip
+    print(
+        f"mean of means {same['mean_mm'].mean():.3f} mm (target 0.1), worst point "
+        f"{same['worst_mm'].max():.3f} mm (target 0.3)"
+    )
     if "ants_ratio" in same:
         ratio = same["ants_cpu_s"].sum() / same["cpu_s"].sum()
-        print(f"ANTs: mean {same['ants_mean_mm'].mean():.3f} mm, worst "
-              f"{same['ants_worst_mm'].max():.3f} mm, {ratio:.1f} x the CPU time (least ratio "
-              f"{same['ants_ratio'].min():.1f}, target 4)")  # fmt: skip
+        print(
+            f"ANTs: mean {same['ants_mean_mm'].mean():.3f} mm, worst "
+            f"{same['ants_worst_mm'].max():.3f} mm, {ratio:.1f} x the CPU time (least ratio "
+            f"{same['ants_ratio'].min():.1f}, target 4)"
+        )
     else:
         print("ANTs is not here (pip install antspyx): no comparison")
     strangers = pd.DataFrame(stranger_rows(**arguments))
     print(strangers.to_string(index=False, float_format="%.3f"))
-    print(f"correlation of one patient's scans at least {same['correlation'].min():.3f}, of two "
-          f"patients' at most {strangers['correlation'].max():.3f}, median "
-          f"{strangers['correlation'].median():.3f}")  # fmt: skip
+    print(
+        f"correlation of one patient's scans at least {same['correlation'].min():.3f}, of two "
+        f"patients' at most {strangers['correlation'].max():.3f}, median "
+        f"{strangers['correlation'].median():.3f}"
+    )
 
 
 if __name__ == "__main__":

@@ -24,12 +24,27 @@ def by_rule(folder: Path) -> pd.DataFrame:
     for path in folder.rglob("*.tsv"):
         rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
         job = pd.read_csv(path, sep="\t", na_values=["-", "NA"]).iloc[-1]
-        found.append({"rule": rule, "ended": path.stat().st_mtime, "s": job["s"],
-                      "mb": job["max_rss"], "cpu_s": job["cpu_time"]})  # fmt: skip
-    jobs = pd.DataFrame(found).groupby("rule").agg(
-        jobs=("s", "size"), median_s=("s", "median"), largest_s=("s", "max"),
-        memory_mb=("mb", "max"), cpu_s=("cpu_s", "sum"), ended=("ended", "max"),
-    )  # fmt: skip
+        found.append(
+            {
+                "rule": rule,
+                "ended": path.stat().st_mtime,
+                "s": job["s"],
+                "mb": job["max_rss"],
+                "cpu_s": job["cpu_time"],
+            }
+        )
+    jobs = (
+        pd.DataFrame(found)
+        .groupby("rule")
+        .agg(
+            jobs=("s", "size"),
+            median_s=("s", "median"),
+            largest_s=("s", "max"),
+            memory_mb=("mb", "max"),
+            cpu_s=("cpu_s", "sum"),
+            ended=("ended", "max"),
+        )
+    )
     table = jobs.sort_values("ended").drop(columns="ended").reset_index()
     return table.assign(jobs=table["jobs"].astype(str))
 

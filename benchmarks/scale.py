@@ -63,9 +63,12 @@ def measure(folder: Path, *command: object, code: int = 0) -> dict[str, float]:
     started = time.perf_counter()
     with (folder / "out.txt").open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", *map(str, command)], cwd=folder, stdout=out, stderr=out,
+            [sys.executable, "-m", *map(str, command)],
+            cwd=folder,
+            stdout=out,
+            stderr=out,
             env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-        )  # fmt: skip
+        )
         _, status, used = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status) != code:
         raise RuntimeError((folder / "out.txt").read_text()[-3000:])
@@ -78,8 +81,19 @@ def measure(folder: Path, *command: object, code: int = 0) -> dict[str, float]:
 
 def plan(folder: Path, snakefile: Path, *config: str) -> tuple[dict[str, float], dict[str, str]]:
     """Cost of a dry run, and the jobs it plans, by rule."""
-    found = measure(folder, "snakemake", "--snakefile", snakefile, "--directory", folder,
-                    "--dry-run", "--quiet", "rules", "--config", *config)  # fmt: skip
+    found = measure(
+        folder,
+        "snakemake",
+        "--snakefile",
+        snakefile,
+        "--directory",
+        folder,
+        "--dry-run",
+        "--quiet",
+        "rules",
+        "--config",
+        *config,
+    )
     return found, dict(
         re.findall(r"^(\w+) +(\d+)$", (folder / "out.txt").read_text(), re.MULTILINE)
     )
@@ -97,12 +111,17 @@ def planning(folder: Path, patients: int, preset: str) -> list[dict[str, object]
             f"bare.smk has other jobs: {set(jobs.items()) ^ set(bare_jobs.items())}"
         )
     return [
-        {"patients": patients, "which": which, "jobs": jobs["total"], **found,
-         "ms_a_patient": 1000 * found["cpu_s"] / patients,
-         "cpu_ratio": found["cpu_s"] / bare["cpu_s"],
-         "memory_ratio": found["peak_mb"] / bare["peak_mb"]}
+        {
+            "patients": patients,
+            "which": which,
+            "jobs": jobs["total"],
+            **found,
+            "ms_a_patient": 1000 * found["cpu_s"] / patients,
+            "cpu_ratio": found["cpu_s"] / bare["cpu_s"],
+            "memory_ratio": found["peak_mb"] / bare["peak_mb"],
+        }
         for which, found in (("bare", bare), ("hemexp", ours))
-    ]  # fmt: skip
+    ]
 
 
 def small_costs(folder: Path) -> list[dict[str, object]]:
@@ -114,10 +133,22 @@ def small_costs(folder: Path) -> list[dict[str, object]]:
     started = time.process_time()
     rows = len(read_samples(sheet))
     checked = time.process_time() - started
-    start = measure(folder, "hemexp", "strip-skull", "--patient", "P00000", "--session",
-                    "baseline", "--samples", sheet, "--settings",
-                    REPOSITORY / "config" / "config.yaml", "--raw",
-                    REPOSITORY / "config" / "config.yaml", code=2)  # fmt: skip
+    start = measure(
+        folder,
+        "hemexp",
+        "strip-skull",
+        "--patient",
+        "P00000",
+        "--session",
+        "baseline",
+        "--samples",
+        sheet,
+        "--settings",
+        REPOSITORY / "config" / "config.yaml",
+        "--raw",
+        REPOSITORY / "config" / "config.yaml",
+        code=2,
+    )
     return [
         {"what": f"sheet check, {rows} rows", "cpu_s": checked},
         {"what": f"strip-skull to its first work, sheet of {rows} rows", **start},

@@ -74,11 +74,18 @@ def main() -> None:
     found = 1000 * np.array([compare(args.results, patient_id) for patient_id in scored])
     error = found[:, :, 0].std(axis=0, ddof=1) / np.sqrt(len(found))
     print(f"{len(found)} patients")
-    print(as_markdown(pd.DataFrame({
-        "averaged over, mm": [f"{width:g}" for width in WIDTHS_MM],
-        "observed": found[:, :, 0].mean(axis=0), "standard error": error,
-        "expected": found[:, :, 1].mean(axis=0),
-    })))  # fmt: skip
+    print(
+        as_markdown(
+            pd.DataFrame(
+                {
+                    "averaged over, mm": [f"{width:g}" for width in WIDTHS_MM],
+                    "observed": found[:, :, 0].mean(axis=0),
+                    "standard error": error,
+                    "expected": found[:, :, 1].mean(axis=0),
+                }
+            )
+        )
+    )
 
 
 if __name__ == "__main__":

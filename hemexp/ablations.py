@@ -38,8 +38,9 @@ UPSTREAM = {
 """Rooms whose products a room reads; it is the main run's only where they are."""
 
 FOLDERS = {room: (room,) for room in UPSTREAM if room != "evaluation"} | {
-    "preprocess": ("preprocess", "cohort"), "sampling": ("samples",),
-}  # fmt: skip
+    "preprocess": ("preprocess", "cohort"),
+    "sampling": ("samples",),
+}
 """Where a room's products lie in `results/`."""
 
 TRUE_MAPS = ("sub-*/*_desc-expansion_truth-probseg.*", "sub-*/*_redraws.*")
@@ -59,9 +60,13 @@ def ablated_settings(config: dict[str, Any], overrides: Path | None) -> Settings
     changed = read_config(overrides) if overrides else {}
     if unknown := sorted(changed.keys() - UPSTREAM.keys()):
         raise HemexpError(
-            Fault(str(overrides), f"the key {unknown[0]}", f"one of {', '.join(UPSTREAM)}",
-                  "An ablation changes the settings of rooms alone, on the cohort as it is.")
-        )  # fmt: skip
+            Fault(
+                str(overrides),
+                f"the key {unknown[0]}",
+                f"one of {', '.join(UPSTREAM)}",
+                "An ablation changes the settings of rooms alone, on the cohort as it is.",
+            )
+        )
     return load_settings(overlay(config, changed))
 
 
@@ -126,18 +131,33 @@ def run_workflow(folder: Path, config: dict[str, Any], cores: int) -> None:
     path = folder.absolute() / "config" / "config.json"
     write_json(path, config | {"samples": "config/samples.tsv"})
     command = [
-        sys.executable, "-m", "snakemake", "--snakefile", PACKAGE.parent / "Snakefile",
-        "--directory", folder.absolute(), "--configfile", path, "--cores", str(cores),
-        "--rerun-incomplete", "--nocolor", "evaluation",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        PACKAGE.parent / "Snakefile",
+        "--directory",
+        folder.absolute(),
+        "--configfile",
+        path,
+        "--cores",
+        str(cores),
+        "--rerun-incomplete",
+        "--nocolor",
+        "evaluation",
+    ]
     # Its jobs run here, inside this one: a profile that submits jobs is the outer workflow's.
     outside = {k: v for k, v in os.environ.items() if k != "SNAKEMAKE_PROFILE"}
     code = subprocess.run(command, check=False, env=outside).returncode
     if code:
         raise HemexpError(
-            Fault(str(folder), f"a workflow that ended with exit code {code}", "all of its jobs",
-                  f"See {folder}/results/logs, mend the cause and run again: it resumes.")
-        )  # fmt: skip
+            Fault(
+                str(folder),
+                f"a workflow that ended with exit code {code}",
+                "all of its jobs",
+                f"See {folder}/results/logs, mend the cause and run again: it resumes.",
+            )
+        )
 
 
 def run_ablation(
@@ -170,5 +190,12 @@ def run_ablation(
     table = results / "ablations" / f"{name}.tsv"
     with write_atomically(table) as temporary:
         shutil.copyfile(source, temporary)
-    write_sidecars([table], verb="run-ablation", settings=settings, inputs=[source],
-                   started=started, seed=settings["seed"], shared=shared)  # fmt: skip
+    write_sidecars(
+        [table],
+        verb="run-ablation",
+        settings=settings,
+        inputs=[source],
+        started=started,
+        seed=settings["seed"],
+        shared=shared,
+    )

@@ -102,14 +102,29 @@ _STEP = (*_PATIENT, "on-failure")
 _TRAIN = (*_SHEET, "settings", "seed", "device")
 
 _PREDICT = (
-    "baseline-ct", "baseline-iph", "baseline-ivh", "baseline-brain", "onset-to-ct-h",
-    "anticoagulant", "antiplatelet", "age", "gcs", "sbp", "expansion-prob", "patient-id", "model",
-    "config", "out", "seed", "device",
-)  # fmt: skip
+    "baseline-ct",
+    "baseline-iph",
+    "baseline-ivh",
+    "baseline-brain",
+    "onset-to-ct-h",
+    "anticoagulant",
+    "antiplatelet",
+    "age",
+    "gcs",
+    "sbp",
+    "expansion-prob",
+    "patient-id",
+    "model",
+    "config",
+    "out",
+    "seed",
+    "device",
+)
 
 VERBS = {
-    "draw-cohort": Verb(data.draw_cohort, ("out", "settings", "per-center", "held-out",
-                                           "validation")),
+    "draw-cohort": Verb(
+        data.draw_cohort, ("out", "settings", "per-center", "held-out", "validation")
+    ),
     "draw-patient": Verb(data.draw_patient, _PATIENT),
     "collect-truth": Verb(data.collect_truth, (*_SHEET, "settings")),
     "collect-what-if-truth": Verb(data.collect_what_if_truth, (*_SHEET, "settings")),
@@ -135,8 +150,9 @@ VERBS = {
     "score-patient": Verb(results.score_patient, ("results", "settings", "patient")),
     "summarise-scores": Verb(results.summarise_scores, ("results", "settings", "seed")),
     "compare-tables": Verb(desk.compare_tables, ("one", "other", "tolerance")),
-    "run-ablation": Verb(results.run_ablation,
-                         (*_SHEET, "settings", "ablation", "shared", "cores")),
+    "run-ablation": Verb(
+        results.run_ablation, (*_SHEET, "settings", "ablation", "shared", "cores")
+    ),
     "write-tables": Verb(results.write_tables, (*_SHEET, "settings")),
     "draw-figures": Verb(results.draw_figures, ("results", "settings")),
     "write-report": Verb(results.write_report, ("results", "settings", "preset", "seed")),
@@ -149,7 +165,7 @@ VERBS = {
     "adopt-expansion": Verb(models.adopt_expansion, ("results", "model")),
     "export-bundle": Verb(models.export_bundle, ("results", "out", "settings")),
     "where": Verb(desk.where, ("results",)),
-}  # fmt: skip
+}
 
 
 def make_parser() -> argparse.ArgumentParser:

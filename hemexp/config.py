@@ -65,9 +65,13 @@ def read_config(path: Path | str) -> dict[str, Any]:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise SettingsError(
-            Fault(str(path), f"no readable config ({error})", "a YAML file of settings",
-                  "Name the config file, or give the settings as JSON.")
-        ) from error  # fmt: skip
+            Fault(
+                str(path),
+                f"no readable config ({error})",
+                "a YAML file of settings",
+                "Name the config file, or give the settings as JSON.",
+            )
+        ) from error
     return config or {}
 
 
@@ -78,9 +82,13 @@ def overlay(base: dict[str, Any], top: dict[str, Any], prefix: str = "") -> dict
         if isinstance(base.get(key), dict):
             if not isinstance(value, dict | None):
                 raise SettingsError(
-                    Fault(f"config, key {prefix}{key}", repr(value), "a section of keys",
-                          "Indent the section's keys below it.")
-                )  # fmt: skip
+                    Fault(
+                        f"config, key {prefix}{key}",
+                        repr(value),
+                        "a section of keys",
+                        "Indent the section's keys below it.",
+                    )
+                )
             merged[key] = overlay(base[key], value or {}, f"{prefix}{key}.")
         else:
             merged[key] = value
@@ -99,11 +107,19 @@ def _fault(where: str, detail: Any) -> Fault:  # noqa: ANN401 - pydantic's error
     key = ".".join(map(str, detail["loc"]))
     where = f"{where}, key {key}" if key else where
     if detail["type"] == "extra_forbidden":
-        return Fault(where, "an unknown key", "a known one",
-                     "Correct its spelling; the preset lists every key.")  # fmt: skip
+        return Fault(
+            where,
+            "an unknown key",
+            "a known one",
+            "Correct its spelling; the preset lists every key.",
+        )
     if detail["type"] == "missing":
         return Fault(where, "no value", "a value", "Add the key; the presets show it.")
     if detail["type"] == "value_error":
-        return Fault(where, "settings that do not fit together", str(detail["ctx"]["error"]),
-                     "Change one of them.")  # fmt: skip
+        return Fault(
+            where,
+            "settings that do not fit together",
+            str(detail["ctx"]["error"]),
+            "Change one of them.",
+        )
     return Fault(where, repr(detail["input"]), detail["msg"], "Correct the value.")

@@ -17,11 +17,17 @@ from hemexp.sheet import FILES, NUMBERS, REQUIRED, SESSIONS
 
 PATTERN = "{patient}/{session}_{image}"
 WORDS = {
-    "session": {"baseline": ("baseline", "base", "bl", "t0"),
-                "followup": ("followup", "follow-up", "follow", "fu", "t1")},
-    "image": {"ct": ("ct", "ncct"), "iph": ("iph", "ich"), "ivh": ("ivh",),
-              "brain": ("brain", "brainmask")},
-}  # fmt: skip
+    "session": {
+        "baseline": ("baseline", "base", "bl", "t0"),
+        "followup": ("followup", "follow-up", "follow", "fu", "t1"),
+    },
+    "image": {
+        "ct": ("ct", "ncct"),
+        "iph": ("iph", "ich"),
+        "ivh": ("ivh",),
+        "brain": ("brain", "brainmask"),
+    },
+}
 """What stands in a name for a session and an image, letter case aside."""
 
 ENDING = r"(?:\.nii(?:\.gz)?|\.dcm)?"
@@ -56,10 +62,13 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     unknown = [name for name in fields if name not in ("patient", *WORDS)]
     if "patient" not in fields or unknown or len(set(fields)) < len(fields):
         raise HemexpError(
-            Fault(f"--pattern {pattern}", f"{', '.join(fields) or 'nothing'} in braces",
-                  "{patient}, and where the name says them {session} and {image}, each once",
-                  "Write it as the files are named, such as {patient}_{session}_{image}.nii.gz.")
-        )  # fmt: skip
+            Fault(
+                f"--pattern {pattern}",
+                f"{', '.join(fields) or 'nothing'} in braces",
+                "{patient}, and where the name says them {session} and {image}, each once",
+                "Write it as the files are named, such as {patient}_{session}_{image}.nii.gz.",
+            )
+        )
     parts = []
     for part in re.split(r"({\w+}|\*)", pattern):
         name = part.strip("{}")
@@ -140,12 +149,23 @@ def draft_rows(
         first = named.setdefault(patient_id, fit[0])
         row = cells.setdefault(patient_id, {})
         if first != fit[0]:
-            faults.append(Fault(name, f"the patient {fit[0]!r}, who would be {patient_id} like "
-                                f"{first!r}", "names that stay apart without signs",
-                                "Rename one of them."))  # fmt: skip
+            faults.append(
+                Fault(
+                    name,
+                    f"the patient {fit[0]!r}, who would be {patient_id} like {first!r}",
+                    "names that stay apart without signs",
+                    "Rename one of them.",
+                )
+            )
         elif fit[1] in row:
-            faults.append(Fault(name, f"a second {fit[1]} of {fit[0]!r} (first {row[fit[1]]})",
-                                "one file", "Narrow --pattern, or move one away."))  # fmt: skip
+            faults.append(
+                Fault(
+                    name,
+                    f"a second {fit[1]} of {fit[0]!r} (first {row[fit[1]]})",
+                    "one file",
+                    "Narrow --pattern, or move one away.",
+                )
+            )
         row[fit[1]] = f"{start}{name}"
     if faults:
         raise HemexpError(*faults)
@@ -184,23 +204,32 @@ def run_new_center(folder: Path, patterns: list[str], center: str, out: Path) ->
     """
     if out.exists():
         raise HemexpError(
-            Fault(str(out), "a file that is there already", "a new file",
-                  "Give another --out; rows are joined to a sheet by hand.")
-        )  # fmt: skip
+            Fault(
+                str(out),
+                "a file that is there already",
+                "a new file",
+                "Give another --out; rows are joined to a sheet by hand.",
+            )
+        )
     if not folder.is_dir():
-        raise HemexpError(Fault(str(folder), "no such folder", "a folder of scans",
-                                "Correct the path."))  # fmt: skip
+        raise HemexpError(
+            Fault(str(folder), "no such folder", "a folder of scans", "Correct the path.")
+        )
     if not re.fullmatch(r"[A-Za-z0-9]+", center):
-        raise HemexpError(Fault("--center", repr(center), "letters and digits only",
-                                "Rename it."))  # fmt: skip
+        raise HemexpError(Fault("--center", repr(center), "letters and digits only", "Rename it."))
     asked = patterns or [PATTERN, PATTERN.replace("/", "_")]
     start = _way(out.parent, folder)
     draft = draft_rows(scan_names(folder), map(compile_pattern, asked), center, start)
     if draft.sheet.empty:
         example = f", such as {draft.unmatched[0]}" if draft.unmatched else ""
-        raise HemexpError(Fault(str(folder), f"{len(draft.unmatched)} files, none of which fits "
-                                f"{' or '.join(asked)}{example}", "names that fit a pattern",
-                                "Give --pattern as the files are named."))  # fmt: skip
+        raise HemexpError(
+            Fault(
+                str(folder),
+                f"{len(draft.unmatched)} files, none of which fits {' or '.join(asked)}{example}",
+                "names that fit a pattern",
+                "Give --pattern as the files are named.",
+            )
+        )
     write_text(out, draft.sheet.to_csv(sep="\t", index=False))
     return draft
 
@@ -218,10 +247,12 @@ def tell_draft(draft: Draft, out: Path) -> list[str]:
     """What was drafted and what is left to fill in, as lines."""
     splits = draft.sheet["split"].value_counts().to_dict()
     counted = ", ".join(f"{count} {name}" for name, count in splits.items())
-    lines = [f"{out}: {len(draft.sheet)} patients ({counted}). Set split to 'train' for whom "
-             "the models shall learn from.",
-             f"Left empty, fill in: {', '.join(NUMBERS)}. Unknown stays empty; onset_to_ct_h is "
-             "needed."]  # fmt: skip
+    lines = [
+        f"{out}: {len(draft.sheet)} patients ({counted}). Set split to 'train' for whom "
+        "the models shall learn from.",
+        f"Left empty, fill in: {', '.join(NUMBERS)}. Unknown stays empty; onset_to_ct_h is "
+        "needed.",
+    ]
     lines += [f"missing: {line}" for line in draft.missing]
     lines += [f"fits no pattern: {name}" for name in draft.unmatched]
     return [*lines, f"Then: hemexp check --samples {out}"]

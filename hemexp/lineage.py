@@ -56,8 +56,14 @@ def trace(product: Path, results: Path, raw: Mapping[str, Path]) -> Link:
     record = _record(product)
     if not product.is_file() or not record:
         found = "no such file" if not product.is_file() else "a file without a sidecar"
-        raise HemexpError(Fault(str(product), found, "a product of a run",
-                                "Name a file below results/, such as a figure."))  # fmt: skip
+        raise HemexpError(
+            Fault(
+                str(product),
+                found,
+                "a product of a run",
+                "Name a file below results/, such as a figure.",
+            )
+        )
     known: dict[str, Link] = {}
 
     def follow(name: str, told: str) -> Link:
@@ -110,8 +116,10 @@ def tell(root: Link, *, whole: bool = False) -> list[str]:
     known = {hash_value(settings): settings for settings in used if settings}
     lines += [f"settings {key} = {canonical_json(known[key])}" for key in sorted(known)]
     doubtful = sorted(name for name, link in files.items() if link.state in ("CHANGED", "missing"))
-    lines.append(f"{len(files)} files behind it, {len(doubtful)} changed since or missing"
-                 + "".join(f"\n  {files[name].state}: {name}" for name in doubtful))  # fmt: skip
+    lines.append(
+        f"{len(files)} files behind it, {len(doubtful)} changed since or missing"
+        + "".join(f"\n  {files[name].state}: {name}" for name in doubtful)
+    )
     return lines
 
 

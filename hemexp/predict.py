@@ -48,16 +48,29 @@ def option_faults(
     """
     faults = []
     if not re.fullmatch(r"[A-Za-z0-9]+", patient_id):
-        faults.append(Fault("--patient-id", repr(patient_id), "letters and digits only",
-                            "Rename it."))  # fmt: skip
+        faults.append(
+            Fault("--patient-id", repr(patient_id), "letters and digits only", "Rename it.")
+        )
     for name, path in images.items():
         if path is not None and not path.exists():
-            faults.append(Fault(f"--baseline-{name}", f"{path}, which does not exist",
-                                "an existing file", "Correct the path."))  # fmt: skip
+            faults.append(
+                Fault(
+                    f"--baseline-{name}",
+                    f"{path}, which does not exist",
+                    "an existing file",
+                    "Correct the path.",
+                )
+            )
     for name, value in values.items():
         if not VALUES[name].fits(value):
-            faults.append(Fault(f"--{name.replace('_', '-')}", f"{value}", str(VALUES[name]),
-                                "Correct the value or its unit."))  # fmt: skip
+            faults.append(
+                Fault(
+                    f"--{name.replace('_', '-')}",
+                    f"{value}",
+                    str(VALUES[name]),
+                    "Correct the value or its unit.",
+                )
+            )
     return faults
 
 
@@ -73,13 +86,17 @@ def prepare(patient_id: str, images: Mapping[str, Path], preprocess: Path, recip
 
     def files(space: str, endings: Mapping[str, str]) -> dict[str, Path]:
         start = f"ses-{BASELINE}_space-{space}_"
-        return {name: patient_file(preprocess, patient_id, start + end)
-                for name, end in endings.items()}  # fmt: skip
+        return {
+            name: patient_file(preprocess, patient_id, start + end)
+            for name, end in endings.items()
+        }
 
-    run_strip_skull(patient_id, BASELINE, images, files("native", STRIPPED), recipe.skull_strip,
-                    recipe.raw)  # fmt: skip
-    run_resample_scan(patient_id, BASELINE, files("native", NATIVE), files("grid", STRIPPED),
-                      recipe.grid)  # fmt: skip
+    run_strip_skull(
+        patient_id, BASELINE, images, files("native", STRIPPED), recipe.skull_strip, recipe.raw
+    )
+    run_resample_scan(
+        patient_id, BASELINE, files("native", NATIVE), files("grid", STRIPPED), recipe.grid
+    )
 
 
 def run_predict(
@@ -117,18 +134,35 @@ def run_predict(
     row, sampling = sheet_row(patient_id, values), recipe.sampling
     if sampling.indicator == "oracle":  # nobody knows a new patient's outcome
         sampling = sampling.model_copy(update={"indicator": "predicted"})
-    prepare(patient_id, {k: path for k, path in images.items() if path}, out / "preprocess",
-            recipe)  # fmt: skip
-    run_encode_patients({patient_id: [BASELINE]}, out / "preprocess", models / "autoencoder",
-                        out / "latents", recipe.latents, seed, device)  # fmt: skip
+    prepare(
+        patient_id, {k: path for k, path in images.items() if path}, out / "preprocess", recipe
+    )
+    run_encode_patients(
+        {patient_id: [BASELINE]},
+        out / "preprocess",
+        models / "autoencoder",
+        out / "latents",
+        recipe.latents,
+        seed,
+        device,
+    )
     run_measure_bleed(row, out / "preprocess", out / "expansion")
     patient = read_patients(row, out / "preprocess", out / "expansion").iloc[0]
     latents = patient_file(out / "latents", patient_id, "latents.safetensors")
     features = patient_file(out / "expansion", patient_id, FEATURES)
     sources = [latents, features, *baseline_files(out / "preprocess", patient_id)]
     baseline = load_baseline(out / "preprocess", patient)
-    table = sample_patient(patient, baseline, load_file(latents), models, out / "samples",
-                           sampling, seed, resolve_device(device), sources)  # fmt: skip
+    table = sample_patient(
+        patient,
+        baseline,
+        load_file(latents),
+        models,
+        out / "samples",
+        sampling,
+        seed,
+        resolve_device(device),
+        sources,
+    )
     tell(table, patient_id, baseline.iph_ml, time.perf_counter() - started)
     growth = patient_distribution(load_expansion(models / "expansion" / "model.json"), patient)
     page = out / f"sub-{patient_id}.html"

@@ -53,10 +53,13 @@ class Processes:
         """
         if total % self.count:
             raise HemexpError(
-                Fault(f"config, key {room}.accumulate", f"{total} with {self.count} processes",
-                      "a multiple of the number of processes, which share the micro-batches",
-                      "Raise it (and lower the batch to match), or start fewer processes.")
-            )  # fmt: skip
+                Fault(
+                    f"config, key {room}.accumulate",
+                    f"{total} with {self.count} processes",
+                    "a multiple of the number of processes, which share the micro-batches",
+                    "Raise it (and lower the batch to match), or start fewer processes.",
+                )
+            )
         return range(self.rank, total, self.count)
 
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:

@@ -87,9 +87,13 @@ def write_atomically(path: Path | str) -> Iterator[Path]:
         if not here or error.errno not in STORAGE_CURES:
             raise
         raise StorageError(
-            Fault(str(path), f"a file that cannot be written ({error.strerror})",
-                  "room on the disk and leave to write", STORAGE_CURES[error.errno])
-        ) from error  # fmt: skip
+            Fault(
+                str(path),
+                f"a file that cannot be written ({error.strerror})",
+                "room on the disk and leave to write",
+                STORAGE_CURES[error.errno],
+            )
+        ) from error
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -16,17 +16,34 @@ from hemexp.config import load_section
 from hemexp.provenance import describe, hash_file, write_atomically, write_json, write_sidecars
 from hemexp.settings import Grid, Latents, RawInput, Sampling, Settings, SkullStrip
 
-KEYS = {"autoencoder": "autoencoder.model", "diffusion": "diffusion.model",
-        "expansion": "expansion.model_file"}  # fmt: skip
+KEYS = {
+    "autoencoder": "autoencoder.model",
+    "diffusion": "diffusion.model",
+    "expansion": "expansion.model_file",
+}
 """Room and the key of the config that names its released model."""
 
 NETWORKS = {
-    "autoencoder": ("stem_factor", "channels", "res_blocks", "norm_groups", "latent_channels",
-                    "feature_channels"),
-    "diffusion": ("denoiser", "condition", "target", "channels", "res_blocks", "norm_groups",
-                  "attention_levels", "context_slices"),
+    "autoencoder": (
+        "stem_factor",
+        "channels",
+        "res_blocks",
+        "norm_groups",
+        "latent_channels",
+        "feature_channels",
+    ),
+    "diffusion": (
+        "denoiser",
+        "condition",
+        "target",
+        "channels",
+        "res_blocks",
+        "norm_groups",
+        "attention_levels",
+        "context_slices",
+    ),
     "expansion": (),
-}  # fmt: skip
+}
 """Settings that say what a network is; how it was trained need not agree."""
 
 FILES = {
@@ -44,11 +61,23 @@ EMPTY_TABLES = {
     "expansion": {
         "training.tsv": ("patient_id", "model", "p_expansion"),
         "training_forecasts.tsv": ("patient_id", "draw", "growth_ml"),
-        "comparison.tsv": ("model", "n", "events", "auc", "auc_low", "auc_high", "brier",
-                           "calibration_slope", "calibration_intercept", "crps_ml", "crps_low",
-                           "crps_high", "note"),
+        "comparison.tsv": (
+            "model",
+            "n",
+            "events",
+            "auc",
+            "auc_low",
+            "auc_high",
+            "brier",
+            "calibration_slope",
+            "calibration_intercept",
+            "crps_ml",
+            "crps_low",
+            "crps_high",
+            "note",
+        ),
     },
-}  # fmt: skip
+}
 """Tables that a training writes: they are of other patients, so only their header is written."""
 
 
@@ -79,9 +108,13 @@ def models_folder(folder: Path | str, *parts: str) -> Path:
     missing = [name for name in wanted if not (models / name).is_file()]
     if missing:
         raise HemexpError(
-            Fault(str(folder), f"no {missing[0]}", "a results folder of a finished run, or a "
-                  "bundle of `hemexp export-bundle`", "Correct the path.")
-        )  # fmt: skip
+            Fault(
+                str(folder),
+                f"no {missing[0]}",
+                "a results folder of a finished run, or a bundle of `hemexp export-bundle`",
+                "Correct the path.",
+            )
+        )
     return models
 
 
@@ -126,8 +159,9 @@ def read_recipe(folder: Path) -> Recipe:
 def recipe_of(settings: Settings) -> Recipe:
     """The same from a config."""
     prepared = settings.preprocess
-    return Recipe(prepared.raw, prepared.skull_strip, prepared.grid, settings.latents,
-                  settings.sampling)  # fmt: skip
+    return Recipe(
+        prepared.raw, prepared.skull_strip, prepared.grid, settings.latents, settings.sampling
+    )
 
 
 def check_released(settings: Settings, results: Path) -> None:
@@ -155,9 +189,13 @@ def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[
     where = f"config, key {KEYS[room]}"
     if folder.resolve() == results.resolve():
         return [
-            Fault(where, f"{folder}, this run's own results", "a folder elsewhere",
-                  "Move the released run, or give this one another folder (--directory).")
-        ]  # fmt: skip
+            Fault(
+                where,
+                f"{folder}, this run's own results",
+                "a folder elsewhere",
+                "Move the released run, or give this one another folder (--directory).",
+            )
+        ]
     try:
         parts = [room, "scale"] if room == "diffusion" else [room]
         models = models_folder(folder, *parts)
@@ -170,15 +208,20 @@ def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[
     wanted = getattr(settings, room).as_json()
     pairs = [(f"{room}.{key}", told.get(key), wanted[key]) for key in NETWORKS[room]]
     mine = settings.preprocess.grid
-    pairs += [(f"preprocess.grid.{key}", getattr(grid, key), getattr(mine, key))
-              for key in ("shape", "spacing_mm")]  # fmt: skip
+    pairs += [
+        (f"preprocess.grid.{key}", getattr(grid, key), getattr(mine, key))
+        for key in ("shape", "spacing_mm")
+    ]
     return [
-        Fault(f"{where}, {folder}", f"a model of {key} {_shown(theirs)}",
-              f"the config's {_shown(own)}",
-              f"Set {key} to {_shown(theirs)}, or name another model.")
+        Fault(
+            f"{where}, {folder}",
+            f"a model of {key} {_shown(theirs)}",
+            f"the config's {_shown(own)}",
+            f"Set {key} to {_shown(theirs)}, or name another model.",
+        )
         for key, theirs, own in pairs
         if theirs != own
-    ]  # fmt: skip
+    ]
 
 
 def _latent_faults(settings: Settings) -> list[Fault]:
@@ -187,14 +230,20 @@ def _latent_faults(settings: Settings) -> list[Fault]:
     if named == settings.diffusion.model:
         return []
     name = "autoencoder/model.safetensors"
-    files = [models_folder(folder, "autoencoder") / name
-             for folder in (named, settings.diffusion.model)]  # fmt: skip
+    files = [
+        models_folder(folder, "autoencoder") / name for folder in (named, settings.diffusion.model)
+    ]
     if hash_file(files[0]) == hash_file(files[1]):
         return []
-    return [Fault("config, key autoencoder.model", f"{named}, another autoencoder than the one of "
-                  f"diffusion.model ({settings.diffusion.model})",
-                  "the autoencoder that the denoiser was trained with",
-                  "Name one folder in both keys.")]  # fmt: skip
+    return [
+        Fault(
+            "config, key autoencoder.model",
+            f"{named}, another autoencoder than the one of "
+            f"diffusion.model ({settings.diffusion.model})",
+            "the autoencoder that the denoiser was trained with",
+            "Name one folder in both keys.",
+        )
+    ]
 
 
 def run_adopt(part: str, folder: Path, results: Path) -> None:
@@ -218,8 +267,13 @@ def run_adopt(part: str, folder: Path, results: Path) -> None:
         if source.suffix == ".json":
             record = _read(source)
             origin = {name: record.get(name) for name in ("git", "versions", "seed", "device")}
-            now = describe(verb=verb, settings=record.get("settings", {}), inputs=named,
-                           started=started, seed=record.get("seed"))  # fmt: skip
+            now = describe(
+                verb=verb,
+                settings=record.get("settings", {}),
+                inputs=named,
+                started=started,
+                seed=record.get("seed"),
+            )
             write_json(target, record | now | {"released": origin})
             continue
         with write_atomically(target) as temporary:
@@ -250,7 +304,11 @@ def _read(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise HemexpError(
-            Fault(str(path), "no such record", "the record that a finished run or a bundle keeps",
-                  "Name a results folder or a bundle of this version, or give the config of "
-                  "that run with --config.")
-        ) from error  # fmt: skip
+            Fault(
+                str(path),
+                "no such record",
+                "the record that a finished run or a bundle keeps",
+                "Name a results folder or a bundle of this version, or give the config of "
+                "that run with --config.",
+            )
+        ) from error

@@ -129,33 +129,50 @@ def _read_lines(path: Path, naming: str) -> list[tuple[int, list[str]]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise CohortError(
-            Fault(where, f"no readable text file ({error})", "a tab-separated sheet in UTF-8",
-                  "Check `samples` in config/config.yaml and how the sheet was exported.")
-        ) from error  # fmt: skip
+            Fault(
+                where,
+                f"no readable text file ({error})",
+                "a tab-separated sheet in UTF-8",
+                "Check `samples` in config/config.yaml and how the sheet was exported.",
+            )
+        ) from error
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if len(lines) < 2:
         raise CohortError(
-            Fault(where, f"{len(lines)} line(s)", "a header and at least one patient",
-                  "Add a row per patient; config/README.md shows two.")
-        )  # fmt: skip
+            Fault(
+                where,
+                f"{len(lines)} line(s)",
+                "a header and at least one patient",
+                "Add a row per patient; config/README.md shows two.",
+            )
+        )
     (first, header), *rows = lines
     if "\t" not in header:
         comma = "," in header or ";" in header
         raise CohortError(
-            Fault(f"{where}, row {first}",
-                  "commas between the columns" if comma else "no tab",
-                  "tabs between the columns", "Export the sheet as tab-separated text (.tsv).")
-        )  # fmt: skip
+            Fault(
+                f"{where}, row {first}",
+                "commas between the columns" if comma else "no tab",
+                "tabs between the columns",
+                "Export the sheet as tab-separated text (.tsv).",
+            )
+        )
     wanted = [lines[0], *(row for row in rows if naming in row[1])]
-    cells = [(number, [cell.strip() for cell in next(csv.reader([line], delimiter="\t"))])
-             for number, line in wanted]  # fmt: skip
+    cells = [
+        (number, [cell.strip() for cell in next(csv.reader([line], delimiter="\t"))])
+        for number, line in wanted
+    ]
     width = len(cells[0][1])
     ragged = [
-        Fault(f"{where}, row {number}", f"{len(row)} columns", f"{width} columns as in the header",
-              "Add or remove tabs in this row.")
+        Fault(
+            f"{where}, row {number}",
+            f"{len(row)} columns",
+            f"{width} columns as in the header",
+            "Add or remove tabs in this row.",
+        )
         for number, row in cells
         if len(row) != width
-    ]  # fmt: skip
+    ]
     if ragged:
         raise CohortError(*ragged, title=f"{where}: {len(ragged)} fault(s)")
     return cells
@@ -165,15 +182,23 @@ def _check_columns(path: Path, columns: list[str]) -> None:
     missing = [name for name in REQUIRED if name not in columns]
     twice = sorted({name for name in columns if columns.count(name) > 1})
     faults = [
-        Fault(f"{path}, column {name}", "no such column", f"a column named {name}",
-              "Add it; config/README.md says what it holds. Unknown values may stay empty.")
+        Fault(
+            f"{path}, column {name}",
+            "no such column",
+            f"a column named {name}",
+            "Add it; config/README.md says what it holds. Unknown values may stay empty.",
+        )
         for name in missing
-    ]  # fmt: skip
+    ]
     faults += [
-        Fault(f"{path}, column {name}", "the column more than once", "each column once",
-              "Remove or rename one of them.")
+        Fault(
+            f"{path}, column {name}",
+            "the column more than once",
+            "each column once",
+            "Remove or rename one of them.",
+        )
         for name in twice
-    ]  # fmt: skip
+    ]
     if faults:
         raise CohortError(*faults, title=f"{path}: {len(faults)} fault(s)")
 
@@ -182,18 +207,28 @@ def _one_patient(path: Path, rows: dict[int, Row], patient_id: str) -> dict[int,
     found = {line: row for line, row in rows.items() if row["patient_id"] == patient_id}
     if len(found) != 1:
         raise CohortError(
-            Fault(f"{path}, patient {patient_id!r}", "no row, or more than one", "exactly one row",
-                  "Check the patient_id.")
-        )  # fmt: skip
+            Fault(
+                f"{path}, patient {patient_id!r}",
+                "no row, or more than one",
+                "exactly one row",
+                "Check the patient_id.",
+            )
+        )
     return found
 
 
 def _training_faults(rows: Iterable[Row]) -> list[Fault]:
     if any(row["split"] == "train" for row in rows):
         return []
-    return [Fault("column split", "no training patient", "at least one 'train' row",
-                  "Mark the patients to learn from as 'train', or name released models in "
-                  "autoencoder.model, diffusion.model and expansion.model_file.")]  # fmt: skip
+    return [
+        Fault(
+            "column split",
+            "no training patient",
+            "at least one 'train' row",
+            "Mark the patients to learn from as 'train', or name released models in "
+            "autoencoder.model, diffusion.model and expansion.model_file.",
+        )
+    ]
 
 
 def _row_of(fault: Fault) -> int:
@@ -213,15 +248,24 @@ def _id_faults(rows: dict[int, Row]) -> list[Fault]:
         patient_id = row["patient_id"]
         for column in ("patient_id", "center"):
             if not re.fullmatch(r"[A-Za-z0-9]+", row[column]):
-                faults.append(Fault(_where(line, row, column), repr(row[column]),
-                                    "letters and digits only", "Rename it."))  # fmt: skip
+                faults.append(
+                    Fault(
+                        _where(line, row, column),
+                        repr(row[column]),
+                        "letters and digits only",
+                        "Rename it.",
+                    )
+                )
         if patient_id in first:
             splits = {rows[first[patient_id]]["split"], row["split"]}
             found = f"the patient again (first in row {first[patient_id]})"
             if len(splits) > 1:
                 found += f", in two splits ({' and '.join(sorted(splits))})"
-            faults.append(Fault(_where(line, row, "patient_id"), found, "one row per patient",
-                                "Keep one row."))  # fmt: skip
+            faults.append(
+                Fault(
+                    _where(line, row, "patient_id"), found, "one row per patient", "Keep one row."
+                )
+            )
         first.setdefault(patient_id, line)
     return faults
 
@@ -229,8 +273,14 @@ def _id_faults(rows: dict[int, Row]) -> list[Fault]:
 def _split_faults(line: int, row: Row) -> list[Fault]:
     if row["split"] in SPLITS:
         return []
-    return [Fault(_where(line, row, "split"), repr(row["split"]),
-                  f"one of {', '.join(SPLITS)}", "Correct the word.")]  # fmt: skip
+    return [
+        Fault(
+            _where(line, row, "split"),
+            repr(row["split"]),
+            f"one of {', '.join(SPLITS)}",
+            "Correct the word.",
+        )
+    ]
 
 
 def _read_numbers(line: int, row: Row) -> list[Fault]:
@@ -244,8 +294,9 @@ def _read_numbers(line: int, row: Row) -> list[Fault]:
         if not allowed.fits(value):
             expected = str(allowed) + ("" if allowed.required else ", or empty when unknown")
             found = repr(text) if text else "nothing"
-            faults.append(Fault(_where(line, row, column), found, expected,
-                                "Correct the value or its unit."))  # fmt: skip
+            faults.append(
+                Fault(_where(line, row, column), found, expected, "Correct the value or its unit.")
+            )
         row[column] = math.nan if value is None else value
     return faults
 
@@ -281,20 +332,41 @@ def _file_faults(rows: dict[int, Row]) -> list[Fault]:
             value, where = row[column], _where(line, row, column)
             unwanted = row["split"] == "predict" and column.startswith("followup")
             if column not in MASKS_OPTIONAL and not value and not unwanted:
-                cure = "Name the file." if column.startswith("baseline") else (
-                    "Name the follow-up's file, or set split to 'predict'.")  # fmt: skip
+                cure = (
+                    "Name the file."
+                    if column.startswith("baseline")
+                    else ("Name the follow-up's file, or set split to 'predict'.")
+                )
                 faults.append(Fault(where, "nothing", "a file", cure))
             if not value:
                 continue
             if unwanted:
-                faults.append(Fault(where, value, "nothing for a 'predict' patient",
-                                    "Empty the cell, or set split to 'test'."))  # fmt: skip
+                faults.append(
+                    Fault(
+                        where,
+                        value,
+                        "nothing for a 'predict' patient",
+                        "Empty the cell, or set split to 'test'.",
+                    )
+                )
             elif not is_phantom(value) and (why := _why_missing(value)):
-                faults.append(Fault(where, f"{value}, which {why}", "an existing file",
-                                    "Correct the path: it is relative to the sheet."))  # fmt: skip
+                faults.append(
+                    Fault(
+                        where,
+                        f"{value}, which {why}",
+                        "an existing file",
+                        "Correct the path: it is relative to the sheet.",
+                    )
+                )
             if value in first:
-                faults.append(Fault(where, f"{value}, already used in {first[value]}",
-                                    "each file once", "Name the right file."))  # fmt: skip
+                faults.append(
+                    Fault(
+                        where,
+                        f"{value}, already used in {first[value]}",
+                        "each file once",
+                        "Name the right file.",
+                    )
+                )
             first.setdefault(value, where)
     return faults
 

@@ -34,9 +34,13 @@ def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise HemexpError(
-            Fault("config, key device", "cuda, but no GPU is visible", "a visible GPU",
-                  "Set `device: auto` or `cpu`, or run where there is a GPU.")
-        )  # fmt: skip
+            Fault(
+                "config, key device",
+                "cuda, but no GPU is visible",
+                "a visible GPU",
+                "Set `device: auto` or `cpu`, or run where there is a GPU.",
+            )
+        )
     return torch.device(name)
 
 
@@ -161,15 +165,23 @@ def load_checkpoint(
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise HemexpError(
-            Fault(str(path), f"a file that cannot be read ({str(error).splitlines()[0]})",
-                  "a checkpoint", "Delete it; training then starts anew.")
-        ) from error  # fmt: skip
+            Fault(
+                str(path),
+                f"a file that cannot be read ({str(error).splitlines()[0]})",
+                "a checkpoint",
+                "Delete it; training then starts anew.",
+            )
+        ) from error
     if saved["run"] != run:
         raise HemexpError(
-            Fault(str(path), f"an unfinished training, hash {saved.get('hash')}, that differs in "
-                  f"{_differences(saved['run'], run)}", f"one of this run, hash {hash_value(run)}",
-                  "To train anew delete this file; to finish that training set back what differs.")
-        )  # fmt: skip
+            Fault(
+                str(path),
+                f"an unfinished training, hash {saved.get('hash')}, that differs in "
+                f"{_differences(saved['run'], run)}",
+                f"one of this run, hash {hash_value(run)}",
+                "To train anew delete this file; to finish that training set back what differs.",
+            )
+        )
     for name, part in parts.items():
         part.load_state_dict(saved["state"][name])
     log.info("resuming from %s at step %d", path, saved["step"])

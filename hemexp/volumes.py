@@ -32,9 +32,18 @@ VOXEL_MM = (0.05, 20.0)
 MOST_VOXELS = 400_000_000
 """512 x 512 x 1500; a header that claims more is not believed, and nothing is read."""
 
-UNREADABLE = (OSError, EOFError, ValueError, OverflowError, MemoryError, struct.error, zlib.error,
-              nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError,
-              nib.spatialimages.ImageDataError)  # fmt: skip
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+    nib.spatialimages.ImageDataError,
+)
 """What nibabel raises for files that are no complete image."""
 
 
@@ -94,9 +103,13 @@ def read_volume(path: Path | str) -> Volume:
     try:
         if path.stat().st_size == 0:
             raise ImageError(
-                Fault(str(path), "a file of 0 bytes", "a complete NIfTI image (.nii or .nii.gz)",
-                      "Copy or export it again.")
-            )  # fmt: skip
+                Fault(
+                    str(path),
+                    "a file of 0 bytes",
+                    "a complete NIfTI image (.nii or .nii.gz)",
+                    "Copy or export it again.",
+                )
+            )
         image = nib.load(path)
         _check_header(path, image)
         data = np.asanyarray(image.dataobj)
@@ -105,10 +118,13 @@ def read_volume(path: Path | str) -> Volume:
     except UNREADABLE as error:
         said = getattr(error, "strerror", None) or (str(error) or repr(error)).splitlines()[0]
         raise ImageError(
-            Fault(str(path), f"a file that cannot be read ({said})",
-                  "a complete NIfTI image (.nii or .nii.gz)",
-                  "Check the path and its permissions, or copy or convert the image again.")
-        ) from error  # fmt: skip
+            Fault(
+                str(path),
+                f"a file that cannot be read ({said})",
+                "a complete NIfTI image (.nii or .nii.gz)",
+                "Check the path and its permissions, or copy or convert the image again.",
+            )
+        ) from error
     _check_values(path, data)
     affine = np.asarray(image.affine, dtype=np.float64)
     return Volume(np.asarray(data, dtype=np.float32), affine)
@@ -125,21 +141,32 @@ def _check_header(path: Path, image: nib.spatialimages.SpatialImage) -> None:
     """Refuses what the header alone tells: format, shape, type, unit and placement."""
     if not isinstance(image, nib.Nifti1Pair):
         raise ImageError(
-            Fault(str(path), f"an image of type {type(image).__name__}",
-                  "a NIfTI image (.nii or .nii.gz)", "Convert it with dcm2niix or a viewer.")
-        )  # fmt: skip
+            Fault(
+                str(path),
+                f"an image of type {type(image).__name__}",
+                "a NIfTI image (.nii or .nii.gz)",
+                "Convert it with dcm2niix or a viewer.",
+            )
+        )
     shape = image.shape
     if len(shape) != 3 or min(shape) < 2 or np.prod(shape, dtype=float) > MOST_VOXELS:
         raise ImageError(
-            Fault(str(path), f"an array of shape {tuple(shape)}",
-                  f"a 3D image of at least 2 voxels along each axis, {MOST_VOXELS:,} in all",
-                  "Export one time point as one 3D volume.")
-        )  # fmt: skip
+            Fault(
+                str(path),
+                f"an array of shape {tuple(shape)}",
+                f"a 3D image of at least 2 voxels along each axis, {MOST_VOXELS:,} in all",
+                "Export one time point as one 3D volume.",
+            )
+        )
     if image.get_data_dtype().kind not in "iuf":
         raise ImageError(
-            Fault(str(path), f"values of type {image.get_data_dtype()}", "numbers",
-                  "Export it as grey values.")
-        )  # fmt: skip
+            Fault(
+                str(path),
+                f"values of type {image.get_data_dtype()}",
+                "numbers",
+                "Export it as grey values.",
+            )
+        )
     _check_affine(path, np.asarray(image.affine, dtype=np.float64))
     _check_placement(path, image)
 
@@ -148,9 +175,13 @@ def _check_values(path: Path, data: NDArray) -> None:
     bad = data.size - int(np.count_nonzero(np.isfinite(data)))
     if bad:
         raise ImageError(
-            Fault(str(path), f"{bad} voxels that are NaN or infinite", "finite numbers everywhere",
-                  "Convert the scan again; padding must be a number, such as -1024 HU.")
-        )  # fmt: skip
+            Fault(
+                str(path),
+                f"{bad} voxels that are NaN or infinite",
+                "finite numbers everywhere",
+                "Convert the scan again; padding must be a number, such as -1024 HU.",
+            )
+        )
 
 
 def _check_affine(path: Path, affine: NDArray[np.float64]) -> None:
@@ -159,19 +190,25 @@ def _check_affine(path: Path, affine: NDArray[np.float64]) -> None:
     low, high = VOXEL_MM
     if not (np.all(np.isfinite(affine)) and low <= spacing_mm.min() <= spacing_mm.max() <= high):
         raise ImageError(
-            Fault(str(path), f"voxel sizes of {np.round(spacing_mm, 4).tolist()} mm",
-                  f"voxel sizes between {low:g} and {high:g} mm",
-                  "Repair the header (qform and sform) or convert from DICOM again.")
-        )  # fmt: skip
+            Fault(
+                str(path),
+                f"voxel sizes of {np.round(spacing_mm, 4).tolist()} mm",
+                f"voxel sizes between {low:g} and {high:g} mm",
+                "Repair the header (qform and sform) or convert from DICOM again.",
+            )
+        )
     directions = matrix / spacing_mm
     shear = float(np.abs(directions.T @ directions - np.eye(3)).max())
     if shear > SHEAR_TOLERANCE:
         raise ImageError(
-            Fault(str(path), f"a sheared affine (axes {shear:.4f} away from right angles)",
-                  f"axes at right angles within {SHEAR_TOLERANCE}",
-                  "Undo the gantry tilt by resampling: dcm2niix writes such a file with '_Tilt' "
-                  "in its name.")
-        )  # fmt: skip
+            Fault(
+                str(path),
+                f"a sheared affine (axes {shear:.4f} away from right angles)",
+                f"axes at right angles within {SHEAR_TOLERANCE}",
+                "Undo the gantry tilt by resampling: dcm2niix writes such a file with '_Tilt' "
+                "in its name.",
+            )
+        )
 
 
 def _check_placement(path: Path, image: nib.Nifti1Pair) -> None:
@@ -180,9 +217,13 @@ def _check_placement(path: Path, image: nib.Nifti1Pair) -> None:
     if code not in (0, 2):
         unit = {1: "metre", 3: "micron"}.get(code, f"code {code}")
         raise ImageError(
-            Fault(str(path), f"lengths in the unit '{unit}' (xyzt_units)", "millimetres",
-                  "Correct voxel sizes and xyzt_units in the header, or convert from DICOM again.")
-        )  # fmt: skip
+            Fault(
+                str(path),
+                f"lengths in the unit '{unit}' (xyzt_units)",
+                "millimetres",
+                "Correct voxel sizes and xyzt_units in the header, or convert from DICOM again.",
+            )
+        )
     qform, sform = image.get_qform(coded=True)[0], image.get_sform(coded=True)[0]
     found, cure = "", "Convert from DICOM again, or write the right one into both."
     if qform is None and sform is None:

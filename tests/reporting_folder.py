@@ -28,13 +28,23 @@ def answers(ids, drug_effect_ml):
 
 def comparison():
     rows = [
-        {"model": name, "n": 6, "events": 2, "auc": 0.75, "auc_low": 0.5, "auc_high": 1.0,
-         "brier": 0.2, "calibration_slope": 1.25 if name == CHOSEN else np.nan,
-         "calibration_intercept": 0.1 if name == CHOSEN else np.nan,
-         "crps_ml": 2.0, "crps_low": 1.0, "crps_high": 3.126,
-         "note": "" if name == CHOSEN else "too few events"}
+        {
+            "model": name,
+            "n": 6,
+            "events": 2,
+            "auc": 0.75,
+            "auc_low": 0.5,
+            "auc_high": 1.0,
+            "brier": 0.2,
+            "calibration_slope": 1.25 if name == CHOSEN else np.nan,
+            "calibration_intercept": 0.1 if name == CHOSEN else np.nan,
+            "crps_ml": 2.0,
+            "crps_low": 1.0,
+            "crps_high": 3.126,
+            "note": "" if name == CHOSEN else "too few events",
+        }
         for name in MODELS
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
@@ -53,15 +63,22 @@ def evaluate(root, settings):
     for name in outcomes.index[outcomes["split"] == "test"]:
         run_score_patient(name, root / "samples", root / "preprocess", root / "evaluation", room)
     run_summarise_scores(
-        root / "cohort/outcomes.tsv", root / "samples", root / "expansion", root / "evaluation",
-        root / "phantom/truth.tsv", root / "evaluation", room, seed=1,
-    )  # fmt: skip
+        root / "cohort/outcomes.tsv",
+        root / "samples",
+        root / "expansion",
+        root / "evaluation",
+        root / "phantom/truth.tsv",
+        root / "evaluation",
+        room,
+        seed=1,
+    )
 
 
 def write_tables(root, settings):
     sheet = pd.read_csv(root / "samples.tsv", sep="\t", dtype={"patient_id": str})
-    return run_write_tables(sheet.set_index("patient_id", drop=False), root,
-                                   root / "tables", settings.reporting)  # fmt: skip
+    return run_write_tables(
+        sheet.set_index("patient_id", drop=False), root, root / "tables", settings.reporting
+    )
 
 
 def complete(root, outcomes):
@@ -73,6 +90,11 @@ def complete(root, outcomes):
     save(true, root / "phantom/what_if_truth.tsv")
     save(comparison(), root / "expansion/comparison.tsv")
     for n, name in enumerate(outcomes.index):
-        row = {"patient_id": name, "session": "baseline", "iph_dice": 0.9 + 0.001 * n,
-               "ivh_dice": np.nan if n % 2 else 0.8, "psnr_db": 30.0}  # fmt: skip
+        row = {
+            "patient_id": name,
+            "session": "baseline",
+            "iph_dice": 0.9 + 0.001 * n,
+            "ivh_dice": np.nan if n % 2 else 0.8,
+            "psnr_db": 30.0,
+        }
         save(pd.DataFrame([row]), patient_file(root / "latents", name, "reconstruction.tsv"))

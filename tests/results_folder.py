@@ -38,16 +38,20 @@ class Grid:
 
 PATIENTS = {
     **{f"R{n}": "train" for n in range(6)},
-    "007": "test", "T1": "test", "T2": "test", "P0": "predict",
-}  # fmt: skip
+    "007": "test",
+    "T1": "test",
+    "T2": "test",
+    "P0": "predict",
+}
 BLEED_MM = np.array([28.0, 5.0, 6.0])
 IVH_MM = np.array([8.0, -10.0, 6.0])
 SAMPLES = 5
 MODELS, CHOSEN = ("brain_score", "four_variable"), "four_variable"
 
 
-def make_results(root: Path, grid=None, patients=None, indicator="predicted", samples=SAMPLES,
-                 phantom=True):  # fmt: skip
+def make_results(
+    root: Path, grid=None, patients=None, indicator="predicted", samples=SAMPLES, phantom=True
+):
     """Writes everything that evaluation and reporting read; returns the outcomes."""
     grid, patients = grid or Grid(), patients or PATIENTS
     rng = np.random.default_rng(3)
@@ -56,10 +60,17 @@ def make_results(root: Path, grid=None, patients=None, indicator="predicted", sa
         volume = 15.0 + 6 * n
         growth = [0.5, 14.0, -0.5, 2.0][n % 4]
         ivh = 4.0 * (n % 2)
-        rows.append({"patient_id": name, "center": "AB"[n % 2], "split": split,
-                     "baseline_iph_ml": volume, "baseline_ivh_ml": ivh,
-                     "followup_iph_ml": np.nan if split == "predict" else volume + growth,
-                     "followup_ivh_ml": np.nan if split == "predict" else ivh * 1.5})  # fmt: skip
+        rows.append(
+            {
+                "patient_id": name,
+                "center": "AB"[n % 2],
+                "split": split,
+                "baseline_iph_ml": volume,
+                "baseline_ivh_ml": ivh,
+                "followup_iph_ml": np.nan if split == "predict" else volume + growth,
+                "followup_ivh_ml": np.nan if split == "predict" else ivh * 1.5,
+            }
+        )
     outcomes = expansion_outcomes(pd.DataFrame(rows))
     save(outcomes, root / "cohort/outcomes.tsv")
     save(sheet_of(outcomes, rng), root / "samples.tsv")
@@ -89,9 +100,13 @@ def sheet_of(outcomes, rng):
             ]
     sheet.loc[sheet["split"] == "predict", [f"followup_{i}" for i in ("ct", "iph", "ivh")]] = ""
     return sheet.assign(
-        onset_to_ct_h=np.round(rng.uniform(0.5, 12, n), 1), anticoagulant=np.arange(n) % 3 == 0,
-        antiplatelet="", age=rng.integers(40, 90, n), gcs=rng.integers(5, 15, n), sbp=170,
-    ).astype({"anticoagulant": int})  # fmt: skip
+        onset_to_ct_h=np.round(rng.uniform(0.5, 12, n), 1),
+        anticoagulant=np.arange(n) % 3 == 0,
+        antiplatelet="",
+        age=rng.integers(40, 90, n),
+        gcs=rng.integers(5, 15, n),
+        sbp=170,
+    ).astype({"anticoagulant": int})
 
 
 def head_ct(grid, brain, iph, ivh, rng):
@@ -106,9 +121,11 @@ def write_scan(root, grid, name, session, iph, ivh, rng, space="grid"):
     brain = grid.brain()
     stem = f"ses-{session}_space-{space}"
     for ending, data, dtype in (
-        ("ct", head_ct(grid, brain, iph, ivh, rng), np.int16), ("desc-iph_mask", iph, np.uint8),
-        ("desc-ivh_mask", ivh, np.uint8), ("desc-brain_mask", brain, np.uint8),
-    ):  # fmt: skip
+        ("ct", head_ct(grid, brain, iph, ivh, rng), np.int16),
+        ("desc-iph_mask", iph, np.uint8),
+        ("desc-ivh_mask", ivh, np.uint8),
+        ("desc-brain_mask", brain, np.uint8),
+    ):
         path = patient_file(root / "preprocess", name, f"{stem}_{ending}.nii.gz")
         write_volume(path, data, grid.affine, dtype)
 
@@ -146,11 +163,21 @@ def write_samples(root, grid, patient, baseline_blood, rng, indicator, samples):
         )
         masks.append((iph, ivh, (iph | ivh) & ~baseline_blood))
         before_ml = patient["baseline_iph_ml"]
-        rows.append({"sample": k, "seed": k, "condition": "growth", "indicator": indicator,
-                     "expansion_flag": int(growth > 6), "target_growth_ml": growth,
-                     "iph_ml": iph_ml, "iph_raw_ml": before_ml + 0.8 * growth,
-                     "ivh_ml": patient["baseline_ivh_ml"], "logit_offset": 0.5 * k,
-                     "midline_shift_mm": 0.2 * growth})  # fmt: skip
+        rows.append(
+            {
+                "sample": k,
+                "seed": k,
+                "condition": "growth",
+                "indicator": indicator,
+                "expansion_flag": int(growth > 6),
+                "target_growth_ml": growth,
+                "iph_ml": iph_ml,
+                "iph_raw_ml": before_ml + 0.8 * growth,
+                "ivh_ml": patient["baseline_ivh_ml"],
+                "logit_offset": 0.5 * k,
+                "midline_shift_mm": 0.2 * growth,
+            }
+        )
     for ending, stack in zip(("iph", "ivh", "expansion"), zip(*masks, strict=True), strict=True):
         path = patient_file(folder, name, f"desc-{ending}_probseg.nii.gz")
         write_volume(path, np.mean(stack, axis=0), grid.affine, np.float32)
@@ -178,17 +205,24 @@ def write_models(root, outcomes, rng):
     models = [predictions.assign(model=name, chosen=int(name == CHOSEN)) for name in MODELS]
     save(pd.concat(models), root / "expansion/predictions.tsv")
     growth = np.quantile(np.exp(rng.normal(1, 1, 2000)) - 1, np.arange(1, 200) / 200)
-    table = pd.concat([pd.DataFrame({"patient_id": name, "draw": range(199), "growth_ml": growth})
-                       for name in ids])  # fmt: skip
+    table = pd.concat(
+        [
+            pd.DataFrame({"patient_id": name, "draw": range(199), "growth_ml": growth})
+            for name in ids
+        ]
+    )
     forecasts = pd.concat([table.assign(model=name) for name in MODELS])
     forecasts["growth_ml"] += np.where(forecasts["model"] == CHOSEN, 0.0, 5.0)
     save(forecasts, root / "expansion/forecasts.tsv")
     train = outcomes.loc[outcomes["split"] == "train", "patient_id"]
     save(table[table["patient_id"].isin(train)], root / "expansion/training_forecasts.tsv")
-    save(pd.DataFrame({"map": FORECASTERS, "weight": [0.5, 0.3, 0.2]}),
-         root / "evaluation/pool.tsv")  # fmt: skip
-    save(pd.DataFrame({"from_mm": EDGES_MM, "n_voxels": 100, "n_new": 10, "p": 0.1}),
-         root / "evaluation/climatology.tsv")  # fmt: skip
+    save(
+        pd.DataFrame({"map": FORECASTERS, "weight": [0.5, 0.3, 0.2]}), root / "evaluation/pool.tsv"
+    )
+    save(
+        pd.DataFrame({"from_mm": EDGES_MM, "n_voxels": 100, "n_new": 10, "p": 0.1}),
+        root / "evaluation/climatology.tsv",
+    )
     quantiles = {
         f"growth_q{level:02d}": np.quantile(growth, level / 100) for level in range(5, 100, 5)
     }
@@ -197,10 +231,21 @@ def write_models(root, outcomes, rng):
         root / "phantom/truth.tsv",
     )
     steps = np.arange(1, 61) * 10
-    save(pd.DataFrame({"step": steps, "loss": 5 / np.sqrt(steps), "ct": 3 / np.sqrt(steps),
-                       "kl": 40 - 100 / steps}), root / "autoencoder/history.tsv")  # fmt: skip
-    save(pd.DataFrame({"step": steps, "loss": 1 / np.sqrt(steps) + rng.uniform(0, 0.02, 60)}),
-         root / "diffusion/history.tsv")  # fmt: skip
+    save(
+        pd.DataFrame(
+            {
+                "step": steps,
+                "loss": 5 / np.sqrt(steps),
+                "ct": 3 / np.sqrt(steps),
+                "kl": 40 - 100 / steps,
+            }
+        ),
+        root / "autoencoder/history.tsv",
+    )
+    save(
+        pd.DataFrame({"step": steps, "loss": 1 / np.sqrt(steps) + rng.uniform(0, 0.02, 60)}),
+        root / "diffusion/history.tsv",
+    )
 
 
 def write_qc(root, outcomes, rng):
@@ -208,14 +253,24 @@ def write_qc(root, outcomes, rng):
     for n, patient in enumerate(outcomes.to_dict("records")):
         for session in ("baseline", "followup")[: 1 if patient["split"] == "predict" else 2]:
             moved = session == "followup"
-            rows.append({"patient_id": patient["patient_id"], "session": session,
-                         "iph_ml": patient[f"{session}_iph_ml"], "brain_ml": 1300.0,
-                         "rotation_deg": rng.uniform(0, 8) if moved else np.nan,
-                         "translation_mm": rng.uniform(0, 8) if moved else np.nan,
-                         "registration_metric": -rng.uniform(0.3, 0.9) if moved else np.nan,
-                         "status": "warning" if n == 2 else "ok",
-                         "reason": "brain <850 mL" if n == 2 else ""})  # fmt: skip
+            rows.append(
+                {
+                    "patient_id": patient["patient_id"],
+                    "session": session,
+                    "iph_ml": patient[f"{session}_iph_ml"],
+                    "brain_ml": 1300.0,
+                    "rotation_deg": rng.uniform(0, 8) if moved else np.nan,
+                    "translation_mm": rng.uniform(0, 8) if moved else np.nan,
+                    "registration_metric": -rng.uniform(0.3, 0.9) if moved else np.nan,
+                    "status": "warning" if n == 2 else "ok",
+                    "reason": "brain <850 mL" if n == 2 else "",
+                }
+            )
     save(pd.DataFrame(rows), root / "preprocess/qc.tsv")
-    excluded = {"patient_id": "X9", "session": "baseline", "step": "strip-skull",
-                "reason": "found <air>; expected a head"}  # fmt: skip
+    excluded = {
+        "patient_id": "X9",
+        "session": "baseline",
+        "step": "strip-skull",
+        "reason": "found <air>; expected a head",
+    }
     save(pd.DataFrame([excluded]), root / "preprocess/excluded.tsv")

@@ -90,13 +90,17 @@ def _commands(folder):
     conf = ["-f", str(folder / "slurm.conf")]
     return {
         "munged": [
-            "--foreground", "--force", f"--key-file={folder}/munge.key",
-            f"--socket={folder}/munge.socket", f"--pid-file={folder}/munged.pid",
-            f"--log-file={folder}/munged.log", f"--seed-file={folder}/munged.seed",
+            "--foreground",
+            "--force",
+            f"--key-file={folder}/munge.key",
+            f"--socket={folder}/munge.socket",
+            f"--pid-file={folder}/munged.pid",
+            f"--log-file={folder}/munged.log",
+            f"--seed-file={folder}/munged.seed",
         ],
         "slurmctld": ["-D", "-c", *conf],
         "slurmd": ["-D", *conf],
-    }  # fmt: skip
+    }
 
 
 def _wait(until, what, folder, seconds=30):

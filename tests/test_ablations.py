@@ -163,8 +163,12 @@ def test_rooms_are_linked_and_unlinked_as_settings_change(tmp_path):
 
 def test_the_sheet_of_a_run_elsewhere_keeps_the_phantom_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    row = {"patient_id": "A", "baseline_ct": "results/phantom/sub-A/x.nii.gz",
-           "baseline_iph": "scans/iph.nii.gz", "followup_ct": ""}  # fmt: skip
+    row = {
+        "patient_id": "A",
+        "baseline_ct": "results/phantom/sub-A/x.nii.gz",
+        "baseline_iph": "scans/iph.nii.gz",
+        "followup_ct": "",
+    }
     move_sheet(pd.DataFrame([row]), Path("elsewhere/config/samples.tsv"))
     moved = pd.read_csv("elsewhere/config/samples.tsv", sep="\t", keep_default_na=False).iloc[0]
     assert moved["baseline_ct"] == "../results/phantom/sub-A/x.nii.gz"
@@ -202,10 +206,25 @@ def test_an_ablation_runs_resumes_and_reruns_what_a_setting_touches(mini_run, tm
     assert jobs(changed)["run_ablation"] == 2
     inner = own.parent
     text = run(
-        "snakemake", inner, "--snakefile", REPOSITORY / "Snakefile", "--configfile",
-        inner / "config" / "config.json", "--dry-run", "--nocolor", "--config",
-        "sampling={samples: 3}", "--", "evaluation",
-    )  # fmt: skip
-    assert set(jobs(text)) <= {"evaluation", "sample_followups", "fit_pool", "pool_map",
-                               "score_patient", "summarise_scores"}  # fmt: skip
+        "snakemake",
+        inner,
+        "--snakefile",
+        REPOSITORY / "Snakefile",
+        "--configfile",
+        inner / "config" / "config.json",
+        "--dry-run",
+        "--nocolor",
+        "--config",
+        "sampling={samples: 3}",
+        "--",
+        "evaluation",
+    )
+    assert set(jobs(text)) <= {
+        "evaluation",
+        "sample_followups",
+        "fit_pool",
+        "pool_map",
+        "score_patient",
+        "summarise_scores",
+    }
     assert read_config(CONFIG)["diffusion"]["steps"] == model["settings"]["steps"]

@@ -13,13 +13,31 @@ import hemexp
 PACKAGE = Path(hemexp.__file__).parent
 REPOSITORY = PACKAGE.parent
 ROOMS = (
-    "phantom", "preprocess", "autoencoder", "latents", "expansion", "diffusion", "sampling",
-    "evaluation", "reporting",
-)  # fmt: skip
+    "phantom",
+    "preprocess",
+    "autoencoder",
+    "latents",
+    "expansion",
+    "diffusion",
+    "sampling",
+    "evaluation",
+    "reporting",
+)
 GROUND = (
-    "settings", "config", "sheet", "cohort", "outcomes", "volumes", "provenance", "training",
-    "processes", "questions", "released", "lineage", "draft",
-)  # fmt: skip
+    "settings",
+    "config",
+    "sheet",
+    "cohort",
+    "outcomes",
+    "volumes",
+    "provenance",
+    "training",
+    "processes",
+    "questions",
+    "released",
+    "lineage",
+    "draft",
+)
 TOP = ("cli", "verbs", "predict")
 """They call rooms; no room and no ground may know them. `predict` calls several rooms in a row,
 as the workflow does: one patient needs no workflow."""
@@ -52,8 +70,12 @@ def imports(path):
 
 
 def reached(part):
-    return {name.split(".")[1] for path in modules(part) for name in imports(path)
-            if name.startswith("hemexp.")}  # fmt: skip
+    return {
+        name.split(".")[1]
+        for path in modules(part)
+        for name in imports(path)
+        if name.startswith("hemexp.")
+    }
 
 
 @pytest.mark.parametrize("room", ROOMS)

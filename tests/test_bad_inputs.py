@@ -268,7 +268,7 @@ BAD = {
     "DICOM cut short": Case("ct", series(21, spoil=cut_short), "dcm2niix cannot convert"),
     "DICOM of huge pixels": Case("ct", series(21, PixelSpacing=[44, 45]), "voxel sizes of [45"),
     "DICOM in stored values": Case("ct", series(21, RescaleIntercept=-500), "air"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture

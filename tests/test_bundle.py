@@ -32,22 +32,33 @@ REPOSITORY = Path(__file__).parents[1]
 GRID = Grid((16, 24, 5), (9.0, 7.0, 20.0))
 NATIVE = Grid((48, 56, 20), (3.0, 3.0, 5.0))
 PATIENT = {
-    "patient_id": "007", "onset_to_ct_h": 2.5, "anticoagulant": 1, "antiplatelet": None, "age": 71,
-    "gcs": 14, "sbp": None, "baseline_iph_ml": 31.4, "baseline_ivh_ml": 2.5,
-}  # fmt: skip
+    "patient_id": "007",
+    "onset_to_ct_h": 2.5,
+    "anticoagulant": 1,
+    "antiplatelet": None,
+    "age": 71,
+    "gcs": 14,
+    "sbp": None,
+    "baseline_iph_ml": 31.4,
+    "baseline_ivh_ml": 2.5,
+}
 LEARNED_FROM = "A01"
 
 
 @pytest.fixture(scope="module")
 def settings():
-    return load_settings({
-        "preset": "demo",
-        "preprocess": {"grid": {"shape": list(GRID.shape), "spacing_mm": list(GRID.spacing_mm)}},
-        "autoencoder": {"channels": [8, 16]},
-        "latents": {"batch_slices": 2},
-        "diffusion": {"channels": [8, 16]},
-        "sampling": {"samples": 2, "evaluations": 3, "batch_slices": 10},
-    })  # fmt: skip
+    return load_settings(
+        {
+            "preset": "demo",
+            "preprocess": {
+                "grid": {"shape": list(GRID.shape), "spacing_mm": list(GRID.spacing_mm)}
+            },
+            "autoencoder": {"channels": [8, 16]},
+            "latents": {"batch_slices": 2},
+            "diffusion": {"channels": [8, 16]},
+            "sampling": {"samples": 2, "evaluations": 3, "batch_slices": 10},
+        }
+    )
 
 
 def random_network(network):
@@ -69,14 +80,22 @@ def save_models(root, settings):
     denoiser = random_network(Denoiser(settings.diffusion, latents, GRID.shape[2]))
     save_weights(root / "diffusion/model.safetensors", denoiser)
     schedule = {"kind": "cosine", "shift": -2.0, "lambda_min": -6.0, "lambda_max": 4.0}
-    record = {"settings": settings.diffusion.as_json(), "schedule": schedule, "context_step": 1,
-              "n_slices": GRID.shape[2], "latent_channels": latents, "patients": 26,
-              "drift": {"coefficients": [[0.1] * 3] * 4, "residuals": [[0.5, -0.2, 0.3]]},
-              }  # fmt: skip
+    record = {
+        "settings": settings.diffusion.as_json(),
+        "schedule": schedule,
+        "context_step": 1,
+        "n_slices": GRID.shape[2],
+        "latent_channels": latents,
+        "patients": 26,
+        "drift": {"coefficients": [[0.1] * 3] * 4, "residuals": [[0.5, -0.2, 0.3]]},
+    }
     write_json(root / "diffusion/model.json", record | facts)
-    scale = {"latent_mean": [0.1] * latents, "latent_sd": [1.2] * latents,
-             "delta_mean": [0.0] * latents,
-             "delta_sd": [0.3 + 0.1 * (k % 4) for k in range(latents)]}  # fmt: skip
+    scale = {
+        "latent_mean": [0.1] * latents,
+        "latent_sd": [1.2] * latents,
+        "delta_mean": [0.0] * latents,
+        "delta_sd": [0.3 + 0.1 * (k % 4) for k in range(latents)],
+    }
     write_json(root / "latents/scale.json", {"scale": scale} | facts)
     names = ("ln_onset", "antiplatelet", "sphericity", "hu_sd")
     chance = Linear(
@@ -92,8 +111,10 @@ def image_files(root, space="grid"):
     start = f"ses-baseline_space-{space}_"
     endings = {name: f"desc-{name}_mask.nii.gz" for name in ("iph", "ivh", "brain")}
     endings["ct"] = "ct.nii.gz"
-    return {name: str(patient_file(root / "preprocess", "007", start + end))
-            for name, end in endings.items()}  # fmt: skip
+    return {
+        name: str(patient_file(root / "preprocess", "007", start + end))
+        for name, end in endings.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +136,15 @@ def results(tmp_path_factory, settings, sheet):
     native = patient_file(root / "preprocess", "007", "ses-baseline_space-native_volumes.tsv")
     save(pd.DataFrame(measured), native)
     save_models(root, settings)
-    run_encode_patients({"007": ["baseline"]}, root / "preprocess", root / "autoencoder",
-                        root / "latents", settings.latents, settings.seed, "cpu")  # fmt: skip
+    run_encode_patients(
+        {"007": ["baseline"]},
+        root / "preprocess",
+        root / "autoencoder",
+        root / "latents",
+        settings.latents,
+        settings.seed,
+        "cpu",
+    )
     run_measure_bleed(sheet, root / "preprocess", root / "expansion")
     run_sample_followups(sheet, root, settings.sampling, settings.seed, "cpu")
     return root
@@ -140,8 +168,16 @@ def test_monai_runs_the_bundle_and_it_draws_what_the_verb_draws(bundle, results)
         told |= {f"{part}#{key}": path for key, path in image_files(results, space).items()}
     (bundle / "patient.json").write_text(json.dumps(told))
     paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file",
-               "['configs/inference.json', 'patient.json']", "--device", "cpu"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "monai.bundle",
+        "run",
+        "--config_file",
+        "['configs/inference.json', 'patient.json']",
+        "--device",
+        "cpu",
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     done = subprocess.run(command, cwd=bundle, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -155,11 +191,16 @@ def test_sample_k_of_a_bundle_does_not_depend_on_how_many_are_drawn(bundle, resu
     config = config_of(bundle)
     names = ("grid", "sampling", "seed")
     table = draw_followups(
-        str(bundle / "models"), str(tmp_path), PATIENT, image_files(results),
-        image_files(results, "native"), device="cpu", batch_slices=2,
-        **{name: config[name] for name in names} | {
-            "sampling": config["sampling"] | {"samples": 3}},
-    )  # fmt: skip
+        str(bundle / "models"),
+        str(tmp_path),
+        PATIENT,
+        image_files(results),
+        image_files(results, "native"),
+        device="cpu",
+        batch_slices=2,
+        **{name: config[name] for name in names}
+        | {"sampling": config["sampling"] | {"samples": 3}},
+    )
     verb = pd.read_csv(results / "samples/sub-007/volumes.tsv", sep="\t")
     assert table["iph_raw_ml"][:2].round(4).tolist() == verb["iph_raw_ml"].tolist()
     assert table["iph_ml"].std() > 0
@@ -188,8 +229,9 @@ def test_fewer_samples_leave_none_of_an_earlier_run(results, sheet, settings, tm
     caplog.set_level("INFO", "hemexp.sampling")
     fewer = settings.sampling.model_copy(update={"samples": 1})
     run_sample_followups(sheet, tmp_path, fewer, settings.seed, "cpu")
-    gone = [f"sub-007_sample-1_{kind}.{end}" for kind in ("ct", "dseg")
-            for end in ("json", "nii.gz")]  # fmt: skip
+    gone = [
+        f"sub-007_sample-1_{kind}.{end}" for kind in ("ct", "dseg") for end in ("json", "nii.gz")
+    ]
     assert set(gone) < set(before)
     assert files_of(folder) == sorted(set(before) - set(gone))
     assert other.exists()
@@ -201,9 +243,21 @@ def test_fewer_samples_leave_none_of_an_earlier_run(results, sheet, settings, tm
 def test_metadata_has_what_the_specification_asks_for(bundle):
     """MONAI's own check downloads a schema; these are its required keys."""
     told = json.loads((bundle / "configs/metadata.json").read_text())
-    for key in ("schema", "version", "changelog", "monai_version", "pytorch_version", "task",
-                "numpy_version", "required_packages_version", "description", "authors",
-                "copyright", "intended_use", "network_data_format"):  # fmt: skip
+    for key in (
+        "schema",
+        "version",
+        "changelog",
+        "monai_version",
+        "pytorch_version",
+        "task",
+        "numpy_version",
+        "required_packages_version",
+        "description",
+        "authors",
+        "copyright",
+        "intended_use",
+        "network_data_format",
+    ):
         assert told[key], key
     assert "hemexp" in told["required_packages_version"]
     assert "not a medical device" in told["intended_use"]
@@ -211,8 +265,16 @@ def test_metadata_has_what_the_specification_asks_for(bundle):
         formats = told["network_data_format"][way]
         assert set(formats) == names
         for one in formats.values():
-            assert {"type", "format", "num_channels", "spatial_shape", "dtype", "value_range",
-                    "is_patch_data", "channel_def"} <= set(one)  # fmt: skip
+            assert {
+                "type",
+                "format",
+                "num_channels",
+                "spatial_shape",
+                "dtype",
+                "value_range",
+                "is_patch_data",
+                "channel_def",
+            } <= set(one)
             assert one["spatial_shape"] == list(GRID.shape)
             assert len(one["channel_def"]) == one["num_channels"]
 
@@ -259,8 +321,16 @@ def test_images_of_another_grid_or_without_a_bleed_are_refused(bundle, results, 
 
     def draw(**changed):
         parts = {name: config[name] for name in ("grid", "sampling", "seed")}
-        draw_followups(str(bundle / "models"), str(tmp_path), PATIENT, images | changed,
-                       native, device="cpu", batch_slices=2, **parts)  # fmt: skip
+        draw_followups(
+            str(bundle / "models"),
+            str(tmp_path),
+            PATIENT,
+            images | changed,
+            native,
+            device="cpu",
+            batch_slices=2,
+            **parts,
+        )
 
     other = Grid((16, 24, 5), (9.0, 7.0, 18.0))
     write_scan(tmp_path, other, "007", "baseline", *bleeds(other, 30, 0), np.random.default_rng(0))

@@ -13,9 +13,15 @@ from hemexp.sheet import REQUIRED, CohortError
 from hemexp.verbs.options import chosen_patients
 
 GOOD = {
-    "center": "A", "split": "train", "onset_to_ct_h": "2.5", "anticoagulant": "1",
-    "antiplatelet": "", "age": "70", "gcs": "14", "sbp": "180",
-}  # fmt: skip
+    "center": "A",
+    "split": "train",
+    "onset_to_ct_h": "2.5",
+    "anticoagulant": "1",
+    "antiplatelet": "",
+    "age": "70",
+    "gcs": "14",
+    "sbp": "180",
+}
 
 
 def row(folder, patient_id, **changes):

@@ -33,8 +33,13 @@ def below(path, folder):
 
 def room_of(path):
     """The stage that makes a file of `results`."""
-    renamed = {"cohort": "preprocess", "samples": "sampling", "tables": "reporting",
-               "figures": "reporting", "report": "reporting"}  # fmt: skip
+    renamed = {
+        "cohort": "preprocess",
+        "samples": "sampling",
+        "tables": "reporting",
+        "figures": "reporting",
+        "report": "reporting",
+    }
     name = Path(path).parts[1]
     return renamed.get(name, name)
 
@@ -109,8 +114,11 @@ def test_dvc_reads_it_and_sees_that_nothing_was_made(tmp_path):
         )
     shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
     dvc(tmp_path, "init", "--no-scm", "--quiet")
-    edges = {tuple(line.strip('"; ').split('" -> "')) for line in dvc(tmp_path, "dag", "--dot")
-             .splitlines() if "->" in line}  # fmt: skip
+    edges = {
+        tuple(line.strip('"; ').split('" -> "'))
+        for line in dvc(tmp_path, "dag", "--dot").splitlines()
+        if "->" in line
+    }
     assert all(ROOMS.index(before) < ROOMS.index(after) for before, after in edges)
     assert {after for _, after in edges} == set(ROOMS[1:])
     assert set(json.loads(dvc(tmp_path, "status", "--json"))) == set(ROOMS)

@@ -18,8 +18,9 @@ def project(mini_run, tmp_path_factory):
     """A repository of its own that holds the mini cohort's results, not yet known to dvc."""
     folder = tmp_path_factory.mktemp("reviewer")
     for name in ("hemexp", "workflow", "config", "envs"):
-        shutil.copytree(REPOSITORY / name, folder / name,
-                        ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
+        shutil.copytree(
+            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
     for name in ("Snakefile", "dvc.yaml", ".dvcignore"):
         shutil.copy(REPOSITORY / name, folder)
     settings = folder / "config/config.yaml"

@@ -60,9 +60,16 @@ def test_a_table_that_only_one_folder_has_is_a_difference(folders):
 
 @pytest.mark.parametrize(
     ("one", "other", "equal"),
-    [("1e-4", "3e-4", True), ("1000", "1000.9", True), ("1000", "1002", False),
-     ("0.1", "0.102", False), ("nan", "0", False), ("inf", "1", False), ("nan", "nan", True)],
-)  # fmt: skip
+    [
+        ("1e-4", "3e-4", True),
+        ("1000", "1000.9", True),
+        ("1000", "1002", False),
+        ("0.1", "0.102", False),
+        ("nan", "0", False),
+        ("inf", "1", False),
+        ("nan", "nan", True),
+    ],
+)
 def test_tolerance_is_relative_above_one_and_absolute_below(one, other, equal):
     assert is_equal(one, other, 1e-3) == equal
 

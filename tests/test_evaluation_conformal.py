@@ -55,10 +55,16 @@ def test_widths_follow_the_levels():
 def cohort(n, seed, split):
     growth = np.random.default_rng(seed).normal(size=n)
     ids = [f"{split}{k:03d}" for k in range(n)]
-    return pd.DataFrame({
-        "split": split, "center": np.where(np.arange(n) % 2, "A", "B"), "baseline_iph_ml": 50.0,
-        "followup_iph_ml": 50.0 + growth, "growth_ml": growth,
-    }, index=ids)  # fmt: skip
+    return pd.DataFrame(
+        {
+            "split": split,
+            "center": np.where(np.arange(n) % 2, "A", "B"),
+            "baseline_iph_ml": 50.0,
+            "followup_iph_ml": 50.0 + growth,
+            "growth_ml": growth,
+        },
+        index=ids,
+    )
 
 
 def test_the_table_of_a_forecast_half_as_wide_as_it_should_be():

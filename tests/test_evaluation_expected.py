@@ -36,11 +36,20 @@ def cohort(n=40):
     outcomes = pd.DataFrame({"split": "test", "center": "D"}, index=list(means))
     p = norm.sf(6, list(means.values()), SD_ML)
     said = {("hemexp", "predicted"): p**2, ("true_distribution", "none"): p}
-    events = pd.concat([
-        pd.DataFrame({"patient_id": list(means), "event": "he", "model": model,
-                      "indicator": indicator, "probability": one})
-        for (model, indicator), one in said.items()
-    ])  # fmt: skip
+    events = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "patient_id": list(means),
+                    "event": "he",
+                    "model": model,
+                    "indicator": indicator,
+                    "probability": one,
+                }
+            )
+            for (model, indicator), one in said.items()
+        ]
+    )
     return forecasts, events, outcomes, p
 
 
@@ -100,16 +109,20 @@ def test_what_is_wrong_with_a_forecast_is_told(table):
     assert value(table, "tabular", "bias_ml")["value"] == pytest.approx(1)
     gain = value(table, "tabular", "crps_difference_ml", "climatology")
     assert gain["low"] <= gain["value"] <= gain["high"] < 0
-    crps = {name: value(table, name, "crps_ml")["value"]
-            for name in ("tabular", "climatology", "true_distribution")}  # fmt: skip
+    crps = {
+        name: value(table, name, "crps_ml")["value"]
+        for name in ("tabular", "climatology", "true_distribution")
+    }
     fraction = (crps["climatology"] - crps["tabular"]) / (
         crps["climatology"] - crps["true_distribution"]
     )
     found = value(table, "tabular", "skill_fraction", "true_distribution")["value"]
     assert found == pytest.approx(fraction)
     assert not set(table.query("model == 'copy_baseline'")["measure"]) & {
-        "spread_ratio", "coverage50", "coverage90",
-    }  # fmt: skip
+        "spread_ratio",
+        "coverage50",
+        "coverage90",
+    }
 
 
 def test_probabilities_are_scored_by_the_true_ones(table):

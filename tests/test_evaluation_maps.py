@@ -36,9 +36,15 @@ def table_of(**forecasts):
         happened = rng(ord(patient)).random(SHAPE) < forecasts["true"]
         for model, forecast in forecasts.items():
             for reference, truth in (("outcome", happened), ("true_map", forecasts["true"])):
-                head = {"patient_id": patient, "model": model, "indicator": "none",
-                        "region": "brain", "reference": reference, "split": "test",
-                        "center": "D"}  # fmt: skip
+                head = {
+                    "patient_id": patient,
+                    "model": model,
+                    "indicator": "none",
+                    "region": "brain",
+                    "reference": reference,
+                    "split": "test",
+                    "center": "D",
+                }
                 rows.append(sums_of(forecast, truth).assign(**head))
     return pd.concat(rows, ignore_index=True)
 
@@ -135,8 +141,10 @@ def seen():
     grid = np.diag([4.0, 4.0, 6.0, 1.0])
     grid[:3, 3] = middle[:3] - grid.diagonal()[:3] * 12
     grid = Volume(np.zeros((25, 25, 25), bool), grid)
-    native = {session: [Volume(getattr(scan, name), affine) for name in ("iph", "ivh")]
-              for session, scan in scans.items()}  # fmt: skip
+    native = {
+        session: [Volume(getattr(scan, name), affine) for name in ("iph", "ivh")]
+        for session, scan in scans.items()
+    }
     return native, truth, grid, resample_blood(*native["baseline"], grid, np.eye(4))
 
 
@@ -152,8 +160,10 @@ def test_the_true_map_is_the_share_of_redraws_with_new_blood(tmp_path, seen):
         )
 
     found = draw()
-    drawn = [resample_blood(one.iph, one.ivh, grid, one.motion)
-             for one in draw_followups("D02", "D", 8, PHANTOM)]  # fmt: skip
+    drawn = [
+        resample_blood(one.iph, one.ivh, grid, one.motion)
+        for one in draw_followups("D02", "D", 8, PHANTOM)
+    ]
     expected = np.mean([(iph | ivh) & ~(iph0 | ivh0) for iph, ivh in drawn], axis=0)
     assert expected.max() > 0.3
     assert np.allclose(read_volume(found[0]).data, expected, atol=1e-6)

@@ -84,8 +84,9 @@ def test_energy_distance_of_members_from_the_truth_is_zero_on_average():
     for k in (2, 6):
         drawn = [[np.flatnonzero(rng.random(30) < 0.4) for _ in range(k + 1)] for _ in range(800)]
         terms = [energy_distance(members, truth) for *members, truth in drawn]
-        error, diversity = (np.mean([t[name] for t in terms])
-                            for name in ("ged_error", "ged_diversity"))  # fmt: skip
+        error, diversity = (
+            np.mean([t[name] for t in terms]) for name in ("ged_error", "ged_diversity")
+        )
         assert error == pytest.approx(diversity, abs=0.01)
 
 
@@ -107,8 +108,10 @@ def test_slices_that_move_together_are_told_from_slices_that_do_not():
 def test_amounts_are_scored_against_the_truth():
     found = score_amounts("ventricle", "ml", np.array([1.0, 3.0, np.nan]), Score(5.0))
     assert {name: score.value for name, score in found.items()} == {
-        "ventricle_ml": 2.0, "ventricle_error_ml": 3.0, "ventricle_crps_ml": 2.5,
-    }  # fmt: skip
+        "ventricle_ml": 2.0,
+        "ventricle_error_ml": 3.0,
+        "ventricle_crps_ml": 2.5,
+    }
     unknown = score_amounts("ventricle", "ml", np.array([np.nan]), Score(5.0))
     assert all(score.value is None and "ventricle" in score.note for score in unknown.values())
 

@@ -25,10 +25,12 @@ def patient(seed, asked):
 
 
 def brier(patients, weights):
-    return np.mean([
-        np.mean((pool.pool(maps, weights) - happened)[region] ** 2)
-        for maps, happened, region in patients
-    ])  # fmt: skip
+    return np.mean(
+        [
+            np.mean((pool.pool(maps, weights) - happened)[region] ** 2)
+            for maps, happened, region in patients
+        ]
+    )
 
 
 @pytest.mark.parametrize("asked", [(1, 0, 0), (0.5, 0.3, 0.2), (0, 0.4, 0.6)])
@@ -101,8 +103,9 @@ def test_fitted_weights_and_a_pooled_map_of_a_patient_without_followup(results):
     weights = table["weight"][[*pool.FORECASTERS]].to_numpy()
     assert (table["patients"] == 3).all() and weights.sum() == pytest.approx(1, abs=1e-5)
     assert table["brier"]["pooled"] <= table["brier"].drop("pooled").max()
-    path = pool.run_pool_map("P0", results / "samples", results / "preprocess",
-                             results / "evaluation")  # fmt: skip
+    path = pool.run_pool_map(
+        "P0", results / "samples", results / "preprocess", results / "evaluation"
+    )
     pooled = read_volume(path)
     baseline, brain, grid = read_scan(results / "preprocess", "P0", "baseline")
     blood = baseline.iph | baseline.ivh

@@ -45,9 +45,15 @@ def score_all(root, room, ids=("007", "T1", "T2")):
 
 def summarise(root, room, truth=True):
     run_summarise_scores(
-        root / "cohort/outcomes.tsv", root / "samples", root / "expansion", root / "evaluation",
-        root / "phantom/truth.tsv" if truth else None, root / "evaluation", room, seed=1,
-    )  # fmt: skip
+        root / "cohort/outcomes.tsv",
+        root / "samples",
+        root / "expansion",
+        root / "evaluation",
+        root / "phantom/truth.tsv" if truth else None,
+        root / "evaluation",
+        room,
+        seed=1,
+    )
     return {path.stem: read_table(path) for path in (root / "evaluation").glob("*.tsv")}
 
 
@@ -76,8 +82,9 @@ def value(table, metric, model):
 
 
 def test_scores_of_one_patient(results, room):
-    path = run_score_patient("007", results / "samples", results / "preprocess",
-                             results / "evaluation", room)  # fmt: skip
+    path = run_score_patient(
+        "007", results / "samples", results / "preprocess", results / "evaluation", room
+    )
     table = read_table(path)
     assert path == results / "evaluation/sub-007/sub-007_scores.tsv"
     assert set(table["patient_id"]) == {"007"}
@@ -99,8 +106,11 @@ def test_scores_of_one_patient(results, room):
 
 def test_no_ivh_is_left_out_with_a_reason(results, room):
     # 007 is the seventh patient: no IVH, on neither scan nor sample.
-    table = read_table(run_score_patient("007", results / "samples", results / "preprocess",
-                                         results / "evaluation", room))  # fmt: skip
+    table = read_table(
+        run_score_patient(
+            "007", results / "samples", results / "preprocess", results / "evaluation", room
+        )
+    )
     rows = table[table["metric"].str.startswith("ivh_dice")]
     assert rows["value"].isna().all()
     assert set(rows["note"]) == {"both masks are empty"}
@@ -109,16 +119,25 @@ def test_no_ivh_is_left_out_with_a_reason(results, room):
 def test_forecast_rows(tables):
     rows = tables["forecasts"].query("center == 'all' and target == 'iph_ml'").set_index("model")
     assert set(rows.index) == {
-        "hemexp", "hemexp_raw", "climatology", "copy_baseline", "tabular", "tabular_brain_score",
-        "tabular_four_variable", "true_distribution",
-    }  # fmt: skip
+        "hemexp",
+        "hemexp_raw",
+        "climatology",
+        "copy_baseline",
+        "tabular",
+        "tabular_brain_score",
+        "tabular_four_variable",
+        "true_distribution",
+    }
     # The chosen model stands under its own name too.
     assert rows.loc["tabular", "crps_ml"] == rows.loc["tabular_four_variable", "crps_ml"]
     assert rows.loc["tabular", "crps_ml"] < rows.loc["tabular_brain_score", "crps_ml"]
     assert (rows["n"] == 3).all()
     assert rows.loc[["hemexp", "climatology", "tabular", "copy_baseline"], "k"].tolist() == [
-        5, 6, 199, 1,
-    ]  # fmt: skip
+        5,
+        6,
+        199,
+        1,
+    ]
     # Growths are -0.5, 2 and 0.5 mL: the error of a copy is their mean size.
     copy = rows.loc["copy_baseline"]
     assert copy["crps_ml"] == pytest.approx(1.0)
@@ -142,8 +161,14 @@ def test_groups_carry_their_number_of_patients(tables):
 
 def test_expansion_of_one_class_has_no_auc_but_a_brier_score(tables):
     rows = tables["expansion"].query("center == 'all' and event == 'he'").set_index("model")
-    assert set(rows.index) == {"hemexp", "climatology", "tabular", "tabular_brain_score",
-                               "tabular_four_variable", "true_distribution"}  # fmt: skip
+    assert set(rows.index) == {
+        "hemexp",
+        "climatology",
+        "tabular",
+        "tabular_brain_score",
+        "tabular_four_variable",
+        "true_distribution",
+    }
     assert (rows["n_events"] == 0).all()
     assert rows["auc"].isna().all()
     assert rows["note"].str.contains("only one class").all()
@@ -179,8 +204,9 @@ def test_metrics_are_flat_rounded_numbers(results, tables):
     assert metrics["n"] == 3
     assert metrics["obedience_slope_raw"] == 0.8
     assert "he_auc" not in metrics
-    assert all(isinstance(number, float) and round(number, 4) == number
-               for number in metrics.values())  # fmt: skip
+    assert all(
+        isinstance(number, float) and round(number, 4) == number for number in metrics.values()
+    )
 
 
 def test_equal_seeds_give_equal_tables(results, room, tables):
@@ -193,8 +219,18 @@ def test_oracle_samples_are_no_forecast(tmp_path, room):
     make_results(tmp_path, indicator="oracle", phantom=False)
     score_all(tmp_path, room)
     tables = summarise(tmp_path, room, truth=False)
-    for name in ("forecasts", "expansion", "images", "calibration", "volumes", "maps",
-                 "reliability", "comparisons", "expected", "conformal"):  # fmt: skip
+    for name in (
+        "forecasts",
+        "expansion",
+        "images",
+        "calibration",
+        "volumes",
+        "maps",
+        "reliability",
+        "comparisons",
+        "expected",
+        "conformal",
+    ):
         assert "oracle" not in set(tables[name]["indicator"]), name
         assert not tables[name]["model"].str.startswith("hemexp").any(), name
     assert set(tables["obedience"]["indicator"]) == {"oracle"}
@@ -233,8 +269,15 @@ def test_no_empty_cell_without_a_reason(tmp_path):
 
 
 def test_quantiles_of_the_true_distribution_are_its_draws():
-    truth = pd.DataFrame({"patient_id": ["b", "a"], "growth_q75": [0, 9.0], "growth_q25": [0, -30],
-                          "growth_q50": [0, 5.0], "growth_mean_ml": [0, 7.0]})  # fmt: skip
+    truth = pd.DataFrame(
+        {
+            "patient_id": ["b", "a"],
+            "growth_q75": [0, 9.0],
+            "growth_q25": [0, -30],
+            "growth_q50": [0, 5.0],
+            "growth_mean_ml": [0, 7.0],
+        }
+    )
     outcomes = pd.DataFrame({"baseline_iph_ml": [20.0]}, index=["a"])
     draws = forecasts.true_forecast(truth, outcomes, ["a"]).draws["a"]
     assert draws.tolist() == [0, 25, 29]
@@ -296,8 +339,9 @@ def test_maps_are_scored_against_what_happened_and_the_true_map(tables):
     band = rows.loc[("hemexp", "outcome", "band")]
     assert band["n"] == 0 and np.isnan(band["brier"]) and "no voxel" in band["note"]
     assert rows.loc[("true_distribution", "true_map", "brain"), ["brier", "slope"]].tolist() == [
-        0, 1,
-    ]  # fmt: skip
+        0,
+        1,
+    ]
     # A half is said where it happened: the slope of outcome on map is 2.
     assert rows.loc[("true_distribution", "outcome", "brain"), "slope"] == pytest.approx(2)
     copy = rows.loc[("copy_baseline", "true_map", "brain")]

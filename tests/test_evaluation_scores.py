@@ -193,9 +193,7 @@ def test_tail_crps_is_that_of_the_normal_distribution_above_the_threshold(k):
     pairs = np.maximum(source.normal(size=(200_000, 2)), 1.0)
     exact = np.abs(pairs[:, 0] - pairs[:, 1]).mean() / 2
     draws = source.normal(size=(20_000, k + 1))
-    found = np.mean([
-        scores.tail_crps(x[0], x[1:], 1.0) for x in draws
-    ])  # fmt: skip
+    found = np.mean([scores.tail_crps(x[0], x[1:], 1.0) for x in draws])
     assert found == pytest.approx(exact, abs=0.004)
 
 

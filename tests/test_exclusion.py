@@ -17,8 +17,13 @@ from hemexp.provenance import StorageError, patient_file, write_text
 
 NATIVE = {"iph_ml": 20.0, "ivh_ml": 0.0, "brain_ml": 1500.0, "notes": "padding clamped"}
 GRID = {"iph_grid_ml": 20.1, "ivh_grid_ml": 0.0}
-MOTION = {"rotation_deg": 3.0, "translation_mm": 2.0, "registration_metric": -0.9,
-          "correlation": 0.99, "overlap": 0.97}  # fmt: skip
+MOTION = {
+    "rotation_deg": 3.0,
+    "translation_mm": 2.0,
+    "registration_metric": -0.9,
+    "correlation": 0.99,
+    "overlap": 0.97,
+}
 
 
 def failing(error):

@@ -14,8 +14,18 @@ from hemexp.expansion.what_if import run_answer_what_if
 from hemexp.provenance import patient_file
 from hemexp.volumes import write_volume
 
-FEATURES = ("sphericity", "irregularity", "hu_mean", "hu_sd", "hu_skew", "dark_share", "dark_hu",
-            "dark_spots", "ventricle_mm", "abc2_ml")  # fmt: skip
+FEATURES = (
+    "sphericity",
+    "irregularity",
+    "hu_mean",
+    "hu_sd",
+    "hu_skew",
+    "dark_share",
+    "dark_hu",
+    "dark_spots",
+    "ventricle_mm",
+    "abc2_ml",
+)
 OUTSIDE = "P041"
 
 
@@ -37,13 +47,20 @@ def folder(tmp_path_factory, settings):
     for number in range(45):
         name, grows = f"P{number:03d}", number % 3 == 0
         volume = float(np.exp(rng.normal(2.6, 0.5)))
-        rows.append({
-            "patient_id": name, "split": "train" if number < 40 else "test",
-            "onset_to_ct_h": rng.uniform(0.5, 4 if grows else 12), "anticoagulant": number % 2,
-            "antiplatelet": np.nan, "age": 70.0, "gcs": 14.0, "sbp": 170.0,
-            "expansion_prob": 0.9 if name == OUTSIDE else np.nan,
-            "sphericity": "the sheet's own column",
-        })  # fmt: skip
+        rows.append(
+            {
+                "patient_id": name,
+                "split": "train" if number < 40 else "test",
+                "onset_to_ct_h": rng.uniform(0.5, 4 if grows else 12),
+                "anticoagulant": number % 2,
+                "antiplatelet": np.nan,
+                "age": 70.0,
+                "gcs": 14.0,
+                "sbp": 170.0,
+                "expansion_prob": 0.9 if name == OUTSIDE else np.nan,
+                "sphericity": "the sheet's own column",
+            }
+        )
         for session, extra in (("baseline", 0.0), ("followup", 9.0 if grows else 0.2)):
             ending = f"ses-{session}_space-native_volumes.tsv"
             path = patient_file(root / "preprocess", name, ending)
@@ -96,9 +113,10 @@ def test_every_model_forecasts_every_patient_once(folder):
     assert (outside["p_expansion"] == 0.9).all() and (outside["source"] == "sheet").all()
     honest = table(folder, "training.tsv").set_index(["patient_id", "model"])["p_expansion"]
     trained = predictions[predictions["split"] == "train"]
-    assert np.allclose(trained["p_expansion"],
-                       [honest[key] for key in zip(trained["patient_id"], trained["model"],
-                                                   strict=True)])  # fmt: skip
+    assert np.allclose(
+        trained["p_expansion"],
+        [honest[key] for key in zip(trained["patient_id"], trained["model"], strict=True)],
+    )
 
 
 def test_another_test_patient_changes_no_forecast_of_the_others(folder, tmp_path):
@@ -123,8 +141,12 @@ def test_a_bleed_is_measured_from_its_files(tmp_path):
     grid = np.moveaxis(np.indices((30, 30, 12)), 0, -1) * [3.0, 3.0, 6.0]
     away = np.linalg.norm(grid - [40, 45, 36], axis=-1)
     brain, iph, ct = away < 40, away < 12, np.where(away < 12, 62, 30)
-    contents = {"ct.nii.gz": ct, "desc-iph_mask.nii.gz": iph, "desc-ivh_mask.nii.gz": 0 * iph,
-                "desc-brain_mask.nii.gz": brain}  # fmt: skip
+    contents = {
+        "ct.nii.gz": ct,
+        "desc-iph_mask.nii.gz": iph,
+        "desc-ivh_mask.nii.gz": 0 * iph,
+        "desc-brain_mask.nii.gz": brain,
+    }
     # Slices lie from left to right in the file, and run backwards: z, y, x of the head, x flipped.
     lying = np.array([[0, 0, -3.0, 87], [0, 3.0, 0, 0], [6.0, 0, 0, 0], [0, 0, 0, 1]])
     for ending, content in contents.items():

@@ -38,9 +38,11 @@ def model(onset, anticoagulant):
     """A model with these log odds, everything else about right."""
     chance = Linear(
         ("ln_onset", "ln_iph_ml", "anticoagulant"),
-        (np.log(2.5), np.log(13.0), 0.0), (1.0,) * 3, (onset, MODEL.log_volume, anticoagulant),
+        (np.log(2.5), np.log(13.0), 0.0),
+        (1.0,) * 3,
+        (onset, MODEL.log_volume, anticoagulant),
         -1.0,
-    )  # fmt: skip
+    )
     growth = Linear(("ln_iph_ml",), (np.log(13.0),), (1.0,), (0.6,), np.log(9.2))
     return ExpansionModel("four_variable", chance, growth, 0.5, (-0.6, 0.0, 0.6), 0.0)
 

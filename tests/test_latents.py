@@ -57,8 +57,11 @@ def test_moved_copies_move_a_pair_alike_and_keep_volumes(vae, scan, settings):
     assert torch.equal(more[:5], copies)
     assert not torch.allclose(copies[2], copies[3], atol=1e-3)
     later = SliceSet(scan.ct_hu, scan.ivh, scan.iph, SPACING_MM).images()
-    drawn = [move_scan(images, torch.Generator().manual_seed(k))
-             for k in range(8) for images in (scan.images(), later)]  # fmt: skip
+    drawn = [
+        move_scan(images, torch.Generator().manual_seed(k))
+        for k in range(8)
+        for images in (scan.images(), later)
+    ]
     for one, other in zip(drawn[::2], drawn[1::2], strict=True):
         assert torch.equal(one[:, 1], other[:, 2])
         assert one[:, 1].sum() == pytest.approx(80, rel=0.1)
@@ -101,8 +104,9 @@ def test_a_drift_is_mirrored_and_turned_with_its_copy(vae, scan):
 def test_a_copy_whose_bleed_left_the_image_has_no_drift_but_a_place(scan):
     seen = centroid_mm(scan.iph, SPACING_MM)
     gone = torch.full((3,), torch.nan)
-    place = describe_place(scan, torch.Size((2, 6, 4, 6, 8)), torch.stack([seen, gone]),
-                           torch.stack([seen + 1, seen]))  # fmt: skip
+    place = describe_place(
+        scan, torch.Size((2, 6, 4, 6, 8)), torch.stack([seen, gone]), torch.stack([seen + 1, seen])
+    )
     assert place["drift_mm"][0].tolist() == [1, 1, 1] and place["drift_mm"][1].isnan().all()
     assert torch.equal(place["offset_x_mm"][0], place["offset_x_mm"][1])
 

@@ -27,17 +27,29 @@ def test_shared_or_not_nothing_is_trained_again(mini_run):
 def test_two_processes_of_the_rule_learn_what_one_learned(mini_run, tmp_path):
     """Weights part by rounding alone, which 60 steps of Adam make larger."""
     folder = shutil.copytree(mini_run, tmp_path / "run")
-    snakemake(folder, "--cores", "2", "--forcerun", "train_diffusion", "--until",
-              "train_diffusion", *SHARED, "device=cpu")  # fmt: skip
+    snakemake(
+        folder,
+        "--cores",
+        "2",
+        "--forcerun",
+        "train_diffusion",
+        "--until",
+        "train_diffusion",
+        *SHARED,
+        "device=cpu",
+    )
     log = (folder / "results/logs/train_diffusion.log").read_text()
     assert log.count("60 steps in") == 1 and "2 processes train together" in log
-    one, two = (load_file(root / "results/diffusion/model.safetensors")
-                for root in (mini_run, folder))  # fmt: skip
+    one, two = (
+        load_file(root / "results/diffusion/model.safetensors") for root in (mini_run, folder)
+    )
     assert one.keys() == two.keys()
     distance = sum((one[k] - two[k]).square().sum() for k in one).sqrt()
     assert distance < 1e-3 * sum(value.square().sum() for value in one.values()).sqrt()
-    settings = [json.loads((root / "results/diffusion/model.json").read_text())["settings"]
-                for root in (mini_run, folder)]  # fmt: skip
+    settings = [
+        json.loads((root / "results/diffusion/model.json").read_text())["settings"]
+        for root in (mini_run, folder)
+    ]
     assert settings[0] == settings[1]
 
 

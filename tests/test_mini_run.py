@@ -129,10 +129,18 @@ def test_sample_k_is_the_same_when_more_are_drawn(mini_run, tmp_path):
         (results / room).symlink_to(mini_run / "results" / room)
     settings = json.loads((mini_run / f"results/samples/sub-{patient}/volumes.json").read_text())
     run(
-        "hemexp", mini_run, "sample-followups", "--patient", patient, "--results", results,
-        "--settings", json.dumps(settings["settings"] | {"samples": 4}),
-        "--seed", settings["seed"],
-    )  # fmt: skip
+        "hemexp",
+        mini_run,
+        "sample-followups",
+        "--patient",
+        patient,
+        "--results",
+        results,
+        "--settings",
+        json.dumps(settings["settings"] | {"samples": 4}),
+        "--seed",
+        settings["seed"],
+    )
     first = table(mini_run, f"samples/sub-{patient}/volumes.tsv")
     more = pd.read_csv(results / f"samples/sub-{patient}/volumes.tsv", sep="\t")
     assert len(more) == 4
@@ -187,7 +195,19 @@ def test_a_broken_scan_is_named_and_nothing_half_written(mini_run, tmp_path):
     for path in source.glob("*.nii.gz"):
         data = path.read_bytes()
         (raw / f"sub-{patient}" / path.name).write_bytes(data[: len(data) // 2])
-    text = run("hemexp", tmp_path, "strip-skull", "--patient", patient, "--session", "baseline",
-               "--settings", CONFIG, "--raw", CONFIG, check=False)  # fmt: skip
+    text = run(
+        "hemexp",
+        tmp_path,
+        "strip-skull",
+        "--patient",
+        patient,
+        "--session",
+        "baseline",
+        "--settings",
+        CONFIG,
+        "--raw",
+        CONFIG,
+        check=False,
+    )
     assert f"patient {patient}" in text and "cannot be read" in text
     assert not list((tmp_path / "results").glob("preprocess/**/*.*"))

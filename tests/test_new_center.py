@@ -15,8 +15,11 @@ def make(folder, *names):
         (folder / name).touch()
 
 
-FLAT = [f"007_{session}_{image}.nii.gz" for session in ("baseline", "FU")
-        for image in ("ct", "iph", "ivh")]  # fmt: skip
+FLAT = [
+    f"007_{session}_{image}.nii.gz"
+    for session in ("baseline", "FU")
+    for image in ("ct", "iph", "ivh")
+]
 
 
 def read(path):

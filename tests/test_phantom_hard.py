@@ -80,8 +80,9 @@ def test_an_open_foramen_leads_down_and_out_of_the_scan(easy):
     case = DIFFICULTIES["open foramen"]
     scan, affine = draw_hard_head(case, "A", FACTOR, "A01")
     assert scan.ct.shape[2] == easy[0].ct.shape[2] + 8
-    np.testing.assert_allclose(where_mm(scan.brain, affine).mean(0),
-                               where_mm(easy[0].brain, easy[1]).mean(0), atol=0.5)  # fmt: skip
+    np.testing.assert_allclose(
+        where_mm(scan.brain, affine).mean(0), where_mm(easy[0].brain, easy[1]).mean(0), atol=0.5
+    )
     x = np.arange(-60, 60, 0.1, dtype=np.float32)
     below = np.stack([x, np.full_like(x, -24.0), np.full_like(x, -75.0)])
     width = np.count_nonzero(open_cavity_mm(head_of("A01"), below, case.foramen_mm) < 0) * 0.1
@@ -143,7 +144,8 @@ def test_the_cases_cover_every_difficulty_alone_and_combined():
     for field in fields(Difficulty):
         used = [getattr(case, field.name) != field.default for case in DIFFICULTIES.values()]
         assert sum(used) >= 2, field.name
-    scan, affine = draw_hard_head(DIFFICULTIES["craniotomy, cut vertex, open foramen"], "C",
-                                  FACTOR, "B03")  # fmt: skip
+    scan, affine = draw_hard_head(
+        DIFFICULTIES["craniotomy, cut vertex, open foramen"], "C", FACTOR, "B03"
+    )
     assert scan.brain[:, :, -1].any()
     assert ml(scan.iph, affine) == pytest.approx(draw_case(1, "B03").baseline_iph_ml, abs=0.02)

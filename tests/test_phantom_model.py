@@ -79,9 +79,15 @@ def test_variables_lie_in_their_ranges(cases):
 )
 def test_effects_have_the_published_direction(change, sign):
     case = replace(
-        draw_case(1, "A01"), onset_to_ct_h=2.0, anticoagulant=0, antiplatelet=0,
-        baseline_iph_ml=13.0, sbp=160, pockets=0, irregularity=0.2,
-    )  # fmt: skip
+        draw_case(1, "A01"),
+        onset_to_ct_h=2.0,
+        anticoagulant=0,
+        antiplatelet=0,
+        baseline_iph_ml=13.0,
+        sbp=160,
+        pockets=0,
+        irregularity=0.2,
+    )
     difference = expansion_probability(replace(case, **change)) - expansion_probability(case)
     assert sign * difference > 0.003
 

@@ -18,12 +18,30 @@ def predict(folder, out, model):
     """Runs the verb on the raw baseline of the mini cohort's patient to predict."""
     row = mini_rows().set_index("patient_id").loc[PATIENT]
     raw = f"results/phantom/sub-{PATIENT}/sub-{PATIENT}_ses-baseline_"
-    told = [part for name in CLINICAL if row[name]
-            for part in (f"--{name.replace('_', '-')}", row[name])]  # fmt: skip
-    files = [part for name in ("ct", "iph", "ivh")
-             for part in (f"--baseline-{name}", f"{raw}{name}.nii.gz")]  # fmt: skip
-    return run("hemexp", folder, "predict", *files, *told, "--patient-id", PATIENT, "--model",
-               model, "--out", out)  # fmt: skip
+    told = [
+        part
+        for name in CLINICAL
+        if row[name]
+        for part in (f"--{name.replace('_', '-')}", row[name])
+    ]
+    files = [
+        part
+        for name in ("ct", "iph", "ivh")
+        for part in (f"--baseline-{name}", f"{raw}{name}.nii.gz")
+    ]
+    return run(
+        "hemexp",
+        folder,
+        "predict",
+        *files,
+        *told,
+        "--patient-id",
+        PATIENT,
+        "--model",
+        model,
+        "--out",
+        out,
+    )
 
 
 def assert_same_products(one, other):
@@ -55,10 +73,24 @@ def test_a_bundle_draws_the_same(mini_run, tmp_path):
 def test_models_that_are_not_there_are_told_in_one_sentence(tmp_path):
     for name in ("ct", "iph", "ivh"):
         (tmp_path / f"{name}.nii.gz").touch()
-    files = [part for name in ("ct", "iph", "ivh")
-             for part in (f"--baseline-{name}", tmp_path / f"{name}.nii.gz")]  # fmt: skip
-    text = run("hemexp", tmp_path, "predict", *files, "--onset-to-ct-h", "2", "--model",
-               tmp_path, "--out", tmp_path / "out", check=False)  # fmt: skip
+    files = [
+        part
+        for name in ("ct", "iph", "ivh")
+        for part in (f"--baseline-{name}", tmp_path / f"{name}.nii.gz")
+    ]
+    text = run(
+        "hemexp",
+        tmp_path,
+        "predict",
+        *files,
+        "--onset-to-ct-h",
+        "2",
+        "--model",
+        tmp_path,
+        "--out",
+        tmp_path / "out",
+        check=False,
+    )
     assert "found no autoencoder/model.safetensors; expected a results folder" in text
     assert "Traceback" not in text and not (tmp_path / "out").exists()
 

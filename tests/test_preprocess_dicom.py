@@ -147,8 +147,14 @@ def test_masks_drawn_on_the_converted_scan_are_measured_there(tmp_path, settings
     _, iph, ivh = head(index @ volume.affine[:3, :3].T + volume.affine[:3, 3])
     save(tmp_path / "iph.nii.gz", iph, volume.affine)
     save(tmp_path / "ivh.nii.gz", ivh, volume.affine)
-    raw = read_raw_scan("P7", "baseline", tmp_path / "d", tmp_path / "iph.nii.gz",
-                        tmp_path / "ivh.nii.gz", settings.preprocess.raw)  # fmt: skip
+    raw = read_raw_scan(
+        "P7",
+        "baseline",
+        tmp_path / "d",
+        tmp_path / "iph.nii.gz",
+        tmp_path / "ivh.nii.gz",
+        settings.preprocess.raw,
+    )
     assert raw.notes[0].startswith("converted from DICOM (series 3, gantry tilt undone, slices")
     assert len(raw.notes) == 1
     assert raw.iph_ml == pytest.approx(volume_ml(volume.with_data(iph)))

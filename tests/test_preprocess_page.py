@@ -188,17 +188,38 @@ def test_a_picture_file_is_small_exact_and_always_the_same(tmp_path):
 
 
 COLUMNS = (
-    "patient_id", "session", "iph_ml", "ivh_ml", "iph_grid_ml", "ivh_grid_ml", "brain_ml",
-    "rotation_deg", "translation_mm", "registration_metric", "status", "reason", "notes",
-)  # fmt: skip
+    "patient_id",
+    "session",
+    "iph_ml",
+    "ivh_ml",
+    "iph_grid_ml",
+    "ivh_grid_ml",
+    "brain_ml",
+    "rotation_deg",
+    "translation_mm",
+    "registration_metric",
+    "status",
+    "reason",
+    "notes",
+)
 
 
 def scan_row(name, session, **changed):
     row = {
-        "patient_id": name, "session": session, "iph_ml": 10.0, "ivh_ml": 0.0, "iph_grid_ml": 10.2,
-        "ivh_grid_ml": 0.0, "brain_ml": 1550.0, "rotation_deg": np.nan, "translation_mm": np.nan,
-        "registration_metric": np.nan, "status": "ok", "reason": "", "notes": "",
-    }  # fmt: skip
+        "patient_id": name,
+        "session": session,
+        "iph_ml": 10.0,
+        "ivh_ml": 0.0,
+        "iph_grid_ml": 10.2,
+        "ivh_grid_ml": 0.0,
+        "brain_ml": 1550.0,
+        "rotation_deg": np.nan,
+        "translation_mm": np.nan,
+        "registration_metric": np.nan,
+        "status": "ok",
+        "reason": "",
+        "notes": "",
+    }
     if session == "followup":
         row |= {"rotation_deg": 3.0, "translation_mm": 4.0, "registration_metric": -1.5}
     return row | changed
@@ -215,12 +236,16 @@ def cohort():
         **gone,
     }
     return [
-        scan_row("007", "baseline"), scan_row("007", "followup"),
-        scan_row("good", "baseline"), scan_row("good", "followup", rotation_deg=15.0),
-        scan_row("NA", "baseline"), scan_row("NA", "followup", **warned),
+        scan_row("007", "baseline"),
+        scan_row("007", "followup"),
+        scan_row("good", "baseline"),
+        scan_row("good", "followup", rotation_deg=15.0),
+        scan_row("NA", "baseline"),
+        scan_row("NA", "followup", **warned),
         scan_row("solo", "baseline", notes="converted from DICOM"),
-        scan_row("lost", "baseline", **failed), scan_row("lost", "followup", **failed),
-    ]  # fmt: skip
+        scan_row("lost", "baseline", **failed),
+        scan_row("lost", "followup", **failed),
+    ]
 
 
 def write_cohort(folder, rows):
@@ -335,15 +360,22 @@ def test_tables_are_read_as_text_with_numbers(results):
     assert html_picture(results / "absent.png", "x").count("No picture") == 1
 
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-                None)  # fmt: skip
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 
 
 def browse(page, folder, *options):
     command = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-        f"--user-data-dir={folder / 'profile'}", *options, page.as_uri(),
-    ]  # fmt: skip
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        f"--user-data-dir={folder / 'profile'}",
+        *options,
+        page.as_uri(),
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 

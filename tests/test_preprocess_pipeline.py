@@ -272,8 +272,15 @@ def test_the_transform_file_maps_baseline_to_followup_either_way(
     np.testing.assert_allclose(np.array(moved) * lps, (MOTION @ point)[:3], atol=0.6)
     grid = products(tmp_path, "P1", "", STRIPPED)
     other = "followup" if reference == "baseline" else "baseline"
-    run_resample_scan("P1", other, files[other], grid, settings_here.grid,
-                      files[reference]["brain"], outputs["transform"])  # fmt: skip
+    run_resample_scan(
+        "P1",
+        other,
+        files[other],
+        grid,
+        settings_here.grid,
+        files[reference]["brain"],
+        outputs["transform"],
+    )
     iph = nib.load(grid["iph"])
     found = iph.affine @ [*ndimage.center_of_mass(np.asarray(iph.dataobj)), 1]
     pose = POSE if reference == "baseline" else MOTION @ POSE
@@ -287,10 +294,22 @@ def test_qc_and_outcomes_gather_every_scan(cohort, pair, settings_here, tmp_path
     run_collect_qc(cohort / "samples.tsv", cohort / "results", outputs, settings_here)
     assert outputs.excluded.read_text() == "patient_id\tsession\tstep\treason\n"
     assert qc.read_text().splitlines()[0].split("\t") == [
-        "patient_id", "session", "iph_ml", "ivh_ml", "iph_grid_ml", "ivh_grid_ml", "brain_ml",
-        "rotation_deg", "translation_mm", "registration_metric", "correlation", "overlap",
-        "status", "reason", "notes",
-    ]  # fmt: skip
+        "patient_id",
+        "session",
+        "iph_ml",
+        "ivh_ml",
+        "iph_grid_ml",
+        "ivh_grid_ml",
+        "brain_ml",
+        "rotation_deg",
+        "translation_mm",
+        "registration_metric",
+        "correlation",
+        "overlap",
+        "status",
+        "reason",
+        "notes",
+    ]
     table = pd.read_csv(qc, sep="\t")
     assert table["session"].tolist() == ["baseline", "followup", "baseline"]
     assert table["rotation_deg"].notna().tolist() == [False, True, False]
@@ -306,9 +325,18 @@ def test_qc_and_outcomes_gather_every_scan(cohort, pair, settings_here, tmp_path
     assert result.loc["P1", ["he", "he_6ml", "rhe"]].tolist() == [1, 1, 1]
     assert result.loc["P2", ["growth_ml", "he"]].isna().all()
     assert result.columns.tolist() == [
-        "center", "split", "baseline_iph_ml", "baseline_ivh_ml", "followup_iph_ml",
-        "followup_ivh_ml", "growth_ml", "ivh_growth_ml", "he", "he_6ml", "rhe",
-    ]  # fmt: skip
+        "center",
+        "split",
+        "baseline_iph_ml",
+        "baseline_ivh_ml",
+        "followup_iph_ml",
+        "followup_ivh_ml",
+        "growth_ml",
+        "ivh_growth_ml",
+        "he",
+        "he_6ml",
+        "rhe",
+    ]
 
 
 def test_a_missing_table_is_told_with_its_patient(cohort, settings_here, tmp_path):
@@ -330,18 +358,27 @@ def test_a_brain_larger_than_the_grid_is_told_with_its_patient(cohort, settings_
 
 
 def test_every_limit_gives_a_reason_in_words(settings_here):
-    right = pd.Series({
-        "brain_ml": 1400.0, "rotation_deg": np.nan, "translation_mm": np.nan,
-        "iph_ml": 20.0, "iph_grid_ml": 20.4, "ivh_ml": 0.6, "ivh_grid_ml": 0.8,
-    })  # fmt: skip
+    right = pd.Series(
+        {
+            "brain_ml": 1400.0,
+            "rotation_deg": np.nan,
+            "translation_mm": np.nan,
+            "iph_ml": 20.0,
+            "iph_grid_ml": 20.4,
+            "ivh_ml": 0.6,
+            "ivh_grid_ml": 0.8,
+        }
+    )
     limits = settings_here.quality
     assert scan_warnings(right, None, limits) == []
     assert scan_warnings(right, 1420.0, limits) == []
     wrong = {
-        "brain_ml": (500.0, "brain 500 mL outside"), "rotation_deg": (41.0, "turned by 41.0"),
-        "translation_mm": (77.0, "moved by 77.0"), "iph_grid_ml": (23.0, "IPH 20.00 mL is 23.00"),
+        "brain_ml": (500.0, "brain 500 mL outside"),
+        "rotation_deg": (41.0, "turned by 41.0"),
+        "translation_mm": (77.0, "moved by 77.0"),
+        "iph_grid_ml": (23.0, "IPH 20.00 mL is 23.00"),
         "ivh_grid_ml": (1.2, "IVH 0.60 mL is 1.20"),
-    }  # fmt: skip
+    }
     for name, (value, words) in wrong.items():
         row = right.copy()
         row[name] = value

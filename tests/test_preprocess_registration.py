@@ -26,10 +26,8 @@ from hemexp.preprocess.transforms import itk_from_matrix
 from hemexp.volumes import Volume, write_volume
 
 REALHEAD = Path(
-    os.environ.get(
-        "HEMEXP_REALHEAD", Path(__file__).parents[2] / "shared" / "data" / "realhead"
-    )
-)  # fmt: skip
+    os.environ.get("HEMEXP_REALHEAD", Path(__file__).parents[2] / "shared" / "data" / "realhead")
+)
 
 
 CASE = draw_case(5, "P01")
@@ -181,9 +179,15 @@ def test_the_followup_of_another_patient_is_refused(fixed, limits, tmp_path, mon
     with pytest.raises(HemexpError) as error:
         run_register_followup("P9", *files, outputs, limits, "baseline")
     text = str(error.value)
-    for part in ("patient P9", str(files[0]["ct"]), str(files[1]["ct"]), "do not match",
-                 "correlation 0.", f"least_correlation {limits.least_correlation:g}",
-                 "another patient's"):  # fmt: skip
+    for part in (
+        "patient P9",
+        str(files[0]["ct"]),
+        str(files[1]["ct"]),
+        "do not match",
+        "correlation 0.",
+        f"least_correlation {limits.least_correlation:g}",
+        "another patient's",
+    ):
         assert part in text
     assert not any(path.exists() for path in outputs.values())
 
@@ -199,9 +203,13 @@ def test_the_table_tells_how_alike_the_heads_are_and_is_the_same_twice(fixed, li
     assert written[0] == written[1]
     row = pd.read_csv(tmp_path / "a" / PAIR["qc"], sep="\t").iloc[0]
     assert row.index.tolist() == [
-        "patient_id", "rotation_deg", "translation_mm", "registration_metric", "correlation",
+        "patient_id",
+        "rotation_deg",
+        "translation_mm",
+        "registration_metric",
+        "correlation",
         "overlap",
-    ]  # fmt: skip
+    ]
     assert 0.97 < row["correlation"] <= 1
     assert 0.9 < row["overlap"] <= 1
     assert row["rotation_deg"] == pytest.approx(np.hypot(3, 5), abs=0.2)
@@ -214,8 +222,15 @@ def test_swapped_scans_are_told_before_anything_is_registered(fixed, limits, tmp
     with pytest.raises(HemexpError) as error:
         run_register_followup("P9", *files, outputs, limits, "baseline")
     before, after = (scan.iph.data.sum() * scan.ct.voxel_ml for scan, _ in (grown, fixed))
-    for part in ("patient P9", str(files[0]["ct"]), str(files[1]["ct"]), f"{before:.1f} mL",
-                 f"{after:.1f} mL", "swapped", "largest_shrinkage_ml"):  # fmt: skip
+    for part in (
+        "patient P9",
+        str(files[0]["ct"]),
+        str(files[1]["ct"]),
+        f"{before:.1f} mL",
+        f"{after:.1f} mL",
+        "swapped",
+        "largest_shrinkage_ml",
+    ):
         assert part in str(error.value)
     assert not any(path.exists() for path in outputs.values())
 

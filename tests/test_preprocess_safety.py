@@ -26,12 +26,30 @@ def run_and_kill(folder, pattern):
     """Starts preprocessing and kills it, children too, as soon as a file of a name is there."""
     paths = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": paths}
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "preprocess",
-               "--snakefile", REPOSITORY / "Snakefile", "--directory", folder,
-               "--configfile", CONFIG, "--rerun-incomplete"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        "2",
+        "preprocess",
+        "--snakefile",
+        REPOSITORY / "Snakefile",
+        "--directory",
+        folder,
+        "--configfile",
+        CONFIG,
+        "--rerun-incomplete",
+    ]
     with open(folder / "killed.txt", "w") as output:  # noqa: PTH123
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment,
-                                   start_new_session=True, cwd=folder)  # fmt: skip
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
+            cwd=folder,
+        )
     while process.poll() is None and not list((folder / "results").glob(pattern)):
         time.sleep(0.01)
     assert process.poll() is None, (folder / "killed.txt").read_text()[-2000:]

@@ -152,8 +152,9 @@ def synthstrip(tmp_path, monkeypatch, strip):
     def run(act):
         if act is not None:
             command = tmp_path / "mri_synthstrip"
-            command.write_text(act if act.startswith("!") else
-                               FAKE.format(python=sys.executable, act=act))  # fmt: skip
+            command.write_text(
+                act if act.startswith("!") else FAKE.format(python=sys.executable, act=act)
+            )
             command.chmod(0o755)
         return scan, delineate_brain(scan, strip.model_copy(update={"method": "synthstrip"}))
 

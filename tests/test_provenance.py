@@ -30,8 +30,14 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
 def test_sidecar_says_inputs_settings_and_seed(tmp_path):
     source, product = tmp_path / "in.tsv", tmp_path / "x_ct.nii.gz"
     source.write_text("a")
-    write_sidecars([product], verb="v", settings={"k": 1}, inputs=[source],
-                   started=time.perf_counter(), seed=3)  # fmt: skip
+    write_sidecars(
+        [product],
+        verb="v",
+        settings={"k": 1},
+        inputs=[source],
+        started=time.perf_counter(),
+        seed=3,
+    )
     assert sidecar_path(product) == tmp_path / "x_ct.json"
     record = json.loads((tmp_path / "x_ct.json").read_text())
     assert record["settings"] == {"k": 1} and record["seed"] == 3

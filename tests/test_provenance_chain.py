@@ -42,9 +42,12 @@ def test_the_chain_reaches_raw_files_and_settings(run):
     table, results, raw = run
     chain = trace(table, results, raw)
     assert set(chain.behind()) == {
-        "autoencoder/model.safetensors", "sub-P1/sub-P1_ct.nii.gz", "sub-P2/sub-P2_ct.nii.gz",
-        "raw/sub-P1_ses-baseline_ct", "raw/sub-P2_ses-baseline_ct",
-    }  # fmt: skip
+        "autoencoder/model.safetensors",
+        "sub-P1/sub-P1_ct.nii.gz",
+        "sub-P2/sub-P2_ct.nii.gz",
+        "raw/sub-P1_ses-baseline_ct",
+        "raw/sub-P2_ses-baseline_ct",
+    }
     lines = tell(chain)
     assert lines[0].startswith("t.csv [hemexp write-tables")
     (scan,) = [line for line in lines if "sub-P1_ct.nii.gz [hemexp strip-skull, settings" in line]
@@ -72,8 +75,9 @@ def test_without_the_sheet_raw_files_are_missing_and_nothing_else(run):
     table, results, _ = run
     states = {name: link.state for name, link in trace(table, results, {}).behind().items()}
     assert {name for name, state in states.items() if state == "missing"} == {
-        "raw/sub-P1_ses-baseline_ct", "raw/sub-P2_ses-baseline_ct"
-    }  # fmt: skip
+        "raw/sub-P1_ses-baseline_ct",
+        "raw/sub-P2_ses-baseline_ct",
+    }
 
 
 def test_a_file_without_a_sidecar_is_refused(tmp_path):
@@ -96,8 +100,9 @@ def test_dicom_files_are_numbered_and_the_phantoms_keep_their_names(tmp_path, mo
         (tmp_path / f"MUELLER/{number}.dcm").write_text("x")
     named = name_raw("P1", "followup", {"ct": tmp_path / "MUELLER"})
     assert {name: path.name for name, path in named.items()} == {
-        "raw/sub-P1_ses-followup_ct/00000": "1.dcm", "raw/sub-P1_ses-followup_ct/00001": "2.dcm"
-    }  # fmt: skip
+        "raw/sub-P1_ses-followup_ct/00000": "1.dcm",
+        "raw/sub-P1_ses-followup_ct/00001": "2.dcm",
+    }
     drawn = "results/phantom/sub-A01/sub-A01_ses-baseline_ct.nii.gz"
     assert list(name_raw("A01", "baseline", {"ct": drawn})) == [
         "sub-A01/sub-A01_ses-baseline_ct.nii.gz"
@@ -111,7 +116,8 @@ def test_the_reason_of_an_exclusion_hides_the_path(tmp_path):
         raise HemexpError(Fault(f"patient P1, {path}", "noise", "a head", "Mend it."))
 
     table = tmp_path / "volumes.tsv"
-    run_or_exclude(step, table, [table], {"patient_id": "P1"}, "exclude",
-                   {path: "baseline_ct of the sheet"})  # fmt: skip
+    run_or_exclude(
+        step, table, [table], {"patient_id": "P1"}, "exclude", {path: "baseline_ct of the sheet"}
+    )
     assert "MUELLER" not in table.read_text()
     assert "patient P1, baseline_ct of the sheet: found noise" in table.read_text()

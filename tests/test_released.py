@@ -35,9 +35,10 @@ def released(tmp_path):
     contents = {
         "models/autoencoder/model.json": {"settings": settings.autoencoder.as_json()},
         "models/diffusion/model.json": {"settings": settings.diffusion.as_json()},
-        "models/latents/scale.json": {}, "models/expansion/model.json": {},
+        "models/latents/scale.json": {},
+        "models/expansion/model.json": {},
         "configs/inference.json": {"grid": settings.preprocess.grid.as_json()},
-    }  # fmt: skip
+    }
     for name, content in contents.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(json.dumps(content))
@@ -58,8 +59,13 @@ def test_a_centre_without_training_patients_runs_with_released_models(tmp_path, 
     assert {name: n for name, n in planned.items() if name.startswith("adopt")} == dict.fromkeys(
         ["adopt_autoencoder", "adopt_scale", "adopt_diffusion", "adopt_expansion"], 1
     )
-    assert not set(planned) & {"train_autoencoder", "train_diffusion", "fit_scale",
-                               "fit_expansion", "encode_patients"}  # fmt: skip
+    assert not set(planned) & {
+        "train_autoencoder",
+        "train_diffusion",
+        "fit_scale",
+        "fit_expansion",
+        "encode_patients",
+    }
     assert planned["sample_followups"] == 3 and planned["score_patient"] == 2
 
 
@@ -99,14 +105,18 @@ def settings_with(released, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"autoencoder": {"latent_channels": 3}},
-         "autoencoder.model.*autoencoder.latent_channels 8; expected the config's 3"),
-        ({"preprocess": {"grid": {"shape": [32, 32, 15], "spacing_mm": [6, 6, 12]}}},
-         "grid.shape 32 x 32 x 14; expected the config's 32 x 32 x 15"),
+        (
+            {"autoencoder": {"latent_channels": 3}},
+            "autoencoder.model.*autoencoder.latent_channels 8; expected the config's 3",
+        ),
+        (
+            {"preprocess": {"grid": {"shape": [32, 32, 15], "spacing_mm": [6, 6, 12]}}},
+            "grid.shape 32 x 32 x 14; expected the config's 32 x 32 x 15",
+        ),
         ({"diffusion": {"denoiser": "2.5d"}}, "diffusion.denoiser stack"),
         ({"expansion": {"model_file": "nowhere"}}, "expansion.model_file.*no expansion/model"),
     ],
-)  # fmt: skip
+)
 def test_a_model_that_does_not_fit_is_refused_by_key(released, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         check_released(settings_with(released, **changes), tmp_path / "results")
@@ -146,8 +156,13 @@ def test_a_denoiser_needs_its_autoencoder():
 def test_what_is_taken_over_names_nobody_it_learned_from(tmp_path):
     source = tmp_path / "theirs/diffusion"
     source.mkdir(parents=True)
-    record = {"settings": {"steps": 3}, "seed": 4, "git": "abc", "n_slices": 14,
-              "inputs": {"sub-SECRET/scan.nii.gz": "0"}}  # fmt: skip
+    record = {
+        "settings": {"steps": 3},
+        "seed": 4,
+        "git": "abc",
+        "n_slices": 14,
+        "inputs": {"sub-SECRET/scan.nii.gz": "0"},
+    }
     (source / "model.json").write_text(json.dumps(record))
     (source / "model.safetensors").write_text("weights")
     (source / "history.tsv").write_text("step\tloss\n10\t0.5\n")
@@ -158,8 +173,10 @@ def test_what_is_taken_over_names_nobody_it_learned_from(tmp_path):
     told = json.loads((mine / "model.json").read_text())
     assert told["verb"] == "adopt-diffusion" and told["n_slices"] == 14 and told["seed"] == 4
     assert told["released"]["git"] == "abc"
-    assert set(told["inputs"]) == {"released/diffusion/model.safetensors",
-                                   "released/diffusion/model.json"}  # fmt: skip
+    assert set(told["inputs"]) == {
+        "released/diffusion/model.safetensors",
+        "released/diffusion/model.json",
+    }
     assert not any("SECRET" in path.read_text() for path in mine.iterdir())
 
 

@@ -109,17 +109,24 @@ def test_small_cohorts(tmp_path, settings, unseen, indicator):
     make_reportable(tmp_path, settings, patients=patients, indicator=indicator, samples=2)
     assert all(path.stat().st_size > 1000 for path in draw(tmp_path, settings))
     write_tables(tmp_path, settings)
-    path = page.run_write_report(tmp_path / "tables", tmp_path / "figures",
-                                 tmp_path / "preprocess", tmp_path / "report/index.html",
-                                 settings.reporting, "demo", 1)  # fmt: skip
+    path = page.run_write_report(
+        tmp_path / "tables",
+        tmp_path / "figures",
+        tmp_path / "preprocess",
+        tmp_path / "report/index.html",
+        settings.reporting,
+        "demo",
+        1,
+    )
     assert "nan" not in path.read_text().lower().replace("nano", "")
 
 
 def test_predict_patient_has_a_panel_without_truth(results):
     outcomes = read_table(results / "cohort/outcomes.tsv").set_index("patient_id")
     volumes = read_table(results / "samples/sub-P0/volumes.tsv")
-    row, files = panels.read_panel_row(outcomes.loc["P0"], volumes, results / "preprocess",
-                                       results / "samples")  # fmt: skip
+    row, files = panels.read_panel_row(
+        outcomes.loc["P0"], volumes, results / "preprocess", results / "samples"
+    )
     assert row.followup is None
     assert all(path.is_file() for path in files)
     figure = panels.draw_panels([row])
@@ -131,9 +138,15 @@ def test_predict_patient_has_a_panel_without_truth(results):
 
 def test_page_escapes_links_and_warns(results, settings, drawn):
     write_tables(results, settings)
-    path = page.run_write_report(results / "tables", results / "figures",
-                                 results / "preprocess", results / "report/index.html",
-                                 settings.reporting, "<demo>", 7)  # fmt: skip
+    path = page.run_write_report(
+        results / "tables",
+        results / "figures",
+        results / "preprocess",
+        results / "report/index.html",
+        settings.reporting,
+        "<demo>",
+        7,
+    )
     text = path.read_text()
     assert "not a medical device" in text
     assert "brain &lt;850 mL" in text
@@ -148,9 +161,15 @@ def test_page_escapes_links_and_warns(results, settings, drawn):
 
 def test_page_shows_everything_in_order(results, settings, drawn):
     write_tables(results, settings)
-    path = page.run_write_report(results / "tables", results / "figures",
-                                 results / "preprocess", results / "report/index.html",
-                                 settings.reporting, "demo", 7)  # fmt: skip
+    path = page.run_write_report(
+        results / "tables",
+        results / "figures",
+        results / "preprocess",
+        results / "report/index.html",
+        settings.reporting,
+        "demo",
+        7,
+    )
     text = path.read_text()
     places = [text.index(f"figure-{name}'") for name in FIGURES]
     assert places == sorted(places)
@@ -184,8 +203,9 @@ def test_true_map_stands_beside_the_forecast(results):
     rows = []
     for name in ("T1", "P0"):
         volumes = read_table(results / f"samples/sub-{name}/volumes.tsv")
-        row, _ = panels.read_panel_row(outcomes.loc[name], volumes, results / "preprocess",
-                                       results / "samples")  # fmt: skip
+        row, _ = panels.read_panel_row(
+            outcomes.loc[name], volumes, results / "preprocess", results / "samples"
+        )
         rows.append(expansion_maps.read_map_row(row, results / "evaluation"))
     (phantom, files), (unknown, none) = rows
     names = [f"sub-T1_desc-expansion_{kind}-probseg.nii.gz" for kind in ("pooled", "truth")]

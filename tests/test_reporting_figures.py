@@ -25,8 +25,9 @@ def assert_readable(figure):
     """Axes say their unit or what they count, no letter is small, the width fits a page."""
     for axes in figure.axes:
         for label in (axes.get_xlabel(), axes.get_ylabel()):
-            assert label.startswith(COUNTS) or any(f"({u}" in label or f"{u})" in label
-                                                   for u in UNITS), label  # fmt: skip
+            assert label.startswith(COUNTS) or any(
+                f"({u}" in label or f"{u})" in label for u in UNITS
+            ), label
     texts = [text for text in figure.findobj(Text) if text.get_text()]
     assert min(text.get_fontsize() for text in texts) >= 7
     assert figure.get_figwidth() in (NARROW, WIDE)
@@ -34,16 +35,27 @@ def assert_readable(figure):
 
 def cohort(n):
     ids = [f"T{k:03d}" for k in range(n)]
-    table = pd.DataFrame({"patient_id": ids, "baseline_iph_ml": 20.0, "baseline_ivh_ml": 0.0,
-                          "followup_iph_ml": 20 + np.arange(n) / 2.0,
-                          "followup_ivh_ml": 0.0})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "patient_id": ids,
+            "baseline_iph_ml": 20.0,
+            "baseline_ivh_ml": 0.0,
+            "followup_iph_ml": 20 + np.arange(n) / 2.0,
+            "followup_ivh_ml": 0.0,
+        }
+    )
     return expansion_outcomes(table).set_index("patient_id")
 
 
 def draws(outcomes, growths):
-    return pd.DataFrame({"patient_id": np.repeat(outcomes.index, len(growths)),
-                         "indicator": "predicted", "ivh_ml": 0.0,
-                         "iph_ml": np.tile(20.0 + np.array(growths), len(outcomes))})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "patient_id": np.repeat(outcomes.index, len(growths)),
+            "indicator": "predicted",
+            "ivh_ml": 0.0,
+            "iph_ml": np.tile(20.0 + np.array(growths), len(outcomes)),
+        }
+    )
 
 
 def test_widths_of_a_journal():
@@ -78,13 +90,29 @@ def test_oracle_volumes_are_told():
 
 
 def scores(indicator):
-    values = {"median_ml": 22, "q05_ml": 19, "q25_ml": 21, "q75_ml": 24, "q95_ml": 90,
-              "observed_ml": 25, "baseline_ml": 20}  # fmt: skip
-    return pd.DataFrame([
-        {"patient_id": name, "model": "hemexp", "target": "iph_ml", "indicator": indicator,
-         "metric": metric, "value": value + 5 * (name == "b")}
-        for name in "ab" for metric, value in values.items()
-    ])  # fmt: skip
+    values = {
+        "median_ml": 22,
+        "q05_ml": 19,
+        "q25_ml": 21,
+        "q75_ml": 24,
+        "q95_ml": 90,
+        "observed_ml": 25,
+        "baseline_ml": 20,
+    }
+    return pd.DataFrame(
+        [
+            {
+                "patient_id": name,
+                "model": "hemexp",
+                "target": "iph_ml",
+                "indicator": indicator,
+                "metric": metric,
+                "value": value + 5 * (name == "b"),
+            }
+            for name in "ab"
+            for metric, value in values.items()
+        ]
+    )
 
 
 def test_growth_is_volume_less_baseline():
@@ -103,28 +131,58 @@ def test_growth_that_was_told_is_not_shown():
 
 
 def forecast_row(model, indicator, **values):
-    return {"split": "test", "center": "all", "target": "iph_ml", "model": model, "n": 8, "k": 5,
-            "indicator": indicator, "coverage50": 0.5, "coverage90": 0.8} | values  # fmt: skip
+    return {
+        "split": "test",
+        "center": "all",
+        "target": "iph_ml",
+        "model": model,
+        "n": 8,
+        "k": 5,
+        "indicator": indicator,
+        "coverage50": 0.5,
+        "coverage90": 0.8,
+    } | values
 
 
 def test_calibration_shows_forecasts_before_and_after():
-    forecasts = pd.DataFrame([
-        forecast_row("climatology", "none"), forecast_row("hemexp", "predicted"),
-        forecast_row("hemexp", "oracle"), forecast_row("hemexp", "predicted", center="D"),
-        forecast_row("copy_baseline", "none", coverage50=np.nan),
-    ])  # fmt: skip
-    bars = pd.DataFrame({"model": "hemexp", "target": "iph_ml", "indicator": "predicted",
-                         "pit": [0.25, 0.75], "n": 8, "share": [0.25, 0.75],
-                         "expected": 0.5})  # fmt: skip
-    after = pd.DataFrame({"split": "test", "center": "all", "target": "iph_ml", "model": "hemexp",
-                          "indicator": "predicted", "level": [0.5, 0.9],
-                          "coverage_after": [0.625, np.nan]})  # fmt: skip
+    forecasts = pd.DataFrame(
+        [
+            forecast_row("climatology", "none"),
+            forecast_row("hemexp", "predicted"),
+            forecast_row("hemexp", "oracle"),
+            forecast_row("hemexp", "predicted", center="D"),
+            forecast_row("copy_baseline", "none", coverage50=np.nan),
+        ]
+    )
+    bars = pd.DataFrame(
+        {
+            "model": "hemexp",
+            "target": "iph_ml",
+            "indicator": "predicted",
+            "pit": [0.25, 0.75],
+            "n": 8,
+            "share": [0.25, 0.75],
+            "expected": 0.5,
+        }
+    )
+    after = pd.DataFrame(
+        {
+            "split": "test",
+            "center": "all",
+            "target": "iph_ml",
+            "model": "hemexp",
+            "indicator": "predicted",
+            "level": [0.5, 0.9],
+            "coverage_after": [0.625, np.nan],
+        }
+    )
     figure = calibration.draw_calibration(forecasts, bars, after)
     pit, coverage = figure.axes
     assert [bar.get_height() for bar in pit.patches[:2]] == [2, 6]
     assert [label.get_text() for label in coverage.get_yticklabels()] == [
-        "HemExp\n(K = 5)", "Climatology\n(K = 5)",
-    ]  # fmt: skip
+        "HemExp\n(K = 5)",
+        "Climatology\n(K = 5)",
+    ]
     lines = {line.get_label(): line for line in coverage.lines}
     assert lines["50 %, after calibration"].get_xdata().tolist() == [0.625]
     assert "90 %, after calibration" not in lines
@@ -163,12 +221,26 @@ def test_expansion_probability_is_a_share_of_samples():
 
 
 def test_reliability_diagrams():
-    probabilities = pd.DataFrame({"patient_id": list("abcd"), "model": "hemexp",
-                                  "probability": [0.1, 0.2, 0.3, 0.4],
-                                  "observed": [0, 0, 1, 1]})  # fmt: skip
-    maps = pd.DataFrame({"region": "band", "reference": "outcome", "model": "hemexp",
-                         "indicator": "predicted", "bin": [0, 5, 9], "n_voxels": [900, 80, 3],
-                         "forecast": [0.02, 0.55, 0.95], "observed": [0.1, 0.5, 0.0]})  # fmt: skip
+    probabilities = pd.DataFrame(
+        {
+            "patient_id": list("abcd"),
+            "model": "hemexp",
+            "probability": [0.1, 0.2, 0.3, 0.4],
+            "observed": [0, 0, 1, 1],
+        }
+    )
+    maps = pd.DataFrame(
+        {
+            "region": "band",
+            "reference": "outcome",
+            "model": "hemexp",
+            "indicator": "predicted",
+            "bin": [0, 5, 9],
+            "n_voxels": [900, 80, 3],
+            "forecast": [0.02, 0.55, 0.95],
+            "observed": [0.1, 0.5, 0.0],
+        }
+    )
     figure = reliability.draw_reliability(probabilities, maps)
     patients, outcome, truth = figure.axes
     assert patients.lines[1].get_xydata().tolist() == [[pytest.approx(0.25), 0.5]]
@@ -184,8 +256,12 @@ def test_what_if_shows_both_states_and_the_truth():
     true.loc[true["patient_id"] == "c", "median_growth_ml"] += 30
     figure = what_if.draw_what_if(told, true)
     lines = {line.get_label(): line for line in figure.axes[0].lines}
-    assert list(lines) == ["Predicted, off anticoagulant", "Truth, off anticoagulant",
-                           "Predicted, on anticoagulant", "Truth, on anticoagulant"]  # fmt: skip
+    assert list(lines) == [
+        "Predicted, off anticoagulant",
+        "Truth, off anticoagulant",
+        "Predicted, on anticoagulant",
+        "Truth, on anticoagulant",
+    ]
     at_one_hour = {name: line.get_ydata()[1] for name, line in lines.items()}
     assert list(at_one_hour.values()) == [6, 5, 7, 7]
     assert lines["Truth, on anticoagulant"].get_linestyle() == "--"

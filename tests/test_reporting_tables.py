@@ -42,8 +42,13 @@ def test_the_copy_of_the_baseline_stands_beside_ours():
     ordered = cells.in_model_order(table, "target")
     assert list(ordered["target"]) == ["b"] * 6 + ["a"] * 6
     assert list(ordered["model"])[:6] == [
-        "hemexp", "copy_baseline", "climatology", "tabular", "true_distribution", "other",
-    ]  # fmt: skip
+        "hemexp",
+        "copy_baseline",
+        "climatology",
+        "tabular",
+        "true_distribution",
+        "other",
+    ]
 
 
 def test_latex_escapes():
@@ -108,8 +113,15 @@ def test_cohort(printed):
 
 
 def test_reconstruction():
-    scores = pd.DataFrame({"center": "A", "split": "train", "iph_dice": [0.9, 0.8, 0.7],
-                           "ivh_dice": [np.nan, 0.5, 0.7], "psnr_db": [30.0, 31, 32]})  # fmt: skip
+    scores = pd.DataFrame(
+        {
+            "center": "A",
+            "split": "train",
+            "iph_dice": [0.9, 0.8, 0.7],
+            "ivh_dice": [np.nan, 0.5, 0.7],
+            "psnr_db": [30.0, 31, 32],
+        }
+    )
     rows = cohort_table.describe_reconstruction(scores)
     assert len(rows) == 2
     assert rows.loc[0, "IPH Dice"] == "0.800 [0.750, 0.850]"
@@ -126,8 +138,9 @@ def test_forecast_table_says_why_a_cell_is_empty(printed):
 
 
 def test_expected_scores_have_a_row_a_forecast(printed):
-    rows = {row["Model"]: row for row in read_csv(printed / "expected.csv")
-            if row["Centre"] == "all"}  # fmt: skip
+    rows = {
+        row["Model"]: row for row in read_csv(printed / "expected.csv") if row["Centre"] == "all"
+    }
     assert rows["True distribution"]["Skill fraction [95 % CI]"].startswith("1.00")
     assert rows["HemExp"]["AUC of expansion [95 % CI]"] != cells.UNKNOWN
     assert rows["Copy of baseline"]["Spread ratio [95 % CI]"] == cells.UNKNOWN
@@ -135,13 +148,30 @@ def test_expected_scores_have_a_row_a_forecast(printed):
 
 def test_samples_that_knew_are_no_forecast():
     row = dict.fromkeys(
-        ("crps_ml", "crps_low_ml", "crps_high_ml", "twcrps_ml", "mae_ml", "bias_ml", "coverage50",
-         "coverage90", "spread_ratio", "width50_ml", "width90_ml", "skill", "skill_low",
-         "skill_high"), 0.5,
-    ) | {"split": "test", "center": "all", "target": "iph_ml", "n": 3, "k": 5,
-         "note": ""}  # fmt: skip
-    table = pd.DataFrame([row | {"model": "hemexp", "indicator": "oracle"},
-                          row | {"model": "copy_baseline", "indicator": "none"}])  # fmt: skip
+        (
+            "crps_ml",
+            "crps_low_ml",
+            "crps_high_ml",
+            "twcrps_ml",
+            "mae_ml",
+            "bias_ml",
+            "coverage50",
+            "coverage90",
+            "spread_ratio",
+            "width50_ml",
+            "width90_ml",
+            "skill",
+            "skill_low",
+            "skill_high",
+        ),
+        0.5,
+    ) | {"split": "test", "center": "all", "target": "iph_ml", "n": 3, "k": 5, "note": ""}
+    table = pd.DataFrame(
+        [
+            row | {"model": "hemexp", "indicator": "oracle"},
+            row | {"model": "copy_baseline", "indicator": "none"},
+        ]
+    )
     assert list(forecast_tables.describe_forecasts(table)["Model"]) == ["Copy of baseline"]
     assert list(forecast_tables.describe_oracle(table)["Indicator"]) == ["oracle"]
     both = forecast_tables.describe_ablations({"no_flag": table, "as_is": table})
@@ -149,23 +179,40 @@ def test_samples_that_knew_are_no_forecast():
 
 
 def comparison(reference, measure, value, note=""):
-    return {"split": "test", "center": "all", "target": "iph_ml", "model": "hemexp",
-            "indicator": "predicted", "reference": reference, "measure": measure, "n": 8,
-            "value": value, "low": value - 1, "high": value + 1, "note": note}  # fmt: skip
+    return {
+        "split": "test",
+        "center": "all",
+        "target": "iph_ml",
+        "model": "hemexp",
+        "indicator": "predicted",
+        "reference": reference,
+        "measure": measure,
+        "n": 8,
+        "value": value,
+        "low": value - 1,
+        "high": value + 1,
+        "note": note,
+    }
 
 
 def test_comparisons_have_a_row_a_reference():
-    table = pd.DataFrame([
-        comparison("climatology", "crps_difference_ml", -0.5),
-        comparison("climatology", "twcrps_difference_ml", -0.25),
-        comparison("true_distribution", "crps_difference_ml", 0.5),
-        comparison("copy_baseline", "crps_difference_ml", -2),
-        comparison("best_tabular", "crps_difference_ml", 0.1, "tabular_brain"),
-        comparison("true_distribution", "skill_fraction", 0.8),
-    ])  # fmt: skip
+    table = pd.DataFrame(
+        [
+            comparison("climatology", "crps_difference_ml", -0.5),
+            comparison("climatology", "twcrps_difference_ml", -0.25),
+            comparison("true_distribution", "crps_difference_ml", 0.5),
+            comparison("copy_baseline", "crps_difference_ml", -2),
+            comparison("best_tabular", "crps_difference_ml", 0.1, "tabular_brain"),
+            comparison("true_distribution", "skill_fraction", 0.8),
+        ]
+    )
     rows = forecast_tables.describe_comparisons(table).set_index("Against")
-    assert list(rows.index) == ["Copy of baseline", "Climatology", "True distribution",
-                                "Best tabular model, in hindsight"]  # fmt: skip
+    assert list(rows.index) == [
+        "Copy of baseline",
+        "Climatology",
+        "True distribution",
+        "Best tabular model, in hindsight",
+    ]
     assert rows.loc["Climatology", "CRPS difference, mL [95 % CI]"] == "-0.50 [-1.50, 0.50]"
     assert rows.loc["Climatology", "Tail CRPS difference, mL [95 % CI]"] == "-0.25 [-1.25, 0.75]"
     assert rows.loc["True distribution", "Skill fraction [95 % CI]"] == "0.80 [-0.20, 1.80]"
@@ -174,10 +221,23 @@ def test_comparisons_have_a_row_a_reference():
 
 
 def test_coverage_before_and_after():
-    row = {"split": "test", "center": "D", "model": "hemexp", "indicator": "predicted",
-           "target": "iph_ml", "level": 0.9, "n": 8, "n_calibration": 26, "coverage_before": 0.75,
-           "coverage_after": np.nan, "band_low": 0.625, "band_high": 1.0, "width_before_ml": 12.44,
-           "width_after_ml": np.nan, "note": "why"}  # fmt: skip
+    row = {
+        "split": "test",
+        "center": "D",
+        "model": "hemexp",
+        "indicator": "predicted",
+        "target": "iph_ml",
+        "level": 0.9,
+        "n": 8,
+        "n_calibration": 26,
+        "coverage_before": 0.75,
+        "coverage_after": np.nan,
+        "band_low": 0.625,
+        "band_high": 1.0,
+        "width_before_ml": 12.44,
+        "width_after_ml": np.nan,
+        "note": "why",
+    }
     told = forecast_tables.describe_coverage(pd.DataFrame([row])).iloc[0]
     assert told["Coverage before"] == "75 %"
     assert told["Coverage after"] == told["Width after, mL"] == cells.UNKNOWN
@@ -189,8 +249,9 @@ def test_predictors_on_training_and_scored_patients(printed):
     rows = read_csv(printed / "predictors.csv")
     assert [row["Patients"] for row in rows] == ["training, cross-fitted"] * 2 + ["test"] * 2
     assert {(row["Model"], row["Drawn from"]) for row in rows} == {
-        ("Tabular: four variables", "yes"), ("tabular_brain_score", "no")
-    }  # fmt: skip
+        ("Tabular: four variables", "yes"),
+        ("tabular_brain_score", "no"),
+    }
     chosen = next(row for row in rows if row["Drawn from"] == "yes")
     assert chosen["CRPS of growth, mL [95 % CI]"] == "2.00 [1.00, 3.13]"
     assert chosen["Calibration slope"] == "1.25"
@@ -207,10 +268,21 @@ def test_what_if_beside_the_truth(printed):
 
 def test_maps_and_coherence():
     head = {"split": "test", "center": "all", "model": "hemexp", "indicator": "predicted"}
-    values = {"n": 8, "brier": 0.12345, "brier_low": 0.1, "brier_high": 0.2, "nll": 0.4,
-              "skill": 0.1, "skill_low": -0.1, "skill_high": 0.2, "slope": np.nan,
-              "slope_low": np.nan, "slope_high": np.nan, "intercept": np.nan,
-              "note": "flat"}  # fmt: skip
+    values = {
+        "n": 8,
+        "brier": 0.12345,
+        "brier_low": 0.1,
+        "brier_high": 0.2,
+        "nll": 0.4,
+        "skill": 0.1,
+        "skill_low": -0.1,
+        "skill_high": 0.2,
+        "slope": np.nan,
+        "slope_low": np.nan,
+        "slope_high": np.nan,
+        "intercept": np.nan,
+        "note": "flat",
+    }
     row = head | {"region": "band", "reference": "true_map"} | values
     told = image_tables.describe_maps(pd.DataFrame([row])).iloc[0]
     assert told["Voxel Brier [95 % CI]"] == "0.1235 [0.1000, 0.2000]"

@@ -27,13 +27,7 @@ from hemexp.sampling.noise import correlate_slices, sample_noise
 from hemexp.sampling.run import slices_that_may_change
 from hemexp.sampling.sample import Decoded, decode_stack, draw_latents, stream_latents
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
-from hemexp.sampling.volume import (
-    OUTSIDE,
-    correct_logits,
-    iph_margin,
-    matched_ml,
-    matching_offset,
-)
+from hemexp.sampling.volume import OUTSIDE, correct_logits, iph_margin, matched_ml, matching_offset
 from hemexp.training import autocast_for
 from hemexp.volumes import Volume
 
@@ -240,8 +234,10 @@ def test_only_one_batch_is_held_and_drawn_at_a_time(model, settings, monkeypatch
     calls = []
     forward = Denoiser.forward
     monkeypatch.setattr(
-        Denoiser, "forward", lambda self, noisy, *rest: calls.append(len(noisy)) or forward(
-            self, noisy, *rest))  # fmt: skip
+        Denoiser,
+        "forward",
+        lambda self, noisy, *rest: calls.append(len(noisy)) or forward(self, noisy, *rest),
+    )
     stream = draw(model, settings, 40, how=stream_latents)[1]
     assert calls == []
     first = next(stream)

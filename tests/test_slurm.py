@@ -18,17 +18,29 @@ from mini import CONFIG, MINI, REPOSITORY, mini_rows, snakemake, write_sheet
 pytestmark = pytest.mark.slurm
 
 PROFILE = [
-    "--profile", REPOSITORY / "slurm", "--slurm-status-command", "squeue",
-    "--slurm-init-seconds-before-status-checks", 1, "--seconds-between-status-checks", 1,
-    "--latency-wait", 5,
-]  # fmt: skip
+    "--profile",
+    REPOSITORY / "slurm",
+    "--slurm-status-command",
+    "squeue",
+    "--slurm-init-seconds-before-status-checks",
+    1,
+    "--seconds-between-status-checks",
+    1,
+    "--latency-wait",
+    5,
+]
 """The profile as it is, but that Slurm is asked often."""
 
 BUNDLED = ["--group-components", "patient=4", "forecast=8", "score=50", "measure=50"]
 """As the profile advises where no broken scan breaks a job; it spares starts of Snakemake."""
 
-ON_GPU = {"train_autoencoder", "encode_patients", "encode_patient", "train_diffusion",
-          "sample_followups"}  # fmt: skip
+ON_GPU = {
+    "train_autoencoder",
+    "encode_patients",
+    "encode_patient",
+    "train_diffusion",
+    "sample_followups",
+}
 AUTOENCODER = "results/autoencoder/model.safetensors"
 
 

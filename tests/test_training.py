@@ -60,8 +60,15 @@ def assert_same(folder, other, tolerance=0.0):
 # One after the other in one folder; numbers of steps count from 0, those of writes from the last
 # kill. Before the first whole checkpoint; in the middle of steps; on both sides of a rename. After
 # the last one enough steps are left for what the critic's optimiser forgot to reach the VAE.
-MOMENTS = [("step", 1), ("half written", 1), ("not renamed", 1), ("saved", 1), ("step", 3),
-           ("half written", 1), ("step", 6)]  # fmt: skip
+MOMENTS = [
+    ("step", 1),
+    ("half written", 1),
+    ("not renamed", 1),
+    ("saved", 1),
+    ("step", 3),
+    ("half written", 1),
+    ("step", 6),
+]
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -156,8 +163,11 @@ def cohort(tmp_path_factory):
     for patient, session in itertools.product(rows["patient_id"], ("baseline", "followup")):
         blood = np.zeros((24, 32, 3))
         blood[4:9, 6:15, 1] = 1
-        images = {"ct": rng.integers(20, 60, blood.shape), "desc-iph_mask": blood,
-                  "desc-ivh_mask": 0 * blood}  # fmt: skip
+        images = {
+            "ct": rng.integers(20, 60, blood.shape),
+            "desc-iph_mask": blood,
+            "desc-ivh_mask": 0 * blood,
+        }
         for kind, data in images.items():
             ending = f"ses-{session}_space-grid_{kind}.nii.gz"
             path = patient_file(folder / "results/preprocess", patient, ending)
@@ -181,14 +191,35 @@ def test_torchrun_trains_with_two_processes(cohort, tmp_path):
     settings = tiny("autoencoder", steps=2)
     given = (["A01", "A02"], cohort / "results/preprocess", tmp_path, settings, 1, "cpu")
     run_train_autoencoder(*given)
-    launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
-                "--rdzv-endpoint", "localhost:0", "-m", "hemexp", "train-autoencoder"]  # fmt: skip
-    options = ["--samples", "config/samples.tsv", "--settings", settings.model_dump_json(),
-               "--seed", "1", "--device", "cpu"]  # fmt: skip
+    launcher = [
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        "localhost:0",
+        "-m",
+        "hemexp",
+        "train-autoencoder",
+    ]
+    options = [
+        "--samples",
+        "config/samples.tsv",
+        "--settings",
+        settings.model_dump_json(),
+        "--seed",
+        "1",
+        "--device",
+        "cpu",
+    ]
     done = subprocess.run(
-        [sys.executable, "-m", *launcher, *options], cwd=cohort, capture_output=True, text=True,
+        [sys.executable, "-m", *launcher, *options],
+        cwd=cohort,
+        capture_output=True,
+        text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr.count("2 steps in") == 1
     out = cohort / "results/autoencoder"

@@ -15,20 +15,44 @@ def done(mini_run, tmp_path):
 
 
 ONCE = dict.fromkeys(
-    ["collect_truth", "collect_qc", "write_qc", "train_autoencoder", "encode_patients",
-     "fit_scale", "measure_bleeds", "fit_expansion", "predict_expansion",
-     "collect_what_if_truth", "answer_what_if", "train_diffusion", "fit_climatology", "fit_pool",
-     "summarise_scores", "write_tables", "draw_figures", "write_report"], 1,
-)  # fmt: skip
+    [
+        "collect_truth",
+        "collect_qc",
+        "write_qc",
+        "train_autoencoder",
+        "encode_patients",
+        "fit_scale",
+        "measure_bleeds",
+        "fit_expansion",
+        "predict_expansion",
+        "collect_what_if_truth",
+        "answer_what_if",
+        "train_diffusion",
+        "fit_climatology",
+        "fit_pool",
+        "summarise_scores",
+        "write_tables",
+        "draw_figures",
+        "write_report",
+    ],
+    1,
+)
 
 
 def test_a_whole_run_has_every_job_once(tmp_path):
     folder = write_sheet(mini_rows(), tmp_path)
     assert jobs(snakemake(folder, "--dry-run")) == ONCE | {
-        "draw_patient": 9, "strip_skull": 17, "register_followup": 8, "resample_scan": 17,
-        "encode_patient": 3, "measure_bleed": 3, "sample_followups": 4, "score_patient": 2,
-        "draw_truth_map": 2, "pool_map": 3,
-    }  # fmt: skip
+        "draw_patient": 9,
+        "strip_skull": 17,
+        "register_followup": 8,
+        "resample_scan": 17,
+        "encode_patient": 3,
+        "measure_bleed": 3,
+        "sample_followups": 4,
+        "score_patient": 2,
+        "draw_truth_map": 2,
+        "pool_map": 3,
+    }
 
 
 def test_the_demo_and_the_cluster_profile_plan_the_whole_cohort():
@@ -47,27 +71,44 @@ def add(folder, patient, **changes):
 
 
 AFTER_A_PATIENT = {
-    "collect_truth": 1, "collect_qc": 1, "write_qc": 1, "predict_expansion": 1,
-    "collect_what_if_truth": 1, "answer_what_if": 1, "measure_bleed": 1,
-    "summarise_scores": 1, "write_tables": 1, "draw_figures": 1, "write_report": 1,
+    "collect_truth": 1,
+    "collect_qc": 1,
+    "write_qc": 1,
+    "predict_expansion": 1,
+    "collect_what_if_truth": 1,
+    "answer_what_if": 1,
+    "measure_bleed": 1,
+    "summarise_scores": 1,
+    "write_tables": 1,
+    "draw_figures": 1,
+    "write_report": 1,
     "draw_patient": 1,
-}  # fmt: skip
+}
 
 
 def test_a_new_test_patient_trains_nothing(done):
     add(done, "D04")
     assert jobs(snakemake(done, "--dry-run")) == AFTER_A_PATIENT | {
-        "strip_skull": 2, "register_followup": 1, "resample_scan": 2, "encode_patient": 1,
-        "sample_followups": 1, "score_patient": 1, "draw_truth_map": 1, "pool_map": 1,
-    }  # fmt: skip
+        "strip_skull": 2,
+        "register_followup": 1,
+        "resample_scan": 2,
+        "encode_patient": 1,
+        "sample_followups": 1,
+        "score_patient": 1,
+        "draw_truth_map": 1,
+        "pool_map": 1,
+    }
 
 
 def test_a_new_patient_without_followup_trains_nothing(done):
     add(done, "D10")
     assert jobs(snakemake(done, "--dry-run")) == AFTER_A_PATIENT | {
-        "strip_skull": 1, "resample_scan": 1, "encode_patient": 1, "sample_followups": 1,
+        "strip_skull": 1,
+        "resample_scan": 1,
+        "encode_patient": 1,
+        "sample_followups": 1,
         "pool_map": 1,
-    }  # fmt: skip
+    }
 
 
 def test_a_new_training_patient_retrains(done):

@@ -64,18 +64,36 @@ def write_series(folder, hu, positions, **facts):
         series = f"1.2.3.{number}"
         image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = f"{series}.{k + 1}"
         described = {
-            "StudyInstanceUID": "1.2.3", "SeriesInstanceUID": series, "Modality": "CT",
-            "FrameOfReferenceUID": "1.2.9", "PatientID": "P7", "PatientName": "Doe",
-            "StudyDate": "20200101", "StudyTime": "120000", "Manufacturer": "GE MEDICAL SYSTEMS",
-            "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "SeriesNumber": number,
-            "SeriesDescription": "HEAD", "InstanceNumber": k + 1, "AcquisitionNumber": 1,
-            "Rows": hu.shape[1], "Columns": hu.shape[0], "PixelSpacing": [4.4, 4.5],
-            "SliceThickness": 7, "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
-            "PatientPosition": "HFS", "SamplesPerPixel": 1, "BitsAllocated": 16, "BitsStored": 16,
-            "HighBit": 15, "PixelRepresentation": 0, "PhotometricInterpretation": "MONOCHROME2",
-            "RescaleSlope": 1, "RescaleIntercept": -1024,
+            "StudyInstanceUID": "1.2.3",
+            "SeriesInstanceUID": series,
+            "Modality": "CT",
+            "FrameOfReferenceUID": "1.2.9",
+            "PatientID": "P7",
+            "PatientName": "Doe",
+            "StudyDate": "20200101",
+            "StudyTime": "120000",
+            "Manufacturer": "GE MEDICAL SYSTEMS",
+            "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+            "SeriesNumber": number,
+            "SeriesDescription": "HEAD",
+            "InstanceNumber": k + 1,
+            "AcquisitionNumber": 1,
+            "Rows": hu.shape[1],
+            "Columns": hu.shape[0],
+            "PixelSpacing": [4.4, 4.5],
+            "SliceThickness": 7,
+            "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+            "PatientPosition": "HFS",
+            "SamplesPerPixel": 1,
+            "BitsAllocated": 16,
+            "BitsStored": 16,
+            "HighBit": 15,
+            "PixelRepresentation": 0,
+            "PhotometricInterpretation": "MONOCHROME2",
+            "RescaleSlope": 1,
+            "RescaleIntercept": -1024,
             "ImagePositionPatient": [float(x) for x in position],
-        } | facts  # fmt: skip
+        } | facts
         for name, value in described.items():
             setattr(image, name, value)
         stored = np.rint(hu[:, :, k].T) + 1024

@@ -26,10 +26,15 @@ CPU = torch.device("cpu")
 ROOMS = {"autoencoder": autoencoder, "diffusion": diffusion}
 STEPS, EVERY = 9, 2
 SMALL = {
-    "autoencoder": {"channels": [8, 16], "feature_channels": 4, "batch_slices": 2,
-                    "adversarial_weight": 0.01, "adversarial_start": 3},
+    "autoencoder": {
+        "channels": [8, 16],
+        "feature_channels": 4,
+        "batch_slices": 2,
+        "adversarial_weight": 0.01,
+        "adversarial_start": 3,
+    },
     "diffusion": {"channels": [8, 16], "batch_stacks": 2},
-}  # fmt: skip
+}
 
 
 def tiny(room, **update):
@@ -55,8 +60,10 @@ def stacks():
     baseline, delta = torch.randn(2, 4, 2, 3, 4, 4, 6, generator=generator)
     growth = torch.tensor([12.0, 8, 0.1, -0.2])
     told = torch.rand(4, 7, generator=generator), growth_features(growth, torch.full((4,), 15.0))
-    condition = Condition(*(part[:, None].expand(4, 2, -1) for part in told),
-                          *(part.expand(4, 2, -1) for part in place(3, 4, 6)))  # fmt: skip
+    condition = Condition(
+        *(part[:, None].expand(4, 2, -1) for part in told),
+        *(part.expand(4, 2, -1) for part in place(3, 4, 6)),
+    )
     return Stacks(baseline, delta, condition, torch.zeros(4, 3), growth > 5)
 
 
@@ -138,9 +145,14 @@ def train_with_sigterm(room, folder, step):
 
 def train_launched(rank, port, room, folder, sigterm=None):
     """One of two processes as a launcher starts them; the second may get SIGTERM in a step."""
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
-                   "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "localhost",
-                   "MASTER_PORT": str(port)}  # fmt: skip
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": str(port),
+    }
     if sigterm is not None and rank == 1:
         before_step(room, sigterm, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with launched_processes(CPU) as (processes, _):

@@ -66,8 +66,11 @@ def make_perceptual(settings: Autoencoder) -> nn.Module | None:
     path = settings.perceptual_weights
     if path is None or not Path(path).is_file():
         raise HemexpError(
-            Fault("config, key autoencoder.perceptual_weights", str(path),
-                  "a local file of ResNet-50 weights (nothing is fetched at run time)",
-                  "Name the file, or set autoencoder.perceptual_weight to 0.")
-        )  # fmt: skip
+            Fault(
+                "config, key autoencoder.perceptual_weights",
+                str(path),
+                "a local file of ResNet-50 weights (nothing is fetched at run time)",
+                "Name the file, or set autoencoder.perceptual_weight to 0.",
+            )
+        )
     return PerceptualLoss(spatial_dims=2, network_type="resnet50", pretrained_path=path)

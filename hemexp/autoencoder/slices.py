@@ -64,8 +64,10 @@ class SliceSet:
 def scan_files(folder: Path, patient_id: str, session: str) -> list[Path]:
     """The files behind `load_scan`."""
     endings = ("ct", "desc-iph_mask", "desc-ivh_mask")
-    return [patient_file(folder, patient_id, f"ses-{session}_space-grid_{ending}.nii.gz")
-            for ending in endings]  # fmt: skip
+    return [
+        patient_file(folder, patient_id, f"ses-{session}_space-grid_{ending}.nii.gz")
+        for ending in endings
+    ]
 
 
 def load_scan(folder: Path, patient_id: str, session: str) -> SliceSet:

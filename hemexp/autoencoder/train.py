@@ -111,8 +111,13 @@ def train(
         parts = [vae.core.encoder, vae.core.decoder]
         compile_modules(parts, lambda: learn(0, range(1), 1))
     mine = processes.parts("autoencoder", settings.accumulate)
-    state = {"vae": vae, "critic": critic, "optimiser": optimiser,
-             "critic_optimiser": critic_optimiser, "schedule": schedule}  # fmt: skip
+    state = {
+        "vae": vae,
+        "critic": critic,
+        "optimiser": optimiser,
+        "critic_optimiser": critic_optimiser,
+        "schedule": schedule,
+    }
     start, history = load_checkpoint(checkpoint, state, run)
     save = partial(save_checkpoint, checkpoint, state, run, history)
     every = settings.checkpoint_every
@@ -155,8 +160,13 @@ def run_train_autoencoder(
     run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("autoencoder")}
     slices = load_slices(preprocess, scans)
     with launched_processes(resolve_device(device)) as (processes, where):
-        log.info("%d slices of %d scans, %d with IPH; %s", len(slices), len(scans),
-                 len(slices.with_iph), where)  # fmt: skip
+        log.info(
+            "%d slices of %d scans, %d with IPH; %s",
+            len(slices),
+            len(scans),
+            len(slices.with_iph),
+            where,
+        )
         checkpoint = out / "last.ckpt"
         vae, history = train(slices, settings, seed, where, checkpoint, run, processes)
         if not processes.is_main:
@@ -165,8 +175,15 @@ def run_train_autoencoder(
         write_history(out / "history.tsv", history)
         write_sidecars(
             [out / "model.safetensors", out / "history.tsv"],
-            verb="train-autoencoder", settings=settings.as_json(), inputs=files, started=started,
-            seed=seed, device=str(where), scans=len(scans), slices=len(slices), data=data,
-        )  # fmt: skip
+            verb="train-autoencoder",
+            settings=settings.as_json(),
+            inputs=files,
+            started=started,
+            seed=seed,
+            device=str(where),
+            scans=len(scans),
+            slices=len(slices),
+            data=data,
+        )
         remove_checkpoint(checkpoint)
         log.info("%d steps in %.0f s", settings.steps, time.perf_counter() - started)

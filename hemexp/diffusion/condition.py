@@ -74,9 +74,12 @@ class Condition:
             for mask in (clinical, drive)
         ]
         nan = torch.full((), torch.nan, device=self.drive.device)
-        return replace(self, clinical=torch.where(hide[0], nan, self.clinical),
-                       drive=torch.where(hide[1], nan, self.drive),
-                       drift_mm=torch.where(hide[1], nan, self.drift_mm))  # fmt: skip
+        return replace(
+            self,
+            clinical=torch.where(hide[0], nan, self.clinical),
+            drive=torch.where(hide[1], nan, self.drive),
+            drift_mm=torch.where(hide[1], nan, self.drift_mm),
+        )
 
     def to(self, device: torch.device) -> Self:
         """Moves all parts to a device."""

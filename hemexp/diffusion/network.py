@@ -212,13 +212,20 @@ def load_diffusion(folder: Path, device: torch.device) -> DiffusionModel:
     record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     if missing := [name for name in FACTS if name not in record]:
         raise HemexpError(
-            Fault(str(folder / "model.json"), f"nothing about {', '.join(missing)}",
-                  f"a denoiser's {', '.join(FACTS)}", "Train it again with this version.")
-        )  # fmt: skip
+            Fault(
+                str(folder / "model.json"),
+                f"nothing about {', '.join(missing)}",
+                f"a denoiser's {', '.join(FACTS)}",
+                "Train it again with this version.",
+            )
+        )
     settings = Diffusion.model_validate(record["settings"])
     network = Denoiser(settings, record["latent_channels"], record["n_slices"])
     load_weights(folder / "model.safetensors", network).to(device)
     return DiffusionModel(
-        network, settings, Schedule(**record["schedule"]), record["context_step"],
+        network,
+        settings,
+        Schedule(**record["schedule"]),
+        record["context_step"],
         DriftModel(**record["drift"]),
-    )  # fmt: skip
+    )

@@ -49,8 +49,10 @@ def sigmoid_alpha_bar(step: Tensor) -> Tensor:
     """Published alpha-bar at steps 0..999, its last beta cut at 0.999 like the original's."""
 
     def curve(t: Tensor) -> Tensor:
-        low, high = (torch.sigmoid(torch.tensor(edge, dtype=torch.float64))
-                     for edge in (SIGMOID_START, SIGMOID_END))  # fmt: skip
+        low, high = (
+            torch.sigmoid(torch.tensor(edge, dtype=torch.float64))
+            for edge in (SIGMOID_START, SIGMOID_END)
+        )
         value = torch.sigmoid(t * (SIGMOID_END - SIGMOID_START) + SIGMOID_START)
         return (high - value) / (high - low)
 
@@ -122,8 +124,11 @@ def check_start(lambda_min: float, expander_deltas: Tensor) -> None:
     highest = choose_lambda_min(expander_deltas)
     if lambda_min > highest + 1e-6:
         raise HemexpError(
-            Fault("config, key diffusion.lambda_min", f"{lambda_min:.2f}",
-                  f"at most {highest:.2f}, where the growth of 90 % of training expanders is "
-                  f"drowned (signal below {START_SIGNAL} of the noise)",
-                  "Lower it, or set it to null to have it chosen from the data.")
-        )  # fmt: skip
+            Fault(
+                "config, key diffusion.lambda_min",
+                f"{lambda_min:.2f}",
+                f"at most {highest:.2f}, where the growth of 90 % of training expanders is "
+                f"drowned (signal below {START_SIGNAL} of the noise)",
+                "Lower it, or set it to null to have it chosen from the data.",
+            )
+        )

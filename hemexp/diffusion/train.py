@@ -174,8 +174,13 @@ def run_train_diffusion(
     data = hash_value([*map(hash_file, inputs), *(values.tolist() for values in given)])
     run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("diffusion")}
     with launched_processes(resolve_device(device)) as (processes, where):
-        log.info("%d patients, %d expanders; %s; %s", len(table), int(stacks.expands.sum()),
-                 schedule, where)  # fmt: skip
+        log.info(
+            "%d patients, %d expanders; %s; %s",
+            len(table),
+            int(stacks.expands.sum()),
+            schedule,
+            where,
+        )
         checkpoint = out / "last.ckpt"
         network, history = train(
             stacks, schedule, settings, steps, seed, where, checkpoint, run, processes
@@ -185,14 +190,23 @@ def run_train_diffusion(
         save_weights(out / "model.safetensors", network)
         write_history(out / "history.tsv", history)
         record = {
-            "verb": "train-diffusion", "settings": settings.as_json(), "inputs": inputs,
-            "started": started, "seed": seed, "device": str(where),
-        }  # fmt: skip
+            "verb": "train-diffusion",
+            "settings": settings.as_json(),
+            "inputs": inputs,
+            "started": started,
+            "seed": seed,
+            "device": str(where),
+        }
         write_sidecars([out / "history.tsv"], **record)
         n_slices, latent_channels = stacks.target.shape[2:4]
-        facts = {"schedule": schedule.as_json(), "context_step": steps, "n_slices": n_slices,
-                 "latent_channels": latent_channels, "patients": len(table),
-                 "drift": learn_drift(table, stacks).as_json()}  # fmt: skip
+        facts = {
+            "schedule": schedule.as_json(),
+            "context_step": steps,
+            "n_slices": n_slices,
+            "latent_channels": latent_channels,
+            "patients": len(table),
+            "drift": learn_drift(table, stacks).as_json(),
+        }
         write_json(out / "model.json", describe(**record, **facts))
         remove_checkpoint(checkpoint)
         log.info("%d steps in %.0f s", settings.steps, time.perf_counter() - started)

@@ -58,9 +58,13 @@ def compare_folders(one: Path, other: Path, tolerance: float) -> list[str]:
     ]
     if not tables[0] | tables[1]:
         raise HemexpError(
-            Fault(f"{one} and {other}", "no table", "folders that hold .tsv or .csv files",
-                  "Name folders such as results/tables or results/evaluation.")
-        )  # fmt: skip
+            Fault(
+                f"{one} and {other}",
+                "no table",
+                "folders that hold .tsv or .csv files",
+                "Name folders such as results/tables or results/evaluation.",
+            )
+        )
     alone = [
         f"{name}: only in {folder}"
         for folder, names in ((one, tables[0] - tables[1]), (other, tables[1] - tables[0]))

@@ -10,8 +10,19 @@ from hemexp.evaluation.tables import GROUP, Resampling, by_group, interval_cells
 from hemexp.evaluation.tabular import CHOSEN
 from hemexp.evaluation.tidy import cells, table_of
 
-COMPARISONS = (*GROUP, "target", "model", "indicator", "reference", "measure", "n", "value",
-               "low", "high", "note")  # fmt: skip
+COMPARISONS = (
+    *GROUP,
+    "target",
+    "model",
+    "indicator",
+    "reference",
+    "measure",
+    "n",
+    "value",
+    "low",
+    "high",
+    "note",
+)
 COHERENCE = (*GROUP, "model", "indicator", "n", "value", "low", "high", "note")
 SCORES = ("crps_ml", "twcrps_ml")
 BEST = "best_tabular"

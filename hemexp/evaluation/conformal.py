@@ -23,9 +23,24 @@ from hemexp.evaluation.tidy import cells, table_of
 from hemexp.provenance import seed_for
 
 LEVELS = (0.5, 0.9)
-CONFORMAL = (*GROUP, "model", "indicator", "target", "level", "n", "n_calibration",
-             "lower_level", "upper_level", "coverage_before", "coverage_after", "band_low",
-             "band_high", "width_before_ml", "width_after_ml", "note")  # fmt: skip
+CONFORMAL = (
+    *GROUP,
+    "model",
+    "indicator",
+    "target",
+    "level",
+    "n",
+    "n_calibration",
+    "lower_level",
+    "upper_level",
+    "coverage_before",
+    "coverage_after",
+    "band_low",
+    "band_high",
+    "width_before_ml",
+    "width_after_ml",
+    "note",
+)
 NOT_FITTED = "no calibration: there are no cross-fitted forecasts of training patients"
 
 

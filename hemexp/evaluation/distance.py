@@ -65,8 +65,14 @@ def run_fit_climatology(patients: list[str], preprocess: Path, out: Path) -> Non
     table = pd.DataFrame({"from_mm": EDGES_MM, "n_voxels": voxels, "n_new": new})
     table["p"] = table["n_new"] / table["n_voxels"].clip(lower=1)
     write_table(out, table)
-    write_sidecars([out], verb="fit-climatology", settings={}, inputs=files, started=started,
-                   patients=len(patients))  # fmt: skip
+    write_sidecars(
+        [out],
+        verb="fit-climatology",
+        settings={},
+        inputs=files,
+        started=started,
+        patients=len(patients),
+    )
 
 
 def read_climatology(path: Path) -> NDArray[np.float64]:

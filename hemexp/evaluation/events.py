@@ -52,12 +52,14 @@ def redrawn_events(
 ) -> pd.DataFrame:
     """The events of the phantom's redraws, with patient_id."""
     first = outcomes.loc[redraws["patient_id"]].reset_index(drop=True)
-    volumes = pd.DataFrame({
-        "iph_ml": first["baseline_iph_ml"] + redraws["iph_growth_ml"].to_numpy(),
-        "ivh_ml": first["baseline_ivh_ml"] + redraws["ivh_growth_ml"].to_numpy(),
-        "patient_id": redraws["patient_id"].to_numpy(),
-        "indicator": "none",
-    })  # fmt: skip
+    volumes = pd.DataFrame(
+        {
+            "iph_ml": first["baseline_iph_ml"] + redraws["iph_growth_ml"].to_numpy(),
+            "ivh_ml": first["baseline_ivh_ml"] + redraws["ivh_growth_ml"].to_numpy(),
+            "patient_id": redraws["patient_id"].to_numpy(),
+            "indicator": "none",
+        }
+    )
     return sample_events(volumes, outcomes, ivh_present_ml)
 
 

@@ -38,8 +38,18 @@ from hemexp.evaluation.tables import GROUP, Resampling, by_group
 from hemexp.evaluation.tidy import table_of
 from hemexp.provenance import seed_for
 
-EXPECTED = (*GROUP, "model", "indicator", "reference", "measure", "n", "value", "low", "high",
-            "note")  # fmt: skip
+EXPECTED = (
+    *GROUP,
+    "model",
+    "indicator",
+    "reference",
+    "measure",
+    "n",
+    "value",
+    "low",
+    "high",
+    "note",
+)
 TARGET, EVENT = "iph_ml", "he"
 """Volume and event whose true distribution a formula tells."""
 
@@ -103,9 +113,12 @@ class Means(NamedTuple):
 
 
 def average(
-    draws: NDArray[np.float64], kind: Kind, outcomes: NDArray[np.float64],
-    fitted: tuple[Levels, ...], rng: np.random.Generator,
-) -> Means:  # fmt: skip
+    draws: NDArray[np.float64],
+    kind: Kind,
+    outcomes: NDArray[np.float64],
+    fitted: tuple[Levels, ...],
+    rng: np.random.Generator,
+) -> Means:
     """Scores of one forecast of one patient over equally likely outcomes (m,), in mL."""
     pit = [randomised_pit(one, draws, rng, kind) for one in outcomes]
     return Means(
@@ -207,8 +220,9 @@ def _volume_rows(
         rows.append(tell("bias_ml", [[one.bias_ml for one in part]], _mean))
         rows += [
             tell("crps_difference_ml", [ours, crps_ml[other]], _difference, reference)
-            for reference, other in references.items() if other != key
-        ]  # fmt: skip
+            for reference, other in references.items()
+            if other != key
+        ]
         if {"climatology", TRUE} <= set(references) and key != references["climatology"]:
             three = [ours, crps_ml[references["climatology"]], crps_ml[references[TRUE]]]
             rows.append(tell("skill_fraction", three, skill_fraction_rows, TRUE, NO_SKILL))
@@ -250,11 +264,18 @@ def _teller(
     """What makes one model's rows: a statistic of patients with its bootstrap interval."""
 
     def tell(
-        measure: str, columns: list[ArrayLike], statistic: Statistic, reference: str = "none",
+        measure: str,
+        columns: list[ArrayLike],
+        statistic: Statistic,
+        reference: str = "none",
         missing: str = "",
-    ) -> dict[str, Any]:  # fmt: skip
-        head = group | {"model": key[0], "indicator": key[1], "reference": reference,
-                        "measure": measure}  # fmt: skip
+    ) -> dict[str, Any]:
+        head = group | {
+            "model": key[0],
+            "indicator": key[1],
+            "reference": reference,
+            "measure": measure,
+        }
         values = np.stack([np.asarray(one, dtype=float) for one in columns], axis=-1)
         told = float(statistic(values[None])[0])
         if not np.isfinite(told):

@@ -9,14 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
-from hemexp.evaluation.scores import (
-    Kind,
-    Score,
-    crps,
-    ensemble_sd,
-    randomised_pit,
-    tail_crps,
-)
+from hemexp.evaluation.scores import Kind, Score, crps, ensemble_sd, randomised_pit, tail_crps
 from hemexp.evaluation.tidy import cells
 from hemexp.outcomes import HE_ML, IVH_GROWTH_ML
 from hemexp.provenance import seed_for
@@ -175,10 +168,17 @@ def score_draws(forecast: Forecast, outcomes: pd.DataFrame, seed: int) -> pd.Dat
         patient = outcomes.loc[patient_id]
         observed = float(volume_of(patient, "followup", forecast.target))
         baseline = float(volume_of(patient, "baseline", forecast.target))
-        head = {"patient_id": patient_id, "split": patient["split"], "center": patient["center"],
-                "model": forecast.model, "indicator": forecast.indicator,
-                "target": forecast.target, "k": draws.size,
-                "baseline_ml": baseline, "observed_ml": observed}  # fmt: skip
+        head = {
+            "patient_id": patient_id,
+            "split": patient["split"],
+            "center": patient["center"],
+            "model": forecast.model,
+            "indicator": forecast.indicator,
+            "target": forecast.target,
+            "k": draws.size,
+            "baseline_ml": baseline,
+            "observed_ml": observed,
+        }
         rng = np.random.default_rng(
             seed_for(seed, "pit", forecast.model, forecast.indicator, forecast.target, patient_id)
         )
@@ -194,8 +194,10 @@ def _score_row(
     spread = {
         f"q{int(100 * level):02d}_ml": float(np.quantile(draws, level)) for level in QUANTILES
     }
-    spread |= {"sd_ml": 0.0 if point else ensemble_sd(draws, kind),
-               "pit": randomised_pit(observed, draws, rng, kind)}  # fmt: skip
+    spread |= {
+        "sd_ml": 0.0 if point else ensemble_sd(draws, kind),
+        "pit": randomised_pit(observed, draws, rng, kind),
+    }
     if point:
         spread = dict.fromkeys(spread, Score(None, POINT))
     return cells(
@@ -220,6 +222,10 @@ def _check_complete(found: dict, ids: list[str], where: str) -> None:
     missing = sorted(set(ids) - set(found))
     if missing:
         raise HemexpError(
-            Fault(where, f"no rows for patients {', '.join(missing)}",
-                  "a forecast of every scored patient", "Run the step that writes it again.")
-        )  # fmt: skip
+            Fault(
+                where,
+                f"no rows for patients {', '.join(missing)}",
+                "a forecast of every scored patient",
+                "Run the step that writes it again.",
+            )
+        )

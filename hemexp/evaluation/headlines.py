@@ -8,36 +8,73 @@ HE = OURS | {"event": "he"}
 TRUE_BAND = OURS | {"region": "band", "reference": "true_map"}
 DIGITS = 4
 
-IMAGES = ("iph_dice_map", "ivh_dice_map", "iph_hd95_mm_sample", "iph_surface_dice_sample",
-          "expansion_ged", "psnr_db_sample", "psnr_db_band_sample", "ssim_sample",
-          "ssim_band_sample", "expansion_brier_band", "midline_shift_error_mm",
-          "ventricle_error_ml")  # fmt: skip
+IMAGES = (
+    "iph_dice_map",
+    "ivh_dice_map",
+    "iph_hd95_mm_sample",
+    "iph_surface_dice_sample",
+    "expansion_ged",
+    "psnr_db_sample",
+    "psnr_db_band_sample",
+    "ssim_sample",
+    "ssim_band_sample",
+    "expansion_brier_band",
+    "midline_shift_error_mm",
+    "ventricle_error_ml",
+)
 
 PICKS = {
-    **{name: ("forecasts", IPH, name)
-       for name in ("n", "crps_ml", "twcrps_ml", "skill", "mae_ml", "bias_ml", "coverage50",
-                    "coverage90", "spread_ratio")},
+    **{
+        name: ("forecasts", IPH, name)
+        for name in (
+            "n",
+            "crps_ml",
+            "twcrps_ml",
+            "skill",
+            "mae_ml",
+            "bias_ml",
+            "coverage50",
+            "coverage90",
+            "spread_ratio",
+        )
+    },
     "spread_ratio_raw": ("forecasts", IPH | {"model": "hemexp_raw"}, "spread_ratio"),
-    **{f"crps_minus_{reference}{end}_ml": (
-        "comparisons", IPH | {"reference": reference, "measure": "crps_difference_ml"}, column)
-       for reference in ("climatology", "copy_baseline", "best_tabular")
-       for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))},
-    **{f"skill_fraction{end}": ("comparisons", IPH | {"measure": "skill_fraction"}, column)
-       for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))},
-    **{f"{name}_expected{end}": ("expected", OURS | {"measure": measure, "reference": to}, column)
-       for name, measure, to in (
-           ("crps", "crps_ml", "none"),
-           ("crps_minus_climatology", "crps_difference_ml", "climatology"),
-           ("crps_minus_best_tabular", "crps_difference_ml", "best_tabular"),
-           ("skill_fraction", "skill_fraction", "true_distribution"),
-           ("spread_ratio", "spread_ratio", "none"),
-           ("coverage50", "coverage50", "none"),
-           ("coverage90", "coverage90", "none"),
-           ("he_auc", "auc", "none"),
-           ("he_auc_minus_true", "auc_difference", "true_distribution"))
-       for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))},
-    **{f"coverage{round(100 * level)}_conformal": (
-        "conformal", IPH | {"level": level}, "coverage_after") for level in (0.5, 0.9)},
+    **{
+        f"crps_minus_{reference}{end}_ml": (
+            "comparisons",
+            IPH | {"reference": reference, "measure": "crps_difference_ml"},
+            column,
+        )
+        for reference in ("climatology", "copy_baseline", "best_tabular")
+        for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
+    },
+    **{
+        f"skill_fraction{end}": ("comparisons", IPH | {"measure": "skill_fraction"}, column)
+        for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
+    },
+    **{
+        f"{name}_expected{end}": ("expected", OURS | {"measure": measure, "reference": to}, column)
+        for name, measure, to in (
+            ("crps", "crps_ml", "none"),
+            ("crps_minus_climatology", "crps_difference_ml", "climatology"),
+            ("crps_minus_best_tabular", "crps_difference_ml", "best_tabular"),
+            ("skill_fraction", "skill_fraction", "true_distribution"),
+            ("spread_ratio", "spread_ratio", "none"),
+            ("coverage50", "coverage50", "none"),
+            ("coverage90", "coverage90", "none"),
+            ("he_auc", "auc", "none"),
+            ("he_auc_minus_true", "auc_difference", "true_distribution"),
+        )
+        for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
+    },
+    **{
+        f"coverage{round(100 * level)}_conformal": (
+            "conformal",
+            IPH | {"level": level},
+            "coverage_after",
+        )
+        for level in (0.5, 0.9)
+    },
     "he_auc": ("expansion", HE, "auc"),
     "he_auc_true": ("expansion", HE | {"model": "true_distribution"}, "auc"),
     "he_brier": ("expansion", HE, "brier"),
@@ -51,11 +88,13 @@ PICKS = {
     "slice_correlation": ("coherence", OURS, "value"),
     "slice_correlation_true": ("coherence", {"model": "true_distribution"}, "value"),
     **{name: ("images", OURS | {"metric": name}, "mean") for name in IMAGES},
-    **{f"obedience_slope_{volume}": ("obedience", {"volume": volume}, "slope")
-       for volume in ("raw", "matched")},
+    **{
+        f"obedience_slope_{volume}": ("obedience", {"volume": volume}, "slope")
+        for volume in ("raw", "matched")
+    },
     "obedience_slope_raw_large": ("obedience", {"volume": "raw"}, "slope_large"),
     "abs_logit_offset_p90": ("obedience", {"volume": "raw"}, "abs_logit_offset_p90"),
-}  # fmt: skip
+}
 """Name of every number: its table, what its row holds, and its column."""
 
 

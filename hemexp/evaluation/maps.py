@@ -25,11 +25,37 @@ SUMS = ("n", "p", "y", "pp", "py", "yy", "nll")
 """Voxels, and sums of forecast, truth, their products, and negative log-likelihood (nats)."""
 
 PATIENT_MAPS = ("patient_id", "model", "indicator", "region", "reference", "bin", *SUMS)
-MAPS = (*GROUP, "region", "reference", "model", "indicator", "n", "brier", "brier_low",
-        "brier_high", "nll", "skill", "skill_low", "skill_high", "slope", "slope_low",
-        "slope_high", "intercept", "note")  # fmt: skip
-RELIABILITY = ("split", "region", "reference", "model", "indicator", "bin", "n_voxels",
-               "forecast", "observed")  # fmt: skip
+MAPS = (
+    *GROUP,
+    "region",
+    "reference",
+    "model",
+    "indicator",
+    "n",
+    "brier",
+    "brier_low",
+    "brier_high",
+    "nll",
+    "skill",
+    "skill_low",
+    "skill_high",
+    "slope",
+    "slope_low",
+    "slope_high",
+    "intercept",
+    "note",
+)
+RELIABILITY = (
+    "split",
+    "region",
+    "reference",
+    "model",
+    "indicator",
+    "bin",
+    "n_voxels",
+    "forecast",
+    "observed",
+)
 REGIONS, REFERENCES = ("band", "brain"), ("outcome", "true_map")
 NO_TRUTH = "no true map: no patient of this group is a phantom"
 
@@ -96,8 +122,12 @@ def tabulate_maps(sums: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
         for (model, indicator), region, reference in product(models, REGIONS, REFERENCES):
             same = patients[(patients["region"] == region) & (patients["reference"] == reference)]
             ours = (same["model"] == model) & (same["indicator"] == indicator)
-            head = group | {"region": region, "reference": reference, "model": model,
-                            "indicator": indicator}  # fmt: skip
+            head = group | {
+                "region": region,
+                "reference": reference,
+                "model": model,
+                "indicator": indicator,
+            }
             chosen, yardstick = (
                 part.groupby("patient_id")[list(SUMS)].sum()
                 for part in (same[ours], same[same["model"] == CLIMATOLOGY])
@@ -128,10 +158,13 @@ def _map_row(
         **interval_cells("brier", "", bootstrap_interval(brier, repeats, rng)),
         nll=float((values[:, 6] / values[:, 0]).mean()),
         skill=float(skill_rows(pairs[None])[0]) if has_skill else no_skill,
-        **(interval_cells("skill", "", bootstrap_interval(pairs, repeats, rng, skill_rows))
-           if has_skill else dict.fromkeys(("skill_low", "skill_high"), no_skill)),
+        **(
+            interval_cells("skill", "", bootstrap_interval(pairs, repeats, rng, skill_rows))
+            if has_skill
+            else dict.fromkeys(("skill_low", "skill_high"), no_skill)
+        ),
         **_slope_cells(values, repeats, rng),
-    )  # fmt: skip
+    )
 
 
 def _slope_cells(values: NDArray, repeats: int, rng: np.random.Generator) -> dict[str, Score]:

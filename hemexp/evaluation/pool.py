@@ -170,8 +170,13 @@ def run_fit_pool(
     known = knows_anybody(out / "climatology.tsv")
     weights = fit_weights(seen, known)
     write_table(out / "pool.tsv", _tabulate(seen, weights, note(len(seen), known)))
-    write_sidecars([out / "pool.tsv"], verb="fit-pool", settings=settings.as_json(),
-                   inputs=[out / "climatology.tsv", *files], started=started)  # fmt: skip
+    write_sidecars(
+        [out / "pool.tsv"],
+        verb="fit-pool",
+        settings=settings.as_json(),
+        inputs=[out / "climatology.tsv", *files],
+        started=started,
+    )
     told = ", ".join(f"{w:.2f} {name}" for w, name in zip(weights.mean, FORECASTERS, strict=True))
     log.info("%d held-out patients: %s", len(seen), told)
 
@@ -188,8 +193,13 @@ def note(patients: int, climatology: bool) -> str:
 
 
 def _tabulate(patients: NDArray[np.float64], weights: Weights, told: str) -> pd.DataFrame:
-    parts = zip([*FORECASTERS, "pooled"], [*np.eye(3), weights.mean],
-                [*weights.mean, 1.0], [*weights.sd, 0.0], strict=True)  # fmt: skip
+    parts = zip(
+        [*FORECASTERS, "pooled"],
+        [*np.eye(3), weights.mean],
+        [*weights.mean, 1.0],
+        [*weights.sd, 0.0],
+        strict=True,
+    )
     rows = [
         {"map": name, "weight": weight, "weight_sd": sd, "patients": len(patients), "note": told}
         | ({"brier": mean_brier(patients, used)} if len(patients) else {})
@@ -225,7 +235,11 @@ def run_pool_map(patient_id: str, samples: Path, preprocess: Path, out: Path) ->
     path = pooled_file(out, patient_id)
     pooled = np.where(brain, pool(maps, read_weights(weight_file)), 0)
     write_volume(path, pooled, grid.affine, np.float32)
-    inputs = [patient_file(samples, patient_id, EXPANSION), weight_file, climatology_file,
-              *scan_files(preprocess, patient_id, "baseline")]  # fmt: skip
+    inputs = [
+        patient_file(samples, patient_id, EXPANSION),
+        weight_file,
+        climatology_file,
+        *scan_files(preprocess, patient_id, "baseline"),
+    ]
     write_sidecars([path], verb="pool-map", settings={}, inputs=inputs, started=started)
     return path

@@ -63,8 +63,12 @@ def calibration_line(
         1 when calibrated; a slope below 1 means too sure (Cox 1958).
     """
     pairs = np.stack([probability, event], axis=-1).astype(np.float64)
-    names = ("calibration_intercept", "calibration_slope", "calibration_slope_low",
-             "calibration_slope_high")  # fmt: skip
+    names = (
+        "calibration_intercept",
+        "calibration_slope",
+        "calibration_slope_low",
+        "calibration_slope_high",
+    )
     line = fit_rows(pairs[None, :, 0], pairs[None, :, 1])[0]
     if np.isnan(line).any():
         return dict.fromkeys(names, Score(None, NO_SLOPE))

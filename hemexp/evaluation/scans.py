@@ -120,9 +120,13 @@ def read_truth(
     both = brain & followup_brain
     if not both.any():
         raise HemexpError(
-            Fault(f"patient {patient_id}, {preprocess}", "no voxel in the brain on both scans",
-                  "two scans that overlap", "Look at the registration figure of this patient.")
-        )  # fmt: skip
+            Fault(
+                f"patient {patient_id}, {preprocess}",
+                "no voxel in the brain on both scans",
+                "two scans that overlap",
+                "Look at the registration figure of this patient.",
+            )
+        )
     blood = baseline.iph | baseline.ivh
     distance_mm = blood_distance_mm(blood, grid.spacing_mm)
     return Truth(

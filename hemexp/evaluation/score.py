@@ -84,9 +84,11 @@ def run_score_patient(
     by_distance = map_by_distance(truth.distance_mm, read_climatology(out / "climatology.tsv"))
     pooled = pooled_file(out, patient_id)
     forecasts = {
-        ours: maps.expansion, (POOLED, ours[1]): read_volume(pooled).data,
-        COPY: copied.expansion, (CLIMATOLOGY, "none"): by_distance,
-    }  # fmt: skip
+        ours: maps.expansion,
+        (POOLED, ours[1]): read_volume(pooled).data,
+        COPY: copied.expansion,
+        (CLIMATOLOGY, "none"): by_distance,
+    }
     sums = _map_sums(forecasts, truth, map_file, 1 / (2 * len(volumes)))
 
     products = [patient_file(out, patient_id, name) for name in ("scores.tsv", "maps.tsv")]
@@ -94,8 +96,13 @@ def run_score_patient(
     write_table(products[1], table_of(sums, PATIENT_MAPS).assign(patient_id=patient_id))
     files = [path for session in SESSIONS for path in scan_files(preprocess, patient_id, session)]
     files += [path for path in (pooled, map_file, redraw_file) if path]
-    write_sidecars(products, verb="score-patient", settings=settings.as_json(), started=started,
-                   inputs=[volumes_file, out / "climatology.tsv", *files])  # fmt: skip
+    write_sidecars(
+        products,
+        verb="score-patient",
+        settings=settings.as_json(),
+        started=started,
+        inputs=[volumes_file, out / "climatology.tsv", *files],
+    )
     return products[0]
 
 
@@ -141,16 +148,28 @@ def _only_indicator(volumes: pd.DataFrame, path: Path) -> str:
     found = sorted(set(volumes["indicator"]))
     if len(found) != 1:
         raise HemexpError(
-            Fault(str(path), f"indicators {found}", "the same one for every sample",
-                  "Sample this patient again with one `sampling.indicator`.")
-        )  # fmt: skip
+            Fault(
+                str(path),
+                f"indicators {found}",
+                "the same one for every sample",
+                "Sample this patient again with one `sampling.indicator`.",
+            )
+        )
     return found[0]
 
 
 def _long(patient_id: str, scores: dict[tuple[str, str], dict[str, Score]]) -> pd.DataFrame:
-    return pd.DataFrame([
-        {"patient_id": patient_id, "model": model, "indicator": indicator, "metric": name,
-         "value": score.value, "note": score.note}
-        for (model, indicator), found in scores.items()
-        for name, score in found.items()
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {
+                "patient_id": patient_id,
+                "model": model,
+                "indicator": indicator,
+                "metric": name,
+                "value": score.value,
+                "note": score.note,
+            }
+            for (model, indicator), found in scores.items()
+            for name, score in found.items()
+        ]
+    )

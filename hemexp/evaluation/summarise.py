@@ -42,11 +42,33 @@ log = logging.getLogger(__name__)
 VOLUMES = ("patient_id", "split", "center", "model", "indicator", "target", "k")
 """What identifies a row of `volumes.tsv`; metric, value and note follow."""
 
-SCORED = (*VOLUMES, "baseline_ml", "observed_ml", "mean_ml", "median_ml", "sd_ml", "q05_ml",
-          "q25_ml", "q75_ml", "q95_ml", "crps_ml", "twcrps_ml", "pit", "note")  # fmt: skip
+SCORED = (
+    *VOLUMES,
+    "baseline_ml",
+    "observed_ml",
+    "mean_ml",
+    "median_ml",
+    "sd_ml",
+    "q05_ml",
+    "q25_ml",
+    "q75_ml",
+    "q95_ml",
+    "crps_ml",
+    "twcrps_ml",
+    "pit",
+    "note",
+)
 
-VOLUME_COLUMNS = ("patient_id", "indicator", "expansion_flag", "target_growth_ml", "iph_ml",
-                  "iph_raw_ml", "ivh_ml", "logit_offset")  # fmt: skip
+VOLUME_COLUMNS = (
+    "patient_id",
+    "indicator",
+    "expansion_flag",
+    "target_growth_ml",
+    "iph_ml",
+    "iph_raw_ml",
+    "ivh_ml",
+    "logit_offset",
+)
 SCORE_COLUMNS = ("patient_id", "model", "indicator", "metric", "value", "note")
 
 CALIBRATED = (("hemexp", "iph_ml"), ("tabular", "iph_ml"))
@@ -135,9 +157,14 @@ def run_summarise_scores(
         write_table(out / f"{name}.tsv", content)
     write_json(out / "metrics.json", headline_numbers(tables, settings.splits[0]))
     products = [out / f"{name}.tsv" for name in tables]
-    write_sidecars(products, verb="summarise-scores", settings=settings.as_json(),
-                   inputs=[outcomes, *patient_files, *model_files], started=started,
-                   seed=seed)  # fmt: skip
+    write_sidecars(
+        products,
+        verb="summarise-scores",
+        settings=settings.as_json(),
+        inputs=[outcomes, *patient_files, *model_files],
+        started=started,
+        seed=seed,
+    )
     return [*products, out / "metrics.json"]
 
 
@@ -180,10 +207,13 @@ def _read_models(
     expansion: Path, truth: Path | None, outcomes: pd.DataFrame, ids: list[str], seed: int
 ) -> tuple[Models, list[Path]]:
     """The forecasts that are no samples, and their files."""
-    files = {name: expansion / f"{name}.tsv"
-             for name in ("predictions", "forecasts", "training_forecasts")}  # fmt: skip
-    files = {name: path for name, path in {**files, "truth": truth}.items()
-             if path and path.exists()}  # fmt: skip
+    files = {
+        name: expansion / f"{name}.tsv"
+        for name in ("predictions", "forecasts", "training_forecasts")
+    }
+    files = {
+        name: path for name, path in {**files, "truth": truth}.items() if path and path.exists()
+    }
     tables = {name: read_table(path) for name, path in files.items()}
     chosen = chosen_model(tables["predictions"])
     forecasts = reference_forecasts(outcomes, ids)
@@ -211,10 +241,19 @@ def _tables(
     seed: int,
 ) -> dict[str, pd.DataFrame]:
     resampling = Resampling(settings.bootstrap, seed)
-    forecasts = [*sampled_forecasts(patients.volumes), *models.forecasts,
-                 *redrawn_forecasts(patients.redraws, outcomes)]  # fmt: skip
-    events = event_probabilities(patients.volumes, patients.redraws, outcomes, ids,
-                                 models.p_expansion, settings.ivh_present_ml)  # fmt: skip
+    forecasts = [
+        *sampled_forecasts(patients.volumes),
+        *models.forecasts,
+        *redrawn_forecasts(patients.redraws, outcomes),
+    ]
+    events = event_probabilities(
+        patients.volumes,
+        patients.redraws,
+        outcomes,
+        ids,
+        models.p_expansion,
+        settings.ivh_present_ml,
+    )
     scored = score_forecasts(forecasts, outcomes, seed)
     drawing = [one for one in forecasts if (one.model, one.target) in CALIBRATED]
     levels = {one.model: conformal_levels(models.pit) for one in drawing}
@@ -236,4 +275,4 @@ def _tables(
         "volumes": tidy_scores(scored),
         "calibration": tabulate_calibration(scored, settings.pit_bins),
         "conformal": tabulate_conformal(scored, drawing, models.pit),
-    }  # fmt: skip
+    }

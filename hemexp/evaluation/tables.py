@@ -23,21 +23,81 @@ from hemexp.evaluation.tidy import cells, table_of
 from hemexp.provenance import seed_for
 
 GROUP = ("split", "center")
-FORECASTS = (*GROUP, "model", "indicator", "target", "n", "k", "crps_ml", "crps_low_ml",
-             "crps_high_ml", "twcrps_ml", "mae_ml", "bias_ml", "coverage50", "coverage90",
-             "spread_ratio", "width50_ml", "width90_ml", "skill", "skill_low", "skill_high",
-             "note")  # fmt: skip
-EXPANSION = (*GROUP, "event", "model", "indicator", "n", "n_events", "auc", "auc_low", "auc_high",
-             "brier", "brier_low", "brier_high", "calibration_slope", "calibration_slope_low",
-             "calibration_slope_high", "calibration_intercept", "note")  # fmt: skip
+FORECASTS = (
+    *GROUP,
+    "model",
+    "indicator",
+    "target",
+    "n",
+    "k",
+    "crps_ml",
+    "crps_low_ml",
+    "crps_high_ml",
+    "twcrps_ml",
+    "mae_ml",
+    "bias_ml",
+    "coverage50",
+    "coverage90",
+    "spread_ratio",
+    "width50_ml",
+    "width90_ml",
+    "skill",
+    "skill_low",
+    "skill_high",
+    "note",
+)
+EXPANSION = (
+    *GROUP,
+    "event",
+    "model",
+    "indicator",
+    "n",
+    "n_events",
+    "auc",
+    "auc_low",
+    "auc_high",
+    "brier",
+    "brier_low",
+    "brier_high",
+    "calibration_slope",
+    "calibration_slope_low",
+    "calibration_slope_high",
+    "calibration_intercept",
+    "note",
+)
 LARGE_REQUEST_ML = 3.0
 """Stable requests dominate a line over all; the slope above this shows whether growth obeys."""
 
-OBEDIENCE = ("split", "indicator", "request", "volume", "n", "n_samples", "slope", "intercept_ml",
-             "r2", "residual_sd_ml", "miss_sd_ml", "slope_large", "r2_large",
-             "abs_logit_offset_median", "abs_logit_offset_p90", "note")  # fmt: skip
-IMAGES = (*GROUP, "model", "indicator", "metric", "n", "n_undefined", "mean", "low", "high",
-          "note")  # fmt: skip
+OBEDIENCE = (
+    "split",
+    "indicator",
+    "request",
+    "volume",
+    "n",
+    "n_samples",
+    "slope",
+    "intercept_ml",
+    "r2",
+    "residual_sd_ml",
+    "miss_sd_ml",
+    "slope_large",
+    "r2_large",
+    "abs_logit_offset_median",
+    "abs_logit_offset_p90",
+    "note",
+)
+IMAGES = (
+    *GROUP,
+    "model",
+    "indicator",
+    "metric",
+    "n",
+    "n_undefined",
+    "mean",
+    "low",
+    "high",
+    "note",
+)
 CALIBRATION = ("split", "model", "indicator", "target", "pit", "n", "share", "expected")
 
 
@@ -140,12 +200,15 @@ def tabulate_expansion(probabilities: pd.DataFrame, resampling: Resampling) -> p
                 n=len(part),
                 n_events=int(y.sum()),
                 auc=area,
-                **(interval_cells("auc", "", ends) if area.value is not None
-                   else dict.fromkeys(("auc_low", "auc_high"), area)),
+                **(
+                    interval_cells("auc", "", ends)
+                    if area.value is not None
+                    else dict.fromkeys(("auc_low", "auc_high"), area)
+                ),
                 brier=brier(p, y),
                 **interval_cells("brier", "", squared),
                 **calibration_line(p, y, resampling.repeats, rng),
-            )  # fmt: skip
+            )
             rows.append(head | row)
     return table_of(rows, EXPANSION)
 
@@ -168,8 +231,14 @@ def tabulate_obedience(volumes: pd.DataFrame) -> pd.DataFrame:
         asked = part[part[request].notna()]
         offsets = part["logit_offset"].abs().dropna()
         for volume, column in (("raw", "iph_raw_ml"), ("matched", "iph_ml")):
-            head = {"split": split, "indicator": indicator, "request": request, "volume": volume,
-                    "n": part["patient_id"].nunique(), "n_samples": len(asked)}  # fmt: skip
+            head = {
+                "split": split,
+                "indicator": indicator,
+                "request": request,
+                "volume": volume,
+                "n": part["patient_id"].nunique(),
+                "n_samples": len(asked),
+            }
             wanted, got = asked[request], asked[column] - asked["baseline_iph_ml"]
             line = fit_line(wanted, got)
             large = wanted > LARGE_REQUEST_ML
@@ -182,13 +251,16 @@ def tabulate_obedience(volumes: pd.DataFrame) -> pd.DataFrame:
                 intercept_ml=line.intercept if line else missing,
                 r2=line.r2 if line else missing,
                 residual_sd_ml=line.residual_sd if line else missing,
-                miss_sd_ml=(float((got - wanted).std()) if request == "target_growth_ml"
-                            else Score(None, "a flag asks for no volume")),
+                miss_sd_ml=(
+                    float((got - wanted).std())
+                    if request == "target_growth_ml"
+                    else Score(None, "a flag asks for no volume")
+                ),
                 slope_large=steep.slope if steep else too_few,
                 r2_large=steep.r2 if steep else too_few,
                 abs_logit_offset_median=float(offsets.median()) if len(offsets) else unmatched,
                 abs_logit_offset_p90=float(offsets.quantile(0.9)) if len(offsets) else unmatched,
-            )  # fmt: skip
+            )
             rows.append(head | row)
     return table_of(rows, OBEDIENCE)
 
@@ -232,10 +304,14 @@ def tabulate_calibration(scored: pd.DataFrame, bins: int) -> pd.DataFrame:
         counts, edges = np.histogram(part["pit"], bins=bins, range=(0, 1))
         rows += [
             dict(zip(keys, head, strict=True))
-            | {"pit": round((low + high) / 2, 6), "n": len(part), "share": count / len(part),
-               "expected": 1 / bins}
+            | {
+                "pit": round((low + high) / 2, 6),
+                "n": len(part),
+                "share": count / len(part),
+                "expected": 1 / bins,
+            }
             for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
-        ]  # fmt: skip
+        ]
     return table_of(rows, CALIBRATION)
 
 

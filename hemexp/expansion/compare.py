@@ -103,13 +103,23 @@ def compare_models(scores: pd.DataFrame, settings: Expansion, seed: int) -> pd.D
         low, high = np.percentile(areas, INTERVAL) if areas else (np.nan, np.nan)
         crps_low, crps_high = np.percentile(crps[drawn].mean(axis=1), INTERVAL)
         slope, intercept, note = calibration_line(p, he)
-        rows.append({
-            "model": name, "n": len(group), "events": int(he.sum()),
-            "auc": roc_auc_score(he, p), "auc_low": low, "auc_high": high,
-            "brier": float(np.mean((p - he) ** 2)), "calibration_slope": slope,
-            "calibration_intercept": intercept, "crps_ml": crps.mean(),
-            "crps_low": crps_low, "crps_high": crps_high, "note": note,
-        })  # fmt: skip
+        rows.append(
+            {
+                "model": name,
+                "n": len(group),
+                "events": int(he.sum()),
+                "auc": roc_auc_score(he, p),
+                "auc_low": low,
+                "auc_high": high,
+                "brier": float(np.mean((p - he) ** 2)),
+                "calibration_slope": slope,
+                "calibration_intercept": intercept,
+                "crps_ml": crps.mean(),
+                "crps_low": crps_low,
+                "crps_high": crps_high,
+                "note": note,
+            }
+        )
     return pd.DataFrame(rows)
 
 

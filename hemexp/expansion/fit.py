@@ -52,10 +52,13 @@ def fit_model(name: str, table: pd.DataFrame, settings: Expansion, seed: int) ->
     expands = table["he"].to_numpy() == 1
     if expands.all() or not expands.any():
         raise HemexpError(
-            Fault(f"sample sheet, {len(table)} training patients",
-                  f"{int(expands.sum())} with expansion", "both patients with and without",
-                  "Add training patients of the missing kind.")
-        )  # fmt: skip
+            Fault(
+                f"sample sheet, {len(table)} training patients",
+                f"{int(expands.sum())} with expansion",
+                "both patients with and without",
+                "Add training patients of the missing kind.",
+            )
+        )
     if name == "four_variable":
         logit_p = fit_four_variable(table, settings.penalty)
     elif name == "image_clinical":
@@ -126,9 +129,11 @@ def fit_image_clinical(table: pd.DataFrame, settings: Expansion, seed: int) -> L
     for penalty in settings.image_penalties if folds else ():
         p = cross_val_predict(
             LogisticRegression(C=1 / settings.penalty, max_iter=1000),
-            scaled * _shrink(penalty / settings.penalty), expands, cv=folds,
+            scaled * _shrink(penalty / settings.penalty),
+            expands,
+            cv=folds,
             method="predict_proba",
-        )[:, 1]  # fmt: skip
+        )[:, 1]
         if (loss := log_loss(expands, p)) < best[0]:
             best = (loss, penalty, logit(p))
     shrink = _shrink(best[1] / settings.penalty)

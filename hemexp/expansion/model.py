@@ -68,8 +68,9 @@ class ExpansionModel:
 
     def distributions(self, table: pd.DataFrame) -> list[LogisticLognormal]:
         """The growth distribution of every row; no probability from outside is heeded."""
-        numbers = zip(self.probability(table), self.log_growth(table), table["baseline_iph_ml"],
-                      strict=True)  # fmt: skip
+        numbers = zip(
+            self.probability(table), self.log_growth(table), table["baseline_iph_ml"], strict=True
+        )
         return [
             LogisticLognormal(
                 float(p), float(log_mean), self.log_sd, self._stable_ml(volume), float(volume)

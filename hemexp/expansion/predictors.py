@@ -41,9 +41,20 @@ FOUR = ("ln_onset", "ln_iph_ml", "anticoagulant", "antiplatelet")
 """The variables of Al-Shahi Salman et al., Lancet Neurol 2018."""
 
 IMAGE = (
-    "age", "gcs", "sbp", "ln_ivh_ml", "sphericity", "irregularity", "hu_mean", "hu_sd", "hu_skew",
-    "root_dark_share", "root_dark_hu", "dark_spots", "ln_ventricle_mm",
-)  # fmt: skip
+    "age",
+    "gcs",
+    "sbp",
+    "ln_ivh_ml",
+    "sphericity",
+    "irregularity",
+    "hu_mean",
+    "hu_sd",
+    "hu_skew",
+    "root_dark_share",
+    "root_dark_hu",
+    "dark_spots",
+    "ln_ventricle_mm",
+)
 """What the image and the rest of the sheet add to the four."""
 
 BRAIN = ("brain_volume", "anticoagulant", "ivh_present", "brain_onset")

@@ -49,18 +49,28 @@ def _measure_patient(patient_id: str, volumes: pd.Series, preprocess: Path, out:
     on_grid = patient_file(preprocess, patient_id, f"{start}grid_{IMAGES['iph']}")
     if not read_volume(on_grid).data.any():
         raise HemexpError(
-            Fault(f"patient {patient_id}, {on_grid}", "no voxel of IPH on the grid",
-                  "a bleed that fills at least one voxel",
-                  "Take a finer preprocess.grid, or leave the patient out of the sheet.")
-        )  # fmt: skip
-    files = {name: patient_file(preprocess, patient_id, f"{start}native_{ending}")
-             for name, ending in IMAGES.items()}  # fmt: skip
+            Fault(
+                f"patient {patient_id}, {on_grid}",
+                "no voxel of IPH on the grid",
+                "a bleed that fills at least one voxel",
+                "Take a finer preprocess.grid, or leave the patient out of the sheet.",
+            )
+        )
+    files = {
+        name: patient_file(preprocess, patient_id, f"{start}native_{ending}")
+        for name, ending in IMAGES.items()
+    }
     measured = measure_files(
         files, float(volumes["baseline_iph_ml"]), float(volumes["baseline_ivh_ml"])
     )
     table = pd.DataFrame([{"patient_id": patient_id, **measured}])
-    write_tables({patient_file(out, patient_id, FEATURES): table}, verb="measure-bleed",
-                 settings={}, inputs=[*files.values(), on_grid], started=started)  # fmt: skip
+    write_tables(
+        {patient_file(out, patient_id, FEATURES): table},
+        verb="measure-bleed",
+        settings={},
+        inputs=[*files.values(), on_grid],
+        started=started,
+    )
 
 
 def measure_files(
@@ -96,23 +106,32 @@ def run_fit_expansion(
     scores, forecasts = score_training(table, cross_fit(table, settings, seed))
     comparison = compare_models(scores, settings, seed)
     chosen = choose(comparison, models, settings.model)
-    record = {"verb": "fit-expansion", "settings": settings.as_json(),
-              "inputs": patient_files(samples, preprocess, expansion, follow_up=True),
-              "started": started, "seed": seed}  # fmt: skip
+    record = {
+        "verb": "fit-expansion",
+        "settings": settings.as_json(),
+        "inputs": patient_files(samples, preprocess, expansion, follow_up=True),
+        "started": started,
+        "seed": seed,
+    }
     tables = {
         expansion / "training.tsv": scores,
-        expansion / "training_forecasts.tsv":
-            forecasts[forecasts["model"] == chosen].drop(columns="model"),
+        expansion / "training_forecasts.tsv": forecasts[forecasts["model"] == chosen].drop(
+            columns="model"
+        ),
         expansion / "comparison.tsv": comparison,
-    }  # fmt: skip
+    }
     write_tables(tables, **record)
-    write_json(expansion / "model.json", {
-        "chosen": chosen,
-        "models": {name: model.as_json() for name, model in models.items()},
-        "cross_fitted": comparison.astype(object).where(comparison.notna(), None)
-        .to_dict("records"),
-        **describe(**record, patients=len(table), expanders=int(table["he"].sum())),
-    })  # fmt: skip
+    write_json(
+        expansion / "model.json",
+        {
+            "chosen": chosen,
+            "models": {name: model.as_json() for name, model in models.items()},
+            "cross_fitted": comparison.astype(object)
+            .where(comparison.notna(), None)
+            .to_dict("records"),
+            **describe(**record, patients=len(table), expanders=int(table["he"].sum())),
+        },
+    )
 
 
 def run_predict_expansion(samples: pd.DataFrame, preprocess: Path, expansion: Path) -> None:
@@ -147,11 +166,15 @@ def run_predict_expansion(samples: pd.DataFrame, preprocess: Path, expansion: Pa
     columns = ["patient_id", "split", "model", "chosen", "p_expansion", "source"]
     tables = {
         expansion / "predictions.tsv": pd.DataFrame(rows, columns=columns),
-        expansion / "forecasts.tsv":
-            pd.DataFrame(draws, columns=["patient_id", "model", "draw", "growth_ml"]),
-    }  # fmt: skip
-    inputs = [expansion / "model.json", expansion / "training.tsv",
-              *patient_files(samples, preprocess, expansion)]  # fmt: skip
+        expansion / "forecasts.tsv": pd.DataFrame(
+            draws, columns=["patient_id", "model", "draw", "growth_ml"]
+        ),
+    }
+    inputs = [
+        expansion / "model.json",
+        expansion / "training.tsv",
+        *patient_files(samples, preprocess, expansion),
+    ]
     write_tables(tables, verb="predict-expansion", settings={}, inputs=inputs, started=started)
 
 
@@ -165,10 +188,12 @@ def patient_files(
         for patient_id in samples.index
         for path in (
             patient_file(expansion, patient_id, FEATURES),
-            *(patient_file(preprocess, patient_id, f"ses-{s}_space-native_volumes.tsv")
-              for s in sessions),
+            *(
+                patient_file(preprocess, patient_id, f"ses-{s}_space-native_volumes.tsv")
+                for s in sessions
+            ),
         )
-    ]  # fmt: skip
+    ]
 
 
 def read_patients(
@@ -188,6 +213,7 @@ def write_tables(tables: dict[Path, pd.DataFrame], **record: object) -> None:
     """Writes tables with their sidecars."""
     for path, table in tables.items():
         with write_atomically(path) as temporary:
-            table.to_csv(temporary, sep="\t", index=False, float_format="%.6f",
-                         lineterminator="\n")  # fmt: skip
+            table.to_csv(
+                temporary, sep="\t", index=False, float_format="%.6f", lineterminator="\n"
+            )
     write_sidecars(tables, **record)

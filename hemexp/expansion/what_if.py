@@ -12,8 +12,18 @@ from hemexp.outcomes import HE_ML
 from hemexp.questions import EARLY_H, LATE_H, ask
 
 QUANTITIES = ("median_growth_ml", "p_growth_6ml")
-SUMMARY = ("contrast", "at", "quantity", "n", "mean_effect", "share_raised",
-           "share_right_direction", "mean_true_effect", "ratio", "note")  # fmt: skip
+SUMMARY = (
+    "contrast",
+    "at",
+    "quantity",
+    "n",
+    "mean_effect",
+    "share_raised",
+    "share_right_direction",
+    "mean_true_effect",
+    "ratio",
+    "note",
+)
 NO_TRUTH = "no true effect: not a phantom patient's cohort"
 
 
@@ -98,10 +108,15 @@ def _row(group: pd.DataFrame, quantity: str, *, known: bool) -> dict[str, object
     right = np.mean(np.sign(effect) == np.sign(true)) if known else np.nan
     ratio = effect.mean() / true.mean() if known else np.nan
     return {
-        "quantity": quantity, "n": len(group), "mean_effect": effect.mean(),
-        "share_raised": np.mean(effect > 0), "share_right_direction": right,
-        "mean_true_effect": true.mean(), "ratio": ratio, "note": "" if known else NO_TRUTH,
-    }  # fmt: skip
+        "quantity": quantity,
+        "n": len(group),
+        "mean_effect": effect.mean(),
+        "share_raised": np.mean(effect > 0),
+        "share_right_direction": right,
+        "mean_true_effect": true.mean(),
+        "ratio": ratio,
+        "note": "" if known else NO_TRUTH,
+    }
 
 
 def run_answer_what_if(

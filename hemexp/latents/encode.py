@@ -95,13 +95,18 @@ def encode_patient(
         drawn = settings.posterior == "sample"
         generator = generator_for(seed, patient_id, session, "posterior") if drawn else None
         tensors[session], centroids[session] = encode_copies(
-            vae, scan_copies(scan, moved, seed, patient_id), scan.spacing_mm,
-            settings.batch_slices, generator,
-        )  # fmt: skip
+            vae,
+            scan_copies(scan, moved, seed, patient_id),
+            scan.spacing_mm,
+            settings.batch_slices,
+            generator,
+        )
     place = describe_place(
-        scans["baseline"], tensors["baseline"].shape, centroids["baseline"],
+        scans["baseline"],
+        tensors["baseline"].shape,
+        centroids["baseline"],
         centroids.get("followup"),
-    )  # fmt: skip
+    )
     return tensors | place
 
 
@@ -190,11 +195,19 @@ def run_encode_patients(
         with write_atomically(scores_file) as temporary:
             pd.DataFrame(scores).to_csv(temporary, sep="\t", index=False, float_format="%.4f")
         write_sidecars(
-            [latents_file, scores_file], verb="encode-patients", settings=settings.as_json(),
-            inputs=[autoencoder / "model.safetensors",
-                    *(path for session in sessions
-                      for path in scan_files(preprocess, patient_id, session))],
-            started=started, seed=seed,
+            [latents_file, scores_file],
+            verb="encode-patients",
+            settings=settings.as_json(),
+            inputs=[
+                autoencoder / "model.safetensors",
+                *(
+                    path
+                    for session in sessions
+                    for path in scan_files(preprocess, patient_id, session)
+                ),
+            ],
+            started=started,
+            seed=seed,
             device=str(where),
-        )  # fmt: skip
+        )
         log.info("%s: %s", patient_id, scores)

@@ -93,10 +93,12 @@ def run_fit_scale(patient_ids: list[str], latents: Path, out: Path) -> None:
     scale = measure_scale([_load_pair(path) for path in files])
     if min(scale.delta_sd) < 1e-6:
         raise HemexpError(
-            Fault(f"{latents}, {len(files)} training patients",
-                  f"latent differences of SD {scale.delta_sd}",
-                  "follow-ups unlike their baselines",
-                  "Check that the sheet names each patient's own follow-up.")
-        )  # fmt: skip
+            Fault(
+                f"{latents}, {len(files)} training patients",
+                f"latent differences of SD {scale.delta_sd}",
+                "follow-ups unlike their baselines",
+                "Check that the sheet names each patient's own follow-up.",
+            )
+        )
     record = describe(verb="fit-scale", settings={}, inputs=files, started=started)
     write_json(out, {"scale": asdict(scale), "patients": len(files), **record})

@@ -18,7 +18,7 @@ from hemexp.phantom.centers import (
     find_center,
     rotation_matrix,
     scanner_grid,
-)  # fmt: skip
+)
 from hemexp.phantom.head import Field, Head, Points, blend, cavity_mm, draw_head, shell_hu
 from hemexp.phantom.model import draw_case, generator
 from hemexp.phantom.scan import (

@@ -76,8 +76,10 @@ def show_blood(
         size = tuple((high - low).tolist())
         filled = fill_head(head, bleed, session, (size, part))
         iph, ivh = (filled.mask(size, where) for where in (filled.blood.iph, filled.blood.ivh))
-        inner = [slice(int(a > 0), n - int(b < m))
-                 for a, b, n, m in zip(low, high, high - low, shape, strict=True)]  # fmt: skip
+        inner = [
+            slice(int(a > 0), n - int(b < m))
+            for a, b, n, m in zip(low, high, high - low, shape, strict=True)
+        ]
         found = iph | ivh
         if found.any() and found.sum() == found[tuple(inner)].sum():
             return filled.blood, Volume(iph, part), Volume(ivh, part)

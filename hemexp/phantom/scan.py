@@ -8,14 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from hemexp.phantom.bleed import (
-    Extent,
-    Shape,
-    ball_radius_mm,
-    first_extent,
-    grow,
-    relative_radius,
-)
+from hemexp.phantom.bleed import Extent, Shape, ball_radius_mm, first_extent, grow, relative_radius
 from hemexp.phantom.head import (
     AIR_HU,
     CAVITY_BOTTOM_MM,

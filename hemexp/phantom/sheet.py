@@ -39,11 +39,14 @@ def list_patients(
     held_out = per_center if held_out is None else held_out
     if validation < 0 or per_center * len(training) <= validation or held_out <= predict:
         raise HemexpError(
-            Fault("draw-cohort", f"--per-center {per_center} --held-out {held_out} "
-                  f"--validation {validation}", f"more than {validation} patients in "
-                  f"{len(training)} training centres, more than {predict} in the test centre",
-                  "Ask for more patients.")
-        )  # fmt: skip
+            Fault(
+                "draw-cohort",
+                f"--per-center {per_center} --held-out {held_out} --validation {validation}",
+                f"more than {validation} patients in "
+                f"{len(training)} training centres, more than {predict} in the test centre",
+                "Ask for more patients.",
+            )
+        )
     numbers = range(1, per_center + 1)
     rows = [(f"{name}{number:02d}", name, "train") for number in numbers for name in training]
     kept = len(rows) - validation

@@ -93,6 +93,13 @@ def run_draw_truth_map(
     write_volume(products[0], count / draws, grid.affine, np.float32)
     with write_atomically(products[1]) as temporary:
         table.to_csv(temporary, sep="\t", index_label="draw", float_format="%.6g")
-    write_sidecars(products, verb="draw-truth-map", settings=settings.as_json(), inputs=baseline,
-                   started=started, seed=settings.seed, draws=draws)  # fmt: skip
+    write_sidecars(
+        products,
+        verb="draw-truth-map",
+        settings=settings.as_json(),
+        inputs=baseline,
+        started=started,
+        seed=settings.seed,
+        draws=draws,
+    )
     return products

@@ -49,12 +49,19 @@ def run_collect_what_if_truth(patient_ids: Iterable[str], out: Path, settings: P
     asked = ask(list(patient_ids))
     cases = {name: draw_case(settings.seed, name) for name in asked["patient_id"].unique()}
     answers = [
-        true_answer(replace(cases[name], onset_to_ct_h=onset, anticoagulant=drug),
-                    settings.truth_draws)
+        true_answer(
+            replace(cases[name], onset_to_ct_h=onset, anticoagulant=drug), settings.truth_draws
+        )
         for name, onset, drug in asked.itertuples(index=False)
-    ]  # fmt: skip
+    ]
     table = asked.join(pd.DataFrame(answers, index=asked.index))
     with write_atomically(out) as temporary:
         table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", lineterminator="\n")
-    write_sidecars([out], verb="collect-what-if-truth", settings=settings.as_json(), inputs=[],
-                   started=started, seed=settings.seed)  # fmt: skip
+    write_sidecars(
+        [out],
+        verb="collect-what-if-truth",
+        settings=settings.as_json(),
+        inputs=[],
+        started=started,
+        seed=settings.seed,
+    )

@@ -16,17 +16,34 @@ from hemexp.provenance import patient_file, write_sidecars, write_text
 from hemexp.settings import Preprocess
 from hemexp.sheet import SESSIONS
 
-REGISTRATION = (
-    "rotation_deg", "translation_mm", "registration_metric", "correlation", "overlap",
-)  # fmt: skip
+REGISTRATION = ("rotation_deg", "translation_mm", "registration_metric", "correlation", "overlap")
 QC = (
-    "patient_id", "session", "iph_ml", "ivh_ml", "iph_grid_ml", "ivh_grid_ml", "brain_ml",
-    *REGISTRATION, "status", "reason", "notes",
-)  # fmt: skip
+    "patient_id",
+    "session",
+    "iph_ml",
+    "ivh_ml",
+    "iph_grid_ml",
+    "ivh_grid_ml",
+    "brain_ml",
+    *REGISTRATION,
+    "status",
+    "reason",
+    "notes",
+)
 OUTCOMES = (
-    "patient_id", "center", "split", "baseline_iph_ml", "baseline_ivh_ml", "followup_iph_ml",
-    "followup_ivh_ml", "growth_ml", "ivh_growth_ml", "he", "he_6ml", "rhe",
-)  # fmt: skip
+    "patient_id",
+    "center",
+    "split",
+    "baseline_iph_ml",
+    "baseline_ivh_ml",
+    "followup_iph_ml",
+    "followup_ivh_ml",
+    "growth_ml",
+    "ivh_growth_ml",
+    "he",
+    "he_6ml",
+    "rhe",
+)
 
 EXCLUDED = ("patient_id", "session", "step", "reason")
 """Columns of `excluded.tsv`: one row for each step that failed first in a scan or a pair."""
@@ -75,8 +92,9 @@ def run_collect_qc(
     }
     for path, table in tables.items():
         write_text(path, table.to_csv(sep="\t", index=False, float_format="%.6g"))
-    write_sidecars(outputs, verb="collect-qc", settings=settings.as_json(), inputs=inputs,
-                   started=started)  # fmt: skip
+    write_sidecars(
+        outputs, verb="collect-qc", settings=settings.as_json(), inputs=inputs, started=started
+    )
 
 
 def _read_patient(
@@ -86,13 +104,15 @@ def _read_patient(
     patient_id = patient["patient_id"]
     sessions = [session for session in SESSIONS if patient[f"{session}_ct"]]
     rows = {session: dict.fromkeys(QC, float("nan")) for session in sessions}
-    tables = [("strip-skull", session, f"ses-{session}_space-native_volumes.tsv")
-              for session in sessions]  # fmt: skip
+    tables = [
+        ("strip-skull", session, f"ses-{session}_space-native_volumes.tsv") for session in sessions
+    ]
     if len(sessions) == 2:
         moving = "followup" if reference == "baseline" else "baseline"
         tables.append(("register-followup", moving, "desc-registration_qc.tsv"))
-    tables += [("resample-scan", session, f"ses-{session}_space-grid_volumes.tsv")
-               for session in sessions]  # fmt: skip
+    tables += [
+        ("resample-scan", session, f"ses-{session}_space-grid_volumes.tsv") for session in sessions
+    ]
     failures = []
     for step, session, ending in tables:
         inputs.append(patient_file(folder, patient_id, ending))
@@ -137,18 +157,25 @@ def _excluded_table(failures: Iterable[Mapping[str, str]]) -> pd.DataFrame:
 def _refuse(excluded: pd.DataFrame, sheet: pd.DataFrame, on_failure: str) -> None:
     """Stops the run for patients who failed in a run that excluded them, or if none is left."""
     faults = [
-        Fault(f"patient {row.patient_id}, {row.step} of the {row.session}", row.reason,
-              "a patient who can be used",
-              f"Mend the scan and delete results/preprocess/sub-{row.patient_id}, or set "
-              "preprocess.on_failure: exclude.")
+        Fault(
+            f"patient {row.patient_id}, {row.step} of the {row.session}",
+            row.reason,
+            "a patient who can be used",
+            f"Mend the scan and delete results/preprocess/sub-{row.patient_id}, or set "
+            "preprocess.on_failure: exclude.",
+        )
         for row in excluded.itertuples()
         if on_failure == "stop"
-    ]  # fmt: skip
+    ]
     training = sheet.index[sheet["split"] == "train"]
     if not faults and len(training) and training.isin(excluded["patient_id"]).all():
         faults.append(
-            Fault("column split", f"all {len(training)} training patients excluded",
-                  "at least one", "Read the reasons in results/preprocess: qc.tsv and the logs.")
-        )  # fmt: skip
+            Fault(
+                "column split",
+                f"all {len(training)} training patients excluded",
+                "at least one",
+                "Read the reasons in results/preprocess: qc.tsv and the logs.",
+            )
+        )
     if faults:
         raise HemexpError(*faults, title=f"{len(faults)} fault(s)")

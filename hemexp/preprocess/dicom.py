@@ -134,9 +134,13 @@ def find_dcm2niix(path: Path) -> str:
         program = shutil.which("dcm2niix")
     if program is None:
         raise ImageError(
-            Fault(str(path), "DICOM, but no program dcm2niix to convert it",
-                  "dcm2niix in this environment", "Run `pip install dcm2niix`.")
-        )  # fmt: skip
+            Fault(
+                str(path),
+                "DICOM, but no program dcm2niix to convert it",
+                "dcm2niix in this environment",
+                "Run `pip install dcm2niix`.",
+            )
+        )
     return str(program)
 
 
@@ -159,8 +163,23 @@ def converted(source: Path, named: Path, *, only_facts: bool = False) -> Iterato
     mode = ["-s", "y", "-b", "o"] if only_facts else ["-b", "y", *depth]
     with tempfile.TemporaryDirectory(prefix="hemexp-dicom-") as folder:
         # -l n: 16-bit unsigned becomes signed, without which tilt and distances are not mended.
-        command = [find_dcm2niix(named), *mode, "-ba", "n", "-z", "n", "-l", "n", "-w", "2",
-                   "-f", "%s_%j", "-o", folder, str(source)]  # fmt: skip
+        command = [
+            find_dcm2niix(named),
+            *mode,
+            "-ba",
+            "n",
+            "-z",
+            "n",
+            "-l",
+            "n",
+            "-w",
+            "2",
+            "-f",
+            "%s_%j",
+            "-o",
+            folder,
+            str(source),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if done.returncode != 0:
             raise ImageError(_failure_fault(named, done))
@@ -181,8 +200,11 @@ def _mended(sidecar: Path) -> Path:
     """
     stem = sidecar.name.removesuffix(".json")
     others = [path for mark in MENDED for path in sidecar.parent.glob(f"{stem}{mark}*.nii")]
-    return max(others, key=lambda path: (len(path.name), path.name),
-               default=sidecar.with_name(f"{stem}.nii"))  # fmt: skip
+    return max(
+        others,
+        key=lambda path: (len(path.name), path.name),
+        default=sidecar.with_name(f"{stem}.nii"),
+    )
 
 
 def _choice_fault(path: Path, found: list[Series], kept: list[Series]) -> Fault:

@@ -189,14 +189,18 @@ def compare(level: Level, transform: sitk.Transform, blur_mm: float) -> tuple[fl
     Returns:
         Correlation of HU, and how much of the smaller head lies on the other one (0-1).
     """
-    blurred = [sitk.SmoothingRecursiveGaussian(image, blur_mm) if blur_mm else image
-               for image in (level.fixed, level.moving)]  # fmt: skip
+    blurred = [
+        sitk.SmoothingRecursiveGaussian(image, blur_mm) if blur_mm else image
+        for image in (level.fixed, level.moving)
+    ]
     moved = sitk.Resample(blurred[1], blurred[0], transform, sitk.sitkLinear, HU_RANGE[0])
     mask = sitk.Resample(level.moving_mask, level.fixed, transform, sitk.sitkNearestNeighbor, 0)
     fixed_mask = sitk.GetArrayViewFromImage(level.fixed_mask) > 0
     both = fixed_mask & (sitk.GetArrayViewFromImage(mask) > 0)
-    sizes_mm3 = [np.count_nonzero(sitk.GetArrayViewFromImage(image)) * np.prod(image.GetSpacing())
-                 for image in (level.fixed_mask, level.moving_mask)]  # fmt: skip
+    sizes_mm3 = [
+        np.count_nonzero(sitk.GetArrayViewFromImage(image)) * np.prod(image.GetSpacing())
+        for image in (level.fixed_mask, level.moving_mask)
+    ]
     overlap = np.count_nonzero(both) * np.prod(level.fixed.GetSpacing()) / min(sizes_mm3)
     values = [sitk.GetArrayViewFromImage(image)[both] for image in (blurred[0], moved)]
     if not min(np.ptp(value) if value.size else 0 for value in values):

@@ -58,6 +58,10 @@ def _too_large(extent_mm: NDArray[np.float64], field_mm: NDArray[np.float64]) ->
         if need > have
     )
     sizes = [" x ".join(f"{side:.1f}" for side in box) for box in (extent_mm, field_mm)]
-    return Fault("brain mask", f"a brain of {sizes[0]} mm", f"at most {sizes[1]} mm, the grid",
-                 f"Missing: {missing}. Enlarge preprocess.grid (shape or spacing_mm), or look "
-                 "whether the brain mask leaks.")  # fmt: skip
+    return Fault(
+        "brain mask",
+        f"a brain of {sizes[0]} mm",
+        f"at most {sizes[1]} mm, the grid",
+        f"Missing: {missing}. Enlarge preprocess.grid (shape or spacing_mm), or look "
+        "whether the brain mask leaks.",
+    )

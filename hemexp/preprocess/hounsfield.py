@@ -66,9 +66,13 @@ def mend_hu(path: Path, ct: Volume) -> tuple[Volume, list[str]]:
     low, high = float(data.min()), float(data.max())
     if low >= 0 and high <= 255:
         raise ImageError(
-            Fault(str(path), f"grey values from {low:g} to {high:g}, not HU", EXPECTED,
-                  "This is a windowed picture: convert the original DICOM series.")
-        )  # fmt: skip
+            Fault(
+                str(path),
+                f"grey values from {low:g} to {high:g}, not HU",
+                EXPECTED,
+                "This is a windowed picture: convert the original DICOM series.",
+            )
+        )
     if high > np.iinfo(np.int16).max:
         data = _unwrap(path, data)
         notes.append("values above 32767 wrapped back to negative HU")
@@ -89,8 +93,9 @@ def count_hu(data: NDArray) -> NDArray[np.int_]:
     """How often each whole value occurs: -1024 (and below) first, 3071 (and above) last."""
     step = 1 + data.size // HISTOGRAM_VOXELS
     values = np.clip(data.ravel(order="K")[::step], PADDING_HU, HIGHEST_HU)
-    return np.bincount(np.rint(values).astype(int) - PADDING_HU,
-                       minlength=HIGHEST_HU - PADDING_HU + 1)  # fmt: skip
+    return np.bincount(
+        np.rint(values).astype(int) - PADDING_HU, minlength=HIGHEST_HU - PADDING_HU + 1
+    )
 
 
 def lacks_intercept(counts: NDArray[np.int_]) -> bool:
@@ -129,10 +134,14 @@ def _unwrap(path: Path, data: NDArray) -> NDArray:
     signed = np.where(wrapped, data - np.float32(65536), data)
     if signed[wrapped].min() < LOWEST_HU or data.max() > np.iinfo(np.uint16).max:
         raise ImageError(
-            Fault(str(path), f"values up to {data.max():g}", EXPECTED,
-                  "If negative HU wrapped round in unsigned numbers, convert the scan as signed; "
-                  "otherwise convert the original DICOM series again.")
-        )  # fmt: skip
+            Fault(
+                str(path),
+                f"values up to {data.max():g}",
+                EXPECTED,
+                "If negative HU wrapped round in unsigned numbers, convert the scan as signed; "
+                "otherwise convert the original DICOM series again.",
+            )
+        )
     return signed
 
 
@@ -151,10 +160,14 @@ def _histogram_faults(path: Path, counts: NDArray[np.int_]) -> list[Fault]:
     else:
         return []
     return [
-        Fault(str(path), found, EXPECTED,
-              "Check that this is a CT, with its rescale slope and intercept applied once and the "
-              "whole head in it, neither clipped to a window nor skull-stripped.")
-    ]  # fmt: skip
+        Fault(
+            str(path),
+            found,
+            EXPECTED,
+            "Check that this is a CT, with its rescale slope and intercept applied once and the "
+            "whole head in it, neither clipped to a window nor skull-stripped.",
+        )
+    ]
 
 
 def coverage_faults(path: Path, ct: Volume, through: int, limits: RawInput) -> list[Fault]:
@@ -202,18 +215,26 @@ def brain_faults(
     median, (low, high) = float(np.median(ct.data[calm])), limits.brain_hu
     if not low <= median <= high:
         return [
-            Fault("brain", f"a median of {median:.0f} HU", f"{low:g} to {high:g} HU",
-                  "Check that this is a head CT without contrast in HU; the limits are "
-                  "preprocess.raw.brain_hu.")
-        ]  # fmt: skip
+            Fault(
+                "brain",
+                f"a median of {median:.0f} HU",
+                f"{low:g} to {high:g} HU",
+                "Check that this is a head CT without contrast in HU; the limits are "
+                "preprocess.raw.brain_hu.",
+            )
+        ]
     share = vessel_share(ct, calm, limits.vessel_share)
     if share <= limits.vessel_share:
         return []
     return [
-        Fault("brain", f"{share:.1%} of its inside brighter than {VESSEL_HU[0]} HU, as vessels "
-              "with contrast are", f"at most {limits.vessel_share:.1%} (a scan without contrast)",
-              "Name the scan taken before contrast; the limit is preprocess.raw.vessel_share.")
-    ]  # fmt: skip
+        Fault(
+            "brain",
+            f"{share:.1%} of its inside brighter than {VESSEL_HU[0]} HU, as vessels "
+            "with contrast are",
+            f"at most {limits.vessel_share:.1%} (a scan without contrast)",
+            "Name the scan taken before contrast; the limit is preprocess.raw.vessel_share.",
+        )
+    ]
 
 
 def vessel_share(ct: Volume, calm: NDArray[np.bool_], limit: float) -> float:

@@ -31,9 +31,13 @@ def read_mask(path: Path) -> Volume:
     if not (np.all(nonzero == 1) or np.all(nonzero == 255)):
         values = ", ".join(f"{value:g}" for value in np.unique(nonzero)[:5])
         raise ImageError(
-            Fault(str(path), f"a mask with the values 0 and {values}", "0 and 1, or 0 and 255",
-                  "Export one binary mask per kind of blood.")
-        )  # fmt: skip
+            Fault(
+                str(path),
+                f"a mask with the values 0 and {values}",
+                "0 and 1, or 0 and 255",
+                "Export one binary mask per kind of blood.",
+            )
+        )
     return mask.with_data(mask.data != 0)
 
 
@@ -73,9 +77,13 @@ def field_faults(path: Path, mask: Volume, ct: Volume) -> list[Fault]:
     if share >= INSIDE_SHARE:
         return []
     return [
-        Fault(str(path), f"{1 - share:.0%} of the mask outside its CT", "a mask in the CT's space",
-              "Draw or export the mask on this very CT; the headers of the two disagree.")
-    ]  # fmt: skip
+        Fault(
+            str(path),
+            f"{1 - share:.0%} of the mask outside its CT",
+            "a mask in the CT's space",
+            "Draw or export the mask on this very CT; the headers of the two disagree.",
+        )
+    ]
 
 
 def blood_faults(path: Path, iph: Volume, ct: Volume, limits: RawInput) -> list[Fault]:
@@ -89,10 +97,13 @@ def blood_faults(path: Path, iph: Volume, ct: Volume, limits: RawInput) -> list[
     """
     if not iph.data.any():
         return [
-            Fault(str(path), "an empty mask (no voxel outside the IVH)",
-                  "at least one voxel of IPH",
-                  "Check that the right mask is named, and that IPH and IVH are not swapped.")
-        ]  # fmt: skip
+            Fault(
+                str(path),
+                "an empty mask (no voxel outside the IVH)",
+                "at least one voxel of IPH",
+                "Check that the right mask is named, and that IPH and IVH are not swapped.",
+            )
+        ]
     return _flat_faults(path, iph) or _unlike_blood_faults(path, iph, ct, limits)
 
 
@@ -102,10 +113,13 @@ def _flat_faults(path: Path, iph: Volume) -> list[Fault]:
         narrow_mm = float(np.delete(voxels * iph.spacing_mm, axis).min())
         if voxels[axis] == 1 and narrow_mm >= max(FLAT_MM, FLAT_SLICES * thickness_mm):
             return [
-                Fault(str(path), f"all of the mask in one slice, {narrow_mm:.0f} mm wide there",
-                      f"a bleed that wide in more than one slice of {thickness_mm:.3g} mm",
-                      "Draw the bleed in every slice that shows it.")
-            ]  # fmt: skip
+                Fault(
+                    str(path),
+                    f"all of the mask in one slice, {narrow_mm:.0f} mm wide there",
+                    f"a bleed that wide in more than one slice of {thickness_mm:.3g} mm",
+                    "Draw the bleed in every slice that shows it.",
+                )
+            ]
     return []
 
 
@@ -126,9 +140,13 @@ def _unlike_blood_faults(path: Path, iph: Volume, ct: Volume, limits: RawInput) 
         found += f"; it looks mirrored {' or '.join(mirrored)}"
         cure = "Turn the mask round, or export it again with its header."
     return [
-        Fault(str(path), found, f"{low:g} to {high:g} HU, as a bleed has",
-              f"{cure} The limits are preprocess.raw.iph_hu.")
-    ]  # fmt: skip
+        Fault(
+            str(path),
+            found,
+            f"{low:g} to {high:g} HU, as a bleed has",
+            f"{cure} The limits are preprocess.raw.iph_hu.",
+        )
+    ]
 
 
 def _axis_names(volume: Volume) -> list[str]:
@@ -155,8 +173,9 @@ def on_ct_grid(iph: Volume, ivh: Volume, ct: Volume) -> tuple[Volume, Volume, li
     Returns:
         IPH and IVH on the CT's grid, disjoint, and what was resampled, a phrase each.
     """
-    moved = {name: mask for name, mask in {"IPH": iph, "IVH": ivh}.items()
-             if not on_one_grid(mask, ct)}  # fmt: skip
+    moved = {
+        name: mask for name, mask in {"IPH": iph, "IVH": ivh}.items() if not on_one_grid(mask, ct)
+    }
     if not moved:
         return iph, ivh, []
     notes = [f"{name} mask resampled from {spacing_text(mask)}" for name, mask in moved.items()]

@@ -148,14 +148,21 @@ def html_patient(
     about = [str(scans[0][column]) for column in ("center", "split") if column in scans[0]]
     about += [f"worst number at {-worst:.0%} of its limit"] if worst else []
     about += [f"excluded: {step} failed"] if step else []
-    said = [f"{SESSIONS[scan['session']]}: {scan[text]}"
-            for scan in scans for text in ("reason", "notes") if scan.get(text)]  # fmt: skip
+    said = [
+        f"{SESSIONS[scan['session']]}: {scan[text]}"
+        for scan in scans
+        for text in ("reason", "notes")
+        if scan.get(text)
+    ]
     reasons = "".join(f"<li>{escape(line)}</li>" for line in said)
     pictures = [
-        html_picture(patient_file(folder, name, f"ses-{scan['session']}_space-{space}_qc.png"),
-                     f"{SESSIONS[scan['session']]}, {words}")
-        for scan in scans for space, words in SPACES.items()
-    ]  # fmt: skip
+        html_picture(
+            patient_file(folder, name, f"ses-{scan['session']}_space-{space}_qc.png"),
+            f"{SESSIONS[scan['session']]}, {words}",
+        )
+        for scan in scans
+        for space, words in SPACES.items()
+    ]
     if len(scans) == 2:
         path = patient_file(folder, name, "desc-checkerboard_qc.png")
         pictures.append(html_picture(path, "Both scans after registration, checkerboard", "pair"))
@@ -242,6 +249,10 @@ def run_write_qc(qc: Path, excluded: Path, folder: Path, out: Path, limits: Qual
     write_text(out, html_page(read_text_table(qc), read_text_table(excluded), folder, limits))
     pictures = sorted(folder.glob("sub-*/sub-*_qc.png"))
     # Not `sidecar_path`: `qc.json` is the sidecar of `qc.tsv`.
-    record = describe(verb="write-qc", settings=limits.as_json(), started=started,
-                      inputs=[qc, excluded, *pictures])  # fmt: skip
+    record = describe(
+        verb="write-qc",
+        settings=limits.as_json(),
+        started=started,
+        inputs=[qc, excluded, *pictures],
+    )
     write_json(out.with_name(f"{out.name}.json"), {"product": out.name, **record})

@@ -37,13 +37,22 @@ def marks(row: dict[str, Any], other_brain_ml: float | None, limits: QualityLimi
     low, high = limits.brain_ml
     brain_ml, rotation, shift = row["brain_ml"], row["rotation_deg"], row["translation_mm"]
     found = [
-        Mark("brain_ml", abs(2 * brain_ml - low - high) / (high - low),
-             f"brain {brain_ml:.0f} mL outside {low:g}-{high:g} mL"),
-        Mark("rotation_deg", rotation / limits.rotation_deg,
-             f"turned by {rotation:.1f} deg (limit {limits.rotation_deg:g})"),
-        Mark("translation_mm", shift / limits.translation_mm,
-             f"moved by {shift:.1f} mm (limit {limits.translation_mm:g})"),
-    ]  # fmt: skip
+        Mark(
+            "brain_ml",
+            abs(2 * brain_ml - low - high) / (high - low),
+            f"brain {brain_ml:.0f} mL outside {low:g}-{high:g} mL",
+        ),
+        Mark(
+            "rotation_deg",
+            rotation / limits.rotation_deg,
+            f"turned by {rotation:.1f} deg (limit {limits.rotation_deg:g})",
+        ),
+        Mark(
+            "translation_mm",
+            shift / limits.translation_mm,
+            f"moved by {shift:.1f} mm (limit {limits.translation_mm:g})",
+        ),
+    ]
     if other_brain_ml:
         change = abs(brain_ml / other_brain_ml - 1)
         words = f"brain {brain_ml:.0f} mL but {other_brain_ml:.0f} mL in the other scan"

@@ -119,13 +119,17 @@ def beyond_limits(found: Registration, settings: RegistrationSettings) -> list[s
     """
     broken = []
     if found.correlation < settings.least_correlation:
-        broken.append(f"correlation {found.correlation:.3f} (least_correlation "
-                      f"{settings.least_correlation:g})")  # fmt: skip
+        broken.append(
+            f"correlation {found.correlation:.3f} (least_correlation "
+            f"{settings.least_correlation:g})"
+        )
     if found.overlap < settings.least_overlap:
         broken.append(f"overlap {found.overlap:.2f} (least_overlap {settings.least_overlap:g})")
     if found.rotation_deg > settings.largest_rotation_deg:
-        broken.append(f"rotation {found.rotation_deg:.1f} deg (largest_rotation_deg "
-                      f"{settings.largest_rotation_deg:g})")  # fmt: skip
+        broken.append(
+            f"rotation {found.rotation_deg:.1f} deg (largest_rotation_deg "
+            f"{settings.largest_rotation_deg:g})"
+        )
     return broken
 
 
@@ -218,9 +222,14 @@ def run_register_followup(
     row |= {"correlation": found.correlation, "overlap": found.overlap}
     write_row(outputs["qc"], {"patient_id": patient_id, **row})
     write_sidecars(
-        outputs.values(), verb="register-followup", settings=settings.as_json(), started=started,
-        inputs=[*baseline.values(), *followup.values()], reference=reference, sampling_seed=SEED,
-    )  # fmt: skip
+        outputs.values(),
+        verb="register-followup",
+        settings=settings.as_json(),
+        started=started,
+        inputs=[*baseline.values(), *followup.values()],
+        reference=reference,
+        sampling_seed=SEED,
+    )
 
 
 def _register_or_tell(

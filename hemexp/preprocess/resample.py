@@ -101,5 +101,10 @@ def run_resample_scan(
     }
     write_row(outputs["volumes"], {"patient_id": patient_id, "session": session, **measured})
     inputs = [*scan.values(), *(path for path in (reference_brain, transform) if path)]
-    write_sidecars(outputs.values(), verb="resample-scan", settings=settings.as_json(),
-                   inputs=inputs, started=started)  # fmt: skip
+    write_sidecars(
+        outputs.values(),
+        verb="resample-scan",
+        settings=settings.as_json(),
+        inputs=inputs,
+        started=started,
+    )

@@ -31,15 +31,23 @@ def read_row(path: Path | str, patient_id: str) -> dict[str, str | float]:
             rows = list(csv.DictReader(handle, delimiter="\t"))
     except OSError as error:
         raise HemexpError(
-            Fault(f"patient {patient_id}, {path}", f"no table ({error})", "a one-row table",
-                  "Run the step that writes it again.")
-        ) from error  # fmt: skip
+            Fault(
+                f"patient {patient_id}, {path}",
+                f"no table ({error})",
+                "a one-row table",
+                "Run the step that writes it again.",
+            )
+        ) from error
     found = [row.get("patient_id") for row in rows]
     if found != [patient_id]:
         raise HemexpError(
-            Fault(f"patient {patient_id}, {path}", f"rows of {found}", "one row of this patient",
-                  "Delete the file and run the workflow again.")
-        )  # fmt: skip
+            Fault(
+                f"patient {patient_id}, {path}",
+                f"rows of {found}",
+                "one row of this patient",
+                "Delete the file and run the workflow again.",
+            )
+        )
     return {
         name: value if name in TEXT else float(value or math.nan)
         for name, value in rows[0].items()

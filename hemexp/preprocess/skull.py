@@ -58,11 +58,14 @@ def delineate_brain(scan: Scan, settings: SkullStrip) -> NDArray[np.bool_]:
     """
     if settings.method not in METHODS:
         raise ImageError(
-            Fault("brain mask", "an empty cell in the sample sheet",
-                  "a mask of the brain, for preprocess.skull_strip.method is 'provided'",
-                  "Name the mask in baseline_brain or followup_brain, or choose another method "
-                  f"({', '.join(METHODS)}).")
-        )  # fmt: skip
+            Fault(
+                "brain mask",
+                "an empty cell in the sample sheet",
+                "a mask of the brain, for preprocess.skull_strip.method is 'provided'",
+                "Name the mask in baseline_brain or followup_brain, or choose another method "
+                f"({', '.join(METHODS)}).",
+            )
+        )
     return METHODS[settings.method](scan, settings) | scan.blood
 
 
@@ -114,10 +117,13 @@ def _inside_skull(
     core = _largest(depth_mm > settings.open_mm)
     if not (bone.data.any() and core.any()):
         raise ImageError(
-            Fault("skull", f"no soft tissue enclosed by bone above {settings.bone_hu:g} HU",
-                  "a head CT with its skull, in HU",
-                  "Look at the scan; `preprocess.skull_strip` holds the threshold and sizes.")
-        )  # fmt: skip
+            Fault(
+                "skull",
+                f"no soft tissue enclosed by bone above {settings.bone_hu:g} HU",
+                "a head CT with its skull, in HU",
+                "Look at the scan; `preprocess.skull_strip` holds the threshold and sizes.",
+            )
+        )
     away_mm = ndimage.distance_transform_edt(~core, sampling=spacing_mm)
     above = _above_foramen(near.with_data(away_mm <= settings.open_mm))
     found = _largest(room & above & (away_mm <= 1.5 * settings.open_mm))

@@ -119,8 +119,10 @@ def run_strip_skull(
     row = {"patient_id": patient_id, "session": session, **measured}
     write_row(outputs["volumes"], {**row, "notes": "; ".join(found.notes)})
     write_sidecars(
-        outputs.values(), verb="strip-skull",
+        outputs.values(),
+        verb="strip-skull",
         settings={"skull_strip": settings.as_json(), "raw": limits.as_json()},
         inputs=name_raw(patient_id, session, raw),
-        started=started, method="given" if raw.get("brain") else settings.method,
-    )  # fmt: skip
+        started=started,
+        method="given" if raw.get("brain") else settings.method,
+    )

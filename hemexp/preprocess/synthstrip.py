@@ -42,12 +42,15 @@ def find_by_synthstrip(scan: Scan, settings: SkullStrip) -> NDArray[np.bool_]:
     command = shutil.which(COMMAND)
     if command is None:
         raise ImageError(
-            Fault("brain mask", f"no command {COMMAND} on the PATH",
-                  "FreeSurfer's SynthStrip, for preprocess.skull_strip.method is 'synthstrip'",
-                  "Install FreeSurfer 7.3 or later, or put SynthStrip's container script on the "
-                  f"PATH under this name (surfer.nmr.mgh.harvard.edu/docs/synthstrip), "
-                  f"{OTHER_METHOD}")
-        )  # fmt: skip
+            Fault(
+                "brain mask",
+                f"no command {COMMAND} on the PATH",
+                "FreeSurfer's SynthStrip, for preprocess.skull_strip.method is 'synthstrip'",
+                "Install FreeSurfer 7.3 or later, or put SynthStrip's container script on the "
+                f"PATH under this name (surfer.nmr.mgh.harvard.edu/docs/synthstrip), "
+                f"{OTHER_METHOD}",
+            )
+        )
     with TemporaryDirectory(prefix="synthstrip-") as folder:
         ct, mask = Path(folder) / "ct.nii.gz", Path(folder) / "mask.nii.gz"
         write_volume(ct, np.clip(scan.ct.data, *CLIP_HU), scan.ct.affine, np.int16)

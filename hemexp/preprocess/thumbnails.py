@@ -138,9 +138,15 @@ def sample(
     data = image.data.view(np.uint8) if image.data.dtype == bool else image.data
     rows, columns = plane.shape
     values = ndimage.affine_transform(
-        data, index[:3, :3], index[:3, 3], (rows * subpixels, columns * subpixels, 1),
-        output=np.float32, order=1, mode="grid-constant", cval=outside,
-    )  # fmt: skip
+        data,
+        index[:3, :3],
+        index[:3, 3],
+        (rows * subpixels, columns * subpixels, 1),
+        output=np.float32,
+        order=1,
+        mode="grid-constant",
+        cval=outside,
+    )
     return values.reshape(rows, subpixels, columns, subpixels).mean((1, 3))
 
 

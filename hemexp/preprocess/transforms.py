@@ -66,6 +66,10 @@ def read_transform(path: Path | str) -> NDArray[np.float64]:
         return matrix_from_itk(sitk.ReadTransform(str(path)))
     except RuntimeError as error:
         raise HemexpError(
-            Fault(str(path), "no readable ITK transform", "a rigid transform (.tfm)",
-                  "Delete the file and run the workflow again.")
-        ) from error  # fmt: skip
+            Fault(
+                str(path),
+                "no readable ITK transform",
+                "a rigid transform (.tfm)",
+                "Delete the file and run the workflow again.",
+            )
+        ) from error

@@ -51,8 +51,14 @@ def _draw_pit(axes: Axes, bars: pd.DataFrame) -> None:
         axes.text(0.5, 0.5, "no forecast by HemExp", ha="center", transform=axes.transAxes)
         return
     n, expected = int(bars["n"].iloc[0]), float(bars["expected"].iloc[0])
-    axes.bar(bars["pit"], bars["share"] * n, width=expected, color=SKY, edgecolor="white",
-             label="Patients")  # fmt: skip
+    axes.bar(
+        bars["pit"],
+        bars["share"] * n,
+        width=expected,
+        color=SKY,
+        edgecolor="white",
+        label="Patients",
+    )
     low, high = binom.interval(0.9, n, expected)
     axes.axhspan(
         low, high, color=GREY, alpha=0.2, linewidth=0, zorder=0, label="90 % range if calibrated"
@@ -68,19 +74,35 @@ def _draw_coverage(axes: Axes, rows: pd.DataFrame, conformal: pd.DataFrame) -> N
         share = rows[f"coverage{int(100 * level)}"].to_numpy()
         low, high = wilson_interval(share, rows["n"].to_numpy())
         axes.hlines(places + shift, low, high, color=colour, linewidth=1)
-        axes.plot(share, places + shift, marker, color=colour, markersize=4, linestyle="none",
-                  label=f"Central {100 * level:.0f} % interval")  # fmt: skip
+        axes.plot(
+            share,
+            places + shift,
+            marker,
+            color=colour,
+            markersize=4,
+            linestyle="none",
+            label=f"Central {100 * level:.0f} % interval",
+        )
         axes.axvline(level, color=colour, linewidth=0.7, linestyle="--")
         known = conformal[conformal["level"] == level].set_index(["split", "model", "indicator"])
-        after = [(known["coverage_after"].get((row.split, row.model, row.indicator)), place)
-                 for place, row in enumerate(rows.itertuples())]  # fmt: skip
+        after = [
+            (known["coverage_after"].get((row.split, row.model, row.indicator)), place)
+            for place, row in enumerate(rows.itertuples())
+        ]
         after = [(share, place + shift) for share, place in after if pd.notna(share)]
         if after:
-            axes.plot(*zip(*after, strict=True), marker, markersize=6, linestyle="none",
-                      markerfacecolor="none", markeredgecolor=colour,
-                      label=f"{100 * level:.0f} %, after calibration")  # fmt: skip
-    axes.set_yticks(places, [f"{model_name(row.model)}\n(K = {row.k})"
-                             for row in rows.itertuples()])  # fmt: skip
+            axes.plot(
+                *zip(*after, strict=True),
+                marker,
+                markersize=6,
+                linestyle="none",
+                markerfacecolor="none",
+                markeredgecolor=colour,
+                label=f"{100 * level:.0f} %, after calibration",
+            )
+    axes.set_yticks(
+        places, [f"{model_name(row.model)}\n(K = {row.k})" for row in rows.itertuples()]
+    )
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(-0.03, 1.04)
     axes.set(xlabel="Share of outcomes inside (0–1, 95 % CI)", ylabel="Model (draws K)")

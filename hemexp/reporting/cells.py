@@ -12,9 +12,12 @@ UNKNOWN = "–"
 
 REMARK = "Remark"
 EVENT_NAMES = {
-    "he": "Expansion (HE)", "he_6ml": "Growth ≥ 6 mL", "rhe": "Revised expansion (rHE)",
-    "ivh": "IVH at follow-up", "new_ivh": "New IVH",
-}  # fmt: skip
+    "he": "Expansion (HE)",
+    "he_6ml": "Growth ≥ 6 mL",
+    "rhe": "Revised expansion (rHE)",
+    "ivh": "IVH at follow-up",
+    "new_ivh": "New IVH",
+}
 TARGETS = {"iph_ml": "IPH", "ivh_ml": "IVH", "total_ml": "IPH and IVH"}
 
 
@@ -67,8 +70,12 @@ def model_name(name: str) -> str:
 
 def head(row: dict[str, Any]) -> dict[str, str]:
     """The columns that say whose forecast of whom a row is about."""
-    return {"Split": row["split"], "Centre": row["center"], "Model": model_name(row["model"]),
-            "Indicator": row["indicator"]}  # fmt: skip
+    return {
+        "Split": row["split"],
+        "Centre": row["center"],
+        "Model": model_name(row["model"]),
+        "Indicator": row["indicator"],
+    }
 
 
 def in_model_order(table: pd.DataFrame, *keys: str) -> pd.DataFrame:

@@ -4,12 +4,22 @@ import pandas as pd
 
 from hemexp.reporting.cells import median, share
 
-NUMBERS = {"age": "Age, years", "onset_to_ct_h": "Onset to CT, h", "gcs": "GCS",
-           "sbp": "Systolic pressure, mmHg", "baseline_iph_ml": "Baseline IPH, mL",
-           "growth_ml": "IPH growth, mL"}  # fmt: skip
-EVENTS = {"anticoagulant": "Anticoagulant", "antiplatelet": "Antiplatelet",
-          "baseline_ivh": "Baseline IVH", "he": "Expansion (HE)",
-          "he_6ml": "Growth ≥ 6 mL", "rhe": "Revised expansion (rHE)"}  # fmt: skip
+NUMBERS = {
+    "age": "Age, years",
+    "onset_to_ct_h": "Onset to CT, h",
+    "gcs": "GCS",
+    "sbp": "Systolic pressure, mmHg",
+    "baseline_iph_ml": "Baseline IPH, mL",
+    "growth_ml": "IPH growth, mL",
+}
+EVENTS = {
+    "anticoagulant": "Anticoagulant",
+    "antiplatelet": "Antiplatelet",
+    "baseline_ivh": "Baseline IVH",
+    "he": "Expansion (HE)",
+    "he_6ml": "Growth ≥ 6 mL",
+    "rhe": "Revised expansion (rHE)",
+}
 
 
 def describe_cohort(samples: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -42,13 +52,17 @@ def describe_reconstruction(scores: pd.DataFrame) -> pd.DataFrame:
             without a structure has no Dice of it.
     """
     return pd.DataFrame(
-        {"Centre": center, "Split": split, "Scans": len(part),
-         "IPH Dice": median(part["iph_dice"].dropna(), 3),
-         "Scans with IVH": int(part["ivh_dice"].notna().sum()),
-         "IVH Dice": median(part["ivh_dice"].dropna(), 3),
-         "PSNR in the brain, dB": median(part["psnr_db"])}
+        {
+            "Centre": center,
+            "Split": split,
+            "Scans": len(part),
+            "IPH Dice": median(part["iph_dice"].dropna(), 3),
+            "Scans with IVH": int(part["ivh_dice"].notna().sum()),
+            "IVH Dice": median(part["ivh_dice"].dropna(), 3),
+            "PSNR in the brain, dB": median(part["psnr_db"]),
+        }
         for center, split, part in _groups(scores)
-    )  # fmt: skip
+    )
 
 
 def _groups(table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:

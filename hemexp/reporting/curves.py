@@ -21,9 +21,13 @@ def draw_training(histories: dict[str, pd.DataFrame]) -> Figure:
     for axes, (title, history) in zip(grid, histories.items(), strict=True):
         terms = [name for name in history.columns if name != "step" and _is_curve(history[name])]
         for number, term in enumerate(terms):
-            axes.plot(history["step"], history[term].where(history[term] > 0),
-                      label=TERMS.get(term, term.replace("_", " ")),
-                      color=COLOURS[number % 7], linestyle=STYLES[number // 7 % 3])  # fmt: skip
+            axes.plot(
+                history["step"],
+                history[term].where(history[term] > 0),
+                label=TERMS.get(term, term.replace("_", " ")),
+                color=COLOURS[number % 7],
+                linestyle=STYLES[number // 7 % 3],
+            )
         axes.set_yscale("log")
         axes.set(title=title, xlabel="Optimiser step", ylabel="Loss (no unit, log scale)")
         # Outside: no corner of a set of curves is sure to be free.

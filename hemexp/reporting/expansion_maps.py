@@ -67,8 +67,9 @@ def draw_expansion_maps(rows: list[MapRow]) -> Figure:
     figure, grid = picture_grid(views, TITLES, MAP_MM)
     for axes, row, view in zip(grid, rows, views, strict=True):
         image = _draw_row(axes, row, view)
-    figure.colorbar(image, ax=grid[:, -1], shrink=0.5, aspect=25,
-                    label="Probability of new blood (0–1)")  # fmt: skip
+    figure.colorbar(
+        image, ax=grid[:, -1], shrink=0.5, aspect=25, label="Probability of new blood (0–1)"
+    )
     return figure
 
 

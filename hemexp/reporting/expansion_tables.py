@@ -54,9 +54,10 @@ def describe_predictors(
     chosen = chosen_model(predictions)
     rows = [
         _predictor("training, cross-fitted", row, row["model"] == chosen, row["events"])
-        for row in comparison.rename(columns={"crps_low": "crps_low_ml", "crps_high":
-                                              "crps_high_ml"}).to_dict("records")
-    ]  # fmt: skip
+        for row in comparison.rename(
+            columns={"crps_low": "crps_low_ml", "crps_high": "crps_high_ml"}
+        ).to_dict("records")
+    ]
     iph = forecasts[(forecasts["target"] == "iph_ml") & (forecasts["center"] == "all")]
     crps = iph[["split", "model", "indicator", "crps_ml", "crps_low_ml", "crps_high_ml"]]
     he = expansion[(expansion["event"] == "he") & (expansion["center"] == "all")]

@@ -15,11 +15,7 @@ from hemexp.reporting.calibration import draw_calibration
 from hemexp.reporting.curves import draw_training
 from hemexp.reporting.expansion_maps import draw_expansion_maps, read_map_row
 from hemexp.reporting.growth import draw_growth
-from hemexp.reporting.panels import (
-    choose_panel_patients,
-    draw_panels,
-    read_panel_row,
-)
+from hemexp.reporting.panels import choose_panel_patients, draw_panels, read_panel_row
 from hemexp.reporting.registration import (
     choose_worst_registered,
     draw_registration,
@@ -61,8 +57,13 @@ def run_draw_figures(results: Path, out: Path, settings: Reporting) -> list[Path
         for name, (figure, inputs) in drawn.items():
             files = save_figure(figure, out, name, settings.dpi)
             # One sidecar serves both files: they differ in their suffix alone.
-            write_sidecars(files[:1], verb="draw-figures", settings=settings.as_json(),
-                           inputs=[outcomes, *inputs], started=started)  # fmt: skip
+            write_sidecars(
+                files[:1],
+                verb="draw-figures",
+                settings=settings.as_json(),
+                inputs=[outcomes, *inputs],
+                started=started,
+            )
             products += files
     return products
 
@@ -94,8 +95,10 @@ def _patients(table: pd.DataFrame, results: Path, count: int) -> dict[str, Drawn
         maps.append(map_row)
         inputs += [files[name], *read]
         map_inputs += read_maps
-    return {"panels": (draw_panels(rows), inputs),
-            "expansion_maps": (draw_expansion_maps(maps), [*inputs, *map_inputs])}  # fmt: skip
+    return {
+        "panels": (draw_panels(rows), inputs),
+        "expansion_maps": (draw_expansion_maps(maps), [*inputs, *map_inputs]),
+    }
 
 
 def _forecasts(table: pd.DataFrame, results: Path, count: int) -> dict[str, Drawn]:
@@ -116,9 +119,10 @@ def _forecasts(table: pd.DataFrame, results: Path, count: int) -> dict[str, Draw
             [forecasts, calibration, conformal],
         ),
         "reliability": (
-            draw_reliability(probabilities, read_table(maps)), [maps, *files.values(), *told],
+            draw_reliability(probabilities, read_table(maps)),
+            [maps, *files.values(), *told],
         ),
-    }  # fmt: skip
+    }
 
 
 def _probabilities(
@@ -137,8 +141,9 @@ def _probabilities(
 
 def _what_if(results: Path) -> Drawn:
     answers, truth = (
-        results / "expansion" / "what_if.tsv", results / "phantom" / "what_if_truth.tsv"
-    )  # fmt: skip
+        results / "expansion" / "what_if.tsv",
+        results / "phantom" / "what_if_truth.tsv",
+    )
     known = read_table(truth) if truth.exists() else None
     return draw_what_if(read_table(answers), known), [
         answers,
@@ -147,8 +152,10 @@ def _what_if(results: Path) -> Drawn:
 
 
 def _training(results: Path) -> Drawn:
-    histories = {"Autoencoder": results / "autoencoder" / "history.tsv",
-                 "Diffusion": results / "diffusion" / "history.tsv"}  # fmt: skip
+    histories = {
+        "Autoencoder": results / "autoencoder" / "history.tsv",
+        "Diffusion": results / "diffusion" / "history.tsv",
+    }
     read = {title: read_table(path) for title, path in histories.items()}
     return draw_training(read), list(histories.values())
 

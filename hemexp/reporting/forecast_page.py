@@ -97,11 +97,14 @@ def html_rows(header: list[str], rows: list[list[str]], caption: str) -> str:
     head = "".join(f"<th scope='col'>{escape(cell)}</th>" for cell in header)
     body = "".join(
         f"<tr><th scope='row'>{escape(row[0])}</th>"
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>\n"
+        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "</tr>\n"
         for row in rows
-    )  # fmt: skip
-    return (f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>\n"
-            f"<tbody>{body}</tbody></table>\n")  # fmt: skip
+    )
+    return (
+        f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>\n"
+        f"<tbody>{body}</tbody></table>\n"
+    )
 
 
 def told_rows(values: Mapping[str, float | None]) -> list[list[str]]:
@@ -127,10 +130,11 @@ def html_forecast(
         f"<p class='notice' role='note'>{escape(NOTICE)}</p>\n"
         f"<img alt='Baseline, map of new blood, volumes' src='data:image/png;base64,{encoded}'>\n"
         f"<p>Expansion (IPH growth of at least 6 mL or 33 %): {share:.0%} of the drawn "
-        f"follow-ups; the model of growth says {p_model:.0%}.</p>\n" + "".join(tables)
+        f"follow-ups; the model of growth says {p_model:.0%}.</p>\n"
+        + "".join(tables)
         + f"<p class='about'>Volumes are native ones; slices as seen from the feet. Seed {seed}; "
         f"commit {escape(git_id())}; {escape(made)}.</p>\n</body></html>\n"
-    )  # fmt: skip
+    )
 
 
 def run_write_forecast(
@@ -154,13 +158,16 @@ def run_write_forecast(
     started = time.perf_counter()
     grid = "ses-baseline_space-grid_"
     endings = {name: f"{grid}desc-{name}_mask.nii.gz" for name in ("iph", "ivh", "brain")}
-    files = {name: patient_file(results / "preprocess", patient_id, end)
-             for name, end in (endings | {"ct": f"{grid}ct.nii.gz"}).items()}  # fmt: skip
+    files = {
+        name: patient_file(results / "preprocess", patient_id, end)
+        for name, end in (endings | {"ct": f"{grid}ct.nii.gz"}).items()
+    }
     expansion = "desc-expansion_probseg.nii.gz"
     files["expansion"] = patient_file(results / "samples", patient_id, expansion)
     drawn = results / "samples" / f"sub-{patient_id}" / "volumes.tsv"
-    native = patient_file(results / "preprocess", patient_id,
-                          "ses-baseline_space-native_volumes.tsv")  # fmt: skip
+    native = patient_file(
+        results / "preprocess", patient_id, "ses-baseline_space-native_volumes.tsv"
+    )
     table, measured = (pd.read_csv(path, sep="\t") for path in (drawn, native))
     baseline_ml = {name: float(measured[name].iloc[0]) for name in ("iph_ml", "ivh_ml")}
     images = {name: read_ras(path) for name, path in files.items()}
@@ -168,11 +175,20 @@ def run_write_forecast(
         picture = as_png(draw_forecast(images, table["iph_ml"].to_numpy(), baseline_ml["iph_ml"]))
     header = ["Volume", "Baseline", *(f"{q:.0%} of samples" for q in QUANTILES)]
     tables = [
-        html_rows(header, quantile_rows(table, baseline_ml), "Baseline, and quantiles over the "
-                  "drawn follow-ups"),
+        html_rows(
+            header,
+            quantile_rows(table, baseline_ml),
+            "Baseline, and quantiles over the drawn follow-ups",
+        ),
         html_rows(["Value", "Told", "Unit"], told_rows(values), "What was told of the patient"),
-    ]  # fmt: skip
+    ]
     shares = p_expansion, expanding_share(table, baseline_ml["iph_ml"])
     write_text(out, html_forecast(patient_id, picture, shares, tables, seed))
-    write_sidecars([out], verb="predict", settings={}, inputs=[*files.values(), drawn, native],
-                   started=started, seed=seed)  # fmt: skip
+    write_sidecars(
+        [out],
+        verb="predict",
+        settings={},
+        inputs=[*files.values(), drawn, native],
+        started=started,
+        seed=seed,
+    )

@@ -28,15 +28,30 @@ def draw_growth(scores: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     alpha = 1.0 if len(wide) <= 30 else 0.55
     for low, high, width, level in (("q05_ml", "q95_ml", 0.7, 90), ("q25_ml", "q75_ml", 2.2, 50)):
-        axes.vlines(grown["observed_ml"], grown[low], grown[high], color=SKY, linewidth=width,
-                    alpha=alpha, label=f"Central {level} %")  # fmt: skip
-    axes.scatter(grown["observed_ml"], grown["median_ml"], s=8, color=BLUE, linewidths=0,
-                 zorder=3, label="Median")  # fmt: skip
+        axes.vlines(
+            grown["observed_ml"],
+            grown[low],
+            grown[high],
+            color=SKY,
+            linewidth=width,
+            alpha=alpha,
+            label=f"Central {level} %",
+        )
+    axes.scatter(
+        grown["observed_ml"],
+        grown["median_ml"],
+        s=8,
+        color=BLUE,
+        linewidths=0,
+        zorder=3,
+        label="Median",
+    )
     values = grown.to_numpy()
     values = values[np.isfinite(values)]
     ends = (min(values.min() - 1, -2.0), max(1.1 * values.max(), LINEAR_ML))
-    axes.axline((0, 0), (1, 1), color=GREY, linewidth=0.7, linestyle="--",
-                label="Observed = predicted")  # fmt: skip
+    axes.axline(
+        (0, 0), (1, 1), color=GREY, linewidth=0.7, linestyle="--", label="Observed = predicted"
+    )
     axes.axvline(HE_ML, color=RED, linewidth=0.7, linestyle=":")
     axes.axhline(HE_ML, color=RED, linewidth=0.7, linestyle=":", label=f"{HE_ML:g} mL (expansion)")
     ticks = [tick for tick in TICKS_ML if ends[0] <= tick <= ends[1]]
@@ -44,9 +59,13 @@ def draw_growth(scores: pd.DataFrame) -> Figure:
         scale("symlog", linthresh=LINEAR_ML, linscale=1.0)
         axis.set_ticks(ticks, [f"{tick}" for tick in ticks])
         axis.set_ticks([], minor=True)
-    axes.set(xlim=ends, ylim=ends, box_aspect=1,
-             xlabel=f"Observed IPH growth (mL), n = {len(wide)} patients",
-             ylabel="Predicted IPH growth (mL)")  # fmt: skip
+    axes.set(
+        xlim=ends,
+        ylim=ends,
+        box_aspect=1,
+        xlabel=f"Observed IPH growth (mL), n = {len(wide)} patients",
+        ylabel="Predicted IPH growth (mL)",
+    )
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 

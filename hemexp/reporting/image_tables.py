@@ -8,8 +8,10 @@ GROUP = ("split", "center")
 REGIONS = {"band": "Band round the bleed", "brain": "Brain"}
 REFERENCES = {"outcome": "What happened", "true_map": "True map"}
 METRICS = {
-    "iph_dice_sample": "IPH Dice, mean of samples", "iph_dice_map": "IPH Dice, map > 0.5",
-    "ivh_dice_sample": "IVH Dice, mean of samples", "ivh_dice_map": "IVH Dice, map > 0.5",
+    "iph_dice_sample": "IPH Dice, mean of samples",
+    "iph_dice_map": "IPH Dice, map > 0.5",
+    "ivh_dice_sample": "IVH Dice, mean of samples",
+    "ivh_dice_map": "IVH Dice, map > 0.5",
     "psnr_db_sample": "PSNR in the brain, dB, mean of samples",
     "psnr_db_mean_image": "PSNR in the brain, dB, mean image",
     "ssim_sample": "SSIM in the brain, mean of samples",
@@ -19,20 +21,29 @@ METRICS = {
     "midline_shift_mm": "Midline shift, mm, median",
     "midline_shift_error_mm": "Midline shift error, mm",
     "midline_shift_crps_mm": "Midline shift CRPS, mm",
-    **{f"{mask}_{metric}_sample": f"{mask.upper()} {header}, mean of samples"
-       for mask in ("iph", "ivh")
-       for metric, header in (("hd95_mm", "HD95, mm"), ("surface_dice", "surface Dice"))},
-    **{f"{metric}_band_{kind}": f"{header} round the bleed, {words}"
-       for metric, header in (("psnr_db", "PSNR, dB,"), ("ssim", "SSIM"))
-       for kind, words in (("sample", "mean of samples"), ("mean_image", "mean image"))},
-    **{f"{mask}_ged{term}": f"{header} GED{words}"
-       for mask, header in (("iph", "IPH"), ("expansion", "Expansion"))
-       for term, words in (("", ""), ("_error", ": distance to the truth"),
-                           ("_diversity", ": distance between samples"))},
+    **{
+        f"{mask}_{metric}_sample": f"{mask.upper()} {header}, mean of samples"
+        for mask in ("iph", "ivh")
+        for metric, header in (("hd95_mm", "HD95, mm"), ("surface_dice", "surface Dice"))
+    },
+    **{
+        f"{metric}_band_{kind}": f"{header} round the bleed, {words}"
+        for metric, header in (("psnr_db", "PSNR, dB,"), ("ssim", "SSIM"))
+        for kind, words in (("sample", "mean of samples"), ("mean_image", "mean image"))
+    },
+    **{
+        f"{mask}_ged{term}": f"{header} GED{words}"
+        for mask, header in (("iph", "IPH"), ("expansion", "Expansion"))
+        for term, words in (
+            ("", ""),
+            ("_error", ": distance to the truth"),
+            ("_diversity", ": distance between samples"),
+        )
+    },
     "ventricle_ml": "Ventricles, mL, median",
     "ventricle_error_ml": "Ventricle error, mL",
     "ventricle_crps_ml": "Ventricle CRPS, mL",
-}  # fmt: skip
+}
 
 
 def describe_images(table: pd.DataFrame) -> pd.DataFrame:

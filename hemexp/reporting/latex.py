@@ -7,11 +7,26 @@ import pandas as pd
 from hemexp.reporting.cells import REMARK
 
 SPECIAL = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": "$<$", ">": "$>$", "|": "$|$", "≥": r"$\geq$", "≤": r"$\leq$", "²": "$^2$", "–": "--",
-    "°": r"$^\circ$", "±": r"$\pm$",
-}  # fmt: skip
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "²": "$^2$",
+    "–": "--",
+    "°": r"$^\circ$",
+    "±": r"$\pm$",
+}
 NEGATIVE = re.compile(r"(?<![\w.])-(?=\d)")
 NUMERIC = re.compile(r"[-–\d\[\], .%/();]*")
 FITTING_COLUMNS = 7
@@ -40,16 +55,25 @@ def latex_table(table: pd.DataFrame, caption: str, label: str) -> str:
     aligned = "".join("r" if _is_numeric(body[name]) else "l" for name in body)
     wide = len(body.columns) > FITTING_COLUMNS
     lines = [
-        r"\begin{table}[htbp]", r"\centering", rf"\caption{{{escape(caption)}}}",
-        rf"\label{{{label}}}", *([r"\resizebox{\textwidth}{!}{%"] if wide else []),
-        rf"\begin{{tabular}}{{{aligned or 'l'}}}", r"\toprule",
-        " & ".join(map(escape, body)) + r" \\", r"\midrule",
+        r"\begin{table}[htbp]",
+        r"\centering",
+        rf"\caption{{{escape(caption)}}}",
+        rf"\label{{{label}}}",
+        *([r"\resizebox{\textwidth}{!}{%"] if wide else []),
+        rf"\begin{{tabular}}{{{aligned or 'l'}}}",
+        r"\toprule",
+        " & ".join(map(escape, body)) + r" \\",
+        r"\midrule",
         *(" & ".join(row) + r" \\" for row in rows),
-        r"\bottomrule", r"\end{tabular}", *(["}"] if wide else []),
-        *(rf"\par\footnotesize\textsuperscript{{{n}}} {escape(note)}"
-          for n, note in enumerate(remarks, 1)),
+        r"\bottomrule",
+        r"\end{tabular}",
+        *(["}"] if wide else []),
+        *(
+            rf"\par\footnotesize\textsuperscript{{{n}}} {escape(note)}"
+            for n, note in enumerate(remarks, 1)
+        ),
         r"\end{table}",
-    ]  # fmt: skip
+    ]
     return "\n".join(lines) + "\n"
 
 

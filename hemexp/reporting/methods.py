@@ -14,9 +14,15 @@ from hemexp.provenance import write_sidecars, write_text
 from hemexp.settings import Grid
 
 NOTICE = "Research software, not a medical device."
-SOURCES = ("cohort/outcomes.tsv", "preprocess/excluded.tsv", "autoencoder/model.safetensors",
-           "autoencoder/history.tsv", "expansion/model.json", "diffusion/model.safetensors",
-           "diffusion/history.tsv")  # fmt: skip
+SOURCES = (
+    "cohort/outcomes.tsv",
+    "preprocess/excluded.tsv",
+    "autoencoder/model.safetensors",
+    "autoencoder/history.tsv",
+    "expansion/model.json",
+    "diffusion/model.safetensors",
+    "diffusion/history.tsv",
+)
 """What the text is about, beside the records of every patient's scans and samples."""
 
 REFERENCE = "an independent implementation of the HemExp method (arXiv 2606.15304)"
@@ -32,15 +38,20 @@ def say_patients(outcomes: pd.DataFrame, excluded: int) -> str:
     counts = outcomes.groupby(["split", "center"], sort=True).size()
     splits = [
         f"{counts[split].sum()} for {split} ("
-        + ", ".join(f"centre {center}: {n}" for center, n in counts[split].items()) + ")"
+        + ", ".join(f"centre {center}: {n}" for center, n in counts[split].items())
+        + ")"
         for split in outcomes["split"].unique()
-    ]  # fmt: skip
+    ]
     known = outcomes["he"].dropna()
-    text = (f"{len(outcomes)} patients of {outcomes['center'].nunique()} centre(s): "
-            f"{'; '.join(splits)}.")  # fmt: skip
+    text = (
+        f"{len(outcomes)} patients of {outcomes['center'].nunique()} centre(s): "
+        f"{'; '.join(splits)}."
+    )
     if len(known):
-        text += (f" Of {len(known)} with a follow-up, {known.sum():.0f} had expansion (IPH growth "
-                 "of at least 6 mL or 33 %).")  # fmt: skip
+        text += (
+            f" Of {len(known)} with a follow-up, {known.sum():.0f} had expansion (IPH growth "
+            "of at least 6 mL or 33 %)."
+        )
     return text + (f" {excluded} were excluded by preprocessing." if excluded else "")
 
 
@@ -61,21 +72,23 @@ def say_autoencoder(record: Mapping[str, Any], losses: Mapping[str, float]) -> s
         f"stem factor {told['stem_factor']}, {told['latent_channels']} latent channels) "
         + _trained(record, f"in batches of {told['batch_slices'] * told['accumulate']} slices")
         + _reached(losses)
-    )  # fmt: skip
+    )
 
 
 def say_diffusion(record: Mapping[str, Any], losses: Mapping[str, float]) -> str:
     """The denoiser, how it was trained, where its loss ended."""
     told = record["settings"]
-    drive = {"growth": "growth and the drift of the bleed's centroid",
-             "flag": "the expansion flag"}[told["condition"]]  # fmt: skip
+    drive = {
+        "growth": "growth and the drift of the bleed's centroid",
+        "flag": "the expansion flag",
+    }[told["condition"]]
     return (
         f"A conditional denoiser ({told['denoiser']}, channels {_list(told['channels'])}) of the "
         f"latent difference, conditioned on {drive}, "
         f"with a {told['schedule']} noise schedule, "
         + _trained(record, f"in batches of {told['batch_stacks'] * told['accumulate']} stacks")
         + _reached(losses)
-    )  # fmt: skip
+    )
 
 
 def say_expansion(record: Mapping[str, Any]) -> str:
@@ -83,15 +96,20 @@ def say_expansion(record: Mapping[str, Any]) -> str:
     text = f"Growth was drawn from the model `{record['chosen']}`"
     if record["verb"].startswith("adopt"):
         return f"{text}, taken over from a released model as it was."
-    return (f"{text}, fitted to {record['patients']} training patients "
-            f"({record['expanders']} with expansion), seed {record['seed']}.")  # fmt: skip
+    return (
+        f"{text}, fitted to {record['patients']} training patients "
+        f"({record['expanders']} with expansion), seed {record['seed']}."
+    )
 
 
 def say_sampling(record: Mapping[str, Any], patients: int) -> str:
     """How follow-ups were drawn."""
     told = record["settings"]
-    even = ("What the samples were told was spread evenly over its forecast (scrambled Halton). "
-            if told["indicator"] == "predicted" else "")  # fmt: skip
+    even = (
+        "What the samples were told was spread evenly over its forecast (scrambled Halton). "
+        if told["indicator"] == "predicted"
+        else ""
+    )
     return (
         f"{told['samples']} follow-ups of each of {patients} patients were drawn with "
         f"{told['evaluations']} evaluations of the {told['sampler']} sampler (guidance "
@@ -105,8 +123,10 @@ def _trained(record: Mapping[str, Any], batches: str) -> str:
     told = record["settings"]
     if record["verb"].startswith("adopt"):
         return "was taken over from a released model as it was."
-    return (f"was trained for {told['steps']} steps {batches} with {told['optimiser']}, learning "
-            f"rate {told['learning_rate']:g}, seed {record['seed']}.")  # fmt: skip
+    return (
+        f"was trained for {told['steps']} steps {batches} with {told['optimiser']}, learning "
+        f"rate {told['learning_rate']:g}, seed {record['seed']}."
+    )
 
 
 def _reached(losses: Mapping[str, float]) -> str:
@@ -130,8 +150,10 @@ def write_paragraphs(results: Path) -> str:
         results: Folder of all results: cohort, preprocess, autoencoder, diffusion, expansion and,
             where any were drawn, samples.
     """
-    models = {room: _read(results / room / "model.json")
-              for room in ("autoencoder", "diffusion", "expansion")}  # fmt: skip
+    models = {
+        room: _read(results / room / "model.json")
+        for room in ("autoencoder", "diffusion", "expansion")
+    }
     losses = {room: _last(results / room / "history.tsv") for room in ("autoencoder", "diffusion")}
     native, grid = (
         _read(next(results.glob(f"preprocess/sub-*/*_ses-baseline_space-{space}_volumes.json")))
@@ -141,14 +163,16 @@ def write_paragraphs(results: Path) -> str:
     excluded = len(read_excluded(results / "preprocess" / "excluded.tsv"))
     parts = {
         "Patients": say_patients(read_table(results / "cohort" / "outcomes.tsv"), excluded),
-        "Images": say_images(Grid.model_validate(grid["settings"]),
-                             native["settings"]["skull_strip"]),
+        "Images": say_images(
+            Grid.model_validate(grid["settings"]), native["settings"]["skull_strip"]
+        ),
         "Autoencoder": say_autoencoder(models["autoencoder"], losses["autoencoder"]),
         "Growth": say_expansion(models["expansion"]),
         "Diffusion": say_diffusion(models["diffusion"], losses["diffusion"]),
-        "Sampling": say_sampling(_read(drawn[0]), len(drawn)) if drawn
+        "Sampling": say_sampling(_read(drawn[0]), len(drawn))
+        if drawn
         else "No follow-up was drawn.",
-    }  # fmt: skip
+    }
     last = _read(drawn[-1]) if drawn else models["diffusion"]
     made = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     parts["Software"] = f"hemexp, {REFERENCE}; commit {last['git']}; {made}."

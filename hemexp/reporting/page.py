@@ -136,8 +136,14 @@ def run_write_report(
     }
     write_text(out, html_page("hemexp: drawn follow-ups of brain haemorrhage", sections))
     inputs = [*sources.values(), *_pictures(figures), qc, excluded]
-    write_sidecars([out], verb="write-report", settings=settings.as_json(), started=started,
-                   inputs=inputs, seed=seed)  # fmt: skip
+    write_sidecars(
+        [out],
+        verb="write-report",
+        settings=settings.as_json(),
+        started=started,
+        inputs=inputs,
+        seed=seed,
+    )
     return out
 
 

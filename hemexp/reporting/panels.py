@@ -21,12 +21,7 @@ from hemexp.reporting.slices import (
     show_ct,
     show_map,
 )
-from hemexp.reporting.style import (
-    IPH,
-    IVH,
-    message_figure,
-    strip_axes,
-)
+from hemexp.reporting.style import IPH, IVH, message_figure, strip_axes
 from hemexp.volumes import Volume, read_ras
 
 PERCENTILES = (10, 50, 90)
@@ -81,14 +76,23 @@ def draw_panels(rows: list[PanelRow]) -> Figure:
     """Rows of patients: baseline, true follow-up, three samples, expansion probability."""
     if not rows:
         return message_figure("No patient was sampled.")
-    titles = ["Baseline", "True follow-up", *(f"Sample, P{p}" for p in PERCENTILES),
-              "P(expansion)"]  # fmt: skip
+    titles = [
+        "Baseline",
+        "True follow-up",
+        *(f"Sample, P{p}" for p in PERCENTILES),
+        "P(expansion)",
+    ]
     views = [find_view(row) for row in rows]
     figure, grid = picture_grid(views, titles, PICTURE_MM)
     for axes, row, view in zip(grid, rows, views, strict=True):
         image = _draw_panel_row(axes, row, view)
-    figure.colorbar(image, ax=grid[:, -1], shrink=0.6 if len(rows) > 1 else 0.9, aspect=25,
-                    label="Share of samples with new blood")  # fmt: skip
+    figure.colorbar(
+        image,
+        ax=grid[:, -1],
+        shrink=0.6 if len(rows) > 1 else 0.9,
+        aspect=25,
+        label="Share of samples with new blood",
+    )
     return figure
 
 
@@ -108,8 +112,15 @@ def _draw_panel_row(axes: NDArray, row: PanelRow, view: View) -> AxesImage:
     axes[0].set_ylabel(row.patient_id)
     if row.followup is None:
         strip_axes(axes[1])
-        axes[1].text(0.5, 0.5, "no follow-up", transform=axes[1].transAxes, ha="center",
-                     va="center", color="0.4")  # fmt: skip
+        axes[1].text(
+            0.5,
+            0.5,
+            "no follow-up",
+            transform=axes[1].transAxes,
+            ha="center",
+            va="center",
+            color="0.4",
+        )
     else:
         _show_scan(axes[1], row.followup, view)
     for axis, sample in zip(axes[2:-1], row.samples, strict=True):
@@ -156,8 +167,10 @@ def read_panel_row(
     known = pd.notna(patient["followup_iph_ml"])
     baseline = grid_files(preprocess, name, "baseline")
     followup = grid_files(preprocess, name, "followup") if known else []
-    drawn = [[patient_file(samples, name, f"sample-{k}_{end}.nii.gz") for end in ("ct", "dseg")]
-             for k in chosen]  # fmt: skip
+    drawn = [
+        [patient_file(samples, name, f"sample-{k}_{end}.nii.gz") for end in ("ct", "dseg")]
+        for k in chosen
+    ]
     probability = patient_file(samples, name, "desc-expansion_probseg.nii.gz")
     row = PanelRow(
         name,
@@ -173,8 +186,10 @@ def read_panel_row(
 def grid_files(preprocess: Path, patient_id: str, session: str) -> list[Path]:
     """CT, IPH, IVH and brain of one scan on the grid."""
     endings = ("ct", "desc-iph_mask", "desc-ivh_mask", "desc-brain_mask")
-    return [patient_file(preprocess, patient_id, f"ses-{session}_space-grid_{ending}.nii.gz")
-            for ending in endings]  # fmt: skip
+    return [
+        patient_file(preprocess, patient_id, f"ses-{session}_space-grid_{ending}.nii.gz")
+        for ending in endings
+    ]
 
 
 def read_grid(files: list[Path], iph_ml: float) -> Scan:

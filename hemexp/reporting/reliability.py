@@ -25,10 +25,7 @@ LEAST_VOXELS = 30
 
 
 def expansion_probabilities(
-    volumes: pd.DataFrame,
-    tabular: pd.Series,
-    true: pd.Series | None,
-    outcomes: pd.DataFrame,
+    volumes: pd.DataFrame, tabular: pd.Series, true: pd.Series | None, outcomes: pd.DataFrame
 ) -> pd.DataFrame:
     """p(expansion) of every sampled patient with a known outcome, by model.
 
@@ -45,9 +42,10 @@ def expansion_probabilities(
     drawn = volumes[volumes["indicator"] != "oracle"]
     before = outcomes.loc[drawn["patient_id"], ["baseline_iph_ml", "baseline_ivh_ml"]]
     events = expansion_outcomes(
-        before.reset_index().assign(followup_iph_ml=drawn["iph_ml"].to_numpy(),
-                                    followup_ivh_ml=drawn["ivh_ml"].to_numpy())
-    )  # fmt: skip
+        before.reset_index().assign(
+            followup_iph_ml=drawn["iph_ml"].to_numpy(), followup_ivh_ml=drawn["ivh_ml"].to_numpy()
+        )
+    )
     models = {"hemexp": events.groupby("patient_id")["he"].mean(), "tabular": tabular}
     models |= {} if true is None else {"true_distribution": true}
     known = outcomes.loc[volumes["patient_id"].unique(), "he"].dropna()
@@ -110,8 +108,15 @@ def _draw_patients(axes: Axes, probabilities: pd.DataFrame) -> None:
         # A little apart, or the intervals of models that agree would hide one another.
         place = points["forecast"] + shift
         axes.vlines(place, points["low"], points["high"], color=colour, linewidth=0.8)
-        axes.plot(place, points["observed"], marker=marker, color=colour, markersize=4,
-                  linewidth=0.8, label=model_name(name))  # fmt: skip
+        axes.plot(
+            place,
+            points["observed"],
+            marker=marker,
+            color=colour,
+            markersize=4,
+            linewidth=0.8,
+            label=model_name(name),
+        )
         shift += 0.008
     axes.set_xlabel("Predicted p(expansion) (0–1)")
     axes.set_ylabel("Patients with expansion (0–1)")
@@ -123,8 +128,15 @@ def _draw_maps(axes: Axes, maps: pd.DataFrame) -> None:
     shown = maps[maps["model"].isin(LOOKS) & (maps["n_voxels"] >= LEAST_VOXELS)]
     for name, part in in_model_order(shown).groupby("model", sort=False):
         colour, marker = LOOKS[name]
-        axes.plot(part["forecast"], part["observed"], marker=marker, color=colour, markersize=4,
-                  linewidth=0.8, label=model_name(name))  # fmt: skip
+        axes.plot(
+            part["forecast"],
+            part["observed"],
+            marker=marker,
+            color=colour,
+            markersize=4,
+            linewidth=0.8,
+            label=model_name(name),
+        )
     if shown.empty:
         axes.text(0.5, 0.5, "no such map", ha="center", transform=axes.transAxes)
     axes.set_xlabel("Map's probability of new blood (0–1)")

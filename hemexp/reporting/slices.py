@@ -88,17 +88,31 @@ def picture_grid(
 def show_ct(axes: Axes, ct_hu: NDArray, view: View) -> None:
     """Draws the slice of a CT."""
     low, high = WINDOW_HU
-    axes.imshow(view.cut(ct_hu), cmap="gray", vmin=low, vmax=high, origin="lower",
-                aspect=view.aspect, interpolation="nearest")  # fmt: skip
+    axes.imshow(
+        view.cut(ct_hu),
+        cmap="gray",
+        vmin=low,
+        vmax=high,
+        origin="lower",
+        aspect=view.aspect,
+        interpolation="nearest",
+    )
     strip_axes(axes)
 
 
 def show_map(axes: Axes, probability: NDArray, view: View) -> AxesImage:
     """Lays a probability map over a CT; below .05 it is transparent."""
     plane = view.cut(probability)
-    return axes.imshow(np.ma.masked_less(plane, 0.05), cmap="plasma", vmin=0, vmax=1,
-                       origin="lower", aspect=view.aspect, interpolation="nearest",
-                       alpha=0.85)  # fmt: skip
+    return axes.imshow(
+        np.ma.masked_less(plane, 0.05),
+        cmap="plasma",
+        vmin=0,
+        vmax=1,
+        origin="lower",
+        aspect=view.aspect,
+        interpolation="nearest",
+        alpha=0.85,
+    )
 
 
 def outline(axes: Axes, mask: NDArray, view: View, colour: str, width: float = 0.8) -> None:
@@ -111,11 +125,20 @@ def outline(axes: Axes, mask: NDArray, view: View, colour: str, width: float = 0
 def mark_sides(axes: Axes) -> None:
     """Writes R and L where the patient's right and left are."""
     for x, side, align in ((0.01, "R", "left"), (0.99, "L", "right")):
-        axes.text(x, 0.98, side, transform=axes.transAxes, color="white", ha=align, va="top",
-                  fontsize=7)  # fmt: skip
+        axes.text(
+            x, 0.98, side, transform=axes.transAxes, color="white", ha=align, va="top", fontsize=7
+        )
 
 
 def caption(axes: Axes, text: str) -> None:
     """Writes a line at the foot of a picture."""
-    axes.text(0.5, 0.01, text, transform=axes.transAxes, color="white", ha="center", va="bottom",
-              fontsize=7)  # fmt: skip
+    axes.text(
+        0.5,
+        0.01,
+        text,
+        transform=axes.transAxes,
+        color="white",
+        ha="center",
+        va="bottom",
+        fontsize=7,
+    )

@@ -12,30 +12,51 @@ WIDE, NARROW = 175 * MM, 85 * MM
 """A page and one column of a journal, in inches. No letter is smaller than 7 points."""
 
 STYLE = {
-    "font.size": 7, "axes.titlesize": 7, "axes.labelsize": 7, "figure.titlesize": 7,
-    "legend.fontsize": 7, "xtick.labelsize": 7, "ytick.labelsize": 7, "font.family": "DejaVu Sans",
-    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "lines.linewidth": 1.0,
-    "legend.frameon": False, "svg.hashsalt": "hemexp", "svg.fonttype": "none",
-}  # fmt: skip
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "axes.labelsize": 7,
+    "figure.titlesize": 7,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.0,
+    "legend.frameon": False,
+    "svg.hashsalt": "hemexp",
+    "svg.fonttype": "none",
+}
 
 ORANGE, SKY, GREEN, BLUE, RED, PURPLE = (
-    "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
-)  # fmt: skip
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
 GREY = "#666666"
 """Okabe and Ito 2008: told apart by colour-blind readers, too."""
 
 IPH, IVH = ORANGE, SKY
 MODEL_NAMES = {
-    "hemexp": "HemExp", "hemexp_raw": "HemExp, unmatched volumes",
+    "hemexp": "HemExp",
+    "hemexp_raw": "HemExp, unmatched volumes",
     "hemexp_pooled": "HemExp, pooled",
-    "copy_baseline": "Copy of baseline", "climatology": "Climatology",
-    "climatology_distance": "Climatology by distance", "tabular": "Tabular model",
+    "copy_baseline": "Copy of baseline",
+    "climatology": "Climatology",
+    "climatology_distance": "Climatology by distance",
+    "tabular": "Tabular model",
     "tabular_four_variable": "Tabular: four variables",
     "tabular_image_clinical": "Tabular: image and clinical",
-    "tabular_brain": "Tabular: BRAIN score", "true_distribution": "True distribution",
+    "tabular_brain": "Tabular: BRAIN score",
+    "true_distribution": "True distribution",
     "truth": "Truth",
-}  # fmt: skip
+}
 """Models for people, in the order of tables and figures."""
 
 

@@ -123,6 +123,11 @@ def run_write_tables(
             write_text(out / f"{name}.{ending}", text)
             products.append(out / f"{name}.{ending}")
     # One sidecar serves both files: they differ in their suffix alone.
-    write_sidecars(products[::2], verb="write-tables", settings=settings.as_json(),
-                   started=started, inputs=sorted(set(reader.seen)))  # fmt: skip
+    write_sidecars(
+        products[::2],
+        verb="write-tables",
+        settings=settings.as_json(),
+        started=started,
+        inputs=sorted(set(reader.seen)),
+    )
     return products

@@ -56,8 +56,14 @@ def draw_volumes(volumes: pd.DataFrame, outcomes: pd.DataFrame, count: int) -> F
     found = {}
     for axes in grid:
         found |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=3,
-                  columnspacing=1, handletextpad=0.4)  # fmt: skip
+    figure.legend(
+        found.values(),
+        found.keys(),
+        loc="outside upper center",
+        ncols=3,
+        columnspacing=1,
+        handletextpad=0.4,
+    )
     return figure
 
 
@@ -74,9 +80,25 @@ def _draw_patient(axes: Axes, place: int, draws: np.ndarray, patient: pd.Series)
     # Golden-ratio steps spread the points evenly and the same way each time.
     jitter = (np.arange(draws.size) * 0.618034 % 1 - 0.5) * 0.3
     axes.scatter(place + jitter, draws, s=3, color=BLUE, linewidths=0, label="Sample")
-    axes.hlines(patient["baseline_iph_ml"], place - 0.4, place + 0.4, color=GREY, linestyle="--",
-                linewidth=0.9, label="Baseline")  # fmt: skip
+    axes.hlines(
+        patient["baseline_iph_ml"],
+        place - 0.4,
+        place + 0.4,
+        color=GREY,
+        linestyle="--",
+        linewidth=0.9,
+        label="Baseline",
+    )
     if pd.notna(patient["followup_iph_ml"]):
         truth_ml = patient["followup_iph_ml"]
-        axes.scatter(place, truth_ml, s=22, marker="D", color=ORANGE, edgecolors="black",
-                     linewidths=0.6, zorder=3, label="True follow-up")  # fmt: skip
+        axes.scatter(
+            place,
+            truth_ml,
+            s=22,
+            marker="D",
+            color=ORANGE,
+            edgecolors="black",
+            linewidths=0.6,
+            zorder=3,
+            label="True follow-up",
+        )

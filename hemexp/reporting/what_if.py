@@ -6,8 +6,10 @@ from matplotlib.figure import Figure
 
 from hemexp.reporting.style import BLUE, MM, ORANGE, WIDE, message_figure
 
-QUANTITIES = {"median_growth_ml": "Median IPH growth (mL)",
-              "p_growth_6ml": "p(growth ≥ 6 mL) (0–1)"}  # fmt: skip
+QUANTITIES = {
+    "median_growth_ml": "Median IPH growth (mL)",
+    "p_growth_6ml": "p(growth ≥ 6 mL) (0–1)",
+}
 STATES = {0: ("off anticoagulant", BLUE, "o", 6), 1: ("on anticoagulant", ORANGE, "s", 3)}
 """Words, colour, marker and its size: where lines coincide, both are seen."""
 TICKS_H = (0.5, 1, 2, 3, 6, 12, 24)
@@ -54,8 +56,14 @@ def _draw_states(
         groups = _over_onset(answers[answers["anticoagulant"] == state], quantity)
         mean, low, high = groups.mean(), groups.quantile(0.25), groups.quantile(0.75)
         axes.fill_between(mean.index, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(mean.index, mean, color=colour, marker=marker, markersize=size,
-                  label=f"Predicted, {words}")  # fmt: skip
+        axes.plot(
+            mean.index,
+            mean,
+            color=colour,
+            marker=marker,
+            markersize=size,
+            label=f"Predicted, {words}",
+        )
         if truth is not None:
             mean = _over_onset(truth[truth["anticoagulant"] == state], quantity).mean()
             axes.plot(mean.index, mean, color=colour, linestyle="--", label=f"Truth, {words}")

@@ -64,9 +64,12 @@ def check_models(results: Path, settings: Settings) -> None:
     needed = {*MODELS, "autoencoder/model.json", "diffusion/model.json"}
     missing = [results / name for name in sorted(needed) if not (results / name).is_file()]
     if missing:
-        raise HemexpError(*(
-            Fault(str(path), "no such file", "a trained model", "Run the workflow to its end.")
-            for path in missing))  # fmt: skip
+        raise HemexpError(
+            *(
+                Fault(str(path), "no such file", "a trained model", "Run the workflow to its end.")
+                for path in missing
+            )
+        )
     cpu = torch.device("cpu")
     load_autoencoder(results / "autoencoder", cpu)
     load_diffusion(results / "diffusion", cpu)
@@ -79,9 +82,13 @@ def check_models(results: Path, settings: Settings) -> None:
             unlike.append(f"preprocess.grid.shape ({record['n_slices']} slices)")
         if unlike:
             raise HemexpError(
-                Fault(str(results / room), f"a model made with other {', '.join(unlike)}",
-                      "the settings of the config", "Name the config of that run, or rerun it.")
-            )  # fmt: skip
+                Fault(
+                    str(results / room),
+                    f"a model made with other {', '.join(unlike)}",
+                    "the settings of the config",
+                    "Name the config of that run, or rerun it.",
+                )
+            )
 
 
 def copy_models(results: Path, models: Path) -> dict[str, str]:
@@ -109,9 +116,13 @@ def run_export_bundle(results: Path, out: Path, settings: Settings) -> None:
     """
     if settings.latents.posterior != "mean":
         raise HemexpError(
-            Fault("config, key latents.posterior", repr(settings.latents.posterior), "'mean'",
-                  "A bundle encodes to posterior means: export a run that was trained on them.")
-        )  # fmt: skip
+            Fault(
+                "config, key latents.posterior",
+                repr(settings.latents.posterior),
+                "'mean'",
+                "A bundle encodes to posterior means: export a run that was trained on them.",
+            )
+        )
     check_models(results, settings)
     hashes = copy_models(results, out / "models")
     trained = json.loads((results / "diffusion" / "model.json").read_text(encoding="utf-8"))
@@ -119,8 +130,10 @@ def run_export_bundle(results: Path, out: Path, settings: Settings) -> None:
     write_json(out / "configs" / "inference.json", inference_config(settings))
     # For `hemexp predict`: what a raw scan goes through before the models can read it.
     write_json(out / "configs" / "preprocess.json", settings.preprocess.as_json())
-    write_json(out / "configs" / "metadata.json",
-               describe_bundle(grid, versions(), hashes, settings.preset))  # fmt: skip
+    write_json(
+        out / "configs" / "metadata.json",
+        describe_bundle(grid, versions(), hashes, settings.preset),
+    )
     write_text(out / "docs" / "README.md", write_readme(grid, trained["patients"]))
     write_text(out / "LICENSE", LICENSE)
     log.info("%s: a MONAI bundle; its docs/README.md says how to run it", out)

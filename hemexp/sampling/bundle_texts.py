@@ -27,9 +27,14 @@ trained them states under what terms they may be used, in this file, before pass
 def _image(format_: str, channels: dict[str, str], grid: Grid, **facts: Any) -> dict[str, Any]:  # noqa: ANN401
     """Format of one image of the bundle, as the specification names its parts."""
     return {
-        "type": "image", "format": format_, "modality": "CT", "num_channels": len(channels),
-        "spatial_shape": list(grid.shape), "is_patch_data": False, "channel_def": channels,
-    } | facts  # fmt: skip
+        "type": "image",
+        "format": format_,
+        "modality": "CT",
+        "num_channels": len(channels),
+        "spatial_shape": list(grid.shape),
+        "is_patch_data": False,
+        "channel_def": channels,
+    } | facts
 
 
 def describe_bundle(
@@ -44,10 +49,20 @@ def describe_bundle(
         preset: Name of the preset they were trained with.
     """
     ct, iph, ivh = "NCCT in HU, 0 outside the brain", "IPH mask", "IVH mask"
-    inputs = _image("hounsfield", {"0": ct, "1": iph, "2": ivh, "3": "brain mask"}, grid,
-                    dtype="float32", value_range=[0, 100])  # fmt: skip
-    labels = _image("segmentation", {"0": "0 background, 1 IPH, 2 IVH"}, grid,
-                    dtype="uint8", value_range=[0, 2])  # fmt: skip
+    inputs = _image(
+        "hounsfield",
+        {"0": ct, "1": iph, "2": ivh, "3": "brain mask"},
+        grid,
+        dtype="float32",
+        value_range=[0, 100],
+    )
+    labels = _image(
+        "segmentation",
+        {"0": "0 background, 1 IPH, 2 IVH"},
+        grid,
+        dtype="uint8",
+        value_range=[0, 2],
+    )
     followup = _image("hounsfield", {"0": ct}, grid, dtype="int16", value_range=[])
     return {
         "schema": SCHEMA,

@@ -70,9 +70,13 @@ def draw_drives(
     if indicator == "oracle":
         if np.isnan(true_growth_ml):
             raise HemexpError(
-                Fault(f"patient {patient_id}", "no follow-up, but sampling.indicator is 'oracle'",
-                      "a known outcome", "Use 'predicted' for patients to forecast.")
-            )  # fmt: skip
+                Fault(
+                    f"patient {patient_id}",
+                    "no follow-up, but sampling.indicator is 'oracle'",
+                    "a known outcome",
+                    "Use 'predicted' for patients to forecast.",
+                )
+            )
         growth = np.full(samples, true_growth_ml)
     else:
         expands, amount = spread_evenly(samples, seed, patient_id)

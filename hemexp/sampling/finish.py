@@ -56,10 +56,13 @@ def load_baseline(preprocess: Path, patient: pd.Series) -> Baseline:
     ct, *masks = (read_volume(path) for path in grid)
     iph, ivh, brain = (mask.data > 0 for mask in masks)
     return Baseline(
-        ct=ct, iph=iph, ivh=ivh, brain=brain,
+        ct=ct,
+        iph=iph,
+        ivh=ivh,
+        brain=brain,
         iph_ml=float(patient["baseline_iph_ml"]),
         ivh_ml=float(patient["baseline_ivh_ml"]),
-    )  # fmt: skip
+    )
 
 
 def label_voxels(
@@ -101,7 +104,10 @@ def finish_sample(
         baseline.ct.data, ct_hu, baseline.blood | (labels > 0), brain, baseline.ct.spacing_mm
     )
     measured = {
-        "iph_ml": float(iph_ml), "iph_raw_ml": float(raw_ml), "ivh_ml": float(ivh_ml),
-        "logit_offset": offset, "midline_shift_mm": shift_mm,
-    }  # fmt: skip
+        "iph_ml": float(iph_ml),
+        "iph_raw_ml": float(raw_ml),
+        "ivh_ml": float(ivh_ml),
+        "logit_offset": offset,
+        "midline_shift_mm": shift_mm,
+    }
     return ct_hu.astype(np.float32), labels, measured

@@ -46,14 +46,25 @@ def read_patient(values: Mapping[str, Any]) -> pd.Series:
         HemexpError: Every value that is missing, unknown by name or out of range.
     """
     patient_id, where = values.get("patient_id"), "patient of the bundle's config"
-    faults = [Fault(f"{where}, key {name}", "an unknown key", f"one of {', '.join(VALUES)}",
-                    "Correct its spelling.")
-              for name in values if name not in ("patient_id", *VALUES)]  # fmt: skip
+    faults = [
+        Fault(
+            f"{where}, key {name}",
+            "an unknown key",
+            f"one of {', '.join(VALUES)}",
+            "Correct its spelling.",
+        )
+        for name in values
+        if name not in ("patient_id", *VALUES)
+    ]
     if not isinstance(patient_id, str) or not re.fullmatch(r"[A-Za-z0-9]+", patient_id):
         faults.append(
-            Fault(f"{where}, key patient_id", repr(patient_id), "text of letters and digits",
-                  "Name the patient; on a command line write digits as '\"007\"'.")
-        )  # fmt: skip
+            Fault(
+                f"{where}, key patient_id",
+                repr(patient_id),
+                "text of letters and digits",
+                "Name the patient; on a command line write digits as '\"007\"'.",
+            )
+        )
     row: dict[str, Any] = {"patient_id": patient_id, "followup_iph_ml": math.nan}
     for name, allowed in VALUES.items():
         value = values.get(name)
@@ -64,8 +75,11 @@ def read_patient(values: Mapping[str, Any]) -> pd.Series:
         if (value is not None or allowed.required) and not (known and whole):
             expected = f"a number from {allowed.low:g} to {allowed.high:g} ({allowed.unit})"
             expected += "" if allowed.required else ", or null when unknown"
-            faults.append(Fault(f"{where}, key {name}", repr(value), expected,
-                                "Correct the value or its unit."))  # fmt: skip
+            faults.append(
+                Fault(
+                    f"{where}, key {name}", repr(value), expected, "Correct the value or its unit."
+                )
+            )
     if faults:
         raise HemexpError(*faults)
     return pd.Series(row)
@@ -86,17 +100,24 @@ def read_baseline(images: Mapping[str, str], patient: pd.Series, grid: Grid) -> 
         if not fits or grid_distance_mm(ct, volume) > SAME_GRID_MM:
             spacing = np.round(volume.spacing_mm, 3).tolist()
             raise HemexpError(
-                Fault(f"{images[name]}, image {name}", f"{volume.data.shape} at {spacing} mm",
-                      f"{grid.shape} at {list(grid.spacing_mm)} mm, in the place of image ct",
-                      "Bring the scan onto the grid with hemexp's preprocess.")
-            )  # fmt: skip
+                Fault(
+                    f"{images[name]}, image {name}",
+                    f"{volume.data.shape} at {spacing} mm",
+                    f"{grid.shape} at {list(grid.spacing_mm)} mm, in the place of image ct",
+                    "Bring the scan onto the grid with hemexp's preprocess.",
+                )
+            )
     masks = {name: volumes[name].data > 0 for name in IMAGES[1:]}
     if not masks["iph"].any():
         raise HemexpError(
             Fault(str(images["iph"]), "an empty mask", "the IPH to forecast", "Name its mask.")
         )
-    return Baseline(ct, **masks, iph_ml=float(patient["baseline_iph_ml"]),
-                    ivh_ml=float(patient["baseline_ivh_ml"]))  # fmt: skip
+    return Baseline(
+        ct,
+        **masks,
+        iph_ml=float(patient["baseline_iph_ml"]),
+        ivh_ml=float(patient["baseline_ivh_ml"]),
+    )
 
 
 def encode_baseline(

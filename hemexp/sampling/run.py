@@ -93,9 +93,15 @@ def draw_patient(
     distribution = patient_distribution(expansion, patient)
     growth_ml = float(patient["followup_iph_ml"] - patient["baseline_iph_ml"])
     drives = draw_drives(
-        kind, settings.indicator, distribution, baseline.iph_ml, growth_ml, settings.samples,
-        seed, patient_id,
-    )  # fmt: skip
+        kind,
+        settings.indicator,
+        distribution,
+        baseline.iph_ml,
+        growth_ml,
+        settings.samples,
+        seed,
+        patient_id,
+    )
     position_mm = encoded["position_mm"].double().numpy()
     drifts_mm = draw_drifts(
         model.drift, position_mm, drives.growth_ml, baseline.iph_ml, seed, patient_id
@@ -115,9 +121,11 @@ def draw_patient(
 
 
 MODELS = (
-    "autoencoder/model.safetensors", "diffusion/model.safetensors", "latents/scale.json",
+    "autoencoder/model.safetensors",
+    "diffusion/model.safetensors",
+    "latents/scale.json",
     "expansion/model.json",
-)  # fmt: skip
+)
 
 
 def sample_patient(
@@ -161,18 +169,29 @@ def sample_patient(
         out, patient_id, decoded, reference, baseline, drives.growth_ml, settings.match_volume
     )
     remove_surplus(out, patient_id, settings.samples)
-    table = pd.DataFrame({
-        "sample": range(settings.samples),
-        "seed": [seed_for(seed, patient_id, k) for k in range(settings.samples)],
-        "condition": kind, "expansion_flag": drives.flag, "target_growth_ml": drives.growth_ml,
-        **pd.DataFrame(measured), "indicator": settings.indicator,
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "sample": range(settings.samples),
+            "seed": [seed_for(seed, patient_id, k) for k in range(settings.samples)],
+            "condition": kind,
+            "expansion_flag": drives.flag,
+            "target_growth_ml": drives.growth_ml,
+            **pd.DataFrame(measured),
+            "indicator": settings.indicator,
+        }
+    )
     volumes = out / f"sub-{patient_id}" / "volumes.tsv"
     with write_atomically(volumes) as temporary:
         table.to_csv(temporary, sep="\t", index=False, float_format="%.4f")
-    write_sidecars([*products, volumes], verb="sample-followups", settings=settings.as_json(),
-                   inputs=[*(models / name for name in MODELS), *sources], started=started,
-                   seed=seed, device=str(where))  # fmt: skip
+    write_sidecars(
+        [*products, volumes],
+        verb="sample-followups",
+        settings=settings.as_json(),
+        inputs=[*(models / name for name in MODELS), *sources],
+        started=started,
+        seed=seed,
+        device=str(where),
+    )
     return table
 
 
@@ -198,8 +217,17 @@ def run_sample_followups(
     latents = patient_file(results / "latents", patient_id, "latents.safetensors")
     features = patient_file(expansion, patient_id, FEATURES)
     sources = [latents, features, *baseline_files(preprocess, patient_id)]
-    table = sample_patient(patient, baseline, load_file(latents), results, results / "samples",
-                           settings, seed, resolve_device(device), sources)  # fmt: skip
+    table = sample_patient(
+        patient,
+        baseline,
+        load_file(latents),
+        results,
+        results / "samples",
+        settings,
+        seed,
+        resolve_device(device),
+        sources,
+    )
     tell(table, patient_id, baseline.iph_ml, time.perf_counter() - started)
 
 

@@ -75,8 +75,18 @@ def stream_latents(
         part = condition[index].to(device)
 
         def noise(step: int) -> Tensor:
-            drawn = (sample_noise(seed, patient_id, int(k), tuple(baseline.shape), length_mm,
-                                  slice_spacing_mm, step) for k in index)  # fmt: skip
+            drawn = (
+                sample_noise(
+                    seed,
+                    patient_id,
+                    int(k),
+                    tuple(baseline.shape),
+                    length_mm,
+                    slice_spacing_mm,
+                    step,
+                )
+                for k in index
+            )
             return torch.stack([*drawn]).to(device)
 
         def denoise(noisy: Tensor, lam: float) -> Tensor:

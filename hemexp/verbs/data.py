@@ -19,8 +19,13 @@ def draw_cohort(args: Arguments) -> None:
     """Write a sample sheet of phantom patients."""
     from hemexp.phantom.sheet import run_draw_cohort
 
-    run_draw_cohort(args.out, section(args, "phantom"), per_center=args.per_center,
-                    validation=args.validation, held_out=args.held_out)  # fmt: skip
+    run_draw_cohort(
+        args.out,
+        section(args, "phantom"),
+        per_center=args.per_center,
+        validation=args.validation,
+        held_out=args.held_out,
+    )
 
 
 def draw_patient(args: Arguments) -> None:
@@ -54,11 +59,15 @@ def draw_truth_map(args: Arguments) -> None:
 
     endings = (f"ses-baseline_space-grid_desc-{name}_mask.nii.gz" for name in ("iph", "ivh"))
     run_draw_truth_map(
-        args.patient, read_patient_row(args.samples, args.patient)["center"],
+        args.patient,
+        read_patient_row(args.samples, args.patient)["center"],
         tuple(_product(args, ending) for ending in endings),
-        args.results / "evaluation", section(args, "phantom"), args.draws, args.reference,
+        args.results / "evaluation",
+        section(args, "phantom"),
+        args.draws,
+        args.reference,
         resample_blood,
-    )  # fmt: skip
+    )
 
 
 def _product(args: Arguments, ending: str) -> Path:
@@ -129,11 +138,15 @@ def resample_scan(args: Arguments) -> None:
     alone = args.session == args.reference or split == "predict"
     outputs = _products(args, f"ses-{args.session}_space-grid", STRIPPED)
     step = partial(
-        run_resample_scan, args.patient, args.session, _native(args, args.session), outputs,
+        run_resample_scan,
+        args.patient,
+        args.session,
+        _native(args, args.session),
+        outputs,
         section(args, "preprocess.grid"),
         None if alone else _native(args, args.reference)["brain"],
         None if alone else _product(args, PAIR["transform"]),
-    )  # fmt: skip
+    )
     _step(args, step, "volumes", outputs)
 
 
@@ -153,6 +166,9 @@ def write_qc(args: Arguments) -> None:
 
     folder = args.results / "preprocess"
     run_write_qc(
-        folder / "qc.tsv", folder / "excluded.tsv", folder, folder / "qc.html",
+        folder / "qc.tsv",
+        folder / "excluded.tsv",
+        folder,
+        folder / "qc.html",
         section(args, "preprocess.quality"),
-    )  # fmt: skip
+    )

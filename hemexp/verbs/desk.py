@@ -49,10 +49,15 @@ def predict(args: Arguments) -> None:
     config = args.config
     recipe = recipe_of(load_settings(read_config(config))) if config else read_recipe(args.model)
     run_predict(
-        args.patient_id, {name: getattr(args, f"baseline_{name}") for name in IMAGES},
+        args.patient_id,
+        {name: getattr(args, f"baseline_{name}") for name in IMAGES},
         {name: getattr(args, name) for name in VALUES},
-        args.model, recipe, args.out, args.seed, args.device,
-    )  # fmt: skip
+        args.model,
+        recipe,
+        args.out,
+        args.seed,
+        args.device,
+    )
 
 
 def compare_tables(args: Arguments) -> None:

@@ -11,9 +11,13 @@ def train_autoencoder(args: Arguments) -> None:
     from hemexp.autoencoder.train import run_train_autoencoder
 
     run_train_autoencoder(
-        list(training(args).index), args.results / "preprocess", args.results / "autoencoder",
-        section(args, "autoencoder"), args.seed, args.device,
-    )  # fmt: skip
+        list(training(args).index),
+        args.results / "preprocess",
+        args.results / "autoencoder",
+        section(args, "autoencoder"),
+        args.seed,
+        args.device,
+    )
 
 
 def encode_patients(args: Arguments) -> None:
@@ -25,10 +29,15 @@ def encode_patients(args: Arguments) -> None:
         p: SESSIONS[:1] if s == "predict" else SESSIONS for p, s in chosen["split"].items()
     }
     run_encode_patients(
-        sessions, args.results / "preprocess", args.results / "autoencoder",
-        args.results / "latents", section(args, "latents"), args.seed, args.device,
+        sessions,
+        args.results / "preprocess",
+        args.results / "autoencoder",
+        args.results / "latents",
+        section(args, "latents"),
+        args.seed,
+        args.device,
         training=chosen.index[chosen["split"] == "train"],
-    )  # fmt: skip
+    )
     endings = ("latents.safetensors", "reconstruction.tsv")
     leave_empty(patient_file(args.results / "latents", p, e) for p in gone for e in endings)
 
@@ -55,9 +64,12 @@ def fit_expansion(args: Arguments) -> None:
     from hemexp.expansion.run import run_fit_expansion
 
     run_fit_expansion(
-        training(args), args.results / "preprocess", args.results / "expansion",
-        section(args, "expansion"), args.seed,
-    )  # fmt: skip
+        training(args),
+        args.results / "preprocess",
+        args.results / "expansion",
+        section(args, "expansion"),
+        args.seed,
+    )
 
 
 def predict_expansion(args: Arguments) -> None:
@@ -73,9 +85,11 @@ def answer_what_if(args: Arguments) -> None:
 
     samples, truth = kept(args), args.results / "phantom" / "what_if_truth.tsv"
     run_answer_what_if(
-        samples[samples["split"] != "train"], args.results / "preprocess",
-        args.results / "expansion", truth if truth.exists() else None,
-    )  # fmt: skip
+        samples[samples["split"] != "train"],
+        args.results / "preprocess",
+        args.results / "expansion",
+        truth if truth.exists() else None,
+    )
 
 
 def train_diffusion(args: Arguments) -> None:
@@ -83,10 +97,15 @@ def train_diffusion(args: Arguments) -> None:
     from hemexp.diffusion.train import run_train_diffusion
 
     run_train_diffusion(
-        training(args), args.results / "preprocess", args.results / "latents",
-        args.results / "latents" / "scale.json", args.results / "diffusion",
-        section(args, "diffusion"), args.seed, args.device,
-    )  # fmt: skip
+        training(args),
+        args.results / "preprocess",
+        args.results / "latents",
+        args.results / "latents" / "scale.json",
+        args.results / "diffusion",
+        section(args, "diffusion"),
+        args.seed,
+        args.device,
+    )
 
 
 def sample_followups(args: Arguments) -> None:
@@ -95,9 +114,12 @@ def sample_followups(args: Arguments) -> None:
     from hemexp.sampling.run import run_sample_followups
 
     run_sample_followups(
-        read_samples(args.samples, args.patient), args.results,
-        section(args, "sampling"), args.seed, args.device,
-    )  # fmt: skip
+        read_samples(args.samples, args.patient),
+        args.results,
+        section(args, "sampling"),
+        args.seed,
+        args.device,
+    )
 
 
 def adopt_autoencoder(args: Arguments) -> None:

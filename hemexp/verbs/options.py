@@ -54,9 +54,13 @@ def chosen_patients(args: Arguments) -> tuple["pd.DataFrame", "pd.Index"]:
     samples = read_samples(args.samples, one, need_training=False)
     if unknown := sorted(set(args.patients).difference(samples.index)):
         raise HemexpError(
-            Fault(f"{args.samples}, --patients {' '.join(unknown)}", "no such patient_id",
-                  "patients of the sheet", "Check the spelling.")
-        )  # fmt: skip
+            Fault(
+                f"{args.samples}, --patients {' '.join(unknown)}",
+                "no such patient_id",
+                "patients of the sheet",
+                "Check the spelling.",
+            )
+        )
     in_splits = samples[samples["split"].isin(args.splits)]
     chosen = samples[samples["split"].isin(args.splits) | samples.index.isin(args.patients)]
     chosen = _without_excluded(chosen, args)

@@ -10,9 +10,10 @@ def fit_climatology(args: Arguments) -> None:
     from hemexp.evaluation.distance import run_fit_climatology
 
     run_fit_climatology(
-        list(training(args).index), args.results / "preprocess",
+        list(training(args).index),
+        args.results / "preprocess",
         args.results / "evaluation" / "climatology.tsv",
-    )  # fmt: skip
+    )
 
 
 def fit_pool(args: Arguments) -> None:
@@ -21,9 +22,12 @@ def fit_pool(args: Arguments) -> None:
 
     samples = kept(args)
     run_fit_pool(
-        list(samples.index[samples["split"] == "val"]), args.results / "samples",
-        args.results / "preprocess", args.results / "evaluation", section(args, "evaluation"),
-    )  # fmt: skip
+        list(samples.index[samples["split"] == "val"]),
+        args.results / "samples",
+        args.results / "preprocess",
+        args.results / "evaluation",
+        section(args, "evaluation"),
+    )
 
 
 def pool_map(args: Arguments) -> None:
@@ -31,9 +35,11 @@ def pool_map(args: Arguments) -> None:
     from hemexp.evaluation.pool import run_pool_map
 
     run_pool_map(
-        args.patient, args.results / "samples", args.results / "preprocess",
+        args.patient,
+        args.results / "samples",
+        args.results / "preprocess",
         args.results / "evaluation",
-    )  # fmt: skip
+    )
 
 
 def score_patient(args: Arguments) -> None:
@@ -41,9 +47,12 @@ def score_patient(args: Arguments) -> None:
     from hemexp.evaluation.score import run_score_patient
 
     run_score_patient(
-        args.patient, args.results / "samples", args.results / "preprocess",
-        args.results / "evaluation", section(args, "evaluation"),
-    )  # fmt: skip
+        args.patient,
+        args.results / "samples",
+        args.results / "preprocess",
+        args.results / "evaluation",
+        section(args, "evaluation"),
+    )
 
 
 def summarise_scores(args: Arguments) -> None:
@@ -53,10 +62,15 @@ def summarise_scores(args: Arguments) -> None:
     truth = args.results / "phantom" / "truth.tsv"
     evaluation = args.results / "evaluation"
     run_summarise_scores(
-        args.results / "cohort" / "outcomes.tsv", args.results / "samples",
-        args.results / "expansion", evaluation, truth if truth.exists() else None, evaluation,
-        section(args, "evaluation"), args.seed,
-    )  # fmt: skip
+        args.results / "cohort" / "outcomes.tsv",
+        args.results / "samples",
+        args.results / "expansion",
+        evaluation,
+        truth if truth.exists() else None,
+        evaluation,
+        section(args, "evaluation"),
+        args.seed,
+    )
 
 
 def run_ablation(args: Arguments) -> None:
@@ -64,9 +78,13 @@ def run_ablation(args: Arguments) -> None:
     from hemexp.ablations import run_ablation
 
     run_ablation(
-        args.ablation, sheet(args), args.results, json.loads(args.settings), args.shared,
+        args.ablation,
+        sheet(args),
+        args.results,
+        json.loads(args.settings),
+        args.shared,
         args.cores,
-    )  # fmt: skip
+    )
 
 
 def write_tables(args: Arguments) -> None:
@@ -91,7 +109,11 @@ def write_report(args: Arguments) -> None:
     run_write_methods(args.results, args.results / "report" / "methods.md")
 
     run_write_report(
-        args.results / "tables", args.results / "figures", args.results / "preprocess",
-        args.results / "report" / "index.html", section(args, "reporting"), args.preset,
+        args.results / "tables",
+        args.results / "figures",
+        args.results / "preprocess",
+        args.results / "report" / "index.html",
+        section(args, "reporting"),
+        args.preset,
         args.seed,
-    )  # fmt: skip
+    )
