@@ -45,5 +45,5 @@ onstart:
 rule all:
     default_target: True
     input:
-        "results/report/index.html",
+        paths(RESULTS.report),
         rules.answer_what_if.output,

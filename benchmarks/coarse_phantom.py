@@ -17,6 +17,7 @@ from torch import Tensor
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.autoencoder.slices import SliceSet
 from hemexp.autoencoder.train import train as train_autoencoder
+from hemexp.columns import SESSIONS
 from hemexp.diffusion.dataset import Stacks, make_stacks
 from hemexp.latents.encode import encode_patient
 from hemexp.latents.scale import Scale, measure_scale
@@ -36,7 +37,6 @@ from hemexp.phantom.model import (
 from hemexp.phantom.scan import Session, fill_head, take_scan
 from hemexp.provenance import hash_value
 from hemexp.settings import Autoencoder, Settings
-from hemexp.sheet import SESSIONS
 from hemexp.training import load_weights, save_weights
 
 SEED = 5

@@ -32,8 +32,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hemexp.autoencoder.network import MultiHeadVae
+from hemexp.code_hash import hash_code
 from hemexp.config import load_settings
-from hemexp.evaluation.scores import (
+from hemexp.provenance import hash_value
+from hemexp.settings import Settings
+from hemexp.statistics.scores import (
     Kind,
     Line,
     coverage,
@@ -43,8 +46,6 @@ from hemexp.evaluation.scores import (
     randomised_pit,
     spread_ratio,
 )
-from hemexp.provenance import hash_code, hash_value
-from hemexp.settings import Settings
 
 log = logging.getLogger(__name__)
 

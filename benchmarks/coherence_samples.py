@@ -30,7 +30,7 @@ from hemexp.expansion.model import ExpansionModel, patient_distribution
 from hemexp.latents.scale import Scale
 from hemexp.outcomes import is_expansion
 from hemexp.provenance import hash_value
-from hemexp.sampling.drive import Drives, draw_drifts, draw_drives
+from hemexp.sampling.requests import Drives, draw_drifts, draw_drives
 from hemexp.sampling.run import make_condition
 from hemexp.sampling.sample import decode_stack, draw_latents
 from hemexp.sampling.volume import correct_logits, iph_margin, matching_offset

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hemexp.latents.place import centroid_mm
 from hemexp.phantom.bleed import ball_radius_mm
-from hemexp.sampling.drive import Drives
+from hemexp.sampling.requests import Drives
 
 DRAWS, LEAST_ML = 16, 6.0
 

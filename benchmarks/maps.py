@@ -19,9 +19,13 @@ from coherence import as_markdown, load_benchmark_settings
 from coherence_samples import Sampler, fit_growth, forecast_drives, make_sampler
 from numpy.typing import NDArray
 
-from hemexp.evaluation.distance import EDGES_MM, count_by_distance, map_by_distance
-from hemexp.evaluation.images import blood_distance_mm
-from hemexp.evaluation.maps import SUMS, map_sums, slope_rows
+from hemexp.evaluation.cohort.maps import SUMS, map_sums, slope_rows
+from hemexp.evaluation.patient.distance_climatology import (
+    EDGES_MM,
+    count_by_distance,
+    map_by_distance,
+)
+from hemexp.evaluation.patient.images import blood_distance_mm
 from hemexp.settings import Settings
 
 BAND_MM, REDRAWS = 10.0, 100

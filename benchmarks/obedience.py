@@ -23,11 +23,11 @@ from coherence import as_markdown, load_benchmark_settings
 from coherence_samples import Sampler, Samples, fit_growth, train_arm
 from torch import Tensor
 
-from hemexp.evaluation.scores import Line, fit_line
 from hemexp.expansion.model import patient_distribution
 from hemexp.provenance import hash_value
-from hemexp.sampling.drive import Drives
+from hemexp.sampling.requests import Drives
 from hemexp.settings import Settings
+from hemexp.statistics.scores import Line, fit_line
 
 LARGE_REQUEST_ML = 3.0
 ASKED = 4

@@ -17,7 +17,8 @@ import pandas as pd
 import registration
 import skull
 
-from hemexp.cohort import read_samples
+from hemexp.cohort import read_sheet
+from hemexp.columns import SESSIONS
 from hemexp.config import load_settings
 from hemexp.phantom.centers import CENTERS
 from hemexp.phantom.draw import run_draw_patient
@@ -27,7 +28,6 @@ from hemexp.preprocess.rows import read_row
 from hemexp.preprocess.scans import NATIVE, PAIR, STRIPPED
 from hemexp.preprocess.strip import run_strip_skull
 from hemexp.settings import Preprocess, Settings
-from hemexp.sheet import SESSIONS
 from hemexp.volumes import read_volume
 
 PATIENTS = 4
@@ -119,7 +119,7 @@ def sheet_pairs(sheet: str) -> list[dict[str, dict[str, str]]]:
     """Raw files of every patient of a sheet who has two scans."""
     return [
         {s: {i: patient[f"{s}_{i}"] for i in ("ct", "iph", "ivh")} for s in SESSIONS}
-        for _, patient in read_samples(sheet).iterrows()
+        for _, patient in read_sheet(sheet).iterrows()
         if patient["followup_ct"]
     ]
 

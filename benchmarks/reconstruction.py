@@ -25,7 +25,7 @@ from torch import Tensor
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.autoencoder.slices import SliceSet, load_scan, load_slices
 from hemexp.autoencoder.train import train
-from hemexp.cohort import read_samples
+from hemexp.cohort import read_sheet
 from hemexp.config import load_settings
 from hemexp.latents.encode import encode_images, reconstruction_scores
 from hemexp.settings import Autoencoder
@@ -39,7 +39,7 @@ Scans = list[tuple[str, str]]
 
 def scans_of(sheet: Path, splits: tuple[str, ...]) -> Scans:
     """Patient and session of every scan of these splits."""
-    table = read_samples(sheet)
+    table = read_sheet(sheet)
     return [
         (patient_id, session)
         for patient_id, row in table[table["split"].isin(splits)].iterrows()

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from hemexp.cohort import read_samples
+from hemexp.cohort import read_sheet
+from hemexp.columns import FILES
 from hemexp.config import load_settings
-from hemexp.sheet import FILES
 
 REPOSITORY = Path(__file__).parents[1]
 SPLITS = ["train"] * 14 + ["val"] + ["test"] * 4 + ["predict"]
@@ -131,7 +131,7 @@ def small_costs(folder: Path) -> list[dict[str, object]]:
     """
     sheet = folder / "samples.tsv"
     started = time.process_time()
-    rows = len(read_samples(sheet))
+    rows = len(read_sheet(sheet))
     checked = time.process_time() - started
     start = measure(
         folder,

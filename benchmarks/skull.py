@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort import read_samples
+from hemexp.cohort import read_sheet
+from hemexp.columns import SESSIONS
 from hemexp.config import load_settings
 from hemexp.phantom.centers import CENTERS
 from hemexp.phantom.hard import DIFFICULTIES, draw_hard_head
 from hemexp.preprocess.scans import Scan
 from hemexp.preprocess.skull import delineate_brain
 from hemexp.settings import SkullStrip
-from hemexp.sheet import SESSIONS
 from hemexp.volumes import Volume, read_volume, volume_ml
 
 PATIENTS = ("A01", "B03")
@@ -73,7 +73,7 @@ def strip_pairs(sheet: str, settings: SkullStrip) -> pd.DataFrame:
         blood_kept, cpu_s (both scans).
     """
     rows = []
-    for _, patient in read_samples(sheet).iterrows():
+    for _, patient in read_sheet(sheet).iterrows():
         if not patient["followup_ct"]:
             continue
         row = {"patient_id": patient["patient_id"], "blood_kept": 1.0, "cpu_s": 0.0}

@@ -18,11 +18,11 @@ from coherence import as_markdown
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from hemexp.cohort import read_samples
-from hemexp.evaluation.distance import EDGES_MM
-from hemexp.evaluation.images import bleed_band
-from hemexp.evaluation.redraws import true_files
-from hemexp.evaluation.scans import read_new_blood
+from hemexp.cohort import read_sheet
+from hemexp.evaluation.patient.distance_climatology import EDGES_MM
+from hemexp.evaluation.patient.images import bleed_band
+from hemexp.evaluation.patient.inputs import read_new_blood
+from hemexp.evaluation.patient.redraws import true_files
 from hemexp.volumes import read_volume
 
 WIDTHS_MM = (3.0, 8.0, 40.0)
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--samples", type=Path, default=Path("config/samples.tsv"))
     args = parser.parse_args()
-    sheet = read_samples(args.samples)
+    sheet = read_sheet(args.samples)
     scored = sheet.index[sheet["split"] == "test"]
     found = 1000 * np.array([compare(args.results, patient_id) for patient_id in scored])
     error = found[:, :, 0].std(axis=0, ddof=1) / np.sqrt(len(found))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hemexp import HemexpError, __version__
-from hemexp.sheet import SESSIONS
+from hemexp.columns import SESSIONS
 from hemexp.verbs import data, desk, models, results
 
 Arguments = argparse.Namespace

@@ -1,8 +1,14 @@
-"""What became of a bleed: growth, and what counts as expansion."""
+"""What became of a bleed: volumes as measured, growth, and what counts as expansion."""
+
+import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+
+from hemexp.columns import SESSIONS
+from hemexp.provenance import patient_file
 
 HE_ML, HE_RELATIVE, IVH_GROWTH_ML = 6.0, 0.33, 1.0
 """Expansion: IPH growth >= 6 mL or >= 33 %; IVH growth counts from 1 mL (docs/method.md 1)."""
@@ -37,3 +43,39 @@ def expansion_outcomes(volumes: pd.DataFrame) -> pd.DataFrame:
     for name, flag in {"he": he, "he_6ml": growth >= HE_ML, "rhe": rhe}.items():
         table[name] = flag.astype(float).where(known)
     return table
+
+
+def read_excluded(path: Path | str) -> list[str]:
+    """Patients whom `preprocess` excluded: `patient_id` of `excluded.tsv`; none without it."""
+    if not Path(path).exists():
+        return []
+    return pd.read_csv(path, sep="\t", dtype=str)["patient_id"].tolist()
+
+
+def read_volumes(
+    folder: Path | str, samples: pd.DataFrame, sessions: tuple[str, ...] = SESSIONS
+) -> pd.DataFrame:
+    """Native volumes of the given patients, as `preprocess` measured them.
+
+    Args:
+        folder: `results/preprocess`.
+        samples: Rows of the sheet.
+        sessions: Which scans to look at; a forecast must not look at the follow-up.
+
+    Returns:
+        `baseline_iph_ml`, `baseline_ivh_ml`, `followup_iph_ml`, `followup_ivh_ml`, indexed by
+        patient_id; follow-up values are NaN where not looked at and for `predict` patients.
+    """
+    rows: dict[str, dict[str, float]] = {}
+    for patient_id, split in samples["split"].items():
+        rows[patient_id] = {
+            f"{s}_{mask}_ml": math.nan for s in SESSIONS for mask in ("iph", "ivh")
+        }
+        for session in sessions:
+            if split == "predict" and session == "followup":
+                continue
+            path = patient_file(folder, patient_id, f"ses-{session}_space-native_volumes.tsv")
+            measured = pd.read_csv(path, sep="\t").iloc[0]
+            for mask in ("iph", "ivh"):
+                rows[patient_id][f"{session}_{mask}_ml"] = float(measured[f"{mask}_ml"])
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("patient_id")

@@ -1,6 +1,5 @@
 """How a product reaches the disk and says where it came from: sidecars, seeds, hashes."""
 
-import ast
 import contextlib
 import errno
 import hashlib
@@ -195,62 +194,3 @@ def git_id() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return done.stdout.strip()
-
-
-def hash_code(room: str) -> str:
-    """Hash of all code a room can reach, blind to comments, docstrings and layout.
-
-    Snakemake does not see package edits behind `shell:`, so every rule takes this as a param.
-    The closure follows imports inside the package from the room's own modules; `settings` is
-    left out because the settings' values are params of their own.
-
-    Args:
-        room: Name of a sub-package, such as `preprocess`, or of a module beside them.
-
-    Returns:
-        16 hex digits.
-    """
-    waiting = sorted((PACKAGE / room).glob("*.py")) or [PACKAGE / f"{room}.py"]
-    seen: set[Path] = set()
-    while waiting:
-        path = waiting.pop()
-        if path not in seen and path != PACKAGE / "settings.py":
-            seen.add(path)
-            waiting += _imported_files(path)
-    digests = {str(path.relative_to(PACKAGE)): _hash_syntax(path) for path in seen}
-    return hash_value(digests)
-
-
-@cache
-def _syntax(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def _imported_files(path: Path) -> list[Path]:
-    """Files of the package that a module imports, at top level or inside a function."""
-    names: list[str] = []
-    for node in ast.walk(_syntax(path)):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-    inside = [
-        PACKAGE.joinpath(*name.split(".")[1:]) for name in names if name.startswith("hemexp.")
-    ]
-    files = [path.with_suffix(".py") for path in inside] + [
-        path / "__init__.py" for path in inside
-    ]
-    return [path for path in files if path.is_file()]
-
-
-@cache
-def _hash_syntax(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            value = body[0].value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                node.body = body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]

@@ -12,18 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hemexp import Fault, HemexpError
+from hemexp.columns import FILES, OPTIONAL_MASKS, REQUIRED, SPLITS
+from hemexp.layout import is_phantom
 
 Row = dict[str, str | float]
 """A patient: text (files relative to the working directory) and numbers (NaN where unknown)."""
-
-SPLITS = ("train", "val", "test", "predict")
-SESSIONS = ("baseline", "followup")
-IMAGES = ("ct", "iph", "ivh")
-FILES = tuple(f"{session}_{image}" for session in SESSIONS for image in IMAGES)
-MASKS_OPTIONAL = ("baseline_brain", "followup_brain")
-
-PHANTOM_FOLDER = "results/phantom/"
-"""Scans named below this folder are drawn by the workflow: they need not exist beforehand."""
 
 
 class Range(NamedTuple):
@@ -59,19 +52,10 @@ NUMBERS_OPTIONAL = {
     "followup_interval_h": Range(0, 1000, "hours"),
     "expansion_prob": Range(0, 1, "probability"),
 }
-CLINICAL = tuple(NUMBERS)
-"""The six clinical variables of the sheet; the seventh, baseline IPH volume, is measured."""
-
-REQUIRED = ("patient_id", "center", "split", *FILES, *NUMBERS)
 
 
 class CohortError(HemexpError):
     """A sample sheet that cannot be used as it is."""
-
-
-def is_phantom(path: str) -> bool:
-    """Whether a file of the sheet is one that the workflow draws itself."""
-    return path.startswith(PHANTOM_FOLDER)
 
 
 def read_rows(
@@ -321,7 +305,7 @@ def _locate(value: str, folder: Path) -> str:
 
 
 def _file_columns(row: Row) -> list[str]:
-    return [*FILES, *(name for name in MASKS_OPTIONAL if name in row)]
+    return [*FILES, *(name for name in OPTIONAL_MASKS if name in row)]
 
 
 def _file_faults(rows: dict[int, Row]) -> list[Fault]:
@@ -331,7 +315,7 @@ def _file_faults(rows: dict[int, Row]) -> list[Fault]:
         for column in _file_columns(row):
             value, where = row[column], _where(line, row, column)
             unwanted = row["split"] == "predict" and column.startswith("followup")
-            if column not in MASKS_OPTIONAL and not value and not unwanted:
+            if column not in OPTIONAL_MASKS and not value and not unwanted:
                 cure = (
                     "Name the file."
                     if column.startswith("baseline")

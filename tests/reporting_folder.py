@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from results_folder import CHOSEN, MODELS, make_results, save
 
-from hemexp.evaluation.score import run_score_patient
-from hemexp.evaluation.summarise import run_summarise_scores
-from hemexp.evaluation.tidy import read_table
+from hemexp.evaluation.cohort.summarise import run_summarise_scores
+from hemexp.evaluation.patient.score import run_score_patient
 from hemexp.expansion.what_if import summarise
 from hemexp.provenance import patient_file
-from hemexp.questions import ask
 from hemexp.reporting.tables import run_write_tables
+from hemexp.tables import read_table
+from hemexp.what_if_cases import ask
 
 
 def answers(ids, drug_effect_ml):
@@ -53,7 +53,7 @@ def make_reportable(root, settings, **options):
     complete(root, make_results(root, **options))
     stub = types.SimpleNamespace(midline_shift_mm=lambda *_: 1.5)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setitem(sys.modules, "hemexp.preprocess.midline", stub)
+        monkeypatch.setitem(sys.modules, "hemexp.anatomy.midline", stub)
         evaluate(root, settings)
 
 

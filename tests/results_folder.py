@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hemexp.evaluation.distance import EDGES_MM
-from hemexp.evaluation.pool import FORECASTERS, run_pool_map
+from hemexp.evaluation.patient.distance_climatology import EDGES_MM
+from hemexp.evaluation.patient.pooled_map import FORECASTERS, run_pool_map
 from hemexp.outcomes import expansion_outcomes
 from hemexp.provenance import patient_file
 from hemexp.volumes import write_volume

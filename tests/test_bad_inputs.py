@@ -25,10 +25,11 @@ from tiny_head import (
 )
 
 from hemexp import HemexpError
-from hemexp.preprocess.check import run_check
+from hemexp.columns import FILES, IMAGES, REQUIRED
+from hemexp.desk.check import run_check
 from hemexp.preprocess.strip import run_strip_skull
 from hemexp.provenance import StorageError, write_atomically
-from hemexp.sheet import FILES, IMAGES, REQUIRED, CohortError
+from hemexp.sheet import CohortError
 
 LOW = np.array([[-88.0, -97.0, -70.0 + 7 * k] for k in range(SHAPE[2])])
 """First voxels of the head's slices as DICOM has them, in LPS mm."""

@@ -17,12 +17,12 @@ from hemexp import HemexpError
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
 from hemexp.diffusion.network import Denoiser
+from hemexp.expansion.measure import run_measure_bleed
 from hemexp.expansion.model import ExpansionModel, Linear
-from hemexp.expansion.run import run_measure_bleed
 from hemexp.latents.encode import run_encode_patients
 from hemexp.provenance import patient_file, write_json
-from hemexp.sampling.bundle import inference_config, run_export_bundle
-from hemexp.sampling.forecast import draw_followups, read_patient
+from hemexp.release.bundle import inference_config, run_export_bundle
+from hemexp.release.forecast import draw_followups, read_patient
 from hemexp.sampling.run import run_sample_followups
 from hemexp.training import save_weights
 

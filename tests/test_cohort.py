@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from hemexp import HemexpError
-from hemexp.cohort import digest_rows, read_samples
+from hemexp.cohort import digest_rows, read_sheet
+from hemexp.columns import REQUIRED
 from hemexp.outcomes import expansion_outcomes
-from hemexp.sheet import REQUIRED, CohortError
+from hemexp.sheet import CohortError
 from hemexp.verbs.options import chosen_patients
 
 GOOD = {
@@ -43,7 +44,7 @@ def write(folder, rows, columns=REQUIRED, sep="\t"):
 
 def test_a_good_sheet_is_read_with_unknown_values_as_nan(tmp_path):
     path = write(tmp_path, [row(tmp_path, "P1"), row(tmp_path, "P2", split="val", age="")])
-    samples = read_samples(path)
+    samples = read_sheet(path)
     assert list(samples.index) == ["P1", "P2"]
     assert samples.loc["P1", "onset_to_ct_h"] == 2.5
     assert np.isnan(samples.loc["P1", "antiplatelet"]) and np.isnan(samples.loc["P2", "age"])
@@ -53,13 +54,13 @@ def test_a_good_sheet_is_read_with_unknown_values_as_nan(tmp_path):
 def test_files_below_the_working_directory_are_relative(tmp_path, monkeypatch):
     path = write(tmp_path, [row(tmp_path, "P1")])
     monkeypatch.chdir(tmp_path)
-    assert read_samples(path).loc["P1", "baseline_ct"] == "P1_baseline_ct.nii.gz"
+    assert read_sheet(path).loc["P1", "baseline_ct"] == "P1_baseline_ct.nii.gz"
 
 
 def test_phantom_files_need_not_exist_yet(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     files = {f"baseline_{i}": f"results/phantom/sub-P1/{i}.nii.gz" for i in ("ct", "iph", "ivh")}
-    samples = read_samples(write(tmp_path, [row(tmp_path, "P1", **files)]))
+    samples = read_sheet(write(tmp_path, [row(tmp_path, "P1", **files)]))
     assert samples.loc["P1", "baseline_ct"] == "results/phantom/sub-P1/ct.nii.gz"
 
 
@@ -101,14 +102,14 @@ def test_each_fault_names_row_column_found_expected(tmp_path, name):
     changes, message = FAULTS[name]
     path = write(tmp_path, [row(tmp_path, "P1"), row(tmp_path, "P2") | changes])
     with pytest.raises(CohortError, match=message) as caught:
-        read_samples(path)
+        read_sheet(path)
     assert all(part for fault in caught.value.faults for part in fault)
 
 
 def test_all_faults_come_in_one_message(tmp_path):
     rows = [row(tmp_path, "P1", age="x"), row(tmp_path, "P2", split="?", gcs="99", sbp="1")]
     with pytest.raises(CohortError, match=r"4 fault\(s\)") as caught:
-        read_samples(write(tmp_path, rows))
+        read_sheet(write(tmp_path, rows))
     assert [fault.where.split(",")[0] for fault in caught.value.faults] == ["row 2"] + 3 * [
         "row 3"
     ]
@@ -116,12 +117,12 @@ def test_all_faults_come_in_one_message(tmp_path):
 
 def test_no_training_patient(tmp_path):
     with pytest.raises(CohortError, match="no training patient"):
-        read_samples(write(tmp_path, [row(tmp_path, "P1", split="test")]))
+        read_sheet(write(tmp_path, [row(tmp_path, "P1", split="test")]))
 
 
 def test_a_misspelt_split_is_told_beside_what_it_leaves_missing(tmp_path):
     with pytest.raises(CohortError, match=r"(?s)2 fault\(s\).*no training.*'trian'"):
-        read_samples(write(tmp_path, [row(tmp_path, "P1", split="trian")]))
+        read_sheet(write(tmp_path, [row(tmp_path, "P1", split="trian")]))
 
 
 def test_rows_are_numbered_as_in_the_file_blank_ones_too(tmp_path):
@@ -129,18 +130,18 @@ def test_rows_are_numbered_as_in_the_file_blank_ones_too(tmp_path):
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0], "", lines[1], "\t" * lines[0].count("\t"), lines[2]]))
     with pytest.raises(CohortError, match="row 5, patient 'P2', column age"):
-        read_samples(path)
+        read_sheet(path)
     path.write_text(lines[0] + "\n\n")
     with pytest.raises(CohortError, match="1 line.*at least one patient"):
-        read_samples(path, need_training=False)
+        read_sheet(path, need_training=False)
 
 
 def test_missing_and_doubled_columns(tmp_path):
     columns = [name for name in REQUIRED if name not in ("gcs", "followup_iph")]
     with pytest.raises(CohortError, match=r"(?s)followup_iph.*no such column.*gcs"):
-        read_samples(write(tmp_path, [row(tmp_path, "P1")], columns))
+        read_sheet(write(tmp_path, [row(tmp_path, "P1")], columns))
     with pytest.raises(CohortError, match="column age.*more than once"):
-        read_samples(write(tmp_path, [row(tmp_path, "P1")], [*REQUIRED, "age"]))
+        read_sheet(write(tmp_path, [row(tmp_path, "P1")], [*REQUIRED, "age"]))
 
 
 @pytest.mark.parametrize(
@@ -156,21 +157,21 @@ def test_a_sheet_of_the_wrong_form(tmp_path, text, message):
     path = tmp_path / "samples.tsv"
     path.write_text(text)
     with pytest.raises(CohortError, match=message):
-        read_samples(path)
+        read_sheet(path)
 
 
 def test_no_sheet_at_all(tmp_path):
     with pytest.raises(CohortError, match="no readable text file.*samples"):
-        read_samples(tmp_path / "none.tsv")
+        read_sheet(tmp_path / "none.tsv")
 
 
 def test_one_patients_row_is_read_alone(tmp_path):
     path = write(tmp_path, [row(tmp_path, "P1", age="x"), row(tmp_path, "P2", split="test")])
-    assert list(read_samples(path, "P2").index) == ["P2"]
+    assert list(read_sheet(path, "P2").index) == ["P2"]
     with pytest.raises(CohortError, match="row 2.*age"):
-        read_samples(path, "P1")
+        read_sheet(path, "P1")
     with pytest.raises(CohortError, match="'P3'.*no row"):
-        read_samples(path, "P3")
+        read_sheet(path, "P3")
 
 
 def test_patients_who_are_not_in_the_sheet_are_named(tmp_path):
@@ -183,7 +184,7 @@ def test_patients_who_are_not_in_the_sheet_are_named(tmp_path):
 
 
 def test_digest_changes_with_what_it_covers_and_with_nothing_else(tmp_path):
-    samples = read_samples(write(tmp_path, [row(tmp_path, "P1")]))
+    samples = read_sheet(write(tmp_path, [row(tmp_path, "P1")]))
     other = samples.assign(age=71.0)
     assert digest_rows(samples, ("gcs", "antiplatelet")) == digest_rows(
         other, ("gcs", "antiplatelet")

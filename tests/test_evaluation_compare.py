@@ -4,7 +4,7 @@ import pytest
 
 from hemexp import HemexpError
 from hemexp.cli import main
-from hemexp.evaluation.compare import compare_folders, is_equal
+from hemexp.desk.compare_tables import compare_folders, is_equal
 
 TABLE = "model\tcrps\tnote\nours\t3.14159\t\ntheirs\t1e-5\tnone\n"
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from hemexp.evaluation.conformal import (
+from hemexp.evaluation.cohort.conformal import (
     Levels,
     fit_levels,
     nominal,
@@ -14,7 +14,7 @@ from hemexp.evaluation.conformal import (
     training_pit,
     widths_ml,
 )
-from hemexp.evaluation.forecasts import Forecast, score_draws
+from hemexp.evaluation.cohort.forecasts import Forecast, score_draws
 
 P = np.arange(1, 200) / 200
 

@@ -6,10 +6,10 @@ import pytest
 from scipy.stats import norm
 
 from hemexp.evaluation import expected, scores
-from hemexp.evaluation.comparisons import told_cells
-from hemexp.evaluation.conformal import Levels
-from hemexp.evaluation.forecasts import Forecast
-from hemexp.evaluation.tables import Resampling
+from hemexp.evaluation.cohort.conformal import Levels
+from hemexp.evaluation.cohort.forecasts import Forecast
+from hemexp.evaluation.cohort.paired_differences import told_cells
+from hemexp.evaluation.cohort.tables import Resampling
 
 QUANTILES = np.arange(1, 100) / 100
 SD_ML, BASELINE_ML = 4.0, 30.0

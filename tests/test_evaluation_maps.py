@@ -7,14 +7,14 @@ from results_folder import Grid, make_results
 
 from hemexp.config import load_settings
 from hemexp.evaluation import distance, maps
-from hemexp.evaluation.scans import read_scan
-from hemexp.evaluation.tables import Resampling
-from hemexp.evaluation.tidy import read_table
+from hemexp.evaluation.cohort.tables import Resampling
+from hemexp.evaluation.patient.inputs import read_scan
 from hemexp.phantom.centers import find_center
 from hemexp.phantom.draw import draw_patient
 from hemexp.phantom.redraw import draw_followups
 from hemexp.phantom.truth_map import grid_to_baseline, run_draw_truth_map
 from hemexp.preprocess.interpolate import resample_blood
+from hemexp.tables import read_table
 from hemexp.volumes import Volume, read_volume, write_volume
 
 SHAPE = (30, 30, 12)

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from hemexp.evaluation.masks import energy_distance, hd95_mm, surface_dice, surface_gaps
-from hemexp.evaluation.mass_effect import score_amounts, ventricle_ml, ventricle_region
-from hemexp.evaluation.members import score_slices
-from hemexp.evaluation.scores import Score
+from hemexp.anatomy.midline import midline_shift_mm
+from hemexp.anatomy.surfaces import energy_distance, hd95_mm, surface_dice, surface_gaps
+from hemexp.anatomy.ventricles import score_amounts, ventricle_ml, ventricle_region
+from hemexp.evaluation.patient.followups import score_slices
 from hemexp.phantom.bleed import draw_shape
 from hemexp.phantom.head import draw_head
 from hemexp.phantom.mass_effect import displacement_mm
 from hemexp.phantom.model import draw_case
 from hemexp.phantom.scan import Session, cavity_mm, deform, locate_voxels, take_scan
-from hemexp.preprocess.midline import midline_shift_mm
+from hemexp.statistics.scores import Score
 
 SPACING = (2.0, 3.0, 5.0)
 

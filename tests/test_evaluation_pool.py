@@ -6,11 +6,15 @@ import pytest
 from results_folder import Grid, make_results
 
 from hemexp.config import load_settings
-from hemexp.evaluation import pool
-from hemexp.evaluation.distance import EDGES_MM, knows_anybody, read_climatology
-from hemexp.evaluation.images import blood_distance_mm
-from hemexp.evaluation.scans import read_maps, read_scan
-from hemexp.evaluation.tidy import read_table, write_table
+from hemexp.evaluation.patient import fit_pool, pooled_map
+from hemexp.evaluation.patient.distance_climatology import (
+    EDGES_MM,
+    knows_anybody,
+    read_climatology,
+)
+from hemexp.evaluation.patient.images import blood_distance_mm
+from hemexp.evaluation.patient.inputs import read_maps, read_scan
+from hemexp.tables import read_table, write_table
 from hemexp.volumes import read_volume
 
 SHAPE = (12, 12, 6)
@@ -27,7 +31,7 @@ def patient(seed, asked):
 def brier(patients, weights):
     return np.mean(
         [
-            np.mean((pool.pool(maps, weights) - happened)[region] ** 2)
+            np.mean((pooled_map.pool(maps, weights) - happened)[region] ** 2)
             for maps, happened, region in patients
         ]
     )
@@ -36,18 +40,18 @@ def brier(patients, weights):
 @pytest.mark.parametrize("asked", [(1, 0, 0), (0.5, 0.3, 0.2), (0, 0.4, 0.6)])
 def test_many_patients_get_the_weights_they_ask_for(asked):
     patients = [patient(seed, asked) for seed in range(100)]
-    found = np.array([pool.products(*one) for one in patients])
-    weights = pool.fit_weights(found)
+    found = np.array([fit_pool.products(*one) for one in patients])
+    weights = fit_pool.fit_weights(found)
     np.testing.assert_allclose(weights.mean, asked, atol=0.06)
     assert weights.mean.sum() == pytest.approx(1) and weights.sd.max() < 0.05
-    assert pool.mean_brier(found, weights.mean) == pytest.approx(brier(patients, weights.mean))
+    assert fit_pool.mean_brier(found, weights.mean) == pytest.approx(brier(patients, weights.mean))
     assert brier(patients, weights.mean) < min(brier(patients, one) for one in np.eye(3)) + 1e-4
 
 
 def test_few_patients_leave_the_weights_near_equal():
     # One map is right for every patient, by an amount that differs: the more, the surer.
-    found = np.array([pool.products(*patient(seed, (1, 0, 0))) for seed in range(100)])
-    sure = [pool.fit_weights(found[:n]) for n in (2, 3, 10, 100)]
+    found = np.array([fit_pool.products(*patient(seed, (1, 0, 0))) for seed in range(100)])
+    sure = [fit_pool.fit_weights(found[:n]) for n in (2, 3, 10, 100)]
     assert sure[0].mean == pytest.approx(np.full(3, 1 / 3))
     assert sure[0].sd.min() > sure[-1].sd.max() and sure[2].sd.max() > sure[3].sd.max()
     assert 1 / 3 < sure[1].mean[0] <= 1 and sure[-1].mean[0] > 0.95
@@ -56,14 +60,14 @@ def test_few_patients_leave_the_weights_near_equal():
 def test_maps_that_are_the_same_share_their_weight():
     patients = [patient(seed, (0.5, 0.3, 0.2)) for seed in range(30)]
     same = [(maps[[0, 0, 2]], *others) for maps, *others in patients]
-    weights = pool.fit_weights(np.array([pool.products(*one) for one in same]))
+    weights = fit_pool.fit_weights(np.array([fit_pool.products(*one) for one in same]))
     assert weights.mean[0] == pytest.approx(weights.mean[1], abs=0.02)
     nothing = np.zeros((len(same), 4, 4))
-    assert pool.fit_weights(nothing).mean == pytest.approx(np.full(3, 1 / 3))
+    assert fit_pool.fit_weights(nothing).mean == pytest.approx(np.full(3, 1 / 3))
 
 
 def test_a_climatology_of_nobody_counts_nothing():
-    weights = pool.fit_weights(np.zeros((0, 4, 4)), climatology=False)
+    weights = fit_pool.fit_weights(np.zeros((0, 4, 4)), climatology=False)
     np.testing.assert_allclose(weights.mean, [0.5, 0.5, 0])
 
 
@@ -74,7 +78,7 @@ def test_the_isotropic_map_keeps_volume_and_distance_and_forgets_direction():
     brain = np.ones(blood.shape, dtype=bool)
     drawn = np.where((distance_mm > 0) & (distance_mm < 8), 0.6, 0.0)
     drawn[:10] = 0
-    one_sided, isotropic, climatology = pool.forecast_maps(
+    one_sided, isotropic, climatology = pooled_map.forecast_maps(
         drawn, distance_mm, brain, np.full(len(EDGES_MM), 0.1)
     )
     np.testing.assert_array_equal(one_sided, drawn)
@@ -94,16 +98,16 @@ def results(tmp_path_factory):
 def fit(results, patients):
     settings = load_settings({"preset": "demo"}).evaluation
     folders = (results / "samples", results / "preprocess", results / "evaluation")
-    pool.run_fit_pool(patients, *folders, settings)
+    fit_pool.run_fit_pool(patients, *folders, settings)
     return read_table(results / "evaluation/pool.tsv").set_index("map")
 
 
 def test_fitted_weights_and_a_pooled_map_of_a_patient_without_followup(results):
     table = fit(results, ["V1", "V2", "V3"])
-    weights = table["weight"][[*pool.FORECASTERS]].to_numpy()
+    weights = table["weight"][[*pooled_map.FORECASTERS]].to_numpy()
     assert (table["patients"] == 3).all() and weights.sum() == pytest.approx(1, abs=1e-5)
     assert table["brier"]["pooled"] <= table["brier"].drop("pooled").max()
-    path = pool.run_pool_map(
+    path = pooled_map.run_pool_map(
         "P0", results / "samples", results / "preprocess", results / "evaluation"
     )
     pooled = read_volume(path)
@@ -112,7 +116,7 @@ def test_fitted_weights_and_a_pooled_map_of_a_patient_without_followup(results):
     distance_mm = blood_distance_mm(blood, grid.spacing_mm)
     climatology = read_climatology(results / "evaluation/climatology.tsv")
     drawn = read_maps(results / "samples", "P0").expansion
-    maps = pool.forecast_maps(drawn, distance_mm, brain, climatology)
+    maps = pooled_map.forecast_maps(drawn, distance_mm, brain, climatology)
     expected = sum(w * one for w, one in zip(weights, maps, strict=True))
     np.testing.assert_allclose(pooled.data[brain], expected[brain], atol=1e-5)
     assert not pooled.data[blood].any() and not pooled.data[~brain].any()
@@ -121,15 +125,15 @@ def test_fitted_weights_and_a_pooled_map_of_a_patient_without_followup(results):
 
 def test_without_held_out_patients_the_table_says_so(results):
     table = fit(results, [])
-    assert table["weight"][[*pool.FORECASTERS]].to_numpy() == pytest.approx(1 / 3, abs=1e-5)
+    assert table["weight"][[*pooled_map.FORECASTERS]].to_numpy() == pytest.approx(1 / 3, abs=1e-5)
     assert (table["patients"] == 0).all() and table["note"].str.contains("fewer than 3").all()
 
 
 def test_a_note_tells_why_held_out_patients_did_not_decide():
-    assert pool.note(30, climatology=True) == ""
-    assert pool.note(2, climatology=True).endswith("equal weights")
-    assert pool.note(30, climatology=False).endswith("the climatology knows nothing")
-    assert pool.note(0, climatology=False).endswith("equal weights of the other two")
+    assert fit_pool.note(30, climatology=True) == ""
+    assert fit_pool.note(2, climatology=True).endswith("equal weights")
+    assert fit_pool.note(30, climatology=False).endswith("the climatology knows nothing")
+    assert fit_pool.note(0, climatology=False).endswith("equal weights of the other two")
 
 
 def test_a_climatology_of_patients_of_whom_none_grew_knows_somebody(tmp_path):

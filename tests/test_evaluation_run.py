@@ -11,10 +11,10 @@ import pytest
 from results_folder import make_results
 
 from hemexp import HemexpError
-from hemexp.evaluation import forecasts
-from hemexp.evaluation.score import run_score_patient
-from hemexp.evaluation.summarise import run_summarise_scores
-from hemexp.evaluation.tidy import cells, read_table, write_table
+from hemexp.evaluation.cohort import forecasts
+from hemexp.evaluation.cohort.summarise import run_summarise_scores
+from hemexp.evaluation.patient.score import run_score_patient
+from hemexp.tables import cells, read_table, write_table
 
 SHIFT_MM = 1.5
 
@@ -23,7 +23,7 @@ SHIFT_MM = 1.5
 def midline(monkeypatch):
     """The measurement belongs to another room; here its answer is known."""
     stub = types.SimpleNamespace(midline_shift_mm=lambda *_: SHIFT_MM)
-    monkeypatch.setitem(sys.modules, "hemexp.preprocess.midline", stub)
+    monkeypatch.setitem(sys.modules, "hemexp.anatomy.midline", stub)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from mini import MINI, mini_rows, snakemake, write_sheet
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import read_excluded
+from hemexp.outcomes import read_excluded
 from hemexp.preprocess.collect import Outputs, run_collect_qc
 from hemexp.preprocess.exclude import run_or_exclude
 from hemexp.preprocess.rows import read_row, write_row

@@ -8,8 +8,10 @@ import pytest
 
 from hemexp import HemexpError
 from hemexp.expansion.features import measure_bleed
+from hemexp.expansion.measure import run_measure_bleed
 from hemexp.expansion.model import load_expansion
-from hemexp.expansion.run import run_fit_expansion, run_measure_bleed, run_predict_expansion
+from hemexp.expansion.predict import run_predict_expansion
+from hemexp.expansion.train import run_fit_expansion
 from hemexp.expansion.what_if import run_answer_what_if
 from hemexp.provenance import patient_file
 from hemexp.volumes import write_volume

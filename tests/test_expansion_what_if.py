@@ -10,7 +10,7 @@ from hemexp.expansion.model import ExpansionModel, Linear
 from hemexp.expansion.what_if import answer, summarise
 from hemexp.phantom.model import MODEL, draw_case, expansion_probability
 from hemexp.phantom.what_if import run_collect_what_if_truth, true_answer
-from hemexp.questions import ANTICOAGULANT, ONSETS_H, ask
+from hemexp.what_if_cases import ANTICOAGULANT, ONSETS_H, ask
 
 PATIENTS = [f"A{number:02d}" for number in range(1, 21)]
 

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from hemexp import HemexpError
-from hemexp.cohort import read_samples
-from hemexp.draft import column_of, compile_pattern, run_new_center, tell_draft
+from hemexp.cohort import read_sheet
+from hemexp.desk.new_center import column_of, compile_pattern, run_new_center, tell_draft
 from hemexp.sheet import NUMBERS, CohortError
 
 
@@ -46,11 +46,11 @@ def test_the_check_says_what_is_left_and_then_takes_the_rows(tmp_path):
     out = tmp_path / "rows.tsv"
     run_new_center(tmp_path, [], "E", out)
     with pytest.raises(CohortError, match="onset_to_ct_h: found nothing"):
-        read_samples(out)
+        read_sheet(out)
     filled = read(out)
     filled["onset_to_ct_h"], filled["split"] = "2", "train"
     filled.to_csv(out, sep="\t", index=False)
-    assert read_samples(out)["baseline_ct"].str.endswith("007_baseline_ct.nii.gz").all()
+    assert read_sheet(out)["baseline_ct"].str.endswith("007_baseline_ct.nii.gz").all()
 
 
 def test_a_folder_of_dicom_is_one_file_of_the_sheet(tmp_path):

@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from hemexp import HemexpError
-from hemexp.cohort import read_samples
+from hemexp.cohort import read_sheet
+from hemexp.columns import REQUIRED
 from hemexp.phantom.bleed import draw_direction, draw_shape, redraw_direction
 from hemexp.phantom.centers import CENTERS, MOTION_DEG, MOTION_MM, find_center, scanner_grid
-from hemexp.phantom.draw import draw_patient, run_collect_truth, run_draw_patient
+from hemexp.phantom.collect_truth import run_collect_truth
+from hemexp.phantom.draw import draw_patient, run_draw_patient
 from hemexp.phantom.head import cavity_mm, draw_head, ventricle_mm
 from hemexp.phantom.mass_effect import displacement_mm, midline_shift_mm
 from hemexp.phantom.model import draw_case, draw_growth, generator, growth_quantile
@@ -19,7 +21,6 @@ from hemexp.phantom.redraw import draw_followups, show_blood
 from hemexp.phantom.scan import Session, locate_voxels
 from hemexp.phantom.sheet import list_patients, run_draw_cohort
 from hemexp.provenance import patient_file
-from hemexp.sheet import REQUIRED
 from hemexp.volumes import Volume, read_volume, volume_ml
 
 
@@ -253,7 +254,7 @@ def test_centres_differ_and_one_is_oblique(coarse):
 def test_sheet_passes_its_own_check(tmp_path, monkeypatch, settings):
     monkeypatch.chdir(tmp_path)
     run_draw_cohort("config/samples.tsv", settings.phantom)
-    sheet = read_samples("config/samples.tsv")
+    sheet = read_sheet("config/samples.tsv")
     assert list(pd.read_csv("config/samples.tsv", sep="\t").columns) == list(REQUIRED)
     counts = sheet["split"].value_counts()
     assert counts.to_dict() == {"train": 26, "val": 4, "test": 8, "predict": 2}

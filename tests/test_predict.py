@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from mini import CONFIG, MINI, mini_rows, run
 
-from hemexp.predict import option_faults
+from hemexp.desk.predict import option_faults
 from hemexp.reporting.forecast_page import expanding_share, quantile_rows
 
 PATIENT = MINI["predict"][0]

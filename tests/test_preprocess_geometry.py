@@ -10,10 +10,10 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from hemexp import HemexpError
+from hemexp.anatomy.midline import midline_shift_mm
 from hemexp.preprocess.coarse import block_factors, coarsen, crop, mask_box, refine
 from hemexp.preprocess.grid import lay_grid
 from hemexp.preprocess.interpolate import average, resample_blood, sigma_voxels
-from hemexp.preprocess.midline import midline_shift_mm
 from hemexp.preprocess.resample import resample_scan
 from hemexp.preprocess.scans import Scan
 from hemexp.preprocess.transforms import read_transform, to_itk, write_transform

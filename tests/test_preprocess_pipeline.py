@@ -9,6 +9,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from hemexp import HemexpError
+from hemexp.columns import REQUIRED
 from hemexp.preprocess.collect import Outputs, run_collect_qc
 from hemexp.preprocess.quality import scan_warnings
 from hemexp.preprocess.register import register, run_register_followup
@@ -18,7 +19,6 @@ from hemexp.preprocess.skull import delineate_brain
 from hemexp.preprocess.strip import run_strip_skull
 from hemexp.preprocess.transforms import read_transform
 from hemexp.provenance import patient_file
-from hemexp.sheet import REQUIRED
 from hemexp.volumes import Volume, write_volume
 
 BRAIN_MM = np.array([62.0, 78.0, 60.0])

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from test_bad_inputs import edit, put, values, write_sheet
 from tiny_head import AFFINE, SHAPE, ball, head, places, save, write_head
 
-from hemexp.preprocess.check import run_check
+from hemexp.desk.check import run_check
 from hemexp.preprocess.grid import lay_grid
 from hemexp.preprocess.hounsfield import brain_faults, vessel_share
 from hemexp.preprocess.masks import hu_inside

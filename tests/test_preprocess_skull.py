@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from hemexp.cohort import read_samples
+from hemexp.cohort import read_sheet
 from hemexp.phantom.hard import DIFFICULTIES, draw_hard_head
 from hemexp.preprocess.scans import Scan
 from hemexp.preprocess.skull import METHODS, delineate_brain, find_by_morphology
@@ -102,7 +102,7 @@ def test_a_scan_without_a_skull_is_an_error(strip):
 
 @pytest.mark.skipif(not REAL.exists(), reason="no scans of real anatomy here")
 def test_the_brain_keeps_its_volume_between_two_scans_of_a_patient(strip):
-    patient = read_samples(REAL).iloc[1]
+    patient = read_sheet(REAL).iloc[1]
     volumes_ml = []
     for session in ("baseline", "followup"):
         images = [read_volume(patient[f"{session}_{image}"]) for image in ("ct", "iph", "ivh")]

@@ -7,14 +7,8 @@ import time
 import pytest
 
 from hemexp import provenance
-from hemexp.provenance import (
-    hash_code,
-    seed_for,
-    sidecar_path,
-    write_atomically,
-    write_json,
-    write_sidecars,
-)
+from hemexp.code_hash import hash_code
+from hemexp.provenance import seed_for, sidecar_path, write_atomically, write_json, write_sidecars
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from hemexp import Fault, HemexpError
-from hemexp.lineage import tell, trace
+from hemexp.desk.provenance_chain import tell, trace
 from hemexp.preprocess.exclude import run_or_exclude
 from hemexp.preprocess.strip import name_raw
 from hemexp.provenance import hash_value, write_sidecars

@@ -8,7 +8,8 @@ import yaml
 from mini import CONFIG, MINI, jobs, mini_rows, snakemake, write_sheet
 
 from hemexp.config import load_settings
-from hemexp.released import check_released, run_adopt
+from hemexp.release.adopt import run_adopt
+from hemexp.release.check import check_released
 
 KEYS = (("autoencoder", "model"), ("diffusion", "model"), ("expansion", "model_file"))
 PATIENT = MINI["predict"][0]

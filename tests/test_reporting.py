@@ -11,11 +11,11 @@ from mini import REPOSITORY
 from reporting_folder import make_reportable, write_tables
 from results_folder import Grid
 
-from hemexp.evaluation.tidy import read_table
 from hemexp.reporting import expansion_maps, page, panels, registration, slices
 from hemexp.reporting.captions import FIGURES, OPTIONAL, TABLES
 from hemexp.reporting.figures import run_draw_figures
 from hemexp.reporting.methods import say_sampling
+from hemexp.tables import read_table
 from hemexp.volumes import Volume, read_ras, write_volume
 
 matplotlib.use("Agg")

@@ -21,9 +21,9 @@ from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma
 from hemexp.expansion.distribution import LogisticLognormal
 from hemexp.latents.scale import Scale
-from hemexp.sampling.drive import draw_drifts, draw_drives
 from hemexp.sampling.finish import Baseline, finish_sample
 from hemexp.sampling.noise import correlate_slices, sample_noise
+from hemexp.sampling.requests import draw_drifts, draw_drives
 from hemexp.sampling.run import slices_that_may_change
 from hemexp.sampling.sample import Decoded, decode_stack, draw_latents, stream_latents
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid

@@ -14,10 +14,11 @@ from hemexp.autoencoder.gradients import accumulate_gradients
 from hemexp.autoencoder.losses import make_perceptual, term_weights
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.autoencoder.slices import SliceSet, augment, draw_indices, load_slices, scan_files
+from hemexp.code_hash import hash_code
+from hemexp.columns import SESSIONS
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
-from hemexp.provenance import hash_code, hash_file, hash_value, write_sidecars
+from hemexp.provenance import hash_file, hash_value, write_sidecars
 from hemexp.settings import Autoencoder
-from hemexp.sheet import SESSIONS
 from hemexp.training import (
     autocast_for,
     compile_modules,

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hemexp.columns import SESSIONS
 from hemexp.diffusion.condition import Condition, clinical_vector, growth_features
 from hemexp.latents.scale import Scale, Target
 from hemexp.provenance import patient_file
-from hemexp.sheet import SESSIONS
 
 OFFSETS = ("offset_z_mm", "offset_x_mm", "offset_y_mm")
 """Of the latents to the baseline bleed, in a file of latents: one row a copy of the pair."""

@@ -11,18 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from hemexp.cohort import read_volumes
+from hemexp.code_hash import hash_code
 from hemexp.diffusion.dataset import Stacks, load_stacks
 from hemexp.diffusion.drift import DriftModel, fit_drift, shell_mm
 from hemexp.diffusion.network import Denoiser, context_step
 from hemexp.diffusion.objective import accumulate_gradients, draw_batch
 from hemexp.diffusion.schedule import Schedule, check_start, choose_lambda_min
 from hemexp.latents.scale import load_scale
-from hemexp.outcomes import expansion_outcomes
+from hemexp.outcomes import expansion_outcomes, read_volumes
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
 from hemexp.provenance import (
     describe,
-    hash_code,
     hash_file,
     hash_value,
     patient_file,

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from hemexp.expansion.model import ExpansionModel, load_models
-from hemexp.expansion.run import read_patients, write_tables
+from hemexp.expansion.patients import read_patients, write_tables
 from hemexp.outcomes import HE_ML
-from hemexp.questions import EARLY_H, LATE_H, ask
+from hemexp.what_if_cases import EARLY_H, LATE_H, ask
 
 QUANTITIES = ("median_growth_ml", "p_growth_6ml")
 SUMMARY = (

@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 
 from hemexp import Fault, HemexpError
+from hemexp.columns import CLINICAL, REQUIRED, SESSIONS
+from hemexp.layout import RESULTS, Layout
 from hemexp.phantom.centers import CENTERS
 from hemexp.phantom.model import draw_case, generator
-from hemexp.provenance import patient_file, write_text
+from hemexp.provenance import write_text
 from hemexp.settings import Phantom
-from hemexp.sheet import CLINICAL, IMAGES, PHANTOM_FOLDER, REQUIRED, SESSIONS
 
 MAY_BE_UNKNOWN = ("antiplatelet", "gcs", "sbp")
 UNKNOWN_SHARE = 0.08
@@ -66,7 +67,7 @@ def describe_patient(patient_id: str, seed: int) -> dict[str, Any]:
 def run_draw_cohort(
     out: Path | str,
     settings: Phantom,
-    folder: Path | str = PHANTOM_FOLDER,
+    results: Path | str = RESULTS,
     per_center: int = 10,
     validation: int = 4,
     predict: int = 2,
@@ -77,18 +78,17 @@ def run_draw_cohort(
     Args:
         out: The sheet, such as `config/samples.tsv`; an input of later runs, so it has no sidecar.
         settings: The phantom's settings.
-        folder: Where the scans will lie.
+        results: The run's folder of results, where the scans will lie.
         per_center: Patients in each of the four centres.
         validation: How many of them are `val`.
         predict: How many of the last centre's are `predict`.
         held_out: Patients of the last centre, the test centre; None: as many as in the others.
     """
-    rows = []
+    rows, layout = [], Layout(Path(results))
     for _, patient in list_patients(per_center, validation, predict, held_out).iterrows():
         row = {**patient, **describe_patient(patient["patient_id"], settings.seed)}
         for session in SESSIONS:
-            for image in IMAGES:
-                path = patient_file(folder, patient["patient_id"], f"ses-{session}_{image}.nii.gz")
+            for image, path in layout.raw(patient["patient_id"], session)._asdict().items():
                 absent = patient["split"] == "predict" and session == "followup"
                 relative = Path(os.path.relpath(path, Path(out).parent)).as_posix()
                 row[f"{session}_{image}"] = "" if absent else relative

@@ -11,8 +11,8 @@ import pandas as pd
 from hemexp.outcomes import HE_ML
 from hemexp.phantom.model import Case, draw_case, expansion_probability, growth_quantile
 from hemexp.provenance import write_atomically, write_sidecars
-from hemexp.questions import ask
 from hemexp.settings import Phantom
+from hemexp.what_if_cases import ask
 
 
 def true_answer(case: Case, points: int) -> dict[str, float]:

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import read_samples, read_volumes
-from hemexp.outcomes import expansion_outcomes
+from hemexp.cohort import read_sheet
+from hemexp.columns import SESSIONS
+from hemexp.outcomes import expansion_outcomes, read_volumes
 from hemexp.preprocess.quality import scan_warnings
 from hemexp.preprocess.rows import read_row
 from hemexp.provenance import patient_file, write_sidecars, write_text
 from hemexp.settings import Preprocess
-from hemexp.sheet import SESSIONS
 
 REGISTRATION = ("rotation_deg", "translation_mm", "registration_metric", "correlation", "overlap")
 QC = (
@@ -74,7 +74,7 @@ def run_collect_qc(
             shall stop, or no training patient is left.
     """
     started = time.perf_counter()
-    sheet = read_samples(samples, need_training=False)
+    sheet = read_sheet(samples, need_training=False)
     inputs: list[Path] = [Path(samples)]
     rows, failures = [], []
     for _, patient in sheet.iterrows():

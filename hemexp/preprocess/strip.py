@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hemexp.layout import is_phantom
 from hemexp.preprocess.dicom import files_of
 from hemexp.preprocess.hounsfield import brain_faults
 from hemexp.preprocess.raw import read_given_brain, read_raw_scan
@@ -15,7 +16,6 @@ from hemexp.preprocess.skull import delineate_brain
 from hemexp.preprocess.thumbnails import draw_scan, write_png
 from hemexp.provenance import write_sidecars
 from hemexp.settings import RawInput, SkullStrip
-from hemexp.sheet import is_phantom
 from hemexp.volumes import ImageError, Volume, volume_ml, write_volume
 
 

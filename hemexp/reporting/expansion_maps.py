@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from hemexp.evaluation.map_files import pooled_file
-from hemexp.evaluation.redraws import true_files
+from hemexp.evaluation.patient.map_files import pooled_file
+from hemexp.evaluation.patient.redraws import true_files
 from hemexp.reporting.panels import PanelRow, blood, find_view
 from hemexp.reporting.slices import (
     View,

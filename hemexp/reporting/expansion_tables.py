@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from hemexp.evaluation.tabular import CHOSEN, chosen_model
+from hemexp.evaluation.cohort.growth_models import CHOSEN, chosen_model
 from hemexp.reporting.cells import (
     EVENT_NAMES,
     REMARK,

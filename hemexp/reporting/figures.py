@@ -7,9 +7,8 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hemexp.evaluation.map_files import pooled_file
-from hemexp.evaluation.tabular import chosen_model, of_chosen
-from hemexp.evaluation.tidy import read_table
+from hemexp.evaluation.cohort.growth_models import chosen_model, of_chosen
+from hemexp.evaluation.patient.map_files import pooled_file
 from hemexp.provenance import write_sidecars
 from hemexp.reporting.calibration import draw_calibration
 from hemexp.reporting.curves import draw_training
@@ -26,6 +25,7 @@ from hemexp.reporting.style import STYLE, save_figure
 from hemexp.reporting.violins import draw_volumes
 from hemexp.reporting.what_if import draw_what_if
 from hemexp.settings import Reporting
+from hemexp.tables import read_table
 
 Drawn = tuple[Figure, list[Path]]
 """A figure and the files it was drawn from."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from hemexp.cohort import read_excluded
-from hemexp.evaluation.tidy import read_table
+from hemexp.outcomes import read_excluded
 from hemexp.provenance import write_sidecars, write_text
 from hemexp.settings import Grid
+from hemexp.tables import read_table
 
 NOTICE = "Research software, not a medical device."
 SOURCES = (

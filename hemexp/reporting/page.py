@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from hemexp.evaluation.tidy import read_table
 from hemexp.provenance import git_id, versions, write_sidecars, write_text
 from hemexp.reporting.captions import FIGURES, OPTIONAL, TABLES
 from hemexp.settings import Reporting
+from hemexp.tables import read_table
 
 NOTICE = (
     "Research software, not a medical device. The images and numbers on this page are drawn by a "

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from hemexp.evaluation.tidy import read_table
 from hemexp.provenance import patient_file, write_sidecars, write_text
 from hemexp.reporting.captions import TABLES
 from hemexp.reporting.cohort_table import describe_cohort, describe_reconstruction
@@ -27,6 +26,7 @@ from hemexp.reporting.forecast_tables import (
 from hemexp.reporting.image_tables import describe_coherence, describe_images, describe_maps
 from hemexp.reporting.latex import latex_table
 from hemexp.settings import Reporting
+from hemexp.tables import read_table
 
 EVALUATED = {
     "forecasts": ("forecasts", describe_forecasts),
@@ -66,7 +66,7 @@ def make_tables(samples: pd.DataFrame, reader: Reader) -> dict[str, pd.DataFrame
     """All tables of a run, in the order of `captions.TABLES`.
 
     Args:
-        samples: The sheet as `cohort.read_samples` gives it, without excluded patients.
+        samples: The sheet as `cohort.read_sheet` gives it, without excluded patients.
         reader: Of the results.
     """
     outcomes = reader.read("cohort", "outcomes.tsv").set_index("patient_id")
@@ -103,7 +103,7 @@ def run_write_tables(
     """Writes the tables of `captions.TABLES` as CSV and LaTeX.
 
     Args:
-        samples: The sheet as `cohort.read_samples` gives it, without excluded patients.
+        samples: The sheet as `cohort.read_sheet` gives it, without excluded patients.
         results: Folder of all results: cohort, latents, expansion, evaluation and, where they
             were run, ablations.
         out: `results/tables`.

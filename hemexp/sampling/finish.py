@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.preprocess.midline import midline_shift_mm
+from hemexp.anatomy.midline import midline_shift_mm
 from hemexp.preprocess.scans import NATIVE
 from hemexp.provenance import patient_file
 from hemexp.sampling.sample import Decoded

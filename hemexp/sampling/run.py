@@ -18,12 +18,12 @@ from hemexp.diffusion.condition import Condition, clinical_vector
 from hemexp.diffusion.dataset import OFFSETS, drive_features
 from hemexp.diffusion.network import load_diffusion
 from hemexp.expansion.model import load_expansion, patient_distribution
-from hemexp.expansion.run import FEATURES, read_patients
+from hemexp.expansion.patients import FEATURES, read_patients
 from hemexp.latents.scale import load_scale
 from hemexp.provenance import patient_file, seed_for, write_atomically, write_sidecars
-from hemexp.sampling.drive import Drives, draw_drifts, draw_drives
 from hemexp.sampling.files import remove_surplus, write_samples
 from hemexp.sampling.finish import Baseline, baseline_files, load_baseline
+from hemexp.sampling.requests import Drives, draw_drifts, draw_drives
 from hemexp.sampling.sample import decode_stack, stream_latents
 from hemexp.settings import Sampling
 from hemexp.training import autocast_for, resolve_device

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from hemexp.columns import IMAGES, SESSIONS
 from hemexp.config import load_section
+from hemexp.layout import is_phantom
 from hemexp.provenance import patient_file
-from hemexp.sheet import IMAGES, SESSIONS, is_phantom, read_patient_row
+from hemexp.sheet import read_patient_row
 from hemexp.verbs.options import Arguments, section, sheet
 
 
@@ -38,7 +40,7 @@ def draw_patient(args: Arguments) -> None:
 
 def collect_truth(args: Arguments) -> None:
     """Gather what the phantom knows."""
-    from hemexp.phantom.draw import run_collect_truth
+    from hemexp.phantom.collect_truth import run_collect_truth
 
     folder = args.results / "phantom"
     run_collect_truth(_phantom_ids(args), folder, folder / "truth.tsv", section(args, "phantom"))

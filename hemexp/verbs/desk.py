@@ -3,14 +3,14 @@
 import sys
 from pathlib import Path
 
+from hemexp.columns import IMAGES, SESSIONS
 from hemexp.config import load_settings, read_config
-from hemexp.sheet import IMAGES, SESSIONS
 from hemexp.verbs.options import Arguments, section, sheet
 
 
 def check(args: Arguments) -> None:
     """Check the sheet, and its images with --images."""
-    from hemexp.preprocess.check import run_check
+    from hemexp.desk.check import run_check
 
     limits = section(args, "preprocess") if args.images else None
     config = args.settings
@@ -21,7 +21,7 @@ def check(args: Arguments) -> None:
 
 def new_center(args: Arguments) -> None:
     """Draft rows of a sample sheet from a folder of files; a person completes them."""
-    from hemexp.draft import run_new_center, tell_draft
+    from hemexp.desk.new_center import run_new_center, tell_draft
 
     draft = run_new_center(args.folder, args.pattern, args.center, args.out)
     print("\n".join(tell_draft(draft, args.out)))
@@ -29,7 +29,7 @@ def new_center(args: Arguments) -> None:
 
 def provenance(args: Arguments) -> None:
     """Say where a product comes from, back to raw files and settings, and what changed since."""
-    from hemexp.lineage import tell, trace
+    from hemexp.desk.provenance_chain import tell, trace
     from hemexp.preprocess.strip import name_raw
 
     raw: dict[str, Path] = {}
@@ -43,8 +43,8 @@ def provenance(args: Arguments) -> None:
 
 def predict(args: Arguments) -> None:
     """Draw one patient's follow-ups from raw files and released models, without the workflow."""
-    from hemexp.predict import IMAGES, VALUES, run_predict
-    from hemexp.released import read_recipe, recipe_of
+    from hemexp.desk.predict import IMAGES, VALUES, run_predict
+    from hemexp.release.models import read_recipe, recipe_of
 
     config = args.config
     recipe = recipe_of(load_settings(read_config(config))) if config else read_recipe(args.model)
@@ -62,7 +62,7 @@ def predict(args: Arguments) -> None:
 
 def compare_tables(args: Arguments) -> None:
     """Say which cells of two folders' tables differ; exit code 1 if any does."""
-    from hemexp.evaluation.compare import run_compare_tables
+    from hemexp.desk.compare_tables import run_compare_tables
 
     if run_compare_tables(args.one, args.other, args.tolerance):
         sys.exit(1)

@@ -1,8 +1,8 @@
 """Verbs of the rooms autoencoder to sampling: what is learned, and what is drawn with it."""
 
+from hemexp.columns import SESSIONS
 from hemexp.config import load_settings, read_config
 from hemexp.provenance import leave_empty, patient_file
-from hemexp.sheet import SESSIONS
 from hemexp.verbs.options import Arguments, chosen_patients, kept, section, training
 
 
@@ -52,7 +52,8 @@ def fit_scale(args: Arguments) -> None:
 
 def measure_bleed(args: Arguments) -> None:
     """Measure the bleeds of baselines: form, densities, surroundings."""
-    from hemexp.expansion.run import FEATURES, run_measure_bleed
+    from hemexp.expansion.measure import run_measure_bleed
+    from hemexp.expansion.patients import FEATURES
 
     chosen, gone = chosen_patients(args)
     run_measure_bleed(chosen, args.results / "preprocess", args.results / "expansion")
@@ -61,7 +62,7 @@ def measure_bleed(args: Arguments) -> None:
 
 def fit_expansion(args: Arguments) -> None:
     """Fit and compare the models of p(expansion) and growth."""
-    from hemexp.expansion.run import run_fit_expansion
+    from hemexp.expansion.train import run_fit_expansion
 
     run_fit_expansion(
         training(args),
@@ -74,7 +75,7 @@ def fit_expansion(args: Arguments) -> None:
 
 def predict_expansion(args: Arguments) -> None:
     """Forecast growth of all patients."""
-    from hemexp.expansion.run import run_predict_expansion
+    from hemexp.expansion.predict import run_predict_expansion
 
     run_predict_expansion(kept(args), args.results / "preprocess", args.results / "expansion")
 
@@ -110,11 +111,11 @@ def train_diffusion(args: Arguments) -> None:
 
 def sample_followups(args: Arguments) -> None:
     """Draw a patient's follow-ups."""
-    from hemexp.cohort import read_samples
+    from hemexp.cohort import read_sheet
     from hemexp.sampling.run import run_sample_followups
 
     run_sample_followups(
-        read_samples(args.samples, args.patient),
+        read_sheet(args.samples, args.patient),
         args.results,
         section(args, "sampling"),
         args.seed,
@@ -143,13 +144,13 @@ def adopt_expansion(args: Arguments) -> None:
 
 
 def _adopt(part: str, args: Arguments) -> None:
-    from hemexp.released import run_adopt
+    from hemexp.release.adopt import run_adopt
 
     run_adopt(part, args.model, args.results)
 
 
 def export_bundle(args: Arguments) -> None:
     """Write the trained models as a MONAI bundle."""
-    from hemexp.sampling.bundle import run_export_bundle
+    from hemexp.release.bundle import run_export_bundle
 
     run_export_bundle(args.results, args.out, load_settings(read_config(args.settings)))

@@ -22,9 +22,9 @@ def section(args: Arguments, name: str) -> Any:  # noqa: ANN401 - the class that
 
 def sheet(args: Arguments) -> "pd.DataFrame":
     """The whole sheet; whether it has to hold training patients was asked before any job."""
-    from hemexp.cohort import read_samples
+    from hemexp.cohort import read_sheet
 
-    return read_samples(args.samples, need_training=False)
+    return read_sheet(args.samples, need_training=False)
 
 
 def kept(args: Arguments) -> "pd.DataFrame":
@@ -33,7 +33,7 @@ def kept(args: Arguments) -> "pd.DataFrame":
 
 
 def _without_excluded(samples: "pd.DataFrame", args: Arguments) -> "pd.DataFrame":
-    from hemexp.cohort import read_excluded
+    from hemexp.outcomes import read_excluded
 
     excluded = read_excluded(args.results / "preprocess" / "excluded.tsv")
     return samples.drop(index=excluded, errors="ignore")
@@ -48,10 +48,10 @@ def chosen_patients(args: Arguments) -> tuple["pd.DataFrame", "pd.Index"]:
     Raises:
         HemexpError: One of `--patients` is not in the sheet.
     """
-    from hemexp.cohort import read_samples
+    from hemexp.cohort import read_sheet
 
     one = args.patients[0] if len(args.patients) == 1 and not args.splits else None
-    samples = read_samples(args.samples, one, need_training=False)
+    samples = read_sheet(args.samples, one, need_training=False)
     if unknown := sorted(set(args.patients).difference(samples.index)):
         raise HemexpError(
             Fault(

@@ -7,7 +7,7 @@ from hemexp.verbs.options import Arguments, kept, section, sheet, training
 
 def fit_climatology(args: Arguments) -> None:
     """Count training patients' new blood by its distance from the old."""
-    from hemexp.evaluation.distance import run_fit_climatology
+    from hemexp.evaluation.patient.distance_climatology import run_fit_climatology
 
     run_fit_climatology(
         list(training(args).index),
@@ -18,7 +18,7 @@ def fit_climatology(args: Arguments) -> None:
 
 def fit_pool(args: Arguments) -> None:
     """Weigh expansion maps of three forecasters on patients nothing was trained on."""
-    from hemexp.evaluation.pool import run_fit_pool
+    from hemexp.evaluation.patient.fit_pool import run_fit_pool
 
     samples = kept(args)
     run_fit_pool(
@@ -32,7 +32,7 @@ def fit_pool(args: Arguments) -> None:
 
 def pool_map(args: Arguments) -> None:
     """Pool one patient's expansion map with those that know less."""
-    from hemexp.evaluation.pool import run_pool_map
+    from hemexp.evaluation.patient.pooled_map import run_pool_map
 
     run_pool_map(
         args.patient,
@@ -44,7 +44,7 @@ def pool_map(args: Arguments) -> None:
 
 def score_patient(args: Arguments) -> None:
     """Score a patient's samples."""
-    from hemexp.evaluation.score import run_score_patient
+    from hemexp.evaluation.patient.score import run_score_patient
 
     run_score_patient(
         args.patient,
@@ -57,7 +57,7 @@ def score_patient(args: Arguments) -> None:
 
 def summarise_scores(args: Arguments) -> None:
     """Compare forecasts over all patients."""
-    from hemexp.evaluation.summarise import run_summarise_scores
+    from hemexp.evaluation.cohort.summarise import run_summarise_scores
 
     truth = args.results / "phantom" / "truth.tsv"
     evaluation = args.results / "evaluation"
@@ -75,7 +75,7 @@ def summarise_scores(args: Arguments) -> None:
 
 def run_ablation(args: Arguments) -> None:
     """Run the cohort again with one part of the method changed."""
-    from hemexp.ablations import run_ablation
+    from hemexp.desk.ablations import run_ablation
 
     run_ablation(
         args.ablation,

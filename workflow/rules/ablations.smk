@@ -8,11 +8,11 @@ if not SETTINGS.released():
         input:
             rules.summarise_scores.output,
         output:
-            "results/ablations/{ablation}.tsv",
+            paths(RESULTS.ablation("{ablation}")),
         log:
-            "results/logs/run_ablation/{ablation}.log",
+            log_file("run_ablation", "{ablation}"),
         benchmark:
-            "results/benchmarks/run_ablation/{ablation}.tsv"
+            benchmark_file("run_ablation", "{ablation}")
         wildcard_constraints:
             ablation="|".join([AS_DESIGNED, *OVERRIDES]),
         conda:
@@ -23,7 +23,7 @@ if not SETTINGS.released():
             runtime=growing(2880),
             gpu=GPU * max(PROCESSES.values()),
         params:
-            code=hash_code("ablations"),
+            code=hash_code("desk.ablations"),
             settings=lambda wildcards: canonical_json(
                 ablated(wildcards).model_dump(mode="json", exclude={"reporting"})
             ),

@@ -1,5 +1,9 @@
 """autoencoder: the multi-head VAE."""
 
+AUTOENCODER_FILES = paths(RESULTS.network("autoencoder"))
+# The checkpoint is no output: it outlives a failed job, and the retry goes on from it.
+del AUTOENCODER_FILES["checkpoint"]
+
 # With a released model there is no rule that trains one.
 if SETTINGS.autoencoder.model is None:
 
@@ -7,13 +11,11 @@ if SETTINGS.autoencoder.model is None:
         input:
             kept_scans(GRID_CT, TRAIN),
         output:
-            weights="results/autoencoder/model.safetensors",
-            model="results/autoencoder/model.json",
-            history="results/autoencoder/history.tsv",
+            **AUTOENCODER_FILES,
         log:
-            "results/logs/train_autoencoder.log",
+            log_file("train_autoencoder"),
         benchmark:
-            "results/benchmarks/train_autoencoder.tsv"
+            benchmark_file("train_autoencoder")
         conda:
             "../../envs/hemexp.yaml"
         threads: 2 * PROCESSES["autoencoder"]
@@ -22,7 +24,7 @@ if SETTINGS.autoencoder.model is None:
             runtime=growing(1440),
             gpu=GPU * PROCESSES["autoencoder"],
         params:
-            code=hash_code("autoencoder"),
+            code=hash_code("autoencoder.train"),
             settings=section("autoencoder"),
             seed=SETTINGS.seed,
             device=SETTINGS.device,
@@ -38,13 +40,11 @@ else:
         input:
             released_files("autoencoder", "autoencoder"),
         output:
-            weights="results/autoencoder/model.safetensors",
-            model="results/autoencoder/model.json",
-            history="results/autoencoder/history.tsv",
+            **AUTOENCODER_FILES,
         log:
-            "results/logs/adopt_autoencoder.log",
+            log_file("adopt_autoencoder"),
         benchmark:
-            "results/benchmarks/adopt_autoencoder.tsv"
+            benchmark_file("adopt_autoencoder")
         localrule: True
         conda:
             "../../envs/hemexp.yaml"
@@ -52,7 +52,7 @@ else:
             mem_mb=growing(2000),
             runtime=growing(10),
         params:
-            code=hash_code("released"),
+            code=hash_code("release.adopt"),
             model=SETTINGS.released()["autoencoder"],
         shell:
             "python -m hemexp adopt-autoencoder --model {params.model:q} > {log} 2>&1"

@@ -12,18 +12,23 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, workflow.basedir)
 
 from hemexp import HemexpError
-from hemexp.ablations import AS_DESIGNED, ablated_settings, shared_rooms
-from hemexp.cohort import digest_rows, read_excluded, read_samples
-from hemexp.sheet import NUMBERS, SESSIONS, is_phantom
-from hemexp.preprocess.scans import PAIR, STRIPPED
-from hemexp.provenance import canonical_json, hash_code, hash_file
+from hemexp.code_hash import hash_code
+from hemexp.cohort import digest_rows, read_sheet
+from hemexp.columns import CLINICAL, SESSIONS
 from hemexp.config import load_settings
-from hemexp.released import FILES, check_released, models_folder
+from hemexp.desk.ablations import AS_DESIGNED, ablated_settings, shared_rooms
+from hemexp.layout import MAPS, Layout, is_phantom
+from hemexp.outcomes import read_excluded
+from hemexp.provenance import canonical_json, hash_file
+from hemexp.release.check import check_released
+from hemexp.release.models import FILES, models_folder
+
+RESULTS = Layout()
 
 try:
     SETTINGS = load_settings(config)
-    check_released(SETTINGS, Path("results"))
-    SAMPLES = read_samples(SETTINGS.samples, need_training=SETTINGS.need_training)
+    check_released(SETTINGS, RESULTS.root)
+    PATIENTS = read_sheet(SETTINGS.samples, need_training=SETTINGS.need_training)
 except HemexpError as error:
     raise WorkflowError(str(error)) from error
 
@@ -48,8 +53,8 @@ shell.prefix(
 )
 
 SHEET = SETTINGS.samples
-PHANTOM = [patient for patient, ct in SAMPLES["baseline_ct"].items() if is_phantom(ct)]
-OUTSIDE = ["expansion_prob"] if "expansion_prob" in SAMPLES else []
+PHANTOM = [patient for patient, ct in PATIENTS["baseline_ct"].items() if is_phantom(ct)]
+OUTSIDE = ["expansion_prob"] if "expansion_prob" in PATIENTS else []
 ON_FAILURE = SETTINGS.preprocess.on_failure
 # `gpu` is asked for where a network runs, unless the config says cpu.
 GPU = 0 if SETTINGS.device == "cpu" else 1
@@ -68,13 +73,13 @@ wildcard_constraints:
 
 def of_split(*splits):
     """Patients of the given splits, in the sheet's order."""
-    return list(SAMPLES.index[SAMPLES["split"].isin(splits)])
+    return list(PATIENTS.index[PATIENTS["split"].isin(splits)])
 
 
 TRAIN, VAL, TEST, PREDICT = (of_split(split) for split in ("train", "val", "test", "predict"))
 PAIRED = of_split("train", "val", "test")
 # Plain dictionaries: input functions run several times for every job of every patient.
-ROWS = SAMPLES.to_dict("index")
+ROWS = PATIENTS.to_dict("index")
 SESSIONS_OF = dict.fromkeys(ROWS, ("baseline",)) | dict.fromkeys(PAIRED, SESSIONS)
 SCORED = of_split(*SETTINGS.evaluation.splits)
 # The oracle knows the outcome: there is none for patients to predict.
@@ -82,27 +87,38 @@ FORECAST = SCORED + ([] if SETTINGS.sampling.indicator == "oracle" else PREDICT)
 # Patients of `val` are drawn to weigh the maps of all others.
 DRAWN = list(dict.fromkeys([*VAL, *FORECAST]))
 
-_PATIENT = "results/preprocess/sub-{patient}/sub-{patient}_"
-_SCAN = f"{_PATIENT}ses-{{session}}_"
-NATIVE = {name: f"{_SCAN}space-native_{ending}" for name, ending in STRIPPED.items()}
-GRID = {name: f"{_SCAN}space-grid_{ending}" for name, ending in STRIPPED.items()}
-REGISTERED = {name: f"{_PATIENT}{ending}" for name, ending in PAIR.items()}
+
+def paths(files):
+    """Paths of the layout as the rules take them: text, by name where they have names."""
+    if hasattr(files, "_asdict"):
+        return {name: str(path) for name, path in files._asdict().items()}
+    return str(files)
+
+
+def log_file(rule, of=""):
+    """Where a rule's job says what it does."""
+    return str(RESULTS.log(rule, of))
+
+
+def benchmark_file(rule, of=""):
+    """Where time and memory of a rule's job are kept."""
+    return str(RESULTS.benchmark(rule, of))
+
+
+_ONE, _SCAN = "{patient}", ("{patient}", "{session}")
+NATIVE, GRID = paths(RESULTS.native(*_SCAN)), paths(RESULTS.grid(*_SCAN))
+REGISTERED = paths(RESULTS.pair(_ONE))
 # What `strip-skull` hands on: images, without table and picture.
-NATIVE_IMAGES = {name: NATIVE[name] for name in ("ct", "iph", "ivh", "brain")}
+NATIVE_IMAGES = paths(RESULTS.native(*_SCAN).images)
 VOLUMES, GRID_CT, TRANSFORM = NATIVE["volumes"], GRID["ct"], REGISTERED["transform"]
 # The last sample stands for all: when more are asked for, it is the one that is missing.
 SAMPLED = [
-    "results/samples/sub-{patient}/volumes.tsv",
-    f"results/samples/sub-{{patient}}/sub-{{patient}}_sample-{SETTINGS.sampling.samples - 1}"
-    "_dseg.nii.gz",
+    paths(RESULTS.sample_volumes(_ONE)),
+    paths(RESULTS.sample(_ONE, SETTINGS.sampling.samples - 1).labels),
 ]
-LATENTS = "results/latents/sub-{patient}/sub-{patient}_latents.safetensors"
-TRUE_MAP = [
-    f"results/evaluation/sub-{{patient}}/sub-{{patient}}_{ending}"
-    for ending in ("desc-expansion_truth-probseg.nii.gz", "redraws.tsv")
-]
-POOLED_MAP = "results/evaluation/sub-{patient}/sub-{patient}_desc-expansion_pooled-probseg.nii.gz"
-RECONSTRUCTION = "results/latents/sub-{patient}/sub-{patient}_reconstruction.tsv"
+LATENTS, RECONSTRUCTION = paths(RESULTS.latents(_ONE)), paths(RESULTS.reconstruction(_ONE))
+TRUE_MAP = [paths(RESULTS.true_map(_ONE)), paths(RESULTS.redraws(_ONE))]
+POOLED_MAP = paths(RESULTS.pooled_map(_ONE))
 
 
 def per_scan(pattern, patients):
@@ -163,12 +179,12 @@ def section(name):
 
 def rows(patients, *columns):
     """Hash of some cells of the sheet: a rule that reads them reruns when they change."""
-    return digest_rows(SAMPLES.loc[patients], columns)
+    return digest_rows(PATIENTS.loc[patients], columns)
 
 
 def clinical_row(wildcards):
     """Hash of what a forecast reads of one patient's row."""
-    return rows([wildcards.patient], *NUMBERS, *OUTSIDE)
+    return rows([wildcards.patient], *CLINICAL, *OUTSIDE)
 
 
 def scan_files(wildcards):
@@ -211,7 +227,7 @@ def what_happened(wildcards):
 
 def ablation_tables():
     """Ablations that were run: a report shows those that are there, and asks for none."""
-    found = sorted(Path("results/ablations").glob("*.tsv"))
+    found = sorted(RESULTS.root.glob(RESULTS.ablation("*").relative_to(RESULTS.root).as_posix()))
     return [f"{path.stem}:{hash_file(path)}" for path in found]
 
 

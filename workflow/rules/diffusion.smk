@@ -1,5 +1,9 @@
 """diffusion: the conditional denoiser of the latent difference."""
 
+DIFFUSION_FILES = paths(RESULTS.network("diffusion"))
+# The checkpoint is no output: it outlives a failed job, and the retry goes on from it.
+del DIFFUSION_FILES["checkpoint"]
+
 if SETTINGS.diffusion.model is None:
 
     rule train_diffusion:
@@ -8,13 +12,11 @@ if SETTINGS.diffusion.model is None:
             scale=SCALE,
             volumes=kept_scans(VOLUMES, TRAIN),
         output:
-            weights="results/diffusion/model.safetensors",
-            model="results/diffusion/model.json",
-            history="results/diffusion/history.tsv",
+            **DIFFUSION_FILES,
         log:
-            "results/logs/train_diffusion.log",
+            log_file("train_diffusion"),
         benchmark:
-            "results/benchmarks/train_diffusion.tsv"
+            benchmark_file("train_diffusion")
         conda:
             "../../envs/hemexp.yaml"
         threads: 2 * PROCESSES["diffusion"]
@@ -23,11 +25,11 @@ if SETTINGS.diffusion.model is None:
             runtime=growing(2880),
             gpu=GPU * PROCESSES["diffusion"],
         params:
-            code=hash_code("diffusion"),
+            code=hash_code("diffusion.train"),
             settings=section("diffusion"),
             seed=SETTINGS.seed,
             device=SETTINGS.device,
-            rows=rows(TRAIN, "patient_id", *NUMBERS),
+            rows=rows(TRAIN, "patient_id", *CLINICAL),
             sheet=SHEET,
         shell:
             "$HEMEXP_LAUNCH_DIFFUSION python -m hemexp train-diffusion --samples {params.sheet:q} "
@@ -39,13 +41,11 @@ else:
         input:
             released_files("diffusion", "diffusion"),
         output:
-            weights="results/diffusion/model.safetensors",
-            model="results/diffusion/model.json",
-            history="results/diffusion/history.tsv",
+            **DIFFUSION_FILES,
         log:
-            "results/logs/adopt_diffusion.log",
+            log_file("adopt_diffusion"),
         benchmark:
-            "results/benchmarks/adopt_diffusion.tsv"
+            benchmark_file("adopt_diffusion")
         localrule: True
         conda:
             "../../envs/hemexp.yaml"
@@ -53,7 +53,7 @@ else:
             mem_mb=growing(2000),
             runtime=growing(10),
         params:
-            code=hash_code("released"),
+            code=hash_code("release.adopt"),
             model=SETTINGS.released()["diffusion"],
         shell:
             "python -m hemexp adopt-diffusion --model {params.model:q} > {log} 2>&1"

@@ -5,18 +5,18 @@ rule fit_climatology:
     input:
         kept_scans(GRID_CT, TRAIN),
     output:
-        "results/evaluation/climatology.tsv",
+        paths(RESULTS.climatology),
     log:
-        "results/logs/fit_climatology.log",
+        log_file("fit_climatology"),
     benchmark:
-        "results/benchmarks/fit_climatology.tsv"
+        benchmark_file("fit_climatology")
     conda:
         "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        code=hash_code("evaluation"),
+        code=hash_code("evaluation.patient.distance_climatology"),
         rows=rows(TRAIN, "patient_id"),
         sheet=SHEET,
     shell:
@@ -30,18 +30,18 @@ rule fit_pool:
         scans=kept_scans(GRID_CT, VAL),
         climatology=rules.fit_climatology.output,
     output:
-        "results/evaluation/pool.tsv",
+        paths(RESULTS.pool),
     log:
-        "results/logs/fit_pool.log",
+        log_file("fit_pool"),
     benchmark:
-        "results/benchmarks/fit_pool.tsv"
+        benchmark_file("fit_pool")
     conda:
         "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        code=hash_code("evaluation"),
+        code=hash_code("evaluation.patient.fit_pool"),
         settings=section("evaluation"),
         rows=rows(VAL, "patient_id"),
         sheet=SHEET,
@@ -59,16 +59,16 @@ rule pool_map:
     output:
         POOLED_MAP,
     log:
-        "results/logs/pool_map/{patient}.log",
+        log_file("pool_map", "{patient}"),
     benchmark:
-        "results/benchmarks/pool_map/{patient}.tsv"
+        benchmark_file("pool_map", "{patient}")
     conda:
         "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=hash_code("evaluation"),
+        code=hash_code("evaluation.patient.pooled_map"),
     shell:
         "python -m hemexp pool-map --patient {wildcards.patient} > {log} 2>&1"
 
@@ -81,19 +81,19 @@ rule score_patient:
         pooled=POOLED_MAP,
         truth=true_map,
     output:
-        scores="results/evaluation/sub-{patient}/sub-{patient}_scores.tsv",
-        maps="results/evaluation/sub-{patient}/sub-{patient}_maps.tsv",
+        scores=paths(RESULTS.scores("{patient}")),
+        maps=paths(RESULTS.map_sums("{patient}")),
     log:
-        "results/logs/score_patient/{patient}.log",
+        log_file("score_patient", "{patient}"),
     benchmark:
-        "results/benchmarks/score_patient/{patient}.tsv"
+        benchmark_file("score_patient", "{patient}")
     conda:
         "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        code=hash_code("evaluation"),
+        code=hash_code("evaluation.patient.score"),
         settings=section("evaluation"),
     shell:
         "python -m hemexp score-patient --patient {wildcards.patient} "
@@ -111,7 +111,7 @@ rule summarise_scores:
         redraws=kept_files(TRUE_MAP, [p for p in SCORED if p in PHANTOM]),
     output:
         expand(
-            "results/evaluation/{table}.tsv",
+            paths(RESULTS.evaluation("{table}")),
             table=[
                 "forecasts",
                 "expansion",
@@ -128,18 +128,18 @@ rule summarise_scores:
                 "coherence",
             ],
         ),
-        metrics="results/evaluation/metrics.json",
+        metrics=paths(RESULTS.metrics),
     log:
-        "results/logs/summarise_scores.log",
+        log_file("summarise_scores"),
     benchmark:
-        "results/benchmarks/summarise_scores.tsv"
+        benchmark_file("summarise_scores")
     conda:
         "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        code=hash_code("evaluation"),
+        code=hash_code("evaluation.cohort.summarise"),
         settings=section("evaluation"),
         seed=SETTINGS.seed,
     shell:

@@ -1,6 +1,12 @@
 """expansion: p(expansion) and the predictive distribution of growth."""
 
-FEATURES = "results/expansion/sub-{patient}/sub-{patient}_features.tsv"
+FEATURES = paths(RESULTS.features("{patient}"))
+FITTED = {
+    "model": paths(RESULTS.growth_models),
+    "training": paths(RESULTS.growth("training")),
+    "forecasts": paths(RESULTS.growth("training_forecasts")),
+    "comparison": paths(RESULTS.growth("comparison")),
+}
 
 
 # As in `latents`: the bleeds of those who are trained on are measured in one job, whose start takes
@@ -12,16 +18,16 @@ rule measure_bleeds:
     output:
         expand(FEATURES, patient=TRAIN + VAL),
     log:
-        "results/logs/measure_bleeds.log",
+        log_file("measure_bleeds"),
     benchmark:
-        "results/benchmarks/measure_bleeds.tsv"
+        benchmark_file("measure_bleeds")
     conda:
         "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        code=hash_code("expansion"),
+        code=hash_code("expansion.measure"),
         sheet=SHEET,
     shell:
         "python -m hemexp measure-bleed --splits train val --samples {params.sheet:q} > {log} 2>&1"
@@ -34,9 +40,9 @@ rule measure_bleed:
     output:
         FEATURES,
     log:
-        "results/logs/measure_bleed/{patient}.log",
+        log_file("measure_bleed", "{patient}"),
     benchmark:
-        "results/benchmarks/measure_bleed/{patient}.tsv"
+        benchmark_file("measure_bleed", "{patient}")
     wildcard_constraints:
         patient="|".join(TEST + PREDICT) or "none",
     conda:
@@ -45,7 +51,7 @@ rule measure_bleed:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=hash_code("expansion"),
+        code=hash_code("expansion.measure"),
         sheet=SHEET,
     shell:
         "python -m hemexp measure-bleed --patients {wildcards.patient} "
@@ -59,24 +65,21 @@ if SETTINGS.expansion.model_file is None:
             kept_scans(VOLUMES, TRAIN),
             kept_files(FEATURES, TRAIN),
         output:
-            model="results/expansion/model.json",
-            training="results/expansion/training.tsv",
-            forecasts="results/expansion/training_forecasts.tsv",
-            comparison="results/expansion/comparison.tsv",
+            **FITTED,
         log:
-            "results/logs/fit_expansion.log",
+            log_file("fit_expansion"),
         benchmark:
-            "results/benchmarks/fit_expansion.tsv"
+            benchmark_file("fit_expansion")
         conda:
             "../../envs/hemexp.yaml"
         resources:
             mem_mb=growing(2000),
             runtime=growing(20),
         params:
-            code=hash_code("expansion"),
+            code=hash_code("expansion.train"),
             settings=section("expansion"),
             seed=SETTINGS.seed,
-            rows=rows(TRAIN, "patient_id", *NUMBERS),
+            rows=rows(TRAIN, "patient_id", *CLINICAL),
             sheet=SHEET,
         shell:
             "python -m hemexp fit-expansion --samples {params.sheet:q} --settings {params.settings:q} "
@@ -88,14 +91,11 @@ else:
         input:
             released_files("expansion", "expansion"),
         output:
-            model="results/expansion/model.json",
-            training="results/expansion/training.tsv",
-            forecasts="results/expansion/training_forecasts.tsv",
-            comparison="results/expansion/comparison.tsv",
+            **FITTED,
         log:
-            "results/logs/adopt_expansion.log",
+            log_file("adopt_expansion"),
         benchmark:
-            "results/benchmarks/adopt_expansion.tsv"
+            benchmark_file("adopt_expansion")
         localrule: True
         conda:
             "../../envs/hemexp.yaml"
@@ -103,7 +103,7 @@ else:
             mem_mb=growing(2000),
             runtime=growing(10),
         params:
-            code=hash_code("released"),
+            code=hash_code("release.adopt"),
             model=SETTINGS.released()["expansion"],
         shell:
             "python -m hemexp adopt-expansion --model {params.model:q} > {log} 2>&1"
@@ -116,23 +116,23 @@ rule predict_expansion:
     input:
         model=GROWTH.model,
         training=GROWTH.training,
-        volumes=kept_files(VOLUMES, [*SAMPLES.index], session="baseline"),
-        features=kept_files(FEATURES, [*SAMPLES.index]),
+        volumes=kept_files(VOLUMES, [*PATIENTS.index], session="baseline"),
+        features=kept_files(FEATURES, [*PATIENTS.index]),
     output:
-        predictions="results/expansion/predictions.tsv",
-        forecasts="results/expansion/forecasts.tsv",
+        predictions=paths(RESULTS.growth("predictions")),
+        forecasts=paths(RESULTS.growth("forecasts")),
     log:
-        "results/logs/predict_expansion.log",
+        log_file("predict_expansion"),
     benchmark:
-        "results/benchmarks/predict_expansion.tsv"
+        benchmark_file("predict_expansion")
     conda:
         "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        code=hash_code("expansion"),
-        rows=rows(SAMPLES.index, "patient_id", "split", *OUTSIDE, *NUMBERS),
+        code=hash_code("expansion.predict"),
+        rows=rows(PATIENTS.index, "patient_id", "split", *OUTSIDE, *CLINICAL),
         sheet=SHEET,
     shell:
         "python -m hemexp predict-expansion --samples {params.sheet:q} > {log} 2>&1"
@@ -145,20 +145,20 @@ rule answer_what_if:
         features=kept_files(FEATURES, VAL + TEST + PREDICT),
         truth=rules.collect_what_if_truth.output if PHANTOM else [],
     output:
-        answers="results/expansion/what_if.tsv",
-        summary="results/expansion/what_if_summary.tsv",
+        answers=paths(RESULTS.growth("what_if")),
+        summary=paths(RESULTS.growth("what_if_summary")),
     log:
-        "results/logs/answer_what_if.log",
+        log_file("answer_what_if"),
     benchmark:
-        "results/benchmarks/answer_what_if.tsv"
+        benchmark_file("answer_what_if")
     conda:
         "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        code=hash_code("expansion"),
-        rows=rows(VAL + TEST + PREDICT, "patient_id", "split", *NUMBERS),
+        code=hash_code("expansion.what_if"),
+        rows=rows(VAL + TEST + PREDICT, "patient_id", "split", *CLINICAL),
         sheet=SHEET,
     shell:
         "python -m hemexp answer-what-if --samples {params.sheet:q} > {log} 2>&1"

@@ -10,9 +10,9 @@ rule encode_patients:
         latents=expand(LATENTS, patient=TRAIN + VAL),
         scores=expand(RECONSTRUCTION, patient=TRAIN + VAL),
     log:
-        "results/logs/encode_patients.log",
+        log_file("encode_patients"),
     benchmark:
-        "results/benchmarks/encode_patients.tsv"
+        benchmark_file("encode_patients")
     conda:
         "../../envs/hemexp.yaml"
     threads: 2
@@ -21,7 +21,7 @@ rule encode_patients:
         runtime=growing(240),
         gpu=GPU,
     params:
-        code=hash_code("latents"),
+        code=hash_code("latents.encode"),
         settings=section("latents"),
         seed=SETTINGS.seed,
         device=SETTINGS.device,
@@ -40,9 +40,9 @@ rule encode_patient:
         latents=LATENTS,
         scores=RECONSTRUCTION,
     log:
-        "results/logs/encode_patient/{patient}.log",
+        log_file("encode_patient", "{patient}"),
     benchmark:
-        "results/benchmarks/encode_patient/{patient}.tsv"
+        benchmark_file("encode_patient", "{patient}")
     wildcard_constraints:
         patient="|".join(TEST + PREDICT) or "none",
     conda:
@@ -52,7 +52,7 @@ rule encode_patient:
         runtime=growing(20),
         gpu=GPU,
     params:
-        code=hash_code("latents"),
+        code=hash_code("latents.encode"),
         settings=section("latents"),
         seed=SETTINGS.seed,
         device=SETTINGS.device,
@@ -69,18 +69,18 @@ if SETTINGS.diffusion.model is None:
         input:
             kept_files(LATENTS, TRAIN),
         output:
-            "results/latents/scale.json",
+            paths(RESULTS.scale),
         log:
-            "results/logs/fit_scale.log",
+            log_file("fit_scale"),
         benchmark:
-            "results/benchmarks/fit_scale.tsv"
+            benchmark_file("fit_scale")
         conda:
             "../../envs/hemexp.yaml"
         resources:
             mem_mb=growing(4000),
             runtime=growing(20),
         params:
-            code=hash_code("latents"),
+            code=hash_code("latents.scale"),
             sheet=SHEET,
         shell:
             "python -m hemexp fit-scale --samples {params.sheet:q} > {log} 2>&1"
@@ -91,11 +91,11 @@ else:
         input:
             released_files("diffusion", "scale"),
         output:
-            "results/latents/scale.json",
+            paths(RESULTS.scale),
         log:
-            "results/logs/adopt_scale.log",
+            log_file("adopt_scale"),
         benchmark:
-            "results/benchmarks/adopt_scale.tsv"
+            benchmark_file("adopt_scale")
         localrule: True
         conda:
             "../../envs/hemexp.yaml"
@@ -103,7 +103,7 @@ else:
             mem_mb=growing(2000),
             runtime=growing(10),
         params:
-            code=hash_code("released"),
+            code=hash_code("release.adopt"),
             model=SETTINGS.released()["diffusion"],
         shell:
             "python -m hemexp adopt-scale --model {params.model:q} > {log} 2>&1"
@@ -115,4 +115,4 @@ SCALE = (rules.adopt_scale if SETTINGS.diffusion.model else rules.fit_scale).out
 rule latents:
     input:
         SCALE,
-        kept_files(LATENTS, [*SAMPLES.index]),
+        kept_files(LATENTS, [*PATIENTS.index]),

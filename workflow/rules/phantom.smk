@@ -3,17 +3,13 @@
 
 rule draw_patient:
     output:
-        baseline_ct="results/phantom/sub-{patient}/sub-{patient}_ses-baseline_ct.nii.gz",
-        baseline_iph="results/phantom/sub-{patient}/sub-{patient}_ses-baseline_iph.nii.gz",
-        baseline_ivh="results/phantom/sub-{patient}/sub-{patient}_ses-baseline_ivh.nii.gz",
-        followup_ct="results/phantom/sub-{patient}/sub-{patient}_ses-followup_ct.nii.gz",
-        followup_iph="results/phantom/sub-{patient}/sub-{patient}_ses-followup_iph.nii.gz",
-        followup_ivh="results/phantom/sub-{patient}/sub-{patient}_ses-followup_ivh.nii.gz",
-        truth="results/phantom/sub-{patient}/sub-{patient}_truth.json",
+        [*paths(RESULTS.raw("{patient}", "baseline")).values()],
+        [*paths(RESULTS.raw("{patient}", "followup")).values()],
+        truth=paths(RESULTS.truth("{patient}")),
     log:
-        "results/logs/draw_patient/{patient}.log",
+        log_file("draw_patient", "{patient}"),
     benchmark:
-        "results/benchmarks/draw_patient/{patient}.tsv"
+        benchmark_file("draw_patient", "{patient}")
     group:
         "patient"
     conda:
@@ -22,7 +18,7 @@ rule draw_patient:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=hash_code("phantom"),
+        code=hash_code("phantom.draw"),
         settings=section("phantom"),
         row=center_row,
         sheet=SHEET,
@@ -35,11 +31,11 @@ rule collect_truth:
     input:
         expand(rules.draw_patient.output.truth, patient=PHANTOM),
     output:
-        "results/phantom/truth.tsv",
+        paths(RESULTS.truths),
     log:
-        "results/logs/collect_truth.log",
+        log_file("collect_truth"),
     benchmark:
-        "results/benchmarks/collect_truth.tsv"
+        benchmark_file("collect_truth")
     localrule: True
     conda:
         "../../envs/hemexp.yaml"
@@ -47,7 +43,7 @@ rule collect_truth:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        code=hash_code("phantom"),
+        code=hash_code("phantom.collect_truth"),
         settings=section("phantom"),
         sheet=SHEET,
     shell:
@@ -62,17 +58,16 @@ rule draw_truth_map:
     output:
         TRUE_MAP,
     log:
-        "results/logs/draw_truth_map/{patient}.log",
+        log_file("draw_truth_map", "{patient}"),
     benchmark:
-        "results/benchmarks/draw_truth_map/{patient}.tsv"
+        benchmark_file("draw_truth_map", "{patient}")
     conda:
         "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        code=hash_code("phantom"),
-        resampling=hash_code("preprocess"),
+        code=hash_code("phantom.truth_map", "preprocess.interpolate"),
         settings=section("phantom"),
         row=center_row,
         draws=SETTINGS.evaluation.redraws,
@@ -86,18 +81,18 @@ rule draw_truth_map:
 
 rule collect_what_if_truth:
     output:
-        "results/phantom/what_if_truth.tsv",
+        paths(RESULTS.what_if_truths),
     log:
-        "results/logs/collect_what_if_truth.log",
+        log_file("collect_what_if_truth"),
     benchmark:
-        "results/benchmarks/collect_what_if_truth.tsv"
+        benchmark_file("collect_what_if_truth")
     conda:
         "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=hash_code("phantom"),
+        code=hash_code("phantom.what_if"),
         settings=section("phantom"),
         rows=rows(PHANTOM, "patient_id"),
         sheet=SHEET,

@@ -7,9 +7,9 @@ rule strip_skull:
     output:
         **NATIVE,
     log:
-        "results/logs/strip_skull/{patient}_{session}.log",
+        log_file("strip_skull", "{patient}_{session}"),
     benchmark:
-        "results/benchmarks/strip_skull/{patient}_{session}.tsv"
+        benchmark_file("strip_skull", "{patient}_{session}")
     group:
         "patient"
     conda:
@@ -18,7 +18,7 @@ rule strip_skull:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=hash_code("preprocess"),
+        code=hash_code("preprocess.strip"),
         settings=section("preprocess.skull_strip"),
         raw=section("preprocess.raw"),
         sheet=SHEET,
@@ -34,9 +34,9 @@ rule register_followup:
     output:
         **REGISTERED,
     log:
-        "results/logs/register_followup/{patient}.log",
+        log_file("register_followup", "{patient}"),
     benchmark:
-        "results/benchmarks/register_followup/{patient}.tsv"
+        benchmark_file("register_followup", "{patient}")
     group:
         "patient"
     conda:
@@ -45,7 +45,7 @@ rule register_followup:
         mem_mb=growing(3000),
         runtime=growing(20),
     params:
-        code=hash_code("preprocess"),
+        code=hash_code("preprocess.register"),
         settings=section("preprocess.registration"),
         reference=SETTINGS.preprocess.reference,
         sheet=SHEET,
@@ -61,9 +61,9 @@ rule resample_scan:
     output:
         **GRID,
     log:
-        "results/logs/resample_scan/{patient}_{session}.log",
+        log_file("resample_scan", "{patient}_{session}"),
     benchmark:
-        "results/benchmarks/resample_scan/{patient}_{session}.tsv"
+        benchmark_file("resample_scan", "{patient}_{session}")
     group:
         "patient"
     conda:
@@ -72,7 +72,7 @@ rule resample_scan:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=hash_code("preprocess"),
+        code=hash_code("preprocess.resample"),
         settings=section("preprocess.grid"),
         reference=SETTINGS.preprocess.reference,
         sheet=SHEET,
@@ -85,19 +85,17 @@ rule resample_scan:
 # A checkpoint: what is left to do depends on who was excluded.
 checkpoint collect_qc:
     input:
-        per_scan(VOLUMES, SAMPLES.index),
-        per_scan(GRID["volumes"], SAMPLES.index),
+        per_scan(VOLUMES, PATIENTS.index),
+        per_scan(GRID["volumes"], PATIENTS.index),
         expand(REGISTERED["qc"], patient=PAIRED),
     output:
-        qc=report(
-            "results/preprocess/qc.tsv", caption="../report/qc.rst", category="Quality control"
-        ),
-        excluded="results/preprocess/excluded.tsv",
-        outcomes="results/cohort/outcomes.tsv",
+        qc=report(paths(RESULTS.qc), caption="../report/qc.rst", category="Quality control"),
+        excluded=paths(RESULTS.excluded),
+        outcomes=paths(RESULTS.outcomes),
     log:
-        "results/logs/collect_qc.log",
+        log_file("collect_qc"),
     benchmark:
-        "results/benchmarks/collect_qc.tsv"
+        benchmark_file("collect_qc")
     localrule: True
     conda:
         "../../envs/hemexp.yaml"
@@ -105,9 +103,9 @@ checkpoint collect_qc:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        code=hash_code("preprocess"),
+        code=hash_code("preprocess.collect"),
         settings=section("preprocess"),
-        rows=rows(SAMPLES.index, "patient_id", "center", "split"),
+        rows=rows(PATIENTS.index, "patient_id", "center", "split"),
         sheet=SHEET,
     shell:
         "python -m hemexp collect-qc --samples {params.sheet:q} --settings {params.settings:q} > {log} 2>&1"
@@ -116,26 +114,26 @@ checkpoint collect_qc:
 rule write_qc:
     input:
         rules.collect_qc.output,
-        per_scan(NATIVE["picture"], SAMPLES.index),
-        per_scan(GRID["picture"], SAMPLES.index),
+        per_scan(NATIVE["picture"], PATIENTS.index),
+        per_scan(GRID["picture"], PATIENTS.index),
         expand(REGISTERED["picture"], patient=PAIRED),
     output:
         report(
-            "results/preprocess/qc.html",
+            paths(RESULTS.qc_page),
             caption="../report/qc.rst",
             category="Quality control",
         ),
     log:
-        "results/logs/write_qc.log",
+        log_file("write_qc"),
     benchmark:
-        "results/benchmarks/write_qc.tsv"
+        benchmark_file("write_qc")
     conda:
         "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        code=hash_code("preprocess"),
+        code=hash_code("preprocess.page"),
         settings=section("preprocess.quality"),
     shell:
         "python -m hemexp write-qc --settings {params.settings:q} > {log} 2>&1"

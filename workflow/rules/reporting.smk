@@ -12,22 +12,22 @@ rule write_tables:
         GROWTH.comparison,
         rules.predict_expansion.output.predictions,
         rules.answer_what_if.output.summary,
-        kept_files(RECONSTRUCTION, [*SAMPLES.index]),
+        kept_files(RECONSTRUCTION, [*PATIENTS.index]),
     output:
         [
             report(
-                f"results/tables/{table}.csv",
+                paths(RESULTS.table(table)),
                 caption=f"../report/tables/{table}.rst",
                 category="Tables",
                 labels={"table": table.replace("_", " ")},
             )
             for table in PRINTED
         ],
-        expand("results/tables/{table}.tex", table=PRINTED),
+        expand(paths(RESULTS.table("{table}", "tex")), table=PRINTED),
     log:
-        "results/logs/write_tables.log",
+        log_file("write_tables"),
     benchmark:
-        "results/benchmarks/write_tables.tsv"
+        benchmark_file("write_tables")
     localrule: True
     conda:
         "../../envs/hemexp.yaml"
@@ -35,10 +35,10 @@ rule write_tables:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        code=hash_code("reporting"),
+        code=hash_code("reporting.tables"),
         settings=section("reporting"),
         ablations=ablation_tables(),
-        rows=rows(SAMPLES.index, "patient_id", "center", "split", *NUMBERS),
+        rows=rows(PATIENTS.index, "patient_id", "center", "split", *CLINICAL),
         sheet=SHEET,
     shell:
         "python -m hemexp write-tables --samples {params.sheet:q} --settings {params.settings:q} "
@@ -59,25 +59,25 @@ rule draw_figures:
     output:
         [
             report(
-                f"results/figures/{figure}.png",
+                paths(RESULTS.figure(figure)),
                 caption=f"../report/figures/{figure}.rst",
                 category="Figures",
                 labels={"figure": figure.replace("_", " ")},
             )
             for figure in FIGURES
         ],
-        expand("results/figures/{figure}.svg", figure=FIGURES),
+        expand(paths(RESULTS.figure("{figure}", "svg")), figure=FIGURES),
     log:
-        "results/logs/draw_figures.log",
+        log_file("draw_figures"),
     benchmark:
-        "results/benchmarks/draw_figures.tsv"
+        benchmark_file("draw_figures")
     conda:
         "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(3000),
         runtime=growing(30),
     params:
-        code=hash_code("reporting"),
+        code=hash_code("reporting.figures"),
         settings=section("reporting"),
     shell:
         "python -m hemexp draw-figures --settings {params.settings:q} > {log} 2>&1"
@@ -90,12 +90,12 @@ rule write_report:
         rules.collect_qc.output,
         rules.write_qc.output,
     output:
-        "results/report/index.html",
-        "results/report/methods.md",
+        paths(RESULTS.report),
+        paths(RESULTS.methods),
     log:
-        "results/logs/write_report.log",
+        log_file("write_report"),
     benchmark:
-        "results/benchmarks/write_report.tsv"
+        benchmark_file("write_report")
     localrule: True
     conda:
         "../../envs/hemexp.yaml"
@@ -103,7 +103,7 @@ rule write_report:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=hash_code("reporting"),
+        code=hash_code("reporting.page", "reporting.methods"),
         settings=section("reporting"),
         ablations=ablation_tables(),
         preset=SETTINGS.preset,

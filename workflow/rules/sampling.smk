@@ -13,26 +13,26 @@ rule sample_followups:
         scale=SCALE,
         expansion=GROWTH.model,
     output:
-        volumes="results/samples/sub-{patient}/volumes.tsv",
+        volumes=paths(RESULTS.sample_volumes("{patient}")),
         ct=expand(
-            "results/samples/sub-{patient}/sub-{patient}_sample-{k}_ct.nii.gz",
+            paths(RESULTS.sample("{patient}", "{k}").ct),
             k=range(SETTINGS.sampling.samples),
             allow_missing=True,
         ),
         masks=expand(
-            "results/samples/sub-{patient}/sub-{patient}_sample-{k}_dseg.nii.gz",
+            paths(RESULTS.sample("{patient}", "{k}").labels),
             k=range(SETTINGS.sampling.samples),
             allow_missing=True,
         ),
         maps=expand(
-            "results/samples/sub-{patient}/sub-{patient}_desc-{map}_probseg.nii.gz",
-            map=["iph", "ivh", "expansion"],
+            paths(RESULTS.sample_map("{patient}", "{map}")),
+            map=MAPS,
             allow_missing=True,
         ),
     log:
-        "results/logs/sample_followups/{patient}.log",
+        log_file("sample_followups", "{patient}"),
     benchmark:
-        "results/benchmarks/sample_followups/{patient}.tsv"
+        benchmark_file("sample_followups", "{patient}")
     conda:
         "../../envs/hemexp.yaml"
     resources:
@@ -40,7 +40,7 @@ rule sample_followups:
         runtime=growing(60),
         gpu=GPU,
     params:
-        code=hash_code("sampling"),
+        code=hash_code("sampling.run"),
         settings=section("sampling"),
         seed=SETTINGS.seed,
         device=SETTINGS.device,

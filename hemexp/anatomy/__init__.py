@@ -1,0 +1,1 @@
+"""What can be measured in a head: midline, ventricles, surfaces of bleeds."""

@@ -1,0 +1,16 @@
+"""Names of the sheet's columns and of the scans they hold: what every room knows of the sheet.
+
+How the sheet is read and checked stands in `sheet.py`, which no room of the workflow needs: a
+message reworded there makes nothing again.
+"""
+
+SPLITS = ("train", "val", "test", "predict")
+SESSIONS = ("baseline", "followup")
+IMAGES = ("ct", "iph", "ivh")
+FILES = tuple(f"{session}_{image}" for session in SESSIONS for image in IMAGES)
+OPTIONAL_MASKS = ("baseline_brain", "followup_brain")
+
+CLINICAL = ("onset_to_ct_h", "anticoagulant", "antiplatelet", "age", "gcs", "sbp")
+"""The six clinical variables of the sheet; the seventh, baseline IPH volume, is measured."""
+
+REQUIRED = ("patient_id", "center", "split", *FILES, *CLINICAL)

@@ -1,0 +1,66 @@
+"""For people, before any work: are the sample sheet and the scans it names usable?"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from hemexp import Fault
+from hemexp.cohort import read_sheet
+from hemexp.columns import SESSIONS
+from hemexp.layout import is_phantom
+from hemexp.preprocess.raw import RawScan, read_given_brain, read_raw_scan
+from hemexp.preprocess.register import pair_faults
+from hemexp.settings import Preprocess
+from hemexp.sheet import CohortError
+from hemexp.volumes import ImageError
+
+
+def run_check(
+    samples: Path | str, settings: Preprocess | None, *, need_training: bool = True
+) -> None:
+    """Checks the sample sheet and, if asked, every scan in it.
+
+    A faulty sheet is told first: its scans can only be found once it is right. Scans that the
+    workflow makes and has not made yet are not looked for.
+
+    Args:
+        samples: The sample sheet.
+        settings: Limits for the scans; without them, only the sheet is checked.
+        need_training: Refuse a sheet without training patients.
+
+    Raises:
+        CohortError: With every fault of the sheet, or else of the scans, in one message.
+    """
+    sheet = read_sheet(samples, need_training=need_training)
+    if settings is None:
+        return
+    faults = [fault for _, row in sheet.iterrows() for fault in image_faults(row, settings)]
+    if faults:
+        raise CohortError(*faults, title=f"{samples}: {len(faults)} fault(s) in its images")
+
+
+def image_faults(row: pd.Series, settings: Preprocess) -> list[Fault]:
+    """Every fault of one patient's scans; `row` is a row of the sample sheet."""
+    faults: list[Fault] = []
+    found: dict[str, RawScan] = {}
+    for session in SESSIONS:
+        ct, iph, ivh = (row[f"{session}_{image}"] for image in ("ct", "iph", "ivh"))
+        if not ct or (is_phantom(ct) and not Path(ct).exists()):
+            continue
+        try:
+            names = row["patient_id"], session
+            found[session] = read_raw_scan(*names, ct, iph, ivh, settings.raw)
+            brain = row.get(f"{session}_brain", "")
+            if brain:
+                read_given_brain(*names, brain, found[session].scan)
+        except ImageError as error:
+            faults += error.faults
+    if len(found) == 2:
+        iph_ml, ivh_ml = (
+            {session: getattr(raw, name) for session, raw in found.items()}
+            for name in ("iph_ml", "ivh_ml")
+        )
+        files = {session: row[f"{session}_ct"] for session in found}
+        limits = settings.registration
+        faults += pair_faults(row["patient_id"], files, iph_ml, ivh_ml, limits)
+    return faults

@@ -1,0 +1,1 @@
+"""All patients' scores as tables, and the few numbers that a run is judged by."""

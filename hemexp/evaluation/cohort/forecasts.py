@@ -1,0 +1,231 @@
+"""Every model's forecast of a follow-up volume as draws per patient, and the draws' scores."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hemexp import Fault, HemexpError
+from hemexp.outcomes import HE_ML, IVH_GROWTH_ML
+from hemexp.provenance import seed_for
+from hemexp.statistics.scores import Kind, Score, crps, ensemble_sd, randomised_pit, tail_crps
+from hemexp.tables import cells
+
+PARTS = {"iph_ml": ("iph",), "ivh_ml": ("ivh",), "total_ml": ("iph", "ivh")}
+"""What a target is the sum of."""
+
+LARGE_GROWTH_ML = {"iph_ml": HE_ML, "ivh_ml": IVH_GROWTH_ML, "total_ml": HE_ML}
+"""Growth from which the threshold-weighted CRPS looks (docs/method.md 1)."""
+
+SAMPLED = (
+    ("hemexp", "iph_ml", ("iph_ml",)),
+    ("hemexp_raw", "iph_ml", ("iph_raw_ml",)),
+    ("hemexp", "ivh_ml", ("ivh_ml",)),
+    ("hemexp", "total_ml", ("iph_ml", "ivh_ml")),
+    ("hemexp_raw", "total_ml", ("iph_raw_ml", "ivh_ml")),
+)
+"""Model, target and columns of `volumes.tsv`; raw is the volume before volume matching."""
+
+QUANTILES = (0.05, 0.25, 0.75, 0.95)
+POINT = "a point forecast has no spread"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """One model's draws of one target.
+
+    Attributes:
+        model: Such as `hemexp` or `climatology`.
+        indicator: How the samples were driven; `none` for references.
+        target: `iph_ml`, `ivh_ml` or `total_ml`, of the follow-up.
+        draws: Per patient an array of shape (K,), in mL.
+        kind: What the draws are.
+    """
+
+    model: str
+    indicator: str
+    target: str
+    draws: dict[str, NDArray]
+    kind: Kind = "independent"
+
+
+def volume_of(outcomes: pd.DataFrame | pd.Series, session: str, target: str) -> Any:  # noqa: ANN401
+    """A target's volume in `outcomes.tsv` or one of its rows, in mL."""
+    return sum(outcomes[f"{session}_{part}_ml"] for part in PARTS[target])
+
+
+def sampled_forecasts(volumes: pd.DataFrame) -> list[Forecast]:
+    """The drawn follow-ups as forecasts; samples that knew the outcome (`oracle`) are none.
+
+    Args:
+        volumes: All patients' `volumes.tsv` with a `patient_id` column.
+    """
+    return [
+        Forecast(
+            model,
+            indicator,
+            target,
+            _draws(rows.assign(drawn_ml=rows[list(columns)].sum(axis=1)), "drawn_ml"),
+            "even",
+        )
+        for indicator, rows in volumes.groupby("indicator")
+        if indicator != "oracle"
+        for model, target, columns in SAMPLED
+    ]
+
+
+def reference_forecasts(outcomes: pd.DataFrame, ids: list[str]) -> list[Forecast]:
+    """Copy of the baseline, and climatology: growth of training patients added to the baseline.
+
+    Args:
+        outcomes: `outcomes.tsv`, indexed by patient.
+        ids: Patients to forecast.
+    """
+    found = []
+    train = outcomes[outcomes["split"] == "train"]
+    for target in PARTS:
+        baseline = volume_of(outcomes.loc[ids], "baseline", target)
+        growth = volume_of(train, "followup", target) - volume_of(train, "baseline", target)
+        growth = growth.dropna().to_numpy()
+        for model, draws in (("climatology", growth), ("copy_baseline", np.zeros(1))):
+            if not len(draws):  # with released models there may be no training patient
+                continue
+            grown = _grown(baseline, dict.fromkeys(ids, draws))
+            found.append(Forecast(model, "none", target, grown))
+    return found
+
+
+def tabular_forecasts(
+    forecasts: dict[str, pd.DataFrame], outcomes: pd.DataFrame, ids: list[str]
+) -> list[Forecast]:
+    """The predictive distributions of growth of the room `expansion`, added to the baseline.
+
+    Args:
+        forecasts: By name, from `tabular.by_model`: patient_id, draw, growth_ml, 199 quantiles a
+            patient.
+        outcomes: `outcomes.tsv`, indexed by patient.
+        ids: Patients to forecast.
+    """
+    baseline, found = outcomes.loc[ids, "baseline_iph_ml"], []
+    for name, table in forecasts.items():
+        growth = _draws(table[table["patient_id"].isin(ids)], "growth_ml")
+        _check_complete(growth, ids, f"expansion/forecasts.tsv, {name}")
+        found.append(Forecast(name, "none", "iph_ml", _grown(baseline, growth), "quantiles"))
+    return found
+
+
+def true_forecast(truth: pd.DataFrame, outcomes: pd.DataFrame, ids: list[str]) -> Forecast:
+    """The phantom's true distribution of growth, added to the baseline.
+
+    Args:
+        truth: Columns patient_id and growth_q01 to growth_q99, quantiles in mL at equal steps.
+            K quantiles at k / (K + 1) serve as K draws: a rank among them is a rank in the
+            distribution.
+        outcomes: `outcomes.tsv`, indexed by patient.
+        ids: Patients to forecast.
+    """
+    columns = sorted(column for column in truth if re.fullmatch(r"growth_q\d\d", column))
+    rows = truth.set_index("patient_id")[columns]
+    _check_complete(dict.fromkeys(rows.index), ids, "phantom/truth.tsv")
+    growth = {name: rows.loc[name].to_numpy(dtype=np.float64) for name in ids}
+    baseline = outcomes.loc[ids, "baseline_iph_ml"]
+    return Forecast("true_distribution", "none", "iph_ml", _grown(baseline, growth), "quantiles")
+
+
+def redrawn_forecasts(redraws: pd.DataFrame, outcomes: pd.DataFrame) -> list[Forecast]:
+    """The phantom's true distribution where no formula tells it: IVH, and all blood.
+
+    Args:
+        redraws: From `redraws.read_redraws`: random draws of every phantom patient's follow-up.
+        outcomes: `outcomes.tsv`, indexed by patient.
+    """
+    found = []
+    for target in ("ivh_ml", "total_ml") if len(redraws) else ():
+        columns = [f"{part}_growth_ml" for part in PARTS[target]]
+        growth = _draws(redraws.assign(drawn_ml=redraws[columns].sum(axis=1)), "drawn_ml")
+        baseline = volume_of(outcomes.loc[list(growth)], "baseline", target)
+        found.append(Forecast("true_distribution", "none", target, _grown(baseline, growth)))
+    return found
+
+
+def score_draws(forecast: Forecast, outcomes: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Scores of one forecast, patient by patient.
+
+    Args:
+        forecast: The draws.
+        outcomes: `outcomes.tsv`, indexed by patient.
+        seed: Run seed; breaks the ties of the PIT.
+
+    Returns:
+        One row a patient: who, which model, k, baseline_ml, observed_ml, mean_ml, median_ml,
+        sd_ml, q05_ml ... q95_ml, crps_ml, twcrps_ml, pit, note.
+    """
+    rows = []
+    for patient_id, draws in forecast.draws.items():
+        patient = outcomes.loc[patient_id]
+        observed = float(volume_of(patient, "followup", forecast.target))
+        baseline = float(volume_of(patient, "baseline", forecast.target))
+        head = {
+            "patient_id": patient_id,
+            "split": patient["split"],
+            "center": patient["center"],
+            "model": forecast.model,
+            "indicator": forecast.indicator,
+            "target": forecast.target,
+            "k": draws.size,
+            "baseline_ml": baseline,
+            "observed_ml": observed,
+        }
+        rng = np.random.default_rng(
+            seed_for(seed, "pit", forecast.model, forecast.indicator, forecast.target, patient_id)
+        )
+        large = baseline + LARGE_GROWTH_ML[forecast.target]
+        rows.append(head | _score_row(observed, draws, forecast.kind, large, rng))
+    return pd.DataFrame(rows)
+
+
+def _score_row(
+    observed: float, draws: NDArray, kind: Kind, large_ml: float, rng: np.random.Generator
+) -> dict[str, Any]:
+    point = draws.size == 1
+    spread = {
+        f"q{int(100 * level):02d}_ml": float(np.quantile(draws, level)) for level in QUANTILES
+    }
+    spread |= {
+        "sd_ml": 0.0 if point else ensemble_sd(draws, kind),
+        "pit": randomised_pit(observed, draws, rng, kind),
+    }
+    if point:
+        spread = dict.fromkeys(spread, Score(None, POINT))
+    return cells(
+        mean_ml=float(draws.mean()),
+        median_ml=float(np.median(draws)),
+        crps_ml=crps(observed, draws, kind),
+        twcrps_ml=tail_crps(observed, draws, large_ml, kind),
+        **spread,
+    )
+
+
+def _draws(rows: pd.DataFrame, column: str) -> dict[str, NDArray]:
+    return {name: group.to_numpy() for name, group in rows.groupby("patient_id")[column]}
+
+
+def _grown(baseline: pd.Series, growth: dict[str, NDArray]) -> dict[str, NDArray]:
+    """Volumes of the follow-up: baseline plus growth, never below zero."""
+    return {name: np.maximum(baseline[name] + growth[name], 0.0) for name in baseline.index}
+
+
+def _check_complete(found: dict, ids: list[str], where: str) -> None:
+    missing = sorted(set(ids) - set(found))
+    if missing:
+        raise HemexpError(
+            Fault(
+                where,
+                f"no rows for patients {', '.join(missing)}",
+                "a forecast of every scored patient",
+                "Run the step that writes it again.",
+            )
+        )

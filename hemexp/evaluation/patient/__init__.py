@@ -1,0 +1,1 @@
+"""One patient's drawn follow-ups and maps against what happened."""

@@ -1,0 +1,301 @@
+"""Every path below `results/`, for the package and the workflow alike.
+
+Given `{patient}` and `{session}` in place of a patient and a session, the same methods give the
+patterns of the rules. No hash of code sees this module: a product by another name is another
+output of its rule.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+RESULTS = "results"
+"""Folder of a run's results, below its working directory."""
+
+MAPS = ("iph", "ivh", "expansion")
+"""Probability maps of a patient's samples; expansion is blood where the baseline had none."""
+
+
+class RawFiles(NamedTuple):
+    """A raw scan as the phantom draws it."""
+
+    ct: Path
+    iph: Path
+    ivh: Path
+
+
+class ScanImages(NamedTuple):
+    """CT and masks of one scan."""
+
+    ct: Path
+    iph: Path
+    ivh: Path
+    brain: Path
+
+
+class ScanFiles(NamedTuple):
+    """All that is kept of one scan in one space.
+
+    Attributes:
+        ct: CT in HU.
+        iph: IPH mask.
+        ivh: IVH mask.
+        brain: Brain mask.
+        picture: PNG for the quality control.
+        volumes: One-row table of what was measured.
+    """
+
+    ct: Path
+    iph: Path
+    ivh: Path
+    brain: Path
+    picture: Path
+    volumes: Path
+
+    @property
+    def images(self) -> ScanImages:
+        """The four images."""
+        return ScanImages(*self[:4])
+
+
+class PairFiles(NamedTuple):
+    """What registration leaves: ITK transform, one-row table, PNG."""
+
+    transform: Path
+    qc: Path
+    picture: Path
+
+
+class NetworkFiles(NamedTuple):
+    """A trained network: weights, record, curves; the checkpoint lives until it has finished."""
+
+    weights: Path
+    model: Path
+    history: Path
+    checkpoint: Path
+
+
+class SampleFiles(NamedTuple):
+    """A drawn follow-up: CT in HU and labels (1 = IPH, 2 = IVH)."""
+
+    ct: Path
+    labels: Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything lies below one folder.
+
+    Attributes:
+        root: `results/` of a run; the folder of released models and the one that `predict`
+            writes are laid out alike.
+    """
+
+    root: Path = Path(RESULTS)
+
+    def of_patient(self, folder: str, patient_id: str, ending: str) -> Path:
+        """`folder/sub-ID/sub-ID_ending`: where the products of one patient lie."""
+        return self.root / folder / f"sub-{patient_id}" / f"sub-{patient_id}_{ending}"
+
+    # phantom
+
+    def raw(self, patient_id: str, session: str) -> RawFiles:
+        """Raw scan of a phantom patient."""
+        names = (f"ses-{session}_{image}.nii.gz" for image in RawFiles._fields)
+        return RawFiles(*(self.of_patient("phantom", patient_id, name) for name in names))
+
+    def truth(self, patient_id: str) -> Path:
+        """What the phantom knows of one patient."""
+        return self.of_patient("phantom", patient_id, "truth.json")
+
+    @property
+    def truths(self) -> Path:
+        """The same of all patients, a row each."""
+        return self.root / "phantom" / "truth.tsv"
+
+    @property
+    def what_if_truths(self) -> Path:
+        """What would be true of them with another onset or drug."""
+        return self.root / "phantom" / "what_if_truth.tsv"
+
+    # preprocess
+
+    def _scan(self, patient_id: str, session: str, space: str) -> ScanFiles:
+        start = f"ses-{session}_space-{space}_"
+        masks = [f"desc-{name}_mask.nii.gz" for name in ("iph", "ivh", "brain")]
+        endings = ["ct.nii.gz", *masks, "qc.png", "volumes.tsv"]
+        return ScanFiles(*(self.of_patient("preprocess", patient_id, start + e) for e in endings))
+
+    def native(self, patient_id: str, session: str) -> ScanFiles:
+        """A scan in its own space."""
+        return self._scan(patient_id, session, "native")
+
+    def grid(self, patient_id: str, session: str) -> ScanFiles:
+        """A scan on the common grid."""
+        return self._scan(patient_id, session, "grid")
+
+    def pair(self, patient_id: str) -> PairFiles:
+        """Registration of a patient's two scans."""
+        endings = (
+            "from-followup_to-baseline_mode-image_xfm.tfm",
+            "desc-registration_qc.tsv",
+            "desc-checkerboard_qc.png",
+        )
+        return PairFiles(*(self.of_patient("preprocess", patient_id, e) for e in endings))
+
+    @property
+    def qc(self) -> Path:
+        """Quality control, a row a scan."""
+        return self.root / "preprocess" / "qc.tsv"
+
+    @property
+    def qc_page(self) -> Path:
+        """The page that shows it."""
+        return self.root / "preprocess" / "qc.html"
+
+    @property
+    def excluded(self) -> Path:
+        """Patients left out, and why."""
+        return self.root / "preprocess" / "excluded.tsv"
+
+    @property
+    def outcomes(self) -> Path:
+        """Native volumes, growth and expansion, a row a patient."""
+        return self.root / "cohort" / "outcomes.tsv"
+
+    # autoencoder, latents, diffusion
+
+    def network(self, room: str) -> NetworkFiles:
+        """The network of the room `autoencoder` or `diffusion`."""
+        names = ("model.safetensors", "model.json", "history.tsv", "last.ckpt")
+        return NetworkFiles(*(self.root / room / name for name in names))
+
+    def latents(self, patient_id: str) -> Path:
+        """Posterior means of a patient's scans."""
+        return self.of_patient("latents", patient_id, "latents.safetensors")
+
+    def reconstruction(self, patient_id: str) -> Path:
+        """How well they decode again."""
+        return self.of_patient("latents", patient_id, "reconstruction.tsv")
+
+    @property
+    def scale(self) -> Path:
+        """Normalisation of latents and their differences."""
+        return self.root / "latents" / "scale.json"
+
+    # expansion
+
+    def features(self, patient_id: str) -> Path:
+        """What the baseline shows of a bleed."""
+        return self.of_patient("expansion", patient_id, "features.tsv")
+
+    @property
+    def growth_models(self) -> Path:
+        """The fitted models of p(expansion) and growth."""
+        return self.root / "expansion" / "model.json"
+
+    def growth(self, table: str) -> Path:
+        """A table of the room `expansion`, such as `training`, `comparison` or `forecasts`."""
+        return self.root / "expansion" / f"{table}.tsv"
+
+    # sampling
+
+    def sample(self, patient_id: str, k: int | str) -> SampleFiles:
+        """Drawn follow-up number k of a patient."""
+        names = (f"sample-{k}_{name}.nii.gz" for name in ("ct", "dseg"))
+        return SampleFiles(*(self.of_patient("samples", patient_id, name) for name in names))
+
+    def sample_map(self, patient_id: str, name: str) -> Path:
+        """One of `MAPS`: share of the samples with that blood."""
+        return self.of_patient("samples", patient_id, f"desc-{name}_probseg.nii.gz")
+
+    def sample_volumes(self, patient_id: str) -> Path:
+        """Volumes of every sample of a patient."""
+        return self.root / "samples" / f"sub-{patient_id}" / "volumes.tsv"
+
+    # evaluation
+
+    @property
+    def climatology(self) -> Path:
+        """How often new blood lies at a distance from the old."""
+        return self.evaluation("climatology")
+
+    @property
+    def pool(self) -> Path:
+        """How much of each forecaster's map is pooled."""
+        return self.evaluation("pool")
+
+    def pooled_map(self, patient_id: str) -> Path:
+        """The expansion map as far as held-out patients say it may be trusted."""
+        ending = "desc-expansion_pooled-probseg.nii.gz"
+        return self.of_patient("evaluation", patient_id, ending)
+
+    def true_map(self, patient_id: str) -> Path:
+        """The phantom's true expansion map."""
+        ending = "desc-expansion_truth-probseg.nii.gz"
+        return self.of_patient("evaluation", patient_id, ending)
+
+    def redraws(self, patient_id: str) -> Path:
+        """Growth of every follow-up that the phantom drew again for that map."""
+        return self.of_patient("evaluation", patient_id, "redraws.tsv")
+
+    def scores(self, patient_id: str) -> Path:
+        """Scores of a patient's samples."""
+        return self.of_patient("evaluation", patient_id, "scores.tsv")
+
+    def map_sums(self, patient_id: str) -> Path:
+        """Sums from which the scores of a patient's expansion maps follow."""
+        return self.of_patient("evaluation", patient_id, "maps.tsv")
+
+    def evaluation(self, table: str) -> Path:
+        """A table of the room `evaluation`, such as `forecasts`."""
+        return self.root / "evaluation" / f"{table}.tsv"
+
+    @property
+    def metrics(self) -> Path:
+        """The few numbers that a run is judged by."""
+        return self.root / "evaluation" / "metrics.json"
+
+    # reporting
+
+    def table(self, name: str, ending: str = "csv") -> Path:
+        """A table for people, `csv` or `tex`."""
+        return self.root / "tables" / f"{name}.{ending}"
+
+    def figure(self, name: str, ending: str = "png") -> Path:
+        """A figure, `png` or `svg`."""
+        return self.root / "figures" / f"{name}.{ending}"
+
+    @property
+    def report(self) -> Path:
+        """The page that shows it all."""
+        return self.root / "report" / "index.html"
+
+    @property
+    def methods(self) -> Path:
+        """The methods paragraph of the run."""
+        return self.root / "report" / "methods.md"
+
+    def forecast_page(self, patient_id: str) -> Path:
+        """The page that `predict` writes."""
+        return self.root / f"sub-{patient_id}.html"
+
+    # runs
+
+    def ablation(self, name: str) -> Path:
+        """Forecast scores of an ablation; its own run lies in the folder of that name."""
+        return self.root / "ablations" / f"{name}.tsv"
+
+    def log(self, rule: str, of: str = "") -> Path:
+        """What a job said."""
+        return self.root / "logs" / rule / f"{of}.log" if of else self.root / f"logs/{rule}.log"
+
+    def benchmark(self, rule: str, of: str = "") -> Path:
+        """Time and memory of a job."""
+        folder = self.root / "benchmarks"
+        return folder / rule / f"{of}.tsv" if of else folder / f"{rule}.tsv"
+
+
+def is_phantom(path: str) -> bool:
+    """Whether a file of the sheet is one that the workflow draws itself, before any job or not."""
+    return path.startswith(f"{RESULTS}/phantom/")

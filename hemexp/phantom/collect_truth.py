@@ -1,0 +1,62 @@
+"""Verb `collect-truth`: what the phantom knows of all its patients, as one table."""
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hemexp.columns import SESSIONS
+from hemexp.phantom.model import GROWTH_PROBABILITIES
+from hemexp.provenance import patient_file, write_atomically, write_sidecars
+from hemexp.settings import Phantom
+
+PATIENT_SCALARS = ("p_expansion", "growth_mean_ml", "baseline_iph_ml", "growth_ml", "expanded")
+SCAN_SCALARS = ("brain_ml", "iph_ml", "ivh_ml", "midline_shift_mm")
+
+
+def truth_row(truth: dict[str, Any]) -> dict[str, Any]:
+    """Flattens a patient's truth to one row of `truth.tsv`."""
+    row = {"patient_id": truth["patient_id"], "center": truth["center"]}
+    row |= {name: truth[name] for name in PATIENT_SCALARS}
+    quantiles = zip(GROWTH_PROBABILITIES, truth["growth_quantiles_ml"], strict=True)
+    row |= {f"growth_q{round(100 * at):02d}": value for at, value in quantiles}
+    for session in SESSIONS:
+        row |= {f"{session}_{name}": truth[session][name] for name in SCAN_SCALARS}
+    row |= {"rotation_deg": truth["rotation_deg"], "translation_mm": truth["translation_mm"]}
+    motion = np.array(truth["baseline_to_followup"])[:3]
+    return row | {f"motion_{i}{j}": motion[i, j] for i in range(3) for j in range(4)}
+
+
+def run_collect_truth(
+    patient_ids: Iterable[str], folder: Path | str, out: Path | str, settings: Phantom
+) -> None:
+    """Writes `truth.tsv`, for evaluation alone: one row a patient.
+
+    Columns: patient_id, center, p_expansion (the true probability of HE), growth_mean_ml, the
+    volumes and the growth that was drawn, growth_q01..growth_q99 (true quantiles of growth, mL),
+    per session brain, IPH and IVH volume and midline shift, and the head motion (motion_ij: rows
+    of the 3 x 4 matrix from a baseline to a follow-up scanner point, RAS mm).
+
+    Args:
+        patient_ids: Whose truth to gather.
+        folder: Where `sub-ID/sub-ID_truth.json` lie.
+        out: The table.
+        settings: The phantom's settings.
+    """
+    started = time.perf_counter()
+    files = [patient_file(folder, patient_id, "truth.json") for patient_id in patient_ids]
+    rows = [truth_row(json.loads(path.read_text(encoding="utf-8"))) for path in files]
+    with write_atomically(out) as temporary:
+        pd.DataFrame(rows).to_csv(temporary, sep="\t", index=False)
+    write_sidecars(
+        [out],
+        verb="collect-truth",
+        settings=settings.as_json(),
+        inputs=files,
+        started=started,
+        seed=settings.seed,
+    )

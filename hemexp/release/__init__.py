@@ -1,0 +1,1 @@
+"""Trained models for others: folders that a run takes over, and MONAI bundles."""

@@ -1,0 +1,125 @@
+"""Do the released models that a config names fit its settings? Asked before any work."""
+
+from pathlib import Path
+from typing import Any
+
+from hemexp import Fault, HemexpError
+from hemexp.provenance import hash_file
+from hemexp.release.models import models_folder, read_grid, read_record
+from hemexp.settings import Settings
+
+KEYS = {
+    "autoencoder": "autoencoder.model",
+    "diffusion": "diffusion.model",
+    "expansion": "expansion.model_file",
+}
+"""Room and the key of the config that names its released model."""
+
+NETWORKS = {
+    "autoencoder": (
+        "stem_factor",
+        "channels",
+        "res_blocks",
+        "norm_groups",
+        "latent_channels",
+        "feature_channels",
+    ),
+    "diffusion": (
+        "denoiser",
+        "condition",
+        "target",
+        "channels",
+        "res_blocks",
+        "norm_groups",
+        "attention_levels",
+        "context_slices",
+    ),
+    "expansion": (),
+}
+"""Settings that say what a network is; how it was trained need not agree."""
+
+
+def check_released(settings: Settings, results: Path) -> None:
+    """Compares the released models that a config names with its settings, before any work.
+
+    Args:
+        settings: Of the run.
+        results: The run's own results folder, which no key may name.
+
+    Raises:
+        HemexpError: Every folder that holds no such model, or one of another grid or network.
+    """
+    faults = [
+        fault
+        for room, folder in settings.released().items()
+        for fault in _faults(room, Path(folder), settings, results)
+    ]
+    if not faults and settings.diffusion.model:
+        faults = _latent_faults(settings)
+    if faults:
+        raise HemexpError(*faults)
+
+
+def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[Fault]:
+    where = f"config, key {KEYS[room]}"
+    if folder.resolve() == results.resolve():
+        return [
+            Fault(
+                where,
+                f"{folder}, this run's own results",
+                "a folder elsewhere",
+                "Move the released run, or give this one another folder (--directory).",
+            )
+        ]
+    try:
+        parts = [room, "scale"] if room == "diffusion" else [room]
+        models = models_folder(folder, *parts)
+        if room == "expansion":
+            return []
+        grid = read_grid(folder)
+    except HemexpError as error:
+        return [fault._replace(where=f"{where}, {fault.where}") for fault in error.faults]
+    told = read_record(models / room / "model.json")["settings"]
+    wanted = getattr(settings, room).as_json()
+    pairs = [(f"{room}.{key}", told.get(key), wanted[key]) for key in NETWORKS[room]]
+    mine = settings.preprocess.grid
+    pairs += [
+        (f"preprocess.grid.{key}", getattr(grid, key), getattr(mine, key))
+        for key in ("shape", "spacing_mm")
+    ]
+    return [
+        Fault(
+            f"{where}, {folder}",
+            f"a model of {key} {_shown(theirs)}",
+            f"the config's {_shown(own)}",
+            f"Set {key} to {_shown(theirs)}, or name another model.",
+        )
+        for key, theirs, own in pairs
+        if theirs != own
+    ]
+
+
+def _latent_faults(settings: Settings) -> list[Fault]:
+    """A denoiser draws in the latents of the autoencoder it was trained with, and no other."""
+    named = settings.autoencoder.model or ""
+    if named == settings.diffusion.model:
+        return []
+    name = "autoencoder/model.safetensors"
+    files = [
+        models_folder(folder, "autoencoder") / name for folder in (named, settings.diffusion.model)
+    ]
+    if hash_file(files[0]) == hash_file(files[1]):
+        return []
+    return [
+        Fault(
+            "config, key autoencoder.model",
+            f"{named}, another autoencoder than the one of "
+            f"diffusion.model ({settings.diffusion.model})",
+            "the autoencoder that the denoiser was trained with",
+            "Name one folder in both keys.",
+        )
+    ]
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - a setting
+    return " x ".join(f"{side:g}" for side in value) if isinstance(value, tuple) else str(value)

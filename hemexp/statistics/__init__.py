@@ -1,0 +1,1 @@
+"""Scores, intervals and lines: pure functions on arrays, used by several rooms."""
