@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from hemexp.evaluation import expected, scores
+from hemexp.evaluation.cohort import expected_scores as expected
 from hemexp.evaluation.cohort.conformal import Levels
 from hemexp.evaluation.cohort.forecasts import Forecast
 from hemexp.evaluation.cohort.paired_differences import told_cells
 from hemexp.evaluation.cohort.tables import Resampling
+from hemexp.statistics import scores
 
 QUANTILES = np.arange(1, 100) / 100
 SD_ML, BASELINE_ML = 4.0, 30.0

@@ -6,8 +6,9 @@ import pytest
 from results_folder import Grid, make_results
 
 from hemexp.config import load_settings
-from hemexp.evaluation import distance, maps
+from hemexp.evaluation.cohort import maps
 from hemexp.evaluation.cohort.tables import Resampling
+from hemexp.evaluation.patient import distance_climatology as distance
 from hemexp.evaluation.patient.inputs import read_scan
 from hemexp.phantom.centers import find_center
 from hemexp.phantom.draw import draw_patient

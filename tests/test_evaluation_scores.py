@@ -7,7 +7,9 @@ from scipy.stats import norm
 from scipy.stats.qmc import Halton
 from sklearn.metrics import roc_auc_score
 
-from hemexp.evaluation import images, recalibration, scores
+from hemexp.evaluation.patient import images
+from hemexp.statistics import calibration_line as recalibration
+from hemexp.statistics import scores
 
 
 def rng(seed=0):

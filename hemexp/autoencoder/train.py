@@ -158,7 +158,7 @@ def run_train_autoencoder(
     scans = [(patient_id, session) for patient_id in patient_ids for session in SESSIONS]
     files = [path for scan in scans for path in scan_files(preprocess, *scan)]
     data = hash_value([hash_file(path) for path in files])
-    run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("autoencoder")}
+    run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("autoencoder.train")}
     slices = load_slices(preprocess, scans)
     with launched_processes(resolve_device(device)) as (processes, where):
         log.info(

@@ -171,7 +171,7 @@ def run_train_diffusion(
     inputs = [scale, *(patient_file(latents, p, "latents.safetensors") for p in table.index)]
     given = [stacks.condition.clinical.nan_to_num(-1), stacks.condition.drive, stacks.expands]
     data = hash_value([*map(hash_file, inputs), *(values.tolist() for values in given)])
-    run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("diffusion")}
+    run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("diffusion.train")}
     with launched_processes(resolve_device(device)) as (processes, where):
         log.info(
             "%d patients, %d expanders; %s; %s",

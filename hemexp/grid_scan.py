@@ -1,0 +1,46 @@
+"""One scan on the common grid, as `resample-scan` leaves it: the only reader of these files."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hemexp.layout import Layout
+from hemexp.volumes import Volume, read_volume
+
+
+@dataclass(frozen=True)
+class GridScan:
+    """A skull-stripped scan and its masks, all on one grid whose axes run right, front and up.
+
+    Attributes:
+        ct: CT in HU, 0 outside the brain.
+        iph: IPH mask (x, y, z).
+        ivh: IVH mask (x, y, z).
+        brain: Brain mask (x, y, z).
+    """
+
+    ct: Volume
+    iph: NDArray[np.bool_]
+    ivh: NDArray[np.bool_]
+    brain: NDArray[np.bool_]
+
+    @property
+    def blood(self) -> NDArray[np.bool_]:
+        """IPH or IVH (x, y, z)."""
+        return self.iph | self.ivh
+
+
+def read_grid_scan(layout: Layout, patient_id: str, session: str) -> GridScan:
+    """Reads one scan of a patient.
+
+    Args:
+        layout: Of the run.
+        patient_id: Patient of the sheet.
+        session: `baseline` or `followup`.
+
+    Raises:
+        ImageError: A file cannot be read.
+    """
+    ct, *masks = (read_volume(path) for path in layout.grid(patient_id, session).images)
+    return GridScan(ct, *(mask.data > 0 for mask in masks))
