@@ -37,14 +37,14 @@ def write_sheet(rows, folder):
     return folder
 
 
-def run(program, folder, *arguments, check=True):
+def run(program, folder, *arguments, check=True, repository=REPOSITORY):
     """Runs a Python program (`snakemake`, `hemexp`) in a folder; gives what it printed.
 
-    It has to succeed, or with `check=False` to fail.
+    It has to succeed, or with `check=False` to fail. `repository` holds the code that runs.
     """
     paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
     # One thread, as the workflow gives its sampling jobs: sums in another order end in other bits.
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(repository)}
     environment["PATH"] = ":".join(paths)
     command = [sys.executable, "-m", program, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
@@ -53,10 +53,11 @@ def run(program, folder, *arguments, check=True):
     return text
 
 
-def snakemake(folder, *arguments, check=True, config=CONFIG):
+def snakemake(folder, *arguments, check=True, config=CONFIG, repository=REPOSITORY):
     """Runs the workflow in a folder with the mini settings; gives what it printed."""
-    common = ["--snakefile", REPOSITORY / "Snakefile", "--directory", folder, "--nocolor"]
-    return run("snakemake", folder, *common, "--configfile", config, *arguments, check=check)
+    common = ["--snakefile", repository / "Snakefile", "--directory", folder, "--nocolor"]
+    arguments = [*common, "--configfile", config, *arguments]
+    return run("snakemake", folder, *arguments, check=check, repository=repository)
 
 
 def jobs(text):

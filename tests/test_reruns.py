@@ -1,0 +1,117 @@
+"""What an edit of the code costs: the exact rules that a dry run plans again."""
+
+import shutil
+
+import pytest
+from mini import REPOSITORY, jobs, snakemake
+
+EVALUATED = {"summarise_scores", "write_tables", "draw_figures", "write_report"}
+SCORED = {"score_patient", *EVALUATED}
+SAMPLED = {"sample_followups", "fit_pool", "pool_map", *SCORED}
+DENOISED = {"train_diffusion", *SAMPLED}
+ENCODED = {"encode_patients", "encode_patient", "fit_scale", *DENOISED}
+FORECAST = {"predict_expansion", "answer_what_if"}
+FITTED = {"fit_expansion", *FORECAST, *SAMPLED}
+GRIDDED = {
+    "collect_qc",
+    "write_qc",
+    "train_autoencoder",
+    "measure_bleeds",
+    "measure_bleed",
+    "fit_climatology",
+    "draw_truth_map",
+    *FITTED,
+    *ENCODED,
+}
+STRIPPED = {"strip_skull", "register_followup", "resample_scan", *GRIDDED}
+
+EDITS = {
+    "the phantom's model": (
+        "phantom/model.py",
+        {"draw_patient", "collect_truth", "collect_what_if_truth", *STRIPPED},
+    ),
+    "how the phantom's truth is gathered": (
+        "phantom/collect_truth.py",
+        {"collect_truth", *EVALUATED},
+    ),
+    "the skull strip": ("preprocess/skull.py", STRIPPED),
+    "registration": ("preprocess/fit.py", {"register_followup", "resample_scan", *GRIDDED}),
+    "a limit of the quality control": (
+        "preprocess/quality.py",
+        {"collect_qc", "write_qc", "write_tables", "draw_figures", "write_report", *EVALUATED},
+    ),
+    "the style of the QC page": ("preprocess/page.py", {"write_qc", "write_report"}),
+    "the autoencoder's loss": ("autoencoder/losses.py", {"train_autoencoder", *ENCODED}),
+    "what is measured of a bleed": (
+        "expansion/features.py",
+        {"measure_bleeds", "measure_bleed", *FITTED},
+    ),
+    "the distribution of growth": ("expansion/distribution.py", FITTED),
+    "what-if answers": (
+        "expansion/what_if.py",
+        {"answer_what_if", "write_tables", "draw_figures", "write_report"},
+    ),
+    "the denoiser's loss": ("diffusion/objective.py", DENOISED),
+    "the sampler": ("sampling/samplers.py", SAMPLED),
+    "the midline measure": ("anatomy/midline.py", SAMPLED),
+    "one score of a patient": ("evaluation/patient/images.py", SCORED),
+    "one table of the cohort": ("evaluation/cohort/conformal.py", EVALUATED),
+    "a figure": ("reporting/growth.py", {"draw_figures", "write_report"}),
+    "the page": ("reporting/page.py", {"write_report"}),
+}
+"""What is edited, where, and the rules that this makes run again."""
+
+HARMLESS = (
+    "cli.py",
+    "sheet.py",
+    "settings.py",
+    "phantom/hard.py",
+    "desk/predict.py",
+    "desk/new_center.py",
+    "release/bundle_texts.py",
+    "release/check.py",
+    "../benchmarks/rules.py",
+)
+"""What no job of a run without released models runs."""
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the code to edit: a checkout of its own."""
+    folder = tmp_path_factory.mktemp("checkout")
+    left_out = shutil.ignore_patterns("__pycache__")
+    for name in ("hemexp", "workflow", "config", "envs", "benchmarks"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=left_out)
+    shutil.copy(REPOSITORY / "Snakefile", folder)
+    return folder
+
+
+def planned(run, checkout):
+    """Rules that a dry run of the finished cohort plans with a checkout's code."""
+    return set(jobs(snakemake(run, "--dry-run", repository=checkout)))
+
+
+def append(checkout, name, text):
+    path = checkout / "hemexp" / name
+    path.write_text(path.read_text() + text)
+    return path
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_reruns_what_it_could_change_and_nothing_else(mini_run, checkout, edit):
+    name, expected = EDITS[edit]
+    before = (checkout / "hemexp" / name).read_text()
+    path = append(checkout, name, "\nEDITED = True\n")
+    try:
+        assert planned(mini_run, checkout) == expected
+    finally:
+        path.write_text(before)
+
+
+def test_words_comments_and_what_no_job_runs_rerun_nothing(mini_run, checkout):
+    for name, _ in EDITS.values():
+        path = append(checkout, name, "\n# A remark.\n")
+        path.write_text(path.read_text().replace('"""', '"""Put otherwise: ', 1))
+    for name in HARMLESS:
+        append(checkout, name, "\nEDITED = True\n")
+    assert planned(mini_run, checkout) == set()
