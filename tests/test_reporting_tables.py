@@ -15,8 +15,9 @@ from hemexp.reporting import (
     forecast_tables,
     image_tables,
     latex,
+    model_names,
 )
-from hemexp.reporting.captions import OPTIONAL, TABLES
+from hemexp.reporting.catalogue import TABLES
 
 
 def read_csv(path):
@@ -39,7 +40,7 @@ def test_unknown_values_are_counted():
 def test_the_copy_of_the_baseline_stands_beside_ours():
     names = ["true_distribution", "climatology", "copy_baseline", "tabular", "hemexp", "other"]
     table = pd.DataFrame({"target": ["b", "a"] * 6, "model": np.repeat(names, 2)})
-    ordered = cells.in_model_order(table, "target")
+    ordered = model_names.in_model_order(table, "target")
     assert list(ordered["target"]) == ["b"] * 6 + ["a"] * 6
     assert list(ordered["model"])[:6] == [
         "hemexp",
@@ -89,7 +90,7 @@ def printed(tmp_path_factory, settings):
 
 
 def test_every_table_is_there_twice(printed):
-    names = [name for name in TABLES if name not in OPTIONAL]
+    names = [table.name for table in TABLES if not table.optional]
     assert {p.name for p in printed.iterdir() if p.suffix != ".json"} == {
         f"{name}.{end}" for name in names for end in ("csv", "tex")
     }
@@ -298,5 +299,5 @@ def test_every_event_and_quantity_has_a_name(printed):
         cells.EVENT_NAMES.values()
     )
     assert {row["Quantity"] for row in read_csv(printed / "what_if.csv")} == set(
-        expansion_tables.QUANTITIES.values()
+        expansion_tables.QUANTITY_NAMES.values()
     )

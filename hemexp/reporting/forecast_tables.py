@@ -7,17 +7,16 @@ from hemexp.reporting.cells import (
     TARGETS,
     UNKNOWN,
     head,
-    in_model_order,
-    model_name,
     number,
     percent,
     score,
     with_interval,
 )
+from hemexp.reporting.model_names import in_model_order, model_name
 
 ORACLE = "oracle"
 REQUESTS = {"target_growth_ml": "Target growth, mL", "expansion_flag": "Expansion flag"}
-REFERENCES = {"best_tabular": "Best tabular model, in hindsight"}
+REFERENCE_NAMES = {"best_tabular": "Best tabular model, in hindsight"}
 MEASURES = ("crps_difference_ml", "twcrps_difference_ml", "skill_fraction")
 GROUP = ("split", "center")
 
@@ -68,17 +67,17 @@ def describe_comparisons(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for group, part in forecasts.groupby(keys, sort=False):
         row, measures = dict(zip(keys, group, strict=True)), part.set_index("measure")
-        told = {name: _measure(measures, name) for name in MEASURES}
-        against = REFERENCES.get(row["reference"], model_name(row["reference"]))
+        shown = {name: _measure(measures, name) for name in MEASURES}
+        against = REFERENCE_NAMES.get(row["reference"], model_name(row["reference"]))
         rows.append(
             head(row)
             | {
                 "Volume": TARGETS[row["target"]],
                 "Against": against,
                 "Patients": int(part["n"].max()),
-                "CRPS difference, mL [95 % CI]": told["crps_difference_ml"],
-                "Tail CRPS difference, mL [95 % CI]": told["twcrps_difference_ml"],
-                "Skill fraction [95 % CI]": told["skill_fraction"],
+                "CRPS difference, mL [95 % CI]": shown["crps_difference_ml"],
+                "Tail CRPS difference, mL [95 % CI]": shown["twcrps_difference_ml"],
+                "Skill fraction [95 % CI]": shown["skill_fraction"],
                 REMARK: _remarks(part["note"]),
             }
         )
@@ -125,11 +124,11 @@ def describe_expected(table: pd.DataFrame) -> pd.DataFrame:
     """`evaluation/expected.tsv` for people, one row a forecast."""
     keys, rows = [*GROUP, "model", "indicator"], []
     for group, part in in_model_order(table, *GROUP).groupby(keys, sort=False):
-        told = part.set_index(["measure", "reference"])
+        measures = part.set_index(["measure", "reference"])
         rows.append(
             head(dict(zip(keys, group, strict=True)))
             | {"Patients": int(part["n"].max())}
-            | {f"{title} [95 % CI]": _measure(told, key) for key, title in EXPECTED.items()}
+            | {f"{title} [95 % CI]": _measure(measures, key) for key, title in EXPECTED.items()}
             | {REMARK: _remarks(part["note"])}
         )
     return pd.DataFrame(rows)
@@ -166,8 +165,10 @@ def describe_obedience(table: pd.DataFrame) -> pd.DataFrame:
             "Patients": row["n"],
             "Samples": row["n_samples"],
             "Slope": number(row["slope"], 3),
+            "Slope above 3 mL": number(row["slope_large"], 3),
             "Intercept, mL": number(row["intercept_ml"], 2),
             "R²": number(row["r2"], 3),
+            "R² above 3 mL": number(row["r2_large"], 3),
             "Residual SD, mL": number(row["residual_sd_ml"], 2),
             "|Logit offset|, median": number(row["abs_logit_offset_median"], 2),
             "|Logit offset|, P90": number(row["abs_logit_offset_p90"], 2),

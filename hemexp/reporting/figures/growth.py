@@ -5,12 +5,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hemexp.outcomes import HE_ML
+from hemexp.reporting.reader import Reader
 from hemexp.reporting.style import BLUE, GREY, MM, NARROW, RED, SKY, message_figure
+from hemexp.settings import Reporting
 
 LINEAR_ML = 10.0
 """Axes are linear to here and logarithmic beyond: most bleeds hardly grow, some by 100 mL."""
 
 TICKS_ML = (-50, -20, -10, -5, 0, 5, 10, 20, 50, 100, 200)
+
+
+def draw(reader: Reader, settings: Reporting) -> Figure:
+    """Growth of every scored patient of the run."""
+    return draw_growth(reader.table(reader.layout.evaluation("volumes")))
 
 
 def draw_growth(scores: pd.DataFrame) -> Figure:

@@ -3,11 +3,22 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from hemexp.reporting.reader import Reader
 from hemexp.reporting.style import BLUE, GREEN, GREY, MM, ORANGE, PURPLE, RED, SKY, WIDE
+from hemexp.settings import Reporting
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY)
 STYLES = ("-", "--", ":")
 TERMS = {"ct": "CT", "iph": "IPH", "ivh": "IVH", "kl": "KL", "loss": "Loss"}
+
+
+def draw(reader: Reader, settings: Reporting) -> Figure:
+    """Curves of both networks of the run."""
+    rooms = {"Autoencoder": "autoencoder", "Diffusion": "diffusion"}
+    histories = {
+        title: reader.table(reader.layout.network(room).history) for title, room in rooms.items()
+    }
+    return draw_training(histories)
 
 
 def draw_training(histories: dict[str, pd.DataFrame]) -> Figure:
