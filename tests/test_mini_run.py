@@ -190,7 +190,7 @@ def test_the_page_shows_every_figure_and_says_what_it_is_not(mini_run):
 
 def test_the_report_of_snakemake_shows_every_caption(mini_run, tmp_path):
     snakemake(mini_run, "--report", tmp_path / "report.html")
-    text = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
     captions = [*FIGURES.values(), *(table.caption for table in TABLES if not table.optional)]
     # Quotes are drawn as the page's language has them.
     missing = [
