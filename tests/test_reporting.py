@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from reporting_folder import make_reportable, write_tables
 from results_folder import Grid
 
+from hemexp.code_hash import reached
 from hemexp.grid_scan import GridScan
 from hemexp.layout import Layout
 from hemexp.reporting import forecast_tables, page, pictures, slices
-from hemexp.reporting.catalogue import FIGURES, TABLES, Table
+from hemexp.reporting.catalogue import FIGURES, TABLES, Table, figure_modules, table_modules
 from hemexp.reporting.draw import run_draw_figures
 from hemexp.reporting.figures import expansion_maps, panels, registration
 from hemexp.reporting.methods import say_sampling
@@ -179,6 +180,17 @@ def test_a_table_is_added_in_one_place(results, settings, drawn, monkeypatch):
 def test_every_figure_has_a_module_of_its_name():
     modules = Path(expansion_maps.__file__).parent.glob("[!_]*.py")
     assert {path.stem for path in modules} == set(FIGURES)
+
+
+def test_an_edited_caption_redraws_no_figure():
+    names = (["reporting.tables"], ["reporting.page"], ["reporting.draw", *figure_modules()])
+    knows = [any(path.stem == "catalogue" for path in reached(*modules)) for modules in names]
+    assert knows == [True, True, False]
+
+
+def test_every_module_that_makes_a_table_is_hashed():
+    assert "reporting.forecast_tables" in table_modules()
+    assert all(reached(name) for name in (*table_modules(), *figure_modules()))
 
 
 def test_the_catalogue_is_light():

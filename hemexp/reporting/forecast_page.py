@@ -90,10 +90,14 @@ def _draw_volumes(axes: Axes, iph_ml: NDArray[np.float64], baseline_iph_ml: floa
     axes.legend(frameon=True, framealpha=0.9, loc="upper right")
 
 
-def as_png(figure: Figure) -> bytes:
-    """The figure's picture; equal figures give equal bytes."""
+def forecast_png(
+    baseline: GridScan, expansion: NDArray, iph_ml: NDArray[np.float64], baseline_iph_ml: float
+) -> bytes:
+    """The picture of `draw_forecast`; equal numbers give equal bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    with matplotlib.rc_context(STYLE):
+        figure = draw_forecast(baseline, expansion, iph_ml, baseline_iph_ml)
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -157,9 +161,7 @@ def run_write_forecast(
     baseline_ml = {name: float(measured[name].iloc[0]) for name in ("iph_ml", "ivh_ml")}
     scan = reader.scan(patient_id, "baseline")
     expansion = reader.image(layout.sample_map(patient_id, "expansion"))
-    with matplotlib.rc_context(STYLE):
-        iph_ml = samples["iph_ml"].to_numpy()
-        picture = as_png(draw_forecast(scan, expansion, iph_ml, baseline_ml["iph_ml"]))
+    picture = forecast_png(scan, expansion, samples["iph_ml"].to_numpy(), baseline_ml["iph_ml"])
     header = ["Volume", "Baseline", *(f"{q:.0%} of samples" for q in SHOWN_QUANTILES)]
     caption = "Baseline, and quantiles over the drawn follow-ups"
     tables = [

@@ -102,13 +102,12 @@ def run_write_report(
         table.name: html_table(*_read_csv(path), table.caption)
         for table, path in zip(there, files, strict=True)
     }
-    facts = {"Preset": preset, "Seed": str(seed), "Commit": git_id()} | versions()
     sections = {
         "Cohort": shown.pop("cohort"),
         "Figures": "\n".join(html_figure(name, text) for name, text in FIGURES.items()),
         "Results": "\n".join(shown.values()),
         "Quality": _quality(layout),
-        "Run": html_table(["What", "Value"], list(map(list, facts.items())), "Made with:"),
+        "Run": _made_with(preset, seed),
     }
     title = "hemexp: drawn follow-ups of brain haemorrhage"
     write_text(layout.report, html_page(title, CSS, WARNING, html_sections(sections)))
@@ -122,6 +121,11 @@ def run_write_report(
         seed=seed,
     )
     return layout.report
+
+
+def _made_with(preset: str, seed: int) -> str:
+    facts = {"Preset": preset, "Seed": str(seed), "Commit": git_id()} | versions()
+    return html_table(["What", "Value"], list(facts.items()), "Made with:")
 
 
 def _quality(layout: Layout) -> str:
