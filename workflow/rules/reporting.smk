@@ -1,20 +1,8 @@
 """reporting: tables, figures and pages for people."""
 
-from hemexp.provenance import write_text
 from hemexp.reporting.catalogue import FIGURES, TABLES, figure_modules, table_modules
 
 PRINTED = [table.name for table in TABLES if not table.optional]
-CAPTIONS = Path(".snakemake", "captions").absolute()
-
-
-def in_report(kind, name, path, caption):
-    """A file with its caption in `snakemake --report`, which reads captions from files."""
-    text = CAPTIONS / f"{kind}-{name}.rst"
-    # Jobs on a cluster read this file too: what stands there already is not written again.
-    if not text.exists() or text.read_text(encoding="utf-8") != caption:
-        write_text(text, caption)
-    labels = {kind: name.replace("_", " ")}
-    return report(paths(path), caption=str(text), category=f"{kind.title()}s", labels=labels)
 
 
 rule write_tables:
