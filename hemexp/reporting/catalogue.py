@@ -1,6 +1,9 @@
 """Every table and figure for people: its name, its caption, and what makes it from what.
 
-The order is that of the page. Nothing is imported here: the workflow reads this at every start.
+The order is that of the page. A table is added by its entry here and the function that the entry
+names, a figure by its caption here and a module of its name with a function `draw`: files, LaTeX,
+page and `snakemake --report` follow. Nothing of the package is imported here: the workflow reads
+this at every start.
 """
 
 from typing import NamedTuple

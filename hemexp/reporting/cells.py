@@ -18,7 +18,7 @@ EVENT_NAMES = {
     "ivh": "IVH at follow-up",
     "new_ivh": "New IVH",
 }
-TARGETS = {"iph_ml": "IPH", "ivh_ml": "IVH", "total_ml": "IPH and IVH"}
+TARGET_NAMES = {"iph_ml": "IPH", "ivh_ml": "IVH", "total_ml": "IPH and IVH"}
 
 
 def number(value: float, digits: int) -> str:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from hemexp.reporting.cells import (
     REMARK,
-    TARGETS,
+    TARGET_NAMES,
     UNKNOWN,
     head,
     number,
@@ -15,10 +15,11 @@ from hemexp.reporting.cells import (
 from hemexp.reporting.model_names import in_model_order, model_name
 
 ORACLE = "oracle"
-REQUESTS = {"target_growth_ml": "Target growth, mL", "expansion_flag": "Expansion flag"}
+REQUEST_NAMES = {"target_growth_ml": "Target growth, mL", "expansion_flag": "Expansion flag"}
 REFERENCE_NAMES = {"best_tabular": "Best tabular model, in hindsight"}
-MEASURES = ("crps_difference_ml", "twcrps_difference_ml", "skill_fraction")
-GROUP = ("split", "center")
+PAIRED_MEASURES = ("crps_difference_ml", "twcrps_difference_ml", "skill_fraction")
+WITHIN = ("split", "center")
+"""Rows of one table are ordered within these columns."""
 
 
 def is_forecast(table: pd.DataFrame) -> pd.Series:
@@ -37,11 +38,11 @@ def describe_oracle(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _volumes(table: pd.DataFrame) -> pd.DataFrame:
-    ordered = in_model_order(table, *GROUP, "target")
+    ordered = in_model_order(table, *WITHIN, "target")
     return pd.DataFrame(
         head(row)
         | {
-            "Volume": TARGETS[row["target"]],
+            "Volume": TARGET_NAMES[row["target"]],
             "Patients": row["n"],
             "Draws K": row["k"],
             "CRPS, mL [95 % CI]": score(row, "crps", "_ml", 2),
@@ -62,17 +63,17 @@ def _volumes(table: pd.DataFrame) -> pd.DataFrame:
 
 def describe_comparisons(table: pd.DataFrame) -> pd.DataFrame:
     """`evaluation/comparisons.tsv` for people, one row a pair of forecasts."""
-    keys = [*GROUP, "target", "model", "indicator", "reference"]
+    keys = [*WITHIN, "target", "model", "indicator", "reference"]
     forecasts = _by_reference(table[is_forecast(table)], keys[:-1])
     rows = []
     for group, part in forecasts.groupby(keys, sort=False):
         row, measures = dict(zip(keys, group, strict=True)), part.set_index("measure")
-        shown = {name: _measure(measures, name) for name in MEASURES}
+        shown = {name: _measure(measures, name) for name in PAIRED_MEASURES}
         against = REFERENCE_NAMES.get(row["reference"], model_name(row["reference"]))
         rows.append(
             head(row)
             | {
-                "Volume": TARGETS[row["target"]],
+                "Volume": TARGET_NAMES[row["target"]],
                 "Against": against,
                 "Patients": int(part["n"].max()),
                 "CRPS difference, mL [95 % CI]": shown["crps_difference_ml"],
@@ -103,7 +104,7 @@ def _remarks(notes: pd.Series) -> str:
     return "; ".join(model_name(note) for note in dict.fromkeys(notes) if note)
 
 
-EXPECTED = {
+EXPECTED_COLUMNS = {
     ("crps_ml", "none"): "CRPS, mL",
     ("crps_difference_ml", "climatology"): "Difference, mL",
     ("skill_fraction", "true_distribution"): "Skill fraction",
@@ -122,13 +123,16 @@ EXPECTED = {
 
 def describe_expected(table: pd.DataFrame) -> pd.DataFrame:
     """`evaluation/expected.tsv` for people, one row a forecast."""
-    keys, rows = [*GROUP, "model", "indicator"], []
-    for group, part in in_model_order(table, *GROUP).groupby(keys, sort=False):
+    keys, rows = [*WITHIN, "model", "indicator"], []
+    for group, part in in_model_order(table, *WITHIN).groupby(keys, sort=False):
         measures = part.set_index(["measure", "reference"])
         rows.append(
             head(dict(zip(keys, group, strict=True)))
             | {"Patients": int(part["n"].max())}
-            | {f"{title} [95 % CI]": _measure(measures, key) for key, title in EXPECTED.items()}
+            | {
+                f"{title} [95 % CI]": _measure(measures, key)
+                for key, title in EXPECTED_COLUMNS.items()
+            }
             | {REMARK: _remarks(part["note"])}
         )
     return pd.DataFrame(rows)
@@ -139,7 +143,7 @@ def describe_coverage(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         head(row)
         | {
-            "Volume": TARGETS[row["target"]],
+            "Volume": TARGET_NAMES[row["target"]],
             "Interval": percent(row["level"]),
             "Patients": row["n"],
             "Calibration patients": row["n_calibration"],
@@ -160,7 +164,7 @@ def describe_obedience(table: pd.DataFrame) -> pd.DataFrame:
         {
             "Split": row["split"],
             "Indicator": row["indicator"],
-            "Asked for": REQUESTS[row["request"]],
+            "Asked for": REQUEST_NAMES[row["request"]],
             "Volume": row["volume"],
             "Patients": row["n"],
             "Samples": row["n_samples"],

@@ -15,7 +15,7 @@ from hemexp.provenance import sidecar_path, write_sidecars, write_text
 from hemexp.settings import Grid
 from hemexp.tables import read_table
 
-REFERENCE = "an independent implementation of the HemExp method (arXiv 2606.15304)"
+ABOUT = "an independent implementation of the HemExp method (arXiv 2606.15304)"
 
 
 def say_patients(outcomes: pd.DataFrame, excluded: int) -> str:
@@ -161,7 +161,7 @@ def write_paragraphs(layout: Layout) -> str:
         "Growth": say_expansion(_read(layout.growth_models)),
         "Diffusion": say_diffusion(denoiser, _last(diffusion.history)),
         "Sampling": say_sampling(drawn[0], len(drawn)) if drawn else "No follow-up was drawn.",
-        "Software": f"hemexp, {REFERENCE}; commit {last['git']}; {made}.",
+        "Software": f"hemexp, {ABOUT}; commit {last['git']}; {made}.",
     }
     body = "\n\n".join(f"**{name}.** {text}" for name, text in parts.items())
     return f"# Methods of this run\n\n{NOTICE}\n\n{body}\n"
