@@ -203,10 +203,10 @@ def test_the_catalogue_is_light():
 
 @pytest.mark.parametrize("indicator", ["predicted", "oracle"])
 def test_methods_say_how_samples_were_drawn(settings, indicator):
-    told = settings.sampling.model_dump() | {"guidance": 1.6, "indicator": indicator}
-    text = say_sampling({"settings": told, "seed": 7}, 3)
+    used = settings.sampling.model_dump() | {"guidance": 1.6, "indicator": indicator}
+    text = say_sampling({"settings": used, "seed": 7}, 3)
     assert text.startswith(
-        f"{told['samples']} follow-ups of each of 3 patients"
+        f"{used['samples']} follow-ups of each of 3 patients"
     ) and text.endswith(" Seed 7.")
     assert f"guidance 1.6, indicator {indicator}" in text
     # What happened is one number for all samples: there is nothing to spread.

@@ -252,10 +252,10 @@ def test_reliability_diagrams():
 
 
 def test_what_if_shows_both_states_and_the_truth():
-    told, true = answers(["a", "b"], 1.0), answers(["a", "b", "c"], 2.0)
-    told.loc[told["patient_id"] == "b", "median_growth_ml"] += 2
+    predicted, true = answers(["a", "b"], 1.0), answers(["a", "b", "c"], 2.0)
+    predicted.loc[predicted["patient_id"] == "b", "median_growth_ml"] += 2
     true.loc[true["patient_id"] == "c", "median_growth_ml"] += 30
-    figure = what_if.draw_what_if(told, true)
+    figure = what_if.draw_what_if(predicted, true)
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert list(lines) == [
         "Predicted, off anticoagulant",

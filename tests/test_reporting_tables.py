@@ -239,11 +239,11 @@ def test_coverage_before_and_after():
         "width_after_ml": np.nan,
         "note": "why",
     }
-    told = forecast_tables.describe_coverage(pd.DataFrame([row])).iloc[0]
-    assert told["Coverage before"] == "75 %"
-    assert told["Coverage after"] == told["Width after, mL"] == cells.UNKNOWN
-    assert told["Range if calibrated"] == "62 % to 100 %"
-    assert told["Width before, mL"] == "12.4"
+    shown = forecast_tables.describe_coverage(pd.DataFrame([row])).iloc[0]
+    assert shown["Coverage before"] == "75 %"
+    assert shown["Coverage after"] == shown["Width after, mL"] == cells.UNKNOWN
+    assert shown["Range if calibrated"] == "62 % to 100 %"
+    assert shown["Width before, mL"] == "12.4"
 
 
 def test_predictors_on_training_and_scored_patients(printed):
@@ -285,13 +285,13 @@ def test_maps_and_coherence():
         "note": "flat",
     }
     row = head | {"region": "band", "reference": "true_map"} | values
-    told = image_tables.describe_maps(pd.DataFrame([row])).iloc[0]
-    assert told["Voxel Brier [95 % CI]"] == "0.1235 [0.1000, 0.2000]"
-    assert (told["Region"], told["Against"]) == ("Band round the bleed", "True map")
-    assert told["Reliability slope [95 % CI]"] == cells.UNKNOWN
+    shown = image_tables.describe_maps(pd.DataFrame([row])).iloc[0]
+    assert shown["Voxel Brier [95 % CI]"] == "0.1235 [0.1000, 0.2000]"
+    assert (shown["Region"], shown["Against"]) == ("Band round the bleed", "True map")
+    assert shown["Reliability slope [95 % CI]"] == cells.UNKNOWN
     row = head | {"n": 8, "value": 0.7854, "low": 0.7, "high": 0.8, "note": ""}
-    told = image_tables.describe_coherence(pd.DataFrame([row])).iloc[0]
-    assert told["Lag-1 correlation [95 % CI]"] == "0.785 [0.700, 0.800]"
+    shown = image_tables.describe_coherence(pd.DataFrame([row])).iloc[0]
+    assert shown["Lag-1 correlation [95 % CI]"] == "0.785 [0.700, 0.800]"
 
 
 def test_every_event_and_quantity_has_a_name(printed):

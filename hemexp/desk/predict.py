@@ -168,7 +168,7 @@ def run_predict(
     )
     tell(table, patient_id, baseline.iph_ml, time.perf_counter() - started)
     growth = patient_distribution(load_expansion(models / "expansion" / "model.json"), patient)
-    told = {name: (value, VALUES[name].unit) for name, value in values.items()}
-    page = run_write_forecast(Layout(out), patient_id, told, growth.p_expansion, seed)
+    known = {name: (value, VALUES[name].unit) for name, value in values.items()}
+    page = run_write_forecast(Layout(out), patient_id, known, growth.p_expansion, seed)
     log.info("%s: open %s", patient_id, page)
     return page
