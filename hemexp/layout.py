@@ -286,6 +286,11 @@ class Layout:
         """Forecast scores of an ablation; its own run lies in the folder of that name."""
         return self.root / "ablations" / f"{name}.tsv"
 
+    def ablations(self) -> list[Path]:
+        """The same of all that were run, by name."""
+        scores = self.ablation("*")
+        return sorted(scores.parent.glob(scores.name))
+
     def log(self, rule: str, of: str = "") -> Path:
         """What a job said."""
         return self.root / "logs" / rule / f"{of}.log" if of else self.root / f"logs/{rule}.log"

@@ -11,7 +11,9 @@ from results_folder import CHOSEN, MODELS, make_results, save
 from hemexp.evaluation.cohort.summarise import run_summarise_scores
 from hemexp.evaluation.patient.score import run_score_patient
 from hemexp.expansion.what_if import summarise
+from hemexp.layout import Layout
 from hemexp.provenance import patient_file
+from hemexp.reporting.catalogue import TABLES
 from hemexp.reporting.tables import run_write_tables
 from hemexp.tables import read_table
 from hemexp.what_if_cases import ask
@@ -74,11 +76,10 @@ def evaluate(root, settings):
     )
 
 
-def write_tables(root, settings):
+def write_tables(root, settings, tables=TABLES):
     sheet = pd.read_csv(root / "samples.tsv", sep="\t", dtype={"patient_id": str})
-    return run_write_tables(
-        sheet.set_index("patient_id", drop=False), root, root / "tables", settings.reporting
-    )
+    sheet = sheet.set_index("patient_id", drop=False)
+    return run_write_tables(Layout(root), sheet, settings.reporting, tables)
 
 
 def complete(root, outcomes):

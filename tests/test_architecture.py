@@ -39,6 +39,8 @@ GROUND = (
     "grid_scan",
     "code_hash",
     "what_if_cases",
+    "html",
+    "notice",
     "statistics",
     "anatomy",
 )

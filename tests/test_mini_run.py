@@ -1,6 +1,7 @@
 """The whole workflow on phantom patients: its numbers against what the phantom knows."""
 
 import json
+import re
 
 import nibabel as nib
 import numpy as np
@@ -8,6 +9,8 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 from mini import CONFIG, MINI, run, snakemake
+
+from hemexp.reporting.catalogue import FIGURES, TABLES
 
 PATIENTS = [patient for patients in MINI.values() for patient in patients]
 PAIRS = MINI["train"] + MINI["val"] + MINI["test"]
@@ -183,6 +186,15 @@ def test_the_page_shows_every_figure_and_says_what_it_is_not(mini_run):
     assert "not a medical device" in page
     for figure in (mini_run / "results/figures").glob("*.png"):
         assert f"../figures/{figure.name}" in page
+
+
+def test_the_report_of_snakemake_shows_every_caption(mini_run, tmp_path):
+    snakemake(mini_run, "--report", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    captions = [*FIGURES.values(), *(table.caption for table in TABLES if not table.optional)]
+    # Between quotes, which are drawn as the page's language has them; other signs are JSON's.
+    parts = [json.dumps(part)[1:-1] for text in captions for part in re.split("['`]", text)]
+    assert [part for part in parts if part not in page] == []
 
 
 def test_a_broken_scan_is_named_and_nothing_half_written(mini_run, tmp_path):

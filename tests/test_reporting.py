@@ -1,29 +1,39 @@
 """Pictures, figures and the page on a tiny made-up results folder."""
 
+import subprocess
+import sys
 from html import escape
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from mini import REPOSITORY
 from reporting_folder import make_reportable, write_tables
 from results_folder import Grid
 
-from hemexp.reporting import expansion_maps, page, panels, registration, slices
-from hemexp.reporting.captions import FIGURES, OPTIONAL, TABLES
-from hemexp.reporting.figures import run_draw_figures
+from hemexp.code_hash import reached
+from hemexp.grid_scan import GridScan
+from hemexp.layout import Layout
+from hemexp.reporting import forecast_tables, page, pictures, slices
+from hemexp.reporting.catalogue import FIGURES, TABLES, Table, figure_modules, table_modules
+from hemexp.reporting.draw import run_draw_figures
+from hemexp.reporting.figures import expansion_maps, panels, registration
 from hemexp.reporting.methods import say_sampling
-from hemexp.tables import read_table
-from hemexp.volumes import Volume, read_ras, write_volume
+from hemexp.reporting.reader import Reader
+from hemexp.volumes import Volume
 
 matplotlib.use("Agg")
 
 
-def draw(root, settings, out="figures"):
+def draw(root, settings, names=FIGURES):
     room = settings.reporting.model_copy(update={"dpi": 60})
-    return run_draw_figures(root, root / out, room)
+    return run_draw_figures(Layout(root), names, room)
+
+
+def write_page(root, settings, preset="demo", tables=TABLES):
+    return page.run_write_report(Layout(root), settings.reporting, preset, 7, tables)
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +43,17 @@ def results(tmp_path_factory, settings):
     return root
 
 
-def test_radiological_convention(tmp_path):
-    # One bright voxel at the patient's right and front, stored in LPS order.
+def scan_of(brain, affine):
+    return GridScan(Volume(np.zeros(brain.shape), affine), brain, brain, brain)
+
+
+def test_radiological_convention():
+    # One voxel at the patient's right and front: the last along x and y, as scans on the grid lie.
     data = np.zeros((6, 5, 3), dtype=np.float32)
-    data[1, 0, 2] = 1
-    affine = np.diag([-2.0, -3.0, 5.0, 1.0])
-    write_volume(tmp_path / "x.nii.gz", data, affine, np.float32)
-    volume = read_ras(tmp_path / "x.nii.gz")
-    assert np.all(np.diag(volume.affine) > 0)
-    view = slices.choose_view(volume.with_data(np.ones_like(data)), volume.data)
-    plane = view.cut(volume.data)
+    data[4, 4, 2] = 1
+    scan = scan_of(np.ones(data.shape, bool), np.diag([2.0, 3.0, 5.0, 1.0]))
+    view = slices.choose_view(scan, data)
+    plane = view.cut(data)
     assert view.z == 2
     assert view.aspect == 1.5
     # Drawn with the origin below: last row at the top (front), first columns at the left (right).
@@ -50,9 +61,9 @@ def test_radiological_convention(tmp_path):
 
 
 def test_view_is_cropped_to_the_brain():
-    brain = np.zeros((20, 16, 4))
-    brain[6:10, 5:8] = 1
-    view = slices.choose_view(Volume(brain, np.diag([1.0, 1, 1, 1])), brain)
+    brain = np.zeros((20, 16, 4), bool)
+    brain[6:10, 5:8] = True
+    view = slices.choose_view(scan_of(brain, np.eye(4)), brain)
     assert (view.x, view.y) == (slice(4, 12), slice(3, 10))
 
 
@@ -67,10 +78,10 @@ def test_checkerboard_takes_half_from_each():
 def test_panel_patients_are_chosen_by_rule():
     growth = {"a": 1.0, "b": 20.0, "c": np.nan, "d": 5.0, "e": -1.0, "f": np.nan}
     outcomes = pd.DataFrame({"growth_ml": growth})
-    assert panels.choose_panel_patients(outcomes, 3) == ["b", "e", "c"]
-    assert panels.choose_panel_patients(outcomes.drop(["c", "f"]), 3) == ["b", "a", "e"]
-    assert panels.choose_panel_patients(outcomes.loc[["c"]], 3) == ["c"]
-    assert panels.choose_panel_patients(outcomes.loc[[]], 3) == []
+    assert pictures.choose_patients(outcomes, 3) == ["b", "e", "c"]
+    assert pictures.choose_patients(outcomes.drop(["c", "f"]), 3) == ["b", "a", "e"]
+    assert pictures.choose_patients(outcomes.loc[["c"]], 3) == ["c"]
+    assert pictures.choose_patients(outcomes.loc[[]], 3) == []
 
 
 def test_samples_nearest_to_the_percentiles():
@@ -89,13 +100,10 @@ def drawn(results, settings):
 
 
 def test_figures_are_written_twice_the_same(results, settings, drawn):
-    first = drawn
-    assert {path.name for path in first} == {
-        f"{n}.{end}" for n in FIGURES for end in ("png", "svg")
-    }
-    second = draw(results, settings, "again")
-    for one, other in zip(first, second, strict=True):
-        assert one.read_bytes() == other.read_bytes(), one.name
+    first = {path.name: path.read_bytes() for path in drawn}
+    assert set(first) == {f"{n}.{end}" for n in FIGURES for end in ("png", "svg")}
+    again = {path.name: path.read_bytes() for path in draw(results, settings)}
+    assert [name for name in first if again[name] != first[name]] == []
 
 
 @pytest.mark.parametrize(
@@ -109,26 +117,16 @@ def test_small_cohorts(tmp_path, settings, unseen, indicator):
     make_reportable(tmp_path, settings, patients=patients, indicator=indicator, samples=2)
     assert all(path.stat().st_size > 1000 for path in draw(tmp_path, settings))
     write_tables(tmp_path, settings)
-    path = page.run_write_report(
-        tmp_path / "tables",
-        tmp_path / "figures",
-        tmp_path / "preprocess",
-        tmp_path / "report/index.html",
-        settings.reporting,
-        "demo",
-        1,
-    )
+    path = write_page(tmp_path, settings)
     assert "nan" not in path.read_text().lower().replace("nano", "")
 
 
 def test_predict_patient_has_a_panel_without_truth(results):
-    outcomes = read_table(results / "cohort/outcomes.tsv").set_index("patient_id")
-    volumes = read_table(results / "samples/sub-P0/volumes.tsv")
-    row, files = panels.read_panel_row(
-        outcomes.loc["P0"], volumes, results / "preprocess", results / "samples"
-    )
-    assert row.followup is None
-    assert all(path.is_file() for path in files)
+    reader = Reader(Layout(results))
+    row = panels.read_panel_row(reader, reader.outcomes().loc["P0"])
+    assert row.patient.followup is None
+    # Outcomes and volumes, scan, expansion map and three samples of two files.
+    assert len(reader.seen) == 2 + 4 + 1 + 6
     figure = panels.draw_panels([row])
     assert isinstance(figure, Figure)
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
@@ -138,15 +136,7 @@ def test_predict_patient_has_a_panel_without_truth(results):
 
 def test_page_escapes_links_and_warns(results, settings, drawn):
     write_tables(results, settings)
-    path = page.run_write_report(
-        results / "tables",
-        results / "figures",
-        results / "preprocess",
-        results / "report/index.html",
-        settings.reporting,
-        "<demo>",
-        7,
-    )
+    path = write_page(results, settings, "<demo>")
     text = path.read_text()
     assert "not a medical device" in text
     assert "brain &lt;850 mL" in text
@@ -161,37 +151,62 @@ def test_page_escapes_links_and_warns(results, settings, drawn):
 
 def test_page_shows_everything_in_order(results, settings, drawn):
     write_tables(results, settings)
-    path = page.run_write_report(
-        results / "tables",
-        results / "figures",
-        results / "preprocess",
-        results / "report/index.html",
-        settings.reporting,
-        "demo",
-        7,
-    )
+    path = write_page(results, settings)
     text = path.read_text()
     places = [text.index(f"figure-{name}'") for name in FIGURES]
     assert places == sorted(places)
-    starts = {name: escape(caption[:40]) for name, caption in TABLES.items()}
-    places = [text.index(starts[name]) for name in TABLES if name not in OPTIONAL]
+    places = [text.index(escape(table.caption)) for table in TABLES if not table.optional]
     assert places == sorted(places)
-    assert starts["ablations"] not in text
+    assert all(escape(table.caption) not in text for table in TABLES if table.optional)
 
 
-def test_the_workflow_report_has_the_same_captions():
-    printed = {name: text for name, text in TABLES.items() if name not in OPTIONAL}
-    for folder, captions in (("figures", FIGURES), ("tables", printed)):
-        files = (REPOSITORY / "workflow/report" / folder).glob("*.rst")
-        assert {path.stem: path.read_text().strip() for path in files} == captions
+def test_a_table_is_added_in_one_place(results, settings, drawn, monkeypatch):
+    def describe_toy(outcomes, expansion):
+        return pd.DataFrame({"Patients": [len(outcomes)], "Rows": [len(expansion)]})
+
+    monkeypatch.setattr(forecast_tables, "describe_toy", describe_toy, raising=False)
+    made_by, sources = "forecast_tables:describe_toy", ("outcomes", "evaluation:expansion")
+    toy = Table("toy", "Toys & trains.", made_by, sources)
+    write_tables(results, settings, (*TABLES, toy))
+    layout = Layout(results)
+    header, row = layout.table("toy").read_text().splitlines()
+    assert (header, row.split(",")[0]) == ("Patients,Rows", "10")
+    assert r"\caption{Toys \& trains.}" in layout.table("toy", "tex").read_text()
+    text = write_page(results, settings, tables=(*TABLES, toy)).read_text()
+    assert text.index(escape(toy.caption)) > text.index(escape(TABLES[0].caption))
+    assert f"<td>10</td><td>{row.split(',')[1]}</td>" in text
+
+
+def test_every_figure_has_a_module_of_its_name():
+    modules = Path(expansion_maps.__file__).parent.glob("[!_]*.py")
+    assert {path.stem for path in modules} == set(FIGURES)
+
+
+def test_an_edited_caption_redraws_no_figure():
+    names = (["reporting.tables"], ["reporting.page"], ["reporting.draw", *figure_modules()])
+    knows = [any(path.stem == "catalogue" for path in reached(*modules)) for modules in names]
+    assert knows == [True, True, False]
+
+
+def test_every_module_that_makes_a_table_is_hashed():
+    assert "reporting.forecast_tables" in table_modules()
+    assert all(reached(name) for name in (*table_modules(), *figure_modules()))
+
+
+def test_the_catalogue_is_light():
+    code = (
+        "import sys, hemexp.reporting.catalogue as c; print(sorted({'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("indicator", ["predicted", "oracle"])
 def test_methods_say_how_samples_were_drawn(settings, indicator):
-    told = settings.sampling.model_dump() | {"guidance": 1.6, "indicator": indicator}
-    text = say_sampling({"settings": told, "seed": 7}, 3)
+    used = settings.sampling.model_dump() | {"guidance": 1.6, "indicator": indicator}
+    text = say_sampling({"settings": used, "seed": 7}, 3)
     assert text.startswith(
-        f"{told['samples']} follow-ups of each of 3 patients"
+        f"{used['samples']} follow-ups of each of 3 patients"
     ) and text.endswith(" Seed 7.")
     assert f"guidance 1.6, indicator {indicator}" in text
     # What happened is one number for all samples: there is nothing to spread.
@@ -199,22 +214,13 @@ def test_methods_say_how_samples_were_drawn(settings, indicator):
 
 
 def test_true_map_stands_beside_the_forecast(results):
-    outcomes = read_table(results / "cohort/outcomes.tsv").set_index("patient_id")
-    rows = []
-    for name in ("T1", "P0"):
-        volumes = read_table(results / f"samples/sub-{name}/volumes.tsv")
-        row, _ = panels.read_panel_row(
-            outcomes.loc[name], volumes, results / "preprocess", results / "samples"
-        )
-        rows.append(expansion_maps.read_map_row(row, results / "evaluation"))
-    (phantom, files), (unknown, none) = rows
-    names = [f"sub-T1_desc-expansion_{kind}-probseg.nii.gz" for kind in ("pooled", "truth")]
-    assert [path.name for path in files] == names
-    assert unknown.truth is None and [path.name for path in none] == [
-        "sub-P0_desc-expansion_pooled-probseg.nii.gz"
-    ]
+    reader = Reader(Layout(results))
+    outcomes = reader.outcomes()
+    phantom, unknown = (expansion_maps.read_map_row(reader, outcomes.loc[n]) for n in ("T1", "P0"))
+    assert {reader.layout.pooled_map("T1"), reader.layout.true_map("T1")} <= set(reader.seen)
+    assert unknown.truth is None and unknown.pooled.shape == phantom.truth.shape
     # The made-up true map is 0.5 just where new blood came.
-    came = expansion_maps.new_blood(phantom.panel)
+    came = phantom.patient.new_blood
     assert came.any()
     np.testing.assert_array_equal(phantom.truth == 0.5, came)
     figure = expansion_maps.draw_expansion_maps([phantom, unknown])

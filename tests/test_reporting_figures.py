@@ -8,8 +8,9 @@ from matplotlib.text import Text
 from reporting_folder import answers
 
 from hemexp.outcomes import expansion_outcomes
-from hemexp.reporting import calibration, curves, growth, reliability, violins, what_if
+from hemexp.reporting.figures import calibration, growth, reliability, training, volumes, what_if
 from hemexp.reporting.style import MM, NARROW, STYLE, WIDE
+from hemexp.statistics.wilson import wilson_interval
 
 UNITS = ("mL", "0–1", "h", "no unit", "PIT")
 COUNTS = ("Model", "Patient", "Number of patients", "Optimiser step")
@@ -65,7 +66,7 @@ def test_widths_of_a_journal():
 
 def test_of_many_patients_some_are_shown_by_growth():
     outcomes = cohort(100).sample(frac=1, random_state=1)
-    figure = violins.draw_volumes(draws(outcomes, [0, 1, 3]), outcomes, 40)
+    figure = volumes.draw_volumes(draws(outcomes, [0, 1, 3]), outcomes, 40)
     shown = [label.get_text() for axes in figure.axes for label in axes.get_xticklabels()]
     assert len(shown) == 40
     assert shown == sorted(shown)
@@ -80,12 +81,12 @@ def test_of_many_patients_some_are_shown_by_growth():
 def test_patients_without_follow_up_come_last():
     outcomes = cohort(3)
     outcomes.loc["T000", ["followup_iph_ml", "growth_ml"]] = np.nan
-    assert violins.choose_shown(outcomes, 5) == ["T001", "T002", "T000"]
+    assert volumes.choose_shown(outcomes, 5) == ["T001", "T002", "T000"]
 
 
 def test_oracle_volumes_are_told():
     outcomes = cohort(2)
-    figure = violins.draw_volumes(draws(outcomes, [0, 1]).assign(indicator="oracle"), outcomes, 9)
+    figure = volumes.draw_volumes(draws(outcomes, [0, 1]).assign(indicator="oracle"), outcomes, 9)
     assert "knew the outcome" in figure.axes[0].get_title()
 
 
@@ -191,7 +192,7 @@ def test_calibration_shows_forecasts_before_and_after():
 
 def test_wilson_interval_at_the_ends():
     # Newcombe 1998, table I: 0 of 20 gives 0 to .1611.
-    low, high = calibration.wilson_interval(np.array([0.0]), np.array([20]))
+    low, high = wilson_interval(np.array([0.0]), np.array([20]))
     assert low[0] == pytest.approx(0, abs=1e-9)
     assert high[0] == pytest.approx(0.1611, abs=1e-4)
 
@@ -251,10 +252,10 @@ def test_reliability_diagrams():
 
 
 def test_what_if_shows_both_states_and_the_truth():
-    told, true = answers(["a", "b"], 1.0), answers(["a", "b", "c"], 2.0)
-    told.loc[told["patient_id"] == "b", "median_growth_ml"] += 2
+    predicted, true = answers(["a", "b"], 1.0), answers(["a", "b", "c"], 2.0)
+    predicted.loc[predicted["patient_id"] == "b", "median_growth_ml"] += 2
     true.loc[true["patient_id"] == "c", "median_growth_ml"] += 30
-    figure = what_if.draw_what_if(told, true)
+    figure = what_if.draw_what_if(predicted, true)
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert list(lines) == [
         "Predicted, off anticoagulant",
@@ -277,6 +278,6 @@ def test_what_if_without_truth():
 
 def test_training_curves():
     history = pd.DataFrame({"step": [10, 20], "ct": [1.0, 0.5], "never": [0.0, 0.0]})
-    figure = curves.draw_training({"Autoencoder": history, "Diffusion": history})
+    figure = training.draw_training({"Autoencoder": history, "Diffusion": history})
     assert [line.get_label() for line in figure.axes[1].lines] == ["CT"]
     assert_readable(figure)

@@ -15,8 +15,9 @@ from hemexp.reporting import (
     forecast_tables,
     image_tables,
     latex,
+    model_names,
 )
-from hemexp.reporting.captions import OPTIONAL, TABLES
+from hemexp.reporting.catalogue import TABLES
 
 
 def read_csv(path):
@@ -39,7 +40,7 @@ def test_unknown_values_are_counted():
 def test_the_copy_of_the_baseline_stands_beside_ours():
     names = ["true_distribution", "climatology", "copy_baseline", "tabular", "hemexp", "other"]
     table = pd.DataFrame({"target": ["b", "a"] * 6, "model": np.repeat(names, 2)})
-    ordered = cells.in_model_order(table, "target")
+    ordered = model_names.in_model_order(table, "target")
     assert list(ordered["target"]) == ["b"] * 6 + ["a"] * 6
     assert list(ordered["model"])[:6] == [
         "hemexp",
@@ -89,7 +90,7 @@ def printed(tmp_path_factory, settings):
 
 
 def test_every_table_is_there_twice(printed):
-    names = [name for name in TABLES if name not in OPTIONAL]
+    names = [table.name for table in TABLES if not table.optional]
     assert {p.name for p in printed.iterdir() if p.suffix != ".json"} == {
         f"{name}.{end}" for name in names for end in ("csv", "tex")
     }
@@ -238,11 +239,11 @@ def test_coverage_before_and_after():
         "width_after_ml": np.nan,
         "note": "why",
     }
-    told = forecast_tables.describe_coverage(pd.DataFrame([row])).iloc[0]
-    assert told["Coverage before"] == "75 %"
-    assert told["Coverage after"] == told["Width after, mL"] == cells.UNKNOWN
-    assert told["Range if calibrated"] == "62 % to 100 %"
-    assert told["Width before, mL"] == "12.4"
+    shown = forecast_tables.describe_coverage(pd.DataFrame([row])).iloc[0]
+    assert shown["Coverage before"] == "75 %"
+    assert shown["Coverage after"] == shown["Width after, mL"] == cells.UNKNOWN
+    assert shown["Range if calibrated"] == "62 % to 100 %"
+    assert shown["Width before, mL"] == "12.4"
 
 
 def test_predictors_on_training_and_scored_patients(printed):
@@ -284,13 +285,13 @@ def test_maps_and_coherence():
         "note": "flat",
     }
     row = head | {"region": "band", "reference": "true_map"} | values
-    told = image_tables.describe_maps(pd.DataFrame([row])).iloc[0]
-    assert told["Voxel Brier [95 % CI]"] == "0.1235 [0.1000, 0.2000]"
-    assert (told["Region"], told["Against"]) == ("Band round the bleed", "True map")
-    assert told["Reliability slope [95 % CI]"] == cells.UNKNOWN
+    shown = image_tables.describe_maps(pd.DataFrame([row])).iloc[0]
+    assert shown["Voxel Brier [95 % CI]"] == "0.1235 [0.1000, 0.2000]"
+    assert (shown["Region"], shown["Against"]) == ("Band round the bleed", "True map")
+    assert shown["Reliability slope [95 % CI]"] == cells.UNKNOWN
     row = head | {"n": 8, "value": 0.7854, "low": 0.7, "high": 0.8, "note": ""}
-    told = image_tables.describe_coherence(pd.DataFrame([row])).iloc[0]
-    assert told["Lag-1 correlation [95 % CI]"] == "0.785 [0.700, 0.800]"
+    shown = image_tables.describe_coherence(pd.DataFrame([row])).iloc[0]
+    assert shown["Lag-1 correlation [95 % CI]"] == "0.785 [0.700, 0.800]"
 
 
 def test_every_event_and_quantity_has_a_name(printed):
@@ -298,5 +299,5 @@ def test_every_event_and_quantity_has_a_name(printed):
         cells.EVENT_NAMES.values()
     )
     assert {row["Quantity"] for row in read_csv(printed / "what_if.csv")} == set(
-        expansion_tables.QUANTITIES.values()
+        expansion_tables.QUANTITY_NAMES.values()
     )

@@ -20,6 +20,7 @@ from hemexp.expansion.measure import run_measure_bleed
 from hemexp.expansion.model import load_expansion, patient_distribution
 from hemexp.expansion.patients import FEATURES, read_patients
 from hemexp.latents.encode import run_encode_patients
+from hemexp.layout import Layout
 from hemexp.preprocess.resample import run_resample_scan
 from hemexp.preprocess.scans import NATIVE, STRIPPED
 from hemexp.preprocess.strip import run_strip_skull
@@ -167,7 +168,7 @@ def run_predict(
     )
     tell(table, patient_id, baseline.iph_ml, time.perf_counter() - started)
     growth = patient_distribution(load_expansion(models / "expansion" / "model.json"), patient)
-    page = out / f"sub-{patient_id}.html"
-    run_write_forecast(patient_id, values, growth.p_expansion, out, page, seed)
+    known = {name: (value, VALUES[name].unit) for name, value in values.items()}
+    page = run_write_forecast(Layout(out), patient_id, known, growth.p_expansion, seed)
     log.info("%s: open %s", patient_id, page)
     return page

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from hemexp import __version__
+from hemexp.notice import NOTICE
 from hemexp.settings import Grid
 
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
     "meta_schema_20240725.json"
 )
-NOT_A_DEVICE = (
-    "Research software, not a medical device. Nothing it draws may guide the care of a patient."
-)
+WARNING = f"{NOTICE} Nothing it draws may guide the care of a patient."
 REQUIRED = ("hemexp", "SimpleITK", "nibabel", "scikit-learn")
 
 LICENSE = """\
@@ -76,7 +75,7 @@ def describe_bundle(
         "task": "Draws plausible follow-up head CT scans of an intracerebral haemorrhage",
         "description": "A multi-head autoencoder, a distribution of haematoma growth and a "
         "conditional latent diffusion model of the difference between follow-up and baseline.",
-        "intended_use": NOT_A_DEVICE,
+        "intended_use": WARNING,
         "authors": "the hemexp authors (code); the trainers of these weights",
         "copyright": "see LICENSE",
         "data_type": "nibabel",
@@ -140,7 +139,7 @@ whether consent covers sharing them, is for you to judge. State the terms of use
 def write_readme(grid: Grid, patients: int) -> str:
     """Text of `docs/README.md` for models that learned from so many patients."""
     return README.format(
-        warning=NOT_A_DEVICE,
+        warning=WARNING,
         version=__version__,
         patients=patients,
         shape=" x ".join(map(str, grid.shape)),

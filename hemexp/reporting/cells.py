@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemexp.reporting.style import MODEL_NAMES
+from hemexp.reporting.model_names import model_name
 
 UNKNOWN = "–"
 """Stands where a number is undefined; the column Remark says why."""
@@ -18,7 +18,7 @@ EVENT_NAMES = {
     "ivh": "IVH at follow-up",
     "new_ivh": "New IVH",
 }
-TARGETS = {"iph_ml": "IPH", "ivh_ml": "IVH", "total_ml": "IPH and IVH"}
+TARGET_NAMES = {"iph_ml": "IPH", "ivh_ml": "IVH", "total_ml": "IPH and IVH"}
 
 
 def number(value: float, digits: int) -> str:
@@ -63,11 +63,6 @@ def percent(value: float) -> str:
     return UNKNOWN if pd.isna(value) else f"{100 * value:.0f} %"
 
 
-def model_name(name: str) -> str:
-    """A model's name for people."""
-    return MODEL_NAMES.get(name, name)
-
-
 def head(row: dict[str, Any]) -> dict[str, str]:
     """The columns that say whose forecast of whom a row is about."""
     return {
@@ -76,17 +71,3 @@ def head(row: dict[str, Any]) -> dict[str, str]:
         "Model": model_name(row["model"]),
         "Indicator": row["indicator"],
     }
-
-
-def in_model_order(table: pd.DataFrame, *keys: str) -> pd.DataFrame:
-    """Rows sorted so that HemExp and the copy of the baseline stand side by side.
-
-    Args:
-        table: With a column `model`.
-        *keys: Columns within which models are ordered; their own order of appearance stays.
-    """
-    names = list(MODEL_NAMES)
-    place = table["model"].map({name: n for n, name in enumerate(names)}).fillna(len(names))
-    group = table.groupby(list(keys), sort=False).ngroup() if keys else pd.Series(0, table.index)
-    order = pd.DataFrame({"group": group, "place": place})
-    return table.loc[order.sort_values(["group", "place"], kind="stable").index]

@@ -4,7 +4,7 @@ import pandas as pd
 
 from hemexp.reporting.cells import median, share
 
-NUMBERS = {
+NUMBER_NAMES = {
     "age": "Age, years",
     "onset_to_ct_h": "Onset to CT, h",
     "gcs": "GCS",
@@ -12,7 +12,7 @@ NUMBERS = {
     "baseline_iph_ml": "Baseline IPH, mL",
     "growth_ml": "IPH growth, mL",
 }
-EVENTS = {
+FLAG_NAMES = {
     "anticoagulant": "Anticoagulant",
     "antiplatelet": "Antiplatelet",
     "baseline_ivh": "Baseline IVH",
@@ -38,8 +38,8 @@ def describe_cohort(samples: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFra
     table["baseline_ivh"] = (table["baseline_ivh_ml"] > 0).astype(float)
     return pd.DataFrame(
         {"Centre": center, "Split": split, "Patients": len(part)}
-        | {header: median(part[name]) for name, header in NUMBERS.items()}
-        | {f"{header}, n (%)": share(part[name]) for name, header in EVENTS.items()}
+        | {header: median(part[name]) for name, header in NUMBER_NAMES.items()}
+        | {f"{header}, n (%)": share(part[name]) for name, header in FLAG_NAMES.items()}
         for center, split, part in _groups(table)
     )
 

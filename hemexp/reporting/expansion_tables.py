@@ -3,19 +3,10 @@
 import pandas as pd
 
 from hemexp.evaluation.cohort.growth_models import CHOSEN, chosen_model
-from hemexp.reporting.cells import (
-    EVENT_NAMES,
-    REMARK,
-    head,
-    in_model_order,
-    model_name,
-    number,
-    percent,
-    score,
-    with_interval,
-)
+from hemexp.reporting.cells import EVENT_NAMES, REMARK, head, number, percent, score, with_interval
+from hemexp.reporting.model_names import in_model_order, model_name
 
-QUANTITIES = {"median_growth_ml": "Median growth, mL", "p_growth_6ml": "p(growth ≥ 6 mL)"}
+QUANTITY_NAMES = {"median_growth_ml": "Median growth, mL", "p_growth_6ml": "p(growth ≥ 6 mL)"}
 
 
 def describe_expansion(table: pd.DataFrame) -> pd.DataFrame:
@@ -65,8 +56,8 @@ def describe_predictors(
     for row in in_model_order(scored, "split").to_dict("records"):
         name = row["model"].removeprefix(f"{CHOSEN}_")
         if name != row["model"]:
-            told = row | {"model": name}
-            rows.append(_predictor(row["split"], told, name == chosen, row["n_events"]))
+            named = row | {"model": name}
+            rows.append(_predictor(row["split"], named, name == chosen, row["n_events"]))
     return pd.DataFrame(rows)
 
 
@@ -93,7 +84,7 @@ def describe_what_if(table: pd.DataFrame) -> pd.DataFrame:
         {
             "Contrast": row["contrast"],
             "Held": "both" if row["at"] == "all" else row["at"],
-            "Quantity": QUANTITIES[row["quantity"]],
+            "Quantity": QUANTITY_NAMES[row["quantity"]],
             "Patients": row["n"],
             "Mean effect": number(row["mean_effect"], 3),
             "Mean true effect": number(row["mean_true_effect"], 3),

@@ -4,22 +4,22 @@ import pandas as pd
 
 from hemexp.reporting.cells import (
     REMARK,
-    TARGETS,
+    TARGET_NAMES,
     UNKNOWN,
     head,
-    in_model_order,
-    model_name,
     number,
     percent,
     score,
     with_interval,
 )
+from hemexp.reporting.model_names import in_model_order, model_name
 
 ORACLE = "oracle"
-REQUESTS = {"target_growth_ml": "Target growth, mL", "expansion_flag": "Expansion flag"}
-REFERENCES = {"best_tabular": "Best tabular model, in hindsight"}
-MEASURES = ("crps_difference_ml", "twcrps_difference_ml", "skill_fraction")
-GROUP = ("split", "center")
+REQUEST_NAMES = {"target_growth_ml": "Target growth, mL", "expansion_flag": "Expansion flag"}
+REFERENCE_NAMES = {"best_tabular": "Best tabular model, in hindsight"}
+PAIRED_MEASURES = ("crps_difference_ml", "twcrps_difference_ml", "skill_fraction")
+WITHIN = ("split", "center")
+"""Rows of one table are ordered within these columns."""
 
 
 def is_forecast(table: pd.DataFrame) -> pd.Series:
@@ -38,11 +38,11 @@ def describe_oracle(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _volumes(table: pd.DataFrame) -> pd.DataFrame:
-    ordered = in_model_order(table, *GROUP, "target")
+    ordered = in_model_order(table, *WITHIN, "target")
     return pd.DataFrame(
         head(row)
         | {
-            "Volume": TARGETS[row["target"]],
+            "Volume": TARGET_NAMES[row["target"]],
             "Patients": row["n"],
             "Draws K": row["k"],
             "CRPS, mL [95 % CI]": score(row, "crps", "_ml", 2),
@@ -63,22 +63,22 @@ def _volumes(table: pd.DataFrame) -> pd.DataFrame:
 
 def describe_comparisons(table: pd.DataFrame) -> pd.DataFrame:
     """`evaluation/comparisons.tsv` for people, one row a pair of forecasts."""
-    keys = [*GROUP, "target", "model", "indicator", "reference"]
+    keys = [*WITHIN, "target", "model", "indicator", "reference"]
     forecasts = _by_reference(table[is_forecast(table)], keys[:-1])
     rows = []
     for group, part in forecasts.groupby(keys, sort=False):
         row, measures = dict(zip(keys, group, strict=True)), part.set_index("measure")
-        told = {name: _measure(measures, name) for name in MEASURES}
-        against = REFERENCES.get(row["reference"], model_name(row["reference"]))
+        shown = {name: _measure(measures, name) for name in PAIRED_MEASURES}
+        against = REFERENCE_NAMES.get(row["reference"], model_name(row["reference"]))
         rows.append(
             head(row)
             | {
-                "Volume": TARGETS[row["target"]],
+                "Volume": TARGET_NAMES[row["target"]],
                 "Against": against,
                 "Patients": int(part["n"].max()),
-                "CRPS difference, mL [95 % CI]": told["crps_difference_ml"],
-                "Tail CRPS difference, mL [95 % CI]": told["twcrps_difference_ml"],
-                "Skill fraction [95 % CI]": told["skill_fraction"],
+                "CRPS difference, mL [95 % CI]": shown["crps_difference_ml"],
+                "Tail CRPS difference, mL [95 % CI]": shown["twcrps_difference_ml"],
+                "Skill fraction [95 % CI]": shown["skill_fraction"],
                 REMARK: _remarks(part["note"]),
             }
         )
@@ -104,7 +104,7 @@ def _remarks(notes: pd.Series) -> str:
     return "; ".join(model_name(note) for note in dict.fromkeys(notes) if note)
 
 
-EXPECTED = {
+EXPECTED_COLUMNS = {
     ("crps_ml", "none"): "CRPS, mL",
     ("crps_difference_ml", "climatology"): "Difference, mL",
     ("skill_fraction", "true_distribution"): "Skill fraction",
@@ -123,13 +123,16 @@ EXPECTED = {
 
 def describe_expected(table: pd.DataFrame) -> pd.DataFrame:
     """`evaluation/expected.tsv` for people, one row a forecast."""
-    keys, rows = [*GROUP, "model", "indicator"], []
-    for group, part in in_model_order(table, *GROUP).groupby(keys, sort=False):
-        told = part.set_index(["measure", "reference"])
+    keys, rows = [*WITHIN, "model", "indicator"], []
+    for group, part in in_model_order(table, *WITHIN).groupby(keys, sort=False):
+        measures = part.set_index(["measure", "reference"])
         rows.append(
             head(dict(zip(keys, group, strict=True)))
             | {"Patients": int(part["n"].max())}
-            | {f"{title} [95 % CI]": _measure(told, key) for key, title in EXPECTED.items()}
+            | {
+                f"{title} [95 % CI]": _measure(measures, key)
+                for key, title in EXPECTED_COLUMNS.items()
+            }
             | {REMARK: _remarks(part["note"])}
         )
     return pd.DataFrame(rows)
@@ -140,7 +143,7 @@ def describe_coverage(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         head(row)
         | {
-            "Volume": TARGETS[row["target"]],
+            "Volume": TARGET_NAMES[row["target"]],
             "Interval": percent(row["level"]),
             "Patients": row["n"],
             "Calibration patients": row["n_calibration"],
@@ -161,13 +164,15 @@ def describe_obedience(table: pd.DataFrame) -> pd.DataFrame:
         {
             "Split": row["split"],
             "Indicator": row["indicator"],
-            "Asked for": REQUESTS[row["request"]],
+            "Asked for": REQUEST_NAMES[row["request"]],
             "Volume": row["volume"],
             "Patients": row["n"],
             "Samples": row["n_samples"],
             "Slope": number(row["slope"], 3),
+            "Slope above 3 mL": number(row["slope_large"], 3),
             "Intercept, mL": number(row["intercept_ml"], 2),
             "R²": number(row["r2"], 3),
+            "R² above 3 mL": number(row["r2_large"], 3),
             "Residual SD, mL": number(row["residual_sd_ml"], 2),
             "|Logit offset|, median": number(row["abs_logit_offset_median"], 2),
             "|Logit offset|, P90": number(row["abs_logit_offset_p90"], 2),

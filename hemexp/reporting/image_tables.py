@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from hemexp.reporting.cells import REMARK, head, in_model_order, number, score, with_interval
+from hemexp.reporting.cells import REMARK, head, number, score, with_interval
+from hemexp.reporting.model_names import in_model_order
 
 GROUP = ("split", "center")
 REGIONS = {"band": "Band round the bleed", "brain": "Brain"}

@@ -8,24 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from hemexp.layout import Layout
+from hemexp.notice import NOTICE
 from hemexp.outcomes import read_excluded
-from hemexp.provenance import write_sidecars, write_text
+from hemexp.provenance import sidecar_path, write_sidecars, write_text
 from hemexp.settings import Grid
 from hemexp.tables import read_table
 
-NOTICE = "Research software, not a medical device."
-SOURCES = (
-    "cohort/outcomes.tsv",
-    "preprocess/excluded.tsv",
-    "autoencoder/model.safetensors",
-    "autoencoder/history.tsv",
-    "expansion/model.json",
-    "diffusion/model.safetensors",
-    "diffusion/history.tsv",
-)
-"""What the text is about, beside the records of every patient's scans and samples."""
-
-REFERENCE = "an independent implementation of the HemExp method (arXiv 2606.15304)"
+ABOUT = "an independent implementation of the HemExp method (arXiv 2606.15304)"
 
 
 def say_patients(outcomes: pd.DataFrame, excluded: int) -> str:
@@ -66,27 +56,27 @@ def say_images(grid: Grid, strip: Mapping[str, Any]) -> str:
 
 def say_autoencoder(record: Mapping[str, Any], losses: Mapping[str, float]) -> str:
     """The VAE, how it was trained, where its losses ended."""
-    told = record["settings"]
+    used = record["settings"]
     return (
-        f"A multi-head variational autoencoder (CT, IPH, IVH; channels {_list(told['channels'])}, "
-        f"stem factor {told['stem_factor']}, {told['latent_channels']} latent channels) "
-        + _trained(record, f"in batches of {told['batch_slices'] * told['accumulate']} slices")
+        f"A multi-head variational autoencoder (CT, IPH, IVH; channels {_list(used['channels'])}, "
+        f"stem factor {used['stem_factor']}, {used['latent_channels']} latent channels) "
+        + _trained(record, f"in batches of {used['batch_slices'] * used['accumulate']} slices")
         + _reached(losses)
     )
 
 
 def say_diffusion(record: Mapping[str, Any], losses: Mapping[str, float]) -> str:
     """The denoiser, how it was trained, where its loss ended."""
-    told = record["settings"]
+    used = record["settings"]
     drive = {
         "growth": "growth and the drift of the bleed's centroid",
         "flag": "the expansion flag",
-    }[told["condition"]]
+    }[used["condition"]]
     return (
-        f"A conditional denoiser ({told['denoiser']}, channels {_list(told['channels'])}) of the "
+        f"A conditional denoiser ({used['denoiser']}, channels {_list(used['channels'])}) of the "
         f"latent difference, conditioned on {drive}, "
-        f"with a {told['schedule']} noise schedule, "
-        + _trained(record, f"in batches of {told['batch_stacks'] * told['accumulate']} stacks")
+        f"with a {used['schedule']} noise schedule, "
+        + _trained(record, f"in batches of {used['batch_stacks'] * used['accumulate']} stacks")
         + _reached(losses)
     )
 
@@ -104,28 +94,28 @@ def say_expansion(record: Mapping[str, Any]) -> str:
 
 def say_sampling(record: Mapping[str, Any], patients: int) -> str:
     """How follow-ups were drawn."""
-    told = record["settings"]
+    used = record["settings"]
     even = (
         "What the samples were told was spread evenly over its forecast (scrambled Halton). "
-        if told["indicator"] == "predicted"
+        if used["indicator"] == "predicted"
         else ""
     )
     return (
-        f"{told['samples']} follow-ups of each of {patients} patients were drawn with "
-        f"{told['evaluations']} evaluations of the {told['sampler']} sampler (guidance "
-        f"{told['guidance']:g}, indicator {told['indicator']}, volumes "
-        f"{'matched' if told['match_volume'] else 'not matched'} to the drawn growth). {even}"
+        f"{used['samples']} follow-ups of each of {patients} patients were drawn with "
+        f"{used['evaluations']} evaluations of the {used['sampler']} sampler (guidance "
+        f"{used['guidance']:g}, indicator {used['indicator']}, volumes "
+        f"{'matched' if used['match_volume'] else 'not matched'} to the drawn growth). {even}"
         f"Seed {record['seed']}."
     )
 
 
 def _trained(record: Mapping[str, Any], batches: str) -> str:
-    told = record["settings"]
+    used = record["settings"]
     if record["verb"].startswith("adopt"):
         return "was taken over from a released model as it was."
     return (
-        f"was trained for {told['steps']} steps {batches} with {told['optimiser']}, learning "
-        f"rate {told['learning_rate']:g}, seed {record['seed']}."
+        f"was trained for {used['steps']} steps {batches} with {used['optimiser']}, learning "
+        f"rate {used['learning_rate']:g}, seed {record['seed']}."
     )
 
 
@@ -143,54 +133,56 @@ def _list(values: list[int]) -> str:
     return ", ".join(map(str, values))
 
 
-def write_paragraphs(results: Path) -> str:
+def write_paragraphs(layout: Layout) -> str:
     """The text, from the records in a run's results.
 
     Args:
-        results: Folder of all results: cohort, preprocess, autoencoder, diffusion, expansion and,
-            where any were drawn, samples.
+        layout: Of the run: cohort, preprocess, autoencoder, diffusion, expansion and, where any
+            were drawn, samples.
     """
-    models = {
-        room: _read(results / room / "model.json")
-        for room in ("autoencoder", "diffusion", "expansion")
-    }
-    losses = {room: _last(results / room / "history.tsv") for room in ("autoencoder", "diffusion")}
+    outcomes = read_table(layout.outcomes)
+    patients = sorted(outcomes["patient_id"])
     native, grid = (
-        _read(next(results.glob(f"preprocess/sub-*/*_ses-baseline_space-{space}_volumes.json")))
-        for space in ("native", "grid")
+        _read(sidecar_path(scan(patients[0], "baseline").volumes))
+        for scan in (layout.native, layout.grid)
     )
-    drawn = sorted(results.glob("samples/sub-*/volumes.json"))
-    excluded = len(read_excluded(results / "preprocess" / "excluded.tsv"))
+    records = [sidecar_path(layout.sample_volumes(name)) for name in patients]
+    drawn = [_read(path) for path in records if path.exists()]
+    autoencoder, diffusion = (layout.network(room) for room in ("autoencoder", "diffusion"))
+    denoiser = _read(diffusion.model)
+    last = drawn[-1] if drawn else denoiser
+    made = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     parts = {
-        "Patients": say_patients(read_table(results / "cohort" / "outcomes.tsv"), excluded),
+        "Patients": say_patients(outcomes, len(read_excluded(layout.excluded))),
         "Images": say_images(
             Grid.model_validate(grid["settings"]), native["settings"]["skull_strip"]
         ),
-        "Autoencoder": say_autoencoder(models["autoencoder"], losses["autoencoder"]),
-        "Growth": say_expansion(models["expansion"]),
-        "Diffusion": say_diffusion(models["diffusion"], losses["diffusion"]),
-        "Sampling": say_sampling(_read(drawn[0]), len(drawn))
-        if drawn
-        else "No follow-up was drawn.",
+        "Autoencoder": say_autoencoder(_read(autoencoder.model), _last(autoencoder.history)),
+        "Growth": say_expansion(_read(layout.growth_models)),
+        "Diffusion": say_diffusion(denoiser, _last(diffusion.history)),
+        "Sampling": say_sampling(drawn[0], len(drawn)) if drawn else "No follow-up was drawn.",
+        "Software": f"hemexp, {ABOUT}; commit {last['git']}; {made}.",
     }
-    last = _read(drawn[-1]) if drawn else models["diffusion"]
-    made = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
-    parts["Software"] = f"hemexp, {REFERENCE}; commit {last['git']}; {made}."
     body = "\n\n".join(f"**{name}.** {text}" for name, text in parts.items())
     return f"# Methods of this run\n\n{NOTICE}\n\n{body}\n"
 
 
-def run_write_methods(results: Path, out: Path) -> None:
+def run_write_methods(layout: Layout) -> None:
     """Writes `methods.md`.
 
+    Its sidecar names what the text is about, beside the records of all scans and samples.
+
     Args:
-        results: Folder of all results.
-        out: `results/report/methods.md`.
+        layout: Of the run.
     """
     started = time.perf_counter()
-    write_text(out, write_paragraphs(results))
-    inputs = [results / name for name in SOURCES]
-    write_sidecars([out], verb="write-report", settings={}, inputs=inputs, started=started)
+    write_text(layout.methods, write_paragraphs(layout))
+    networks = [layout.network(room) for room in ("autoencoder", "diffusion")]
+    inputs = [layout.outcomes, layout.excluded, layout.growth_models]
+    inputs += [path for files in networks for path in (files.weights, files.history)]
+    write_sidecars(
+        [layout.methods], verb="write-report", settings={}, inputs=inputs, started=started
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

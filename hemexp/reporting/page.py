@@ -2,18 +2,22 @@
 
 import csv
 import time
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
 import pandas as pd
 
+from hemexp.html import html_page, html_table
+from hemexp.layout import Layout
+from hemexp.notice import NOTICE
 from hemexp.provenance import git_id, versions, write_sidecars, write_text
-from hemexp.reporting.captions import FIGURES, OPTIONAL, TABLES
+from hemexp.reporting.catalogue import FIGURES, TABLES, Table
 from hemexp.settings import Reporting
 from hemexp.tables import read_table
 
-NOTICE = (
-    "Research software, not a medical device. The images and numbers on this page are drawn by a "
+WARNING = (
+    f"{NOTICE} The images and numbers on this page are drawn by a "
     "statistical model; they must not be used for the care of a patient."
 )
 
@@ -21,7 +25,7 @@ QUALITY_LINK = (
     "<p>Every patient with pictures, worst first: <a href='../preprocess/qc.html'>qc.html</a>.</p>"
 )
 
-STYLE = (
+CSS = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;"
     "color:#1a1a1a}table{border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums}"
     "th,td{border-bottom:1px solid #ddd;padding:.25rem .5rem;text-align:left;vertical-align:top}"
@@ -31,23 +35,9 @@ STYLE = (
 )
 
 
-def html_table(header: list[str], rows: list[list[str]], caption: str) -> str:
-    """A table with escaped cells; says so when it is empty."""
-    if not rows:
-        return f"<p>{escape(caption)} <em>No rows.</em></p>"
-    head = "".join(f"<th scope='col'>{escape(cell)}</th>" for cell in header)
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return (
-        f"<div class='wide'><table><caption>{escape(caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
-    )
-
-
-def html_figure(name: str, folder: str, caption: str) -> str:
+def html_figure(name: str, caption: str) -> str:
     """A figure by relative link, with its caption and a link to the vector file."""
-    source = f"{escape(folder)}/{name}"
+    source = f"../figures/{name}"
     return (
         f"<figure id='figure-{name}'><img src='{source}.png' alt='{escape(caption, quote=True)}'>"
         f"<figcaption>{escape(caption)} <a href='{source}.svg'>SVG</a></figcaption></figure>"
@@ -80,81 +70,67 @@ def html_excluded(excluded: pd.DataFrame) -> str:
     return html_table(["Patient", "Scan", "Step", "Reason"], rows, caption)
 
 
-def html_page(title: str, sections: dict[str, str]) -> str:
-    """The whole page: notice, contents, sections."""
+def html_sections(sections: dict[str, str]) -> str:
+    """Contents, then the sections, HTML by title."""
     links = " · ".join(f"<a href='#{name.lower()}'>{escape(name)}</a>" for name in sections)
     body = "\n".join(
         f"<section id='{name.lower()}'><h2>{escape(name)}</h2>\n{content}</section>"
         for name, content in sections.items()
     )
-    return (
-        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body><h1>{escape(title)}</h1>"
-        f"<p class='notice' role='note'>{escape(NOTICE)}</p>\n<nav>{links}</nav>\n{body}\n"
-        "</body></html>\n"
-    )
+    return f"<nav>{links}</nav>\n{body}"
 
 
 def run_write_report(
-    tables: Path,
-    figures: Path,
-    preprocess: Path,
-    out: Path,
-    settings: Reporting,
-    preset: str,
-    seed: int,
+    layout: Layout, settings: Reporting, preset: str, seed: int, tables: Iterable[Table] = TABLES
 ) -> Path:
     """Writes `index.html`, which links to the figures beside its folder.
 
     Args:
-        tables: `results/tables`.
-        figures: `results/figures`; must lie beside the folder of `out`.
-        preprocess: `results/preprocess`, with `qc.tsv`, `excluded.tsv` and the page `qc.html`.
-        out: `results/report/index.html`.
+        layout: Of the run: tables, figures and quality control are read.
         settings: Kept in the sidecar.
         preset: Name of the run's preset.
         seed: Run seed.
+        tables: Those that `write-tables` wrote; optional ones are shown where they are there.
 
     Returns:
         The page.
     """
     started = time.perf_counter()
-    sources = _tables(tables)
-    folder = f"../{figures.name}"
-    qc, excluded = preprocess / "qc.tsv", preprocess / "excluded.tsv"
-    shown = {name: html_table(*_read_csv(path), TABLES[name]) for name, path in sources.items()}
-    facts = {"Preset": preset, "Seed": str(seed), "Commit": git_id()} | versions()
+    there = [t for t in tables if not t.optional or layout.table(t.name).exists()]
+    files = [layout.table(table.name) for table in there]
+    shown = {
+        table.name: html_table(*_read_csv(path), table.caption)
+        for table, path in zip(there, files, strict=True)
+    }
     sections = {
         "Cohort": shown.pop("cohort"),
-        "Figures": "\n".join(html_figure(name, folder, text) for name, text in FIGURES.items()),
+        "Figures": "\n".join(html_figure(name, text) for name, text in FIGURES.items()),
         "Results": "\n".join(shown.values()),
-        "Quality": "\n".join(
-            [QUALITY_LINK, html_excluded(read_table(excluded)), html_remarks(read_table(qc))]
-        ),
-        "Run": html_table(["What", "Value"], list(map(list, facts.items())), "Made with:"),
+        "Quality": _quality(layout),
+        "Run": _made_with(preset, seed),
     }
-    write_text(out, html_page("hemexp: drawn follow-ups of brain haemorrhage", sections))
-    inputs = [*sources.values(), *_pictures(figures), qc, excluded]
+    title = "hemexp: drawn follow-ups of brain haemorrhage"
+    write_text(layout.report, html_page(title, CSS, WARNING, html_sections(sections)))
+    pictures = [layout.figure(name) for name in FIGURES]
     write_sidecars(
-        [out],
+        [layout.report],
         verb="write-report",
         settings=settings.as_json(),
         started=started,
-        inputs=inputs,
+        inputs=[*files, *pictures, layout.qc, layout.excluded],
         seed=seed,
     )
-    return out
+    return layout.report
 
 
-def _tables(folder: Path) -> dict[str, Path]:
-    """The tables of the page; of the optional ones those that there are."""
-    files = {name: folder / f"{name}.csv" for name in TABLES}
-    return {name: path for name, path in files.items() if name not in OPTIONAL or path.exists()}
+def _made_with(preset: str, seed: int) -> str:
+    facts = {"Preset": preset, "Seed": str(seed), "Commit": git_id()} | versions()
+    return html_table(["What", "Value"], list(facts.items()), "Made with:")
 
 
-def _pictures(figures: Path) -> list[Path]:
-    return [figures / f"{name}.png" for name in FIGURES]
+def _quality(layout: Layout) -> str:
+    excluded, qc = read_table(layout.excluded), read_table(layout.qc)
+    return "\n".join([QUALITY_LINK, html_excluded(excluded), html_remarks(qc)])
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
+from hemexp.grid_scan import GridScan
 from hemexp.reporting.style import MM, WIDE, strip_axes
-from hemexp.volumes import Volume
 
-WINDOW_HU = (0, 80)
+SHOWN_HU = (0, 80)
 """The brain window that readers are used to; the model itself sees 0-100 HU."""
 
 MARGIN_VOXELS = 2
@@ -45,17 +45,17 @@ class View:
         return data[self.x, self.y, self.z][::-1].T
 
 
-def choose_view(brain: Volume, weight: NDArray) -> View:
+def choose_view(scan: GridScan, weight: NDArray) -> View:
     """The slice with the greatest sum of `weight`, cropped to the brain.
 
     Args:
-        brain: Brain mask in RAS.
+        scan: Whose brain is shown.
         weight: Such as a blood mask or a probability of blood, (x, y, z).
     """
-    spacing_mm = brain.spacing_mm
+    spacing_mm = scan.ct.spacing_mm
     ranges = []
     for axis in (0, 1):
-        inside = brain.data.any(axis=tuple({0, 1, 2} - {axis}))
+        inside = scan.brain.any(axis=tuple({0, 1, 2} - {axis}))
         found = np.flatnonzero(inside) if inside.any() else np.arange(inside.size)
         last = min(int(found[-1]) + MARGIN_VOXELS, inside.size - 1)
         ranges.append(slice(max(int(found[0]) - MARGIN_VOXELS, 0), last + 1))
@@ -87,7 +87,7 @@ def picture_grid(
 
 def show_ct(axes: Axes, ct_hu: NDArray, view: View) -> None:
     """Draws the slice of a CT."""
-    low, high = WINDOW_HU
+    low, high = SHOWN_HU
     axes.imshow(
         view.cut(ct_hu),
         cmap="gray",
@@ -130,7 +130,7 @@ def mark_sides(axes: Axes) -> None:
         )
 
 
-def caption(axes: Axes, text: str) -> None:
+def write_foot(axes: Axes, text: str) -> None:
     """Writes a line at the foot of a picture."""
     axes.text(
         0.5,
@@ -142,3 +142,9 @@ def caption(axes: Axes, text: str) -> None:
         va="bottom",
         fontsize=7,
     )
+
+
+def say_instead(axes: Axes, text: str) -> None:
+    """Says why there is no picture."""
+    strip_axes(axes)
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="0.4")

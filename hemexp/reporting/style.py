@@ -1,5 +1,6 @@
 """The look of all figures, and their deterministic files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -43,32 +44,15 @@ GREY = "#666666"
 """Okabe and Ito 2008: told apart by colour-blind readers, too."""
 
 IPH, IVH = ORANGE, SKY
-MODEL_NAMES = {
-    "hemexp": "HemExp",
-    "hemexp_raw": "HemExp, unmatched volumes",
-    "hemexp_pooled": "HemExp, pooled",
-    "copy_baseline": "Copy of baseline",
-    "climatology": "Climatology",
-    "climatology_distance": "Climatology by distance",
-    "tabular": "Tabular model",
-    "tabular_four_variable": "Tabular: four variables",
-    "tabular_image_clinical": "Tabular: image and clinical",
-    "tabular_brain": "Tabular: BRAIN score",
-    "true_distribution": "True distribution",
-    "truth": "Truth",
-}
-"""Models for people, in the order of tables and figures."""
 
 
-def save_figure(figure: Figure, folder: Path, name: str, dpi: int) -> list[Path]:
-    """Writes `name.png` and `name.svg`; equal figures give equal bytes."""
-    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
-    for path, metadata in zip(paths, ({"Software": None}, {"Date": None}), strict=True):
+def save_figure(figure: Figure, files: Sequence[Path], dpi: int) -> None:
+    """Writes a figure as PNG and as SVG; equal figures give equal bytes."""
+    for path, metadata in zip(files, ({"Software": None}, {"Date": None}), strict=True):
         with write_atomically(path) as temporary:
             figure.savefig(temporary, dpi=dpi, metadata=metadata)
         # The layout found for the first file, half of the work, serves the second.
         figure.set_layout_engine("none")
-    return paths
 
 
 def message_figure(text: str) -> Figure:

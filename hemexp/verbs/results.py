@@ -2,6 +2,7 @@
 
 import json
 
+from hemexp.layout import Layout
 from hemexp.verbs.options import Arguments, kept, section, sheet, training
 
 
@@ -91,14 +92,15 @@ def write_tables(args: Arguments) -> None:
     """Write the tables for people."""
     from hemexp.reporting.tables import run_write_tables
 
-    run_write_tables(kept(args), args.results, args.results / "tables", section(args, "reporting"))
+    run_write_tables(Layout(args.results), kept(args), section(args, "reporting"))
 
 
 def draw_figures(args: Arguments) -> None:
     """Draw all figures."""
-    from hemexp.reporting.figures import run_draw_figures
+    from hemexp.reporting.catalogue import FIGURES
+    from hemexp.reporting.draw import run_draw_figures
 
-    run_draw_figures(args.results, args.results / "figures", section(args, "reporting"))
+    run_draw_figures(Layout(args.results), FIGURES, section(args, "reporting"))
 
 
 def write_report(args: Arguments) -> None:
@@ -106,14 +108,6 @@ def write_report(args: Arguments) -> None:
     from hemexp.reporting.methods import run_write_methods
     from hemexp.reporting.page import run_write_report
 
-    run_write_methods(args.results, args.results / "report" / "methods.md")
-
-    run_write_report(
-        args.results / "tables",
-        args.results / "figures",
-        args.results / "preprocess",
-        args.results / "report" / "index.html",
-        section(args, "reporting"),
-        args.preset,
-        args.seed,
-    )
+    layout = Layout(args.results)
+    run_write_methods(layout)
+    run_write_report(layout, section(args, "reporting"), args.preset, args.seed)

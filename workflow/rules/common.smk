@@ -19,11 +19,12 @@ from hemexp.config import load_settings
 from hemexp.desk.ablations import AS_DESIGNED, ablated_settings, shared_rooms
 from hemexp.layout import MAPS, Layout, is_phantom
 from hemexp.outcomes import read_excluded
-from hemexp.provenance import canonical_json, hash_file
+from hemexp.provenance import canonical_json, hash_file, write_text
 from hemexp.release.check import check_released
 from hemexp.release.models import FILES, models_folder
 
 RESULTS = Layout()
+CAPTIONS = Path(".snakemake", "captions").absolute()
 
 try:
     SETTINGS = load_settings(config)
@@ -227,8 +228,17 @@ def what_happened(wildcards):
 
 def ablation_tables():
     """Ablations that were run: a report shows those that are there, and asks for none."""
-    found = sorted(RESULTS.root.glob(RESULTS.ablation("*").relative_to(RESULTS.root).as_posix()))
-    return [f"{path.stem}:{hash_file(path)}" for path in found]
+    return [f"{path.stem}:{hash_file(path)}" for path in RESULTS.ablations()]
+
+
+def in_report(kind, name, path, caption):
+    """A file with its caption in `snakemake --report`, which reads captions from files."""
+    text = CAPTIONS / f"{kind}-{name}.rst"
+    # Jobs on a cluster read this file too: what stands there already is not written again.
+    if not text.exists() or text.read_text(encoding="utf-8") != caption:
+        write_text(text, caption)
+    labels = {kind: name.replace("_", " ")}
+    return report(paths(path), caption=str(text), category=f"{kind.title()}s", labels=labels)
 
 
 def latents_mb(patients):

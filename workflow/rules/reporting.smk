@@ -1,8 +1,8 @@
 """reporting: tables, figures and pages for people."""
 
-from hemexp.reporting.captions import FIGURES, OPTIONAL, TABLES
+from hemexp.reporting.catalogue import FIGURES, TABLES, figure_modules, table_modules
 
-PRINTED = [table for table in TABLES if table not in OPTIONAL]
+PRINTED = [table.name for table in TABLES if not table.optional]
 
 
 rule write_tables:
@@ -15,13 +15,9 @@ rule write_tables:
         kept_files(RECONSTRUCTION, [*PATIENTS.index]),
     output:
         [
-            report(
-                paths(RESULTS.table(table)),
-                caption=f"../report/tables/{table}.rst",
-                category="Tables",
-                labels={"table": table.replace("_", " ")},
-            )
-            for table in PRINTED
+            in_report("table", table.name, RESULTS.table(table.name), table.caption)
+            for table in TABLES
+            if not table.optional
         ],
         expand(paths(RESULTS.table("{table}", "tex")), table=PRINTED),
     log:
@@ -35,7 +31,7 @@ rule write_tables:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        code=hash_code("reporting.tables"),
+        code=hash_code("reporting.tables", *table_modules()),
         settings=section("reporting"),
         ablations=ablation_tables(),
         rows=rows(PATIENTS.index, "patient_id", "center", "split", *CLINICAL),
@@ -58,13 +54,8 @@ rule draw_figures:
         kept_files(TRUE_MAP, [p for p in SCORED if p in PHANTOM]),
     output:
         [
-            report(
-                paths(RESULTS.figure(figure)),
-                caption=f"../report/figures/{figure}.rst",
-                category="Figures",
-                labels={"figure": figure.replace("_", " ")},
-            )
-            for figure in FIGURES
+            in_report("figure", name, RESULTS.figure(name), caption)
+            for name, caption in FIGURES.items()
         ],
         expand(paths(RESULTS.figure("{figure}", "svg")), figure=FIGURES),
     log:
@@ -77,7 +68,7 @@ rule draw_figures:
         mem_mb=growing(3000),
         runtime=growing(30),
     params:
-        code=hash_code("reporting.figures"),
+        code=hash_code("reporting.draw", *figure_modules()),
         settings=section("reporting"),
     shell:
         "python -m hemexp draw-figures --settings {params.settings:q} > {log} 2>&1"

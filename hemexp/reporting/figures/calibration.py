@@ -6,11 +6,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
-from hemexp.reporting.cells import in_model_order, model_name
+from hemexp.reporting.model_names import in_model_order, model_name
+from hemexp.reporting.reader import Reader
 from hemexp.reporting.style import BLUE, GREY, MM, ORANGE, SKY, WIDE, message_figure
+from hemexp.settings import Reporting
+from hemexp.statistics.wilson import wilson_interval
 
-LEVELS = ((0.5, BLUE, "o", -0.15), (0.9, ORANGE, "s", 0.15))
+INTERVALS = ((0.5, BLUE, "o", -0.15), (0.9, ORANGE, "s", 0.15))
 """Central intervals: level, colour, marker, shift from the model's line."""
+
+
+def draw(reader: Reader, settings: Reporting) -> Figure:
+    """Calibration of every forecast of the run."""
+    names = ("forecasts", "calibration", "conformal")
+    return draw_calibration(*(reader.table(reader.layout.evaluation(name)) for name in names))
 
 
 def draw_calibration(
@@ -70,7 +79,7 @@ def _draw_pit(axes: Axes, bars: pd.DataFrame) -> None:
 
 def _draw_coverage(axes: Axes, rows: pd.DataFrame, conformal: pd.DataFrame) -> None:
     places = np.arange(len(rows))
-    for level, colour, marker, shift in LEVELS:
+    for level, colour, marker, shift in INTERVALS:
         share = rows[f"coverage{int(100 * level)}"].to_numpy()
         low, high = wilson_interval(share, rows["n"].to_numpy())
         axes.hlines(places + shift, low, high, color=colour, linewidth=1)
@@ -107,11 +116,3 @@ def _draw_coverage(axes: Axes, rows: pd.DataFrame, conformal: pd.DataFrame) -> N
     axes.set_xlim(-0.03, 1.04)
     axes.set(xlabel="Share of outcomes inside (0–1, 95 % CI)", ylabel="Model (draws K)")
     axes.set_title(f"Coverage, n = {rows['n'].max()} patients")
-
-
-def wilson_interval(share: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """95 % interval of a proportion (Wilson 1927), sensible at 0 and 1 and for few patients."""
-    z = 1.959964
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return middle - half, middle + half

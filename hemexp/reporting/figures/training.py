@@ -3,11 +3,22 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from hemexp.reporting.reader import Reader
 from hemexp.reporting.style import BLUE, GREEN, GREY, MM, ORANGE, PURPLE, RED, SKY, WIDE
+from hemexp.settings import Reporting
 
-COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY)
-STYLES = ("-", "--", ":")
+LINE_COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY)
+LINE_STYLES = ("-", "--", ":")
 TERMS = {"ct": "CT", "iph": "IPH", "ivh": "IVH", "kl": "KL", "loss": "Loss"}
+
+
+def draw(reader: Reader, settings: Reporting) -> Figure:
+    """Curves of both networks of the run."""
+    rooms = {"Autoencoder": "autoencoder", "Diffusion": "diffusion"}
+    histories = {
+        title: reader.table(reader.layout.network(room).history) for title, room in rooms.items()
+    }
+    return draw_training(histories)
 
 
 def draw_training(histories: dict[str, pd.DataFrame]) -> Figure:
@@ -25,8 +36,8 @@ def draw_training(histories: dict[str, pd.DataFrame]) -> Figure:
                 history["step"],
                 history[term].where(history[term] > 0),
                 label=TERMS.get(term, term.replace("_", " ")),
-                color=COLOURS[number % 7],
-                linestyle=STYLES[number // 7 % 3],
+                color=LINE_COLOURS[number % 7],
+                linestyle=LINE_STYLES[number // 7 % 3],
             )
         axes.set_yscale("log")
         axes.set(title=title, xlabel="Optimiser step", ylabel="Loss (no unit, log scale)")

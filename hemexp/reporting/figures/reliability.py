@@ -5,10 +5,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hemexp.evaluation.cohort.growth_models import chosen_model, of_chosen
 from hemexp.outcomes import expansion_outcomes
-from hemexp.reporting.calibration import wilson_interval
-from hemexp.reporting.cells import in_model_order, model_name
+from hemexp.reporting.model_names import in_model_order, model_name
+from hemexp.reporting.reader import Reader
 from hemexp.reporting.style import BLUE, GREEN, GREY, MM, ORANGE, PURPLE, WIDE
+from hemexp.settings import Reporting
+from hemexp.statistics.wilson import wilson_interval
 
 GROUP_SIZE, MOST_GROUPS = 10, 5
 LOOKS = {
@@ -22,6 +25,20 @@ LOOKS = {
 
 LEAST_VOXELS = 30
 """Bins of a map with fewer voxels say nothing and are not drawn."""
+
+
+def draw(reader: Reader, settings: Reporting) -> Figure:
+    """p(expansion) by samples, by the chosen model and by the phantom, and the maps."""
+    outcomes = reader.outcomes()
+    volumes = reader.tables(reader.forecast_volumes(outcomes.index))
+    predictions = reader.table(reader.layout.growth("predictions"))
+    tabular = of_chosen(predictions, chosen_model(predictions))
+    truths, true = reader.layout.truths, None
+    if truths.exists():
+        true = reader.table(truths).set_index("patient_id")["p_expansion"]
+    tabular = tabular.set_index("patient_id")["p_expansion"]
+    probabilities = expansion_probabilities(volumes, tabular, true, outcomes)
+    return draw_reliability(probabilities, reader.table(reader.layout.evaluation("reliability")))
 
 
 def expansion_probabilities(

@@ -5,13 +5,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hemexp.reporting.reader import Reader
 from hemexp.reporting.style import BLUE, GREY, MM, NARROW, ORANGE, SKY, WIDE, message_figure
+from hemexp.settings import Reporting
 
 PER_ROW = 20
 """Patients side by side; further ones start a new row of the figure."""
 
 FEW = 8
 """So many patients fit in one column of a page, their names written level."""
+
+
+def draw(reader: Reader, settings: Reporting) -> Figure:
+    """Volumes of the patients who are forecast."""
+    outcomes = reader.outcomes()
+    volumes = reader.tables(reader.forecast_volumes(outcomes.index))
+    return draw_volumes(volumes, outcomes, settings.volume_patients)
 
 
 def choose_shown(outcomes: pd.DataFrame, count: int) -> list[str]:
@@ -69,8 +78,8 @@ def draw_volumes(volumes: pd.DataFrame, outcomes: pd.DataFrame, count: int) -> F
 
 def _title(volumes: pd.DataFrame, shown: int, sampled: int) -> str:
     counted = f"{shown} of {sampled}" if shown < sampled else f"{sampled}"
-    told = "; samples knew the outcome" if (volumes["indicator"] == "oracle").any() else ""
-    return f"n = {counted} patients{told}"
+    knew = "; samples knew the outcome" if (volumes["indicator"] == "oracle").any() else ""
+    return f"n = {counted} patients{knew}"
 
 
 def _draw_patient(axes: Axes, place: int, draws: np.ndarray, patient: pd.Series) -> None:

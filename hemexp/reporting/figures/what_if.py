@@ -4,15 +4,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hemexp.reporting.reader import Reader
 from hemexp.reporting.style import BLUE, MM, ORANGE, WIDE, message_figure
+from hemexp.settings import Reporting
 
-QUANTITIES = {
-    "median_growth_ml": "Median IPH growth (mL)",
-    "p_growth_6ml": "p(growth ≥ 6 mL) (0–1)",
-}
+LABELS = {"median_growth_ml": "Median IPH growth (mL)", "p_growth_6ml": "p(growth ≥ 6 mL) (0–1)"}
 STATES = {0: ("off anticoagulant", BLUE, "o", 6), 1: ("on anticoagulant", ORANGE, "s", 3)}
 """Words, colour, marker and its size: where lines coincide, both are seen."""
 TICKS_H = (0.5, 1, 2, 3, 6, 12, 24)
+
+
+def draw(reader: Reader, settings: Reporting) -> Figure:
+    """Answers of the run beside the phantom's."""
+    truths = reader.layout.what_if_truths
+    known = reader.table(truths) if truths.exists() else None
+    return draw_what_if(reader.table(reader.layout.growth("what_if")), known)
 
 
 def draw_what_if(answers: pd.DataFrame, truth: pd.DataFrame | None) -> Figure:
@@ -29,16 +35,16 @@ def draw_what_if(answers: pd.DataFrame, truth: pd.DataFrame | None) -> Figure:
     if answers.empty:
         return message_figure("No patient to ask about.")
     figure = Figure(figsize=(WIDE, 68 * MM), layout="constrained")
-    grid = figure.subplots(1, len(QUANTITIES))
-    for axes, (quantity, label) in zip(grid, QUANTITIES.items(), strict=True):
+    grid = figure.subplots(1, len(LABELS))
+    for axes, (quantity, label) in zip(grid, LABELS.items(), strict=True):
         _draw_states(axes, answers, truth, quantity)
         axes.set_xscale("log")
         axes.set_xticks([], minor=True)
         axes.set_xticks(TICKS_H, [f"{hours:g}" for hours in TICKS_H])
         axes.set(xlabel="Onset to CT (h, log scale)", ylabel=label)
         axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-    told = f"n = {answers['patient_id'].nunique()} patients; lines: mean, bands: middle half"
-    figure.suptitle(told)
+    count = answers["patient_id"].nunique()
+    figure.suptitle(f"n = {count} patients; lines: mean, bands: middle half")
     figure.legend(
         *grid[0].get_legend_handles_labels(),
         loc="outside lower center",

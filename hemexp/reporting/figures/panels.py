@@ -1,0 +1,120 @@
+"""The figure of drawn follow-ups beside the true one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+
+from hemexp.reporting.pictures import PatientPictures, Picture, chosen_outcomes, read_pictures
+from hemexp.reporting.reader import Reader
+from hemexp.reporting.slices import (
+    View,
+    mark_sides,
+    outline,
+    picture_grid,
+    say_instead,
+    show_ct,
+    show_map,
+    write_foot,
+)
+from hemexp.reporting.style import IPH, IVH, message_figure
+from hemexp.settings import Reporting
+
+PERCENTILES = (10, 50, 90)
+"""The samples shown: those whose IPH volume lies nearest to these percentiles."""
+
+PICTURE_MM = 25.5
+"""Width of one picture: six, a label and a colour bar fill the page."""
+
+
+@dataclass(frozen=True)
+class PanelRow:
+    """One row of the figure: a patient's pictures and some drawn follow-ups."""
+
+    patient: PatientPictures
+    samples: list[Picture]
+
+
+def draw(reader: Reader, settings: Reporting) -> Figure:
+    """Rows of the chosen patients."""
+    chosen = chosen_outcomes(reader, settings.panel_patients)
+    return draw_panels([read_panel_row(reader, outcome) for _, outcome in chosen.iterrows()])
+
+
+def read_panel_row(reader: Reader, outcome: pd.Series) -> PanelRow:
+    """Reads one row of the panels.
+
+    Args:
+        reader: Of the results.
+        outcome: Row of `outcomes.tsv`.
+    """
+    name = str(outcome.name)
+    volumes = reader.table(reader.layout.sample_volumes(name))
+    iph_ml = volumes.set_index("sample")["iph_ml"]
+    samples = [_read_sample(reader, name, k, iph_ml[k]) for k in choose_samples(iph_ml)]
+    return PanelRow(read_pictures(reader, outcome), samples)
+
+
+def _read_sample(reader: Reader, patient_id: str, k: int, iph_ml: float) -> Picture:
+    ct, labels = (reader.image(path) for path in reader.layout.sample(patient_id, k))
+    return Picture(ct, labels == 1, labels == 2, iph_ml)
+
+
+def choose_samples(iph_ml: pd.Series) -> list[int]:
+    """Numbers of the samples nearest to the percentiles of the volume.
+
+    Args:
+        iph_ml: Volumes, indexed by sample number.
+    """
+    targets = np.percentile(iph_ml, PERCENTILES)
+    return [int((iph_ml - target).abs().idxmin()) for target in targets]
+
+
+def draw_panels(rows: list[PanelRow]) -> Figure:
+    """Rows of patients: baseline, true follow-up, three samples, expansion probability."""
+    if not rows:
+        return message_figure("No patient was sampled.")
+    titles = [
+        "Baseline",
+        "True follow-up",
+        *(f"Sample, P{p}" for p in PERCENTILES),
+        "P(expansion)",
+    ]
+    figure, grid = picture_grid([row.patient.view for row in rows], titles, PICTURE_MM)
+    for axes, row in zip(grid, rows, strict=True):
+        image = _draw_row(axes, row)
+    figure.colorbar(
+        image,
+        ax=grid[:, -1],
+        shrink=0.6 if len(rows) > 1 else 0.9,
+        aspect=25,
+        label="Share of samples with new blood",
+    )
+    return figure
+
+
+def _draw_row(axes: NDArray, row: PanelRow) -> AxesImage:
+    patient, view = row.patient, row.patient.view
+    _show(axes[0], patient.baseline, view)
+    mark_sides(axes[0])
+    axes[0].set_ylabel(patient.patient_id)
+    if patient.followup is None:
+        say_instead(axes[1], "no follow-up")
+    else:
+        _show(axes[1], patient.followup, view)
+    for axis, sample in zip(axes[2:-1], row.samples, strict=True):
+        _show(axis, sample, view)
+    show_ct(axes[-1], patient.baseline.ct_hu, view)
+    outline(axes[-1], patient.baseline.blood, view, "white", width=0.5)
+    return show_map(axes[-1], patient.expansion, view)
+
+
+def _show(axes: Axes, picture: Picture, view: View) -> None:
+    show_ct(axes, picture.ct_hu, view)
+    outline(axes, picture.iph, view, IPH)
+    outline(axes, picture.ivh, view, IVH)
+    write_foot(axes, f"IPH {picture.iph_ml:.1f} mL")
