@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hemexp.provenance import PACKAGE, hash_value
 
-UNHASHED = ("settings.py", "layout.py")
+UNHASHED = ("settings/__init__.py", "layout.py")
 """The values of settings are params of their own, and paths are inputs and outputs of rules."""
 
 
