@@ -14,19 +14,19 @@ from hemexp import Fault, HemexpError
 from hemexp.settings import Section, Settings
 
 CONFIG = Path(__file__).parents[1] / "config"
-BASE = CONFIG / "base.yaml"
-PRESETS = CONFIG / "presets"
+"""Folder of `base.yaml` and of `presets`."""
 
 
 class SettingsError(HemexpError):
     """A configuration that cannot be used as it is."""
 
 
-def load_settings(config: dict[str, Any]) -> Settings:
+def load_settings(config: dict[str, Any], folder: Path = CONFIG) -> Settings:
     """Lays a preset and a run's overrides on the base and checks the whole.
 
     Args:
         config: The content of `config/config.yaml`: `preset` and any overrides.
+        folder: Where the base and the presets lie.
 
     Returns:
         The run's settings.
@@ -34,17 +34,18 @@ def load_settings(config: dict[str, Any]) -> Settings:
     Raises:
         SettingsError: Every unknown key, missing key and wrong value, in one message.
     """
-    preset = str(config.get("preset", "demo"))
-    path = PRESETS / f"{preset}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(found.stem for found in PRESETS.glob("*.yaml")))
-        raise SettingsError(
-            Fault("config, key preset", repr(preset), f"one of {known}", "Correct `preset`.")
-        )
-    layers = {"config/base.yaml": read_config(BASE)}
-    layers |= {f"config/presets/{preset}.yaml": read_config(path)}
-    layers |= {"config": config | {"preset": preset}}
-    return _validated(Settings, layers)
+    preset, known = str(config.get("preset", "demo")), preset_files(folder)
+    if preset not in known:
+        where, expected = "config, key preset", f"one of {', '.join(known)}"
+        raise SettingsError(Fault(where, repr(preset), expected, "Correct `preset`."))
+    files = folder / "base.yaml", known[preset]
+    layers = {f"config/{path.relative_to(folder)}": read_config(path) for path in files}
+    return _validated(Settings, layers | {"config": config | {"preset": preset}})
+
+
+def preset_files(folder: Path = CONFIG) -> dict[str, Path]:
+    """Files of the presets by name."""
+    return {path.stem: path for path in sorted((folder / "presets").glob("*.yaml"))}
 
 
 def load_section(name: str, text: str) -> Any:  # noqa: ANN401 - the class that `name` says

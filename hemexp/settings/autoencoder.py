@@ -74,8 +74,8 @@ class Autoencoder(Section):
     checkpoint_every: PositiveInt
     """Steps between checkpoints. More: less writing, more lost when a job is killed."""
     precision: Literal["fp32", "bf16"]
-    """Of the network's arithmetic in training; weights and losses stay fp32. `bf16` is quicker on
-    recent GPUs."""
+    """Number format of the network's arithmetic in training; weights and losses stay fp32. `bf16`
+    is quicker on recent GPUs."""
     compile: bool
     """`torch.compile`: minutes at the start for quicker steps."""
     channels_last: bool

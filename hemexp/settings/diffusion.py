@@ -40,11 +40,11 @@ class Diffusion(Section):
     schedule: Literal["cosine", "sigmoid"]
     """Course of the noise level over time; `sigmoid` is published."""
     logsnr_shift: float
-    """Added to the cosine's half log-SNR. Less (negative): training sees more noise
+    """Added to the cosine's half log-SNR. More: training sees less noise
     (docs/method.md 6)."""
     lambda_min: float | None
-    """Half log-SNR at the start of sampling; null: chosen from the training latents. Less: a
-    noisier start."""
+    """Half log-SNR at the start of sampling; null: chosen from the training latents. More: a
+    start with less noise."""
     lambda_max: float
     """Half log-SNR at the end of sampling. More: small differences keep their spread, steps
     between evaluations get longer."""
@@ -85,8 +85,8 @@ class Diffusion(Section):
     checkpoint_every: PositiveInt
     """Steps between checkpoints. More: less writing, more lost when a job is killed."""
     precision: Literal["fp32", "bf16"]
-    """Of the network's arithmetic in training; weights and losses stay fp32. `bf16` is quicker on
-    recent GPUs."""
+    """Number format of the network's arithmetic in training; weights and losses stay fp32. `bf16`
+    is quicker on recent GPUs."""
     compile: bool
     """`torch.compile`: minutes at the start for quicker steps."""
     channels_last: bool

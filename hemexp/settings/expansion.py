@@ -23,7 +23,7 @@ class Expansion(Section):
     shrink."""
     image_penalties: list[PositiveFloat] = Field(min_length=1)
     """Penalties of image features and the other variables, of which the inner loop takes one.
-    Larger ones: their effects shrink."""
+    More: their effects shrink."""
     bootstrap: PositiveInt
     """Resamples of patients behind the intervals of `comparison.tsv`. More: slower, steadier
     limits."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hemexp.config import BASE, PRESETS, read_config
+from hemexp.config import CONFIG, preset_files, read_config
 from hemexp.settings import Section, Settings
 from hemexp.settings.section import is_section
 
@@ -66,8 +66,8 @@ LIMITS = {
 
 def settings_page() -> str:
     """The whole page, Markdown."""
-    base = {"preset": "full", **read_config(BASE)}
-    presets = {path.stem: read_config(path) for path in sorted(PRESETS.glob("*.yaml"))}
+    base = {"preset": "full", **read_config(CONFIG / "base.yaml")}
+    presets = {name: read_config(path) for name, path in preset_files().items()}
     lines = [HEAD, "| key | why |", "|---|---|"]
     lines += [f"| `{key}` | {why} |" for key, why in FIRST.items()]
     lines += [MEMORY, *_section(Settings, (), base, presets)]

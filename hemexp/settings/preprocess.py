@@ -45,8 +45,8 @@ class Registration(Section):
     """Rigid alignment of a patient's two scans, and when they count as two persons' heads."""
 
     voxel_mm: list[PositiveFloat] = Field(min_length=1)
-    """mm, voxel size of each level, coarse to fine; slices stay as they are. Smaller: slower,
-    finer."""
+    """mm, voxel size of each level, coarse to fine; slices stay as they are. More: quicker,
+    coarser."""
     smoothing_mm: list[NonNegativeFloat]
     """mm, SD of the Gaussian at each level. More: a steadier fit, less detail; at 0 on the last
     level thick slices sway the result by 0.5 mm."""
@@ -62,7 +62,7 @@ class Registration(Section):
     """Factor of a step each time the gradient turns. More: slower, follows long valleys further;
     0.5 stops a millimetre short."""
     min_step: PositiveFloat
-    """mm, step at which the descent ends. Smaller: slower, nearer to the best place."""
+    """mm, step at which the descent ends. More: quicker, further from the best place."""
     least_correlation: Fraction
     """Lowest correlation of HU of the aligned heads; below it they are two persons'. Measured: one
     person 0.98-1.00, with a bone flap of 9 cm gone 0.93-0.97, two persons 0.37-0.61 on real

@@ -39,7 +39,7 @@ class Settings(Section):
     samples: str
     """Path of the sample sheet."""
     seed: NonNegativeInt
-    """Of every random draw but the phantom's. Another number: another, equally good run."""
+    """Seed of every random draw but the phantom's. Another number: another, equally good run."""
     device: Literal["auto", "cpu", "cuda"]
     """Where networks run. `auto`: a GPU where there is one."""
     processes: TrainingProcesses

@@ -44,5 +44,5 @@ class Sampling(Section):
     """Slices drawn at a time, as whole stacks. More: more memory, quicker on a GPU. Best where
     that number of stacks divides `samples`."""
     precision: Literal["fp32", "bf16"]
-    """Of the network's arithmetic; the sampler's steps and all that is written stay fp32. `bf16`
-    is quicker on recent GPUs."""
+    """Number format of the network's arithmetic; the sampler's steps and all that is written stay
+    fp32. `bf16` is quicker on recent GPUs."""
