@@ -37,7 +37,8 @@ preprocess: {on_failure: exclude}
 sampling: {samples: 100}
 ```
 An unknown key is refused by name, with the nearest known one. *Changed by* says which presets
-differ from the base. What raising a number does follows *More*.
+differ from the base. What raising a number does follows *More*; words stand
+in the [glossary](glossary.md).
 
 ## The ten keys that a study team may need
 """

@@ -14,8 +14,8 @@ class Sampling(Section):
     """K, follow-ups drawn a patient. More: time and disk grow with it, maps and intervals get
     finer. Sample k is the same for any K."""
     indicator: Literal["predicted", "oracle", "free"]
-    """Where the drive comes from: `expansion`'s forecast, the true outcome, or nowhere. `oracle`
-    measures obedience and is never a forecast."""
+    """How growth comes to drive the samples: drawn from the forecast, taken from what happened, or
+    not at all. `oracle` measures obedience and is never a forecast."""
     sampler: Literal["dpm", "ddim"]
     """DPM-Solver++(2M), or the published DDIM, which needs more evaluations."""
     evaluations: PositiveInt
@@ -26,8 +26,8 @@ class Sampling(Section):
     eta: NonNegativeFloat
     """New noise at each step of `ddim`; 0: none. More: more of it."""
     guidance: NonNegativeFloat
-    """w of null + w (conditional - null) on the drive. More: samples obey the growth told more
-    strongly, above 1 beyond what was learned; 1 costs one pass instead of two."""
+    """w of null + w (conditional - null) on the drive. More: samples follow the request
+    more strongly, above 1 beyond what was learned; 1 costs one pass instead of two."""
     guidance_below: float | None
     """Half log-SNR above which w is 1; null: guided throughout. More: guided for longer, slower.
     Growth is decided in the noise (docs/coherence.md)."""
@@ -35,7 +35,7 @@ class Sampling(Section):
     """mm over which noise is alike through the plane; 0: independent slices. More: slices agree
     better. Needs `diffusion.condition: flag`."""
     match_volume: bool
-    """Whether a sample's IPH mask is cut so that its volume is the drawn one. Needs
+    """Whether a sample's IPH mask is cut so that its volume is the request. Needs
     `diffusion.condition: growth`."""
     slice_margin_mm: NonNegativeFloat | None
     """mm; only slices this near the baseline bleed may change (published: 10); null: all may.
