@@ -5,7 +5,7 @@ BIN := .venv/bin
 # The workflow calls `python`: the environment's own comes first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo ablations test faults lint clean
+.PHONY: demo ablations test faults lint settings clean
 
 demo: .venv/installed
 	snakemake --cores $(CORES) --rerun-incomplete
@@ -27,6 +27,10 @@ lint: .venv/installed
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+
+# After an edit of hemexp/settings/ or config/.
+settings: .venv/installed
+	python -m hemexp.settings.page docs/settings.md
 
 .venv/installed: envs/requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv

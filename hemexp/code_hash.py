@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hemexp.provenance import PACKAGE, hash_value
 
-UNHASHED = ("settings.py", "layout.py")
+UNHASHED = ("settings", "layout.py")
 """The values of settings are params of their own, and paths are inputs and outputs of rules."""
 
 
@@ -35,11 +35,10 @@ def reached(*modules: str) -> set[Path]:
         FileNotFoundError: There is no such module.
     """
     waiting = [PACKAGE.joinpath(*module.split(".")).with_suffix(".py") for module in modules]
-    unhashed = {PACKAGE / name for name in UNHASHED}
     seen: set[Path] = set()
     while waiting:
         path = waiting.pop()
-        if path not in seen | unhashed:
+        if path not in seen and path.relative_to(PACKAGE).parts[0] not in UNHASHED:
             seen.add(path)
             waiting += _imported_files(path)
     return seen

@@ -109,7 +109,7 @@ def test_a_room_has_one_name_everywhere():
     rules = {path.stem for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")}
     assert rules == {*ROOMS, "common", "ablations"}
     folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
-    assert folders == {*ROOMS, "statistics", "anatomy", "release", "desk", "verbs"}
+    assert folders == {*ROOMS, "settings", "statistics", "anatomy", "release", "desk", "verbs"}
     from hemexp.settings import Settings
 
     assert set(ROOMS) <= set(Settings.model_fields)

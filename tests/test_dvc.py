@@ -12,7 +12,7 @@ import yaml
 from mini import REPOSITORY
 from test_architecture import ROOMS
 
-PRESETS = sorted((REPOSITORY / "config" / "presets").glob("*.yaml"))
+PRESET = "config/presets/${preset}.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -66,19 +66,22 @@ def test_a_stage_depends_on_the_code_and_leaves_it_to_snakemake_what_an_edit_rer
         assert {"config/samples.tsv", "hemexp", "workflow"} <= set(stage["deps"])
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
-def test_every_parameter_stands_in_every_preset(pipeline, preset):
-    config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
-    settings = yaml.safe_load(preset.read_text())
+def test_a_stage_reads_its_own_settings_and_the_preset(pipeline):
+    config, base = (
+        yaml.safe_load((REPOSITORY / "config" / name).read_text())
+        for name in ("config.yaml", "base.yaml")
+    )
     for room, stage in pipeline["stages"].items():
-        (own, of_config), (other, of_preset) = (
+        (own, of_config), (other, of_base) = (
             next(iter(params.items())) for params in stage["params"]
         )
-        assert (own, other) == ("config/config.yaml", "config/presets/${preset}.yaml")
+        assert (own, other) == ("config/config.yaml", "config/base.yaml")
         assert set(of_config) == {"preset", room} and set(of_config) <= set(config)
-        assert room in of_preset and set(of_preset) <= set(settings)
+        assert room in of_base and set(of_base) <= set(base)
+        # A preset need not have the section: it is read whole.
+        assert PRESET in stage["deps"]
         rule = (REPOSITORY / "workflow" / "rules" / f"{room}.smk").read_text()
-        assert ("seed=SETTINGS.seed" in rule) == ("seed" in of_preset), room
+        assert ("seed=SETTINGS.seed" in rule) == ("seed" in of_base), room
 
 
 def test_metrics_and_plots_lie_in_outputs(pipeline):
@@ -93,12 +96,15 @@ def dvc(folder, *arguments):
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
 
 
-def test_dvc_reads_it_and_sees_that_nothing_was_made(tmp_path):
+@pytest.mark.parametrize("preset", ["demo", "full"])
+def test_dvc_reads_it_and_sees_that_nothing_was_made(tmp_path, preset):
     for name in ("hemexp", "workflow", "config"):
         shutil.copytree(
             REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__")
         )
     shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
+    config = tmp_path / "config" / "config.yaml"
+    config.write_text(config.read_text().replace("preset: demo", f"preset: {preset}"))
     dvc(tmp_path, "init", "--no-scm", "--quiet")
     edges = {
         tuple(line.strip('"; ').split('" -> "'))

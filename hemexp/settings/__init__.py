@@ -1,0 +1,45 @@
+"""Typed settings, one class a room. Their values live in `config/base.yaml` and the presets.
+
+Nothing has a default here: unknown keys, missing keys and wrong types are refused by name
+(`config.py` reads them). The text below a field is its description in `docs/settings.md`. Import
+from here: what stands in this package is no part of a code hash, for its values are params.
+"""
+
+from hemexp.settings.autoencoder import Autoencoder
+from hemexp.settings.diffusion import Diffusion
+from hemexp.settings.evaluation import Evaluation
+from hemexp.settings.expansion import Expansion
+from hemexp.settings.latents import Latents
+from hemexp.settings.phantom import Phantom
+from hemexp.settings.preprocess import (
+    Grid,
+    Preprocess,
+    QualityLimits,
+    RawInput,
+    Registration,
+    SkullStrip,
+)
+from hemexp.settings.reporting import Reporting
+from hemexp.settings.run import Settings, TrainingProcesses
+from hemexp.settings.sampling import Sampling
+from hemexp.settings.section import Section
+
+__all__ = [
+    "Autoencoder",
+    "Diffusion",
+    "Evaluation",
+    "Expansion",
+    "Grid",
+    "Latents",
+    "Phantom",
+    "Preprocess",
+    "QualityLimits",
+    "RawInput",
+    "Registration",
+    "Reporting",
+    "Sampling",
+    "Section",
+    "Settings",
+    "SkullStrip",
+    "TrainingProcesses",
+]

@@ -1,0 +1,112 @@
+"""All settings of a run, and what must fit together across rooms."""
+
+from typing import Literal, Self
+
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+
+from hemexp.settings.autoencoder import Autoencoder
+from hemexp.settings.diffusion import Diffusion
+from hemexp.settings.evaluation import Evaluation
+from hemexp.settings.expansion import Expansion
+from hemexp.settings.latents import Latents
+from hemexp.settings.phantom import Phantom
+from hemexp.settings.preprocess import Preprocess
+from hemexp.settings.reporting import Reporting
+from hemexp.settings.sampling import Sampling
+from hemexp.settings.section import Section
+
+
+class TrainingProcesses(Section):
+    """How many processes, each with a GPU of its own where there are GPUs, share a training.
+
+    Like `device` this says how a result is reached, not which: no product depends on it but for
+    rounding, and changing it makes nothing again.
+    """
+
+    autoencoder: PositiveInt
+    """Processes of the autoencoder's training; must divide `autoencoder.accumulate`. More:
+    quicker, a GPU for each."""
+    diffusion: PositiveInt
+    """Processes of the denoiser's training; must divide `diffusion.accumulate`. More: quicker, a
+    GPU for each."""
+
+
+class Settings(Section):
+    """All settings of a run."""
+
+    preset: str
+    """The set of values to start from: a file of `config/presets/`."""
+    samples: str
+    """Path of the sample sheet."""
+    seed: NonNegativeInt
+    """Seed of every random draw but the phantom's. Another number: another, equally good run."""
+    device: Literal["auto", "cpu", "cuda"]
+    """Where networks run. `auto`: a GPU where there is one."""
+    processes: TrainingProcesses
+    phantom: Phantom
+    preprocess: Preprocess
+    autoencoder: Autoencoder
+    latents: Latents
+    expansion: Expansion
+    diffusion: Diffusion
+    sampling: Sampling
+    evaluation: Evaluation
+    reporting: Reporting
+
+    def released(self) -> dict[str, str]:
+        """Folder of released models by room, of the rooms that are not trained here."""
+        named = {
+            "autoencoder": self.autoencoder.model,
+            "diffusion": self.diffusion.model,
+            "expansion": self.expansion.model_file,
+        }
+        return {room: folder for room, folder in named.items() if folder}
+
+    @property
+    def need_training(self) -> bool:
+        """Whether anything is left that is learned from this run's own patients."""
+        return len(self.released()) < 3
+
+    @model_validator(mode="after")
+    def _released_latents(self) -> Self:
+        if self.diffusion.model and not self.autoencoder.model:
+            raise ValueError(
+                "diffusion.model needs autoencoder.model: a denoiser draws in the latents of the "
+                "autoencoder it was trained with"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _processes_share_micro_batches(self) -> Self:
+        for room, section in (("autoencoder", self.autoencoder), ("diffusion", self.diffusion)):
+            count, total = getattr(self.processes, room), section.accumulate
+            if total % count:
+                raise ValueError(
+                    f"{room}.accumulate ({total}) must be a multiple of processes.{room} "
+                    f"({count}), which share the micro-batches of a step: raise it and lower the "
+                    "batch to match, or take fewer processes"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _grid_fits_networks(self) -> Self:
+        factor = self.autoencoder.downsampling * 2 ** (len(self.diffusion.channels) - 1)
+        sides = self.preprocess.grid.shape[:2]
+        if any(side % factor for side in sides):
+            raise ValueError(
+                f"preprocess.grid.shape {sides[0]} x {sides[1]} is not divisible by {factor}, the "
+                "factor of autoencoder (stem_factor, channels) times diffusion (channels)"
+            )
+        if self.diffusion.condition == "growth" and self.sampling.noise_length_mm > 0:
+            raise ValueError(
+                "sampling.noise_length_mm must be 0 with diffusion.condition 'growth': correlated "
+                "noise would draw the volume a second time"
+            )
+        if self.diffusion.condition == "flag" and self.sampling.match_volume:
+            raise ValueError("sampling.match_volume needs diffusion.condition 'growth'")
+        if self.diffusion.condition_dropout == 1 and self.sampling.indicator != "free":
+            raise ValueError(
+                "sampling.indicator must be 'free' with diffusion.condition_dropout 1: a denoiser "
+                "that was never told what drives growth cannot be driven"
+            )
+        return self

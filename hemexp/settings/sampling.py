@@ -1,0 +1,48 @@
+"""Settings of the drawn follow-ups."""
+
+from typing import Literal
+
+from pydantic import NonNegativeFloat, PositiveInt
+
+from hemexp.settings.section import Section
+
+
+class Sampling(Section):
+    """K coherent follow-ups a patient."""
+
+    samples: PositiveInt
+    """K, follow-ups drawn a patient. More: time and disk grow with it, maps and intervals get
+    finer. Sample k is the same for any K."""
+    indicator: Literal["predicted", "oracle", "free"]
+    """How growth comes to drive the samples: drawn from the forecast, taken from what happened, or
+    not at all. `oracle` measures obedience and is never a forecast."""
+    sampler: Literal["dpm", "ddim"]
+    """DPM-Solver++(2M), or the published DDIM, which needs more evaluations."""
+    evaluations: PositiveInt
+    """Noise levels at which the network is asked. More: slower; fewer than 11 narrow the spread of
+    samples."""
+    spacing: Literal["logsnr", "time"]
+    """Where the evaluations lie: evenly in log-SNR, or in the schedule's time (published)."""
+    eta: NonNegativeFloat
+    """New noise at each step of `ddim`; 0: none. More: more of it."""
+    guidance: NonNegativeFloat
+    """w of null + w (conditional - null) on the drive. More: samples follow the request
+    more strongly, above 1 beyond what was learned; 1 costs one pass instead of two."""
+    guidance_below: float | None
+    """Half log-SNR above which w is 1; null: guided throughout. More: guided for longer, slower.
+    Growth is decided in the noise (docs/coherence.md)."""
+    noise_length_mm: NonNegativeFloat
+    """mm over which noise is alike through the plane; 0: independent slices. More: slices agree
+    better. Needs `diffusion.condition: flag`."""
+    match_volume: bool
+    """Whether a sample's IPH mask is cut so that its volume is the request. Needs
+    `diffusion.condition: growth`."""
+    slice_margin_mm: NonNegativeFloat | None
+    """mm; only slices this near the baseline bleed may change (published: 10); null: all may.
+    More: growth may reach further."""
+    batch_slices: PositiveInt
+    """Slices drawn at a time, as whole stacks. More: more memory, quicker on a GPU. Best where
+    that number of stacks divides `samples`."""
+    precision: Literal["fp32", "bf16"]
+    """Number format of the network's arithmetic; the sampler's steps and all that is written stay
+    fp32. `bf16` is quicker on recent GPUs."""
