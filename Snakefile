@@ -33,6 +33,7 @@ onstart:
     # job that has ended: after hundreds it does little else (its issue 2967). Without a limit of
     # jobs a second it looks when a job ends.
     workflow.scheduler.job_rate_limiter = None
+    write_json(RESULTS.settings, SETTINGS.as_json())
     if again := trained_again(workflow.dag.needrun_jobs()):
         print(
             f"NOTE: {', '.join(again)} will run again, and all that depends on it: training "

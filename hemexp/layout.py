@@ -97,6 +97,11 @@ class Layout:
         """`folder/sub-ID/sub-ID_ending`: where the products of one patient lie."""
         return self.root / folder / f"sub-{patient_id}" / f"sub-{patient_id}_{ending}"
 
+    @property
+    def settings(self) -> Path:
+        """All settings of the run, as the preset and the config file resolve to."""
+        return self.root / "settings.json"
+
     # phantom
 
     def raw(self, patient_id: str, session: str) -> RawFiles:

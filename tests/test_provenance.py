@@ -102,5 +102,5 @@ def test_an_edit_changes_the_rooms_that_reach_it_and_no_other(copy):
 
 def test_settings_are_params_of_their_own(copy):
     before = hashes()
-    copy("settings.py", "preset: str", 'preset: str = "x"')
+    copy("settings/run.py", "preset: str", 'preset: str = "x"')
     assert changed(before) == set()

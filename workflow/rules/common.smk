@@ -19,7 +19,7 @@ from hemexp.config import load_settings
 from hemexp.desk.ablations import AS_DESIGNED, ablated_settings, shared_rooms
 from hemexp.layout import MAPS, Layout, is_phantom
 from hemexp.outcomes import read_excluded
-from hemexp.provenance import canonical_json, hash_file, write_text
+from hemexp.provenance import canonical_json, hash_file, write_json, write_text
 from hemexp.release.check import check_released
 from hemexp.release.models import FILES, models_folder
 
