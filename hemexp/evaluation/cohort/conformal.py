@@ -1,4 +1,4 @@
-"""Conformal calibration of intervals: levels learned where the forecast was already put to test.
+"""Table `conformal`: intervals at levels learned where the forecast was already put to test.
 
 A forecast's interval at level L runs between its quantiles (1 - L) / 2 and (1 + L) / 2. If
 outcomes of training patients, each forecast by models that never saw it, fall outside more often,
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
 from hemexp.evaluation.cohort.forecasts import Forecast
-from hemexp.evaluation.cohort.tables import GROUP, by_group
+from hemexp.evaluation.cohort.groups import GROUP, by_group
 from hemexp.provenance import seed_for
 from hemexp.statistics.scores import Score, coverage, randomised_pit
 from hemexp.tables import cells, table_of

@@ -1,30 +1,13 @@
-"""Scores of masks, maps and images on the common grid: pure functions on arrays (x, y, z)."""
+"""Scores of CT images on the common grid: pure functions on arrays (x, y, z)."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import distance_transform_edt
+from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-from hemexp.statistics.scores import Score, brier
+from hemexp.statistics.scores import Score
 
 WINDOW_HU = (0.0, 100.0)
 """PSNR and SSIM see the window of the model (docs/method.md 1)."""
-
-EMPTY_REGION = "the region holds no voxel"
-
-
-def dice(forecast: NDArray, truth: NDArray) -> Score:
-    """Overlap of two boolean masks.
-
-    Returns:
-        1 for equal masks, 0 when just one of them is empty. Undefined when both are: most
-        patients have no IVH, and to count those as 1 would reward saying nothing. Such patients
-        are left out of means and counted apart.
-    """
-    total = int(forecast.sum()) + int(truth.sum())
-    if total == 0:
-        return Score(None, "both masks are empty")
-    return Score(2 * int(np.logical_and(forecast, truth).sum()) / total)
 
 
 def psnr_db(forecast_hu: NDArray, truth_hu: NDArray, brain: NDArray) -> Score:
@@ -62,49 +45,3 @@ def similarity_map(forecast_hu: NDArray, truth_hu: NDArray, brain: NDArray) -> N
             one[..., z], other[..., z], data_range=WINDOW_HU[1] - WINDOW_HU[0], full=True
         )
     return similarity
-
-
-def score_image(
-    forecast_hu: NDArray, truth_hu: NDArray, brain: NDArray, band: NDArray
-) -> dict[str, Score]:
-    """PSNR and SSIM in the brain and, as `*_band`, round the bleed.
-
-    Args:
-        forecast_hu: CT numbers.
-        truth_hu: Raw CT numbers of the true follow-up.
-        brain: Boolean mask.
-        band: Part of it round the baseline's bleed; may be empty.
-    """
-    similarity = similarity_map(forecast_hu, truth_hu, brain)
-    found = {}
-    for ending, region in (("", brain), ("_band", band)):
-        empty = Score(None, EMPTY_REGION)
-        found[f"psnr_db{ending}"] = (
-            psnr_db(forecast_hu, truth_hu, region) if region.any() else empty
-        )
-        found[f"ssim{ending}"] = Score(float(similarity[region].mean())) if region.any() else empty
-    return found
-
-
-def new_blood(blood: NDArray, baseline_blood: NDArray) -> NDArray[np.bool_]:
-    """Expansion: blood where the baseline had none."""
-    return np.logical_and(blood, ~baseline_blood)
-
-
-def blood_distance_mm(blood: NDArray, spacing_mm: ArrayLike) -> NDArray[np.float64]:
-    """Distance of every voxel to the blood; infinite everywhere without any."""
-    if not blood.any():
-        return np.full(blood.shape, np.inf)
-    return distance_transform_edt(~blood, sampling=np.asarray(spacing_mm))
-
-
-def bleed_band(distance_mm: NDArray, width_mm: float) -> NDArray[np.bool_]:
-    """Voxels outside the baseline's blood and no further from it than `width_mm`."""
-    return (distance_mm > 0) & (distance_mm <= width_mm)
-
-
-def map_brier(probability: NDArray, event: NDArray, region: NDArray) -> Score:
-    """Brier score of a probability map over a region; undefined over an empty one."""
-    if not region.any():
-        return Score(None, EMPTY_REGION)
-    return Score(brier(probability[region], event[region]))
