@@ -70,7 +70,7 @@ def estimate(
 
     Args:
         rows: One entry a patient, shape (n,) or (n, m).
-        statistic: What is told of them. Resamples that leave it undefined are left out.
+        statistic: What is asked of them. Resamples that leave it undefined are left out.
         resamples: Not drawn from where there is no interval.
         missing: Why there is no value, where there is none.
         note: Stands beside the value anyway.

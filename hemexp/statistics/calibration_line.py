@@ -19,19 +19,20 @@ LARGEST_SLOPE = 10.0
 NO_SLOPE = "no calibration slope: one class, one probability, or classes set apart"
 
 
-def fit_rows(probability: NDArray, event: NDArray) -> NDArray[np.float64]:
+def fit_rows(probability: NDArray, event: NDArray, least: float = LEAST) -> NDArray[np.float64]:
     """Fits logit P(event) = intercept + slope logit(p) to every row, by Newton's method.
 
     Args:
         probability: Shape (rows, n).
         event: 0/1, or the chance of 1 where it is known, shape (rows, n): the expected likelihood
             of a line is that of fractional events.
+        least: Where probabilities are cut at either end.
 
     Returns:
-        Intercept and slope, (rows, 2); NaN where they cannot be told: one class alone, one
+        Intercept and slope, (rows, 2); NaN where nothing says which: one class alone, one
         probability alone, or classes that a threshold separates.
     """
-    x = logit(np.clip(probability, LEAST, 1 - LEAST))
+    x = logit(np.clip(probability, least, 1 - least))
     design = np.stack([np.ones_like(x), x], axis=-1)
     weights = np.zeros((len(x), 2))
     for _ in range(ITERATIONS):

@@ -8,8 +8,8 @@ from hemexp.evaluation.cohort.groups import GROUP, by_group
 from hemexp.statistics.bootstrap import Resampling, estimate
 from hemexp.tables import cells, table_of
 
-COHERENCE = (*GROUP, "model", "indicator", "n", "value", "low", "high", "note")
-PARTS = ("slice_covariance_ml2", "slice_variance_ml2")
+COLUMNS = (*GROUP, "model", "indicator", "n", "value", "low", "high", "note")
+SLICE_METRICS = ("slice_covariance_ml2", "slice_variance_ml2")
 """Metrics of a patient whose sums over patients make the correlation."""
 
 STILL = "no correlation: all members are alike"
@@ -20,23 +20,23 @@ def tabulate_coherence(scores: pd.DataFrame, resampling: Resampling) -> pd.DataF
 
     Args:
         scores: The patients' `scores.tsv` with split and center; rows of the metrics
-            `PARTS` count.
+            `SLICE_METRICS` count.
         resampling: How intervals are drawn.
 
     Returns:
         `true_distribution` is what the phantom's redraws have; real patients have no such row.
     """
     rows = []
-    chosen = scores[scores["metric"].isin(PARTS) & scores["value"].notna()]
+    chosen = scores[scores["metric"].isin(SLICE_METRICS) & scores["value"].notna()]
     for group, patients in by_group(chosen):
         for (model, indicator), part in patients.groupby(["model", "indicator"], sort=False):
             table = part.pivot_table(index="patient_id", columns="metric", values="value")
-            pairs = table[[*PARTS]].to_numpy()
+            pairs = table[[*SLICE_METRICS]].to_numpy()
             head = group | {"model": model, "indicator": indicator}
             resamples = resampling.of_row("coherence", *head.values())
             found = estimate(pairs, correlation, resamples, STILL)
             rows.append(head | cells(n=len(pairs), **found.columns()))
-    return table_of(rows, COHERENCE)
+    return table_of(rows, COLUMNS)
 
 
 def correlation(rows: NDArray) -> NDArray:

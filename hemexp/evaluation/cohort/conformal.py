@@ -22,8 +22,8 @@ from hemexp.provenance import seed_for
 from hemexp.statistics.scores import Score, coverage, randomised_pit
 from hemexp.tables import cells, table_of
 
-LEVELS = (0.5, 0.9)
-CONFORMAL = (
+INTERVAL_LEVELS = (0.5, 0.9)
+COLUMNS = (
     *GROUP,
     "model",
     "indicator",
@@ -76,8 +76,8 @@ def fit_levels(pit: ArrayLike, level: float) -> Levels:
 
 
 def conformal_levels(pit: ArrayLike | None) -> tuple[Levels, ...]:
-    """`fit_levels` for each of `LEVELS`; none where there is nothing to fit on."""
-    return () if pit is None else tuple(fit_levels(pit, level) for level in LEVELS)
+    """`fit_levels` for each of `INTERVAL_LEVELS`; none where there is nothing to fit on."""
+    return () if pit is None else tuple(fit_levels(pit, level) for level in INTERVAL_LEVELS)
 
 
 def share_inside(pit: ArrayLike, levels: Levels) -> float:
@@ -126,10 +126,10 @@ def tabulate_conformal(
             names = ("model", "indicator", "target")
             key = {name: getattr(forecast, name) for name in names}
             part = patients[(patients[list(key)] == list(key.values())).all(axis=1)]
-            for level in LEVELS if len(part) else ():
+            for level in INTERVAL_LEVELS if len(part) else ():
                 row = _row(part, forecast.draws, level, pit)
                 rows.append(group | key | {"level": level} | row)
-    return table_of(rows, CONFORMAL)
+    return table_of(rows, COLUMNS)
 
 
 def _row(part: pd.DataFrame, draws: dict[str, NDArray], level: float, pit: NDArray | None) -> dict:

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from hemexp.evaluation.cohort.forecasts import TRUE_DISTRIBUTION
 from hemexp.outcomes import expansion_outcomes
 
 HE_EVENTS = ("he", "he_6ml", "rhe")
@@ -103,7 +104,7 @@ def event_probabilities(
         if event == "he":
             models |= {(name, "none"): series for name, series in single.items()}
         if event in IVH_EVENTS and len(true):
-            models["true_distribution", "none"] = true.groupby("patient_id")[event].mean()
+            models[TRUE_DISTRIBUTION, "none"] = true.groupby("patient_id")[event].mean()
         able = [name for name in ids if pd.notna(happened.loc[name, event])]
         for (model, indicator), probability in models.items():
             # Not every patient of a mixed cohort is the phantom's.

@@ -11,7 +11,7 @@ from hemexp.statistics.calibration_line import NO_SLOPE, calibration_line, slope
 from hemexp.statistics.discrimination import ONE_CLASS, auc
 from hemexp.tables import cells, table_of
 
-EXPANSION = (
+COLUMNS = (
     *GROUP,
     "event",
     "model",
@@ -47,7 +47,7 @@ def tabulate_expansion(probabilities: pd.DataFrame, resampling: Resampling) -> p
             head = group | {"event": event, "model": model, "indicator": indicator}
             resamples = resampling.of_row("expansion", *head.values())
             rows.append(head | _row(part["probability"], part["observed"], resamples))
-    return table_of(rows, EXPANSION)
+    return table_of(rows, COLUMNS)
 
 
 def _row(probability: pd.Series, observed: pd.Series, resamples: Resamples) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hemexp.evaluation.cohort.conformal import LEVELS, Levels, share_inside
+from hemexp.evaluation.cohort.conformal import INTERVAL_LEVELS, Levels, share_inside
 from hemexp.statistics.scores import Kind, coverage, crps, ensemble_sd, randomised_pit
 
 
@@ -34,7 +34,7 @@ class Expectations(NamedTuple):
         bias_ml: Mean of the draws minus true mean.
         variance_ml2: Variance of the draws.
         error_ml2: Squared distance of outcome and mean of the draws.
-        inside: Chance of the outcome inside the interval of each level of `LEVELS`.
+        inside: Chance of the outcome inside the interval of each level of `INTERVAL_LEVELS`.
         calibrated: The same after conformal calibration.
     """
 
@@ -46,7 +46,7 @@ class Expectations(NamedTuple):
     calibrated: tuple[float, ...]
 
 
-def average(
+def average_scores(
     draws: NDArray[np.float64],
     kind: Kind,
     outcomes: NDArray[np.float64],
@@ -60,6 +60,6 @@ def average(
         bias_ml=float(draws.mean() - outcomes.mean()),
         variance_ml2=ensemble_sd(draws, kind) ** 2 if draws.size > 1 else 0.0,
         error_ml2=float(((outcomes - draws.mean()) ** 2).mean()),
-        inside=tuple(coverage(pit, level) for level in LEVELS),
+        inside=tuple(coverage(pit, level) for level in INTERVAL_LEVELS),
         calibrated=tuple(share_inside(pit, levels) for levels in fitted),
     )

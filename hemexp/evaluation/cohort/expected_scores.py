@@ -14,14 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from hemexp.evaluation.cohort.conformal import LEVELS, Levels
-from hemexp.evaluation.cohort.expectations import Expectations, average
-from hemexp.evaluation.cohort.forecasts import Forecast
+from hemexp.evaluation.cohort.conformal import INTERVAL_LEVELS, Levels
+from hemexp.evaluation.cohort.expectations import Expectations, average_scores
+from hemexp.evaluation.cohort.forecasts import TRUE_DISTRIBUTION, Forecast
 from hemexp.evaluation.cohort.groups import GROUP, by_group
 from hemexp.evaluation.cohort.paired_differences import (
     BEST,
     NO_SKILL,
-    TRUE,
     best_tabular,
     skill_fraction,
 )
@@ -31,7 +30,7 @@ from hemexp.statistics.calibration_line import NO_SLOPE, slopes
 from hemexp.statistics.discrimination import expected_auc
 from hemexp.tables import cells, table_of
 
-EXPECTED = (
+COLUMNS = (
     *GROUP,
     "model",
     "indicator",
@@ -46,7 +45,10 @@ EXPECTED = (
 TARGET, EVENT = "iph_ml", "he"
 """Volume and event whose true distribution a formula tells."""
 
-REFERENCES = ("climatology", "copy_baseline", "tabular", BEST, TRUE)
+COMPARED_TO = ("climatology", "copy_baseline", "tabular", BEST, TRUE_DISTRIBUTION)
+Key, Row = tuple[str, str], dict[str, Any]
+"""Model and indicator of a forecast; a row of the table."""
+
 NO_PAIR = "no AUC: fewer than two patients"
 
 
@@ -63,7 +65,7 @@ def tabulate_expected(
         forecasts: All of them; those of follow-up IPH volume count, the true one among them.
         events: From `event_probabilities`.
         outcomes: `outcomes.tsv`, indexed by patient.
-        fitted: Conformal levels (one pair a level of `LEVELS`) of the models that have some.
+        fitted: Conformal levels, a pair for each of `INTERVAL_LEVELS`, of models that have some.
         resampling: How intervals are drawn.
 
     Returns:
@@ -74,9 +76,9 @@ def tabulate_expected(
         `calibration_slope`.
     """
     volumes = [one for one in forecasts if one.target == TARGET]
-    truth = next((one for one in volumes if one.model == TRUE), None)
+    truth = next((one for one in volumes if one.model == TRUE_DISTRIBUTION), None)
     if truth is None:
-        return table_of([], EXPECTED)
+        return table_of([], COLUMNS)
     averages = {
         (one.model, one.indicator): _average_all(one, truth, fitted.get(one.model, ()), resampling)
         for one in volumes
@@ -90,7 +92,7 @@ def tabulate_expected(
         rows += _volume_rows(group, whole, resampling)
         part = events[(events["event"] == EVENT) & events["patient_id"].isin(ids)]
         rows += _event_rows(group, part, resampling)
-    return table_of(rows, EXPECTED)
+    return table_of(rows, COLUMNS)
 
 
 def _average_all(
@@ -101,7 +103,7 @@ def _average_all(
         parts = ("expected", forecast.model, forecast.indicator, name)
         rng = np.random.default_rng(seed_for(resampling.seed, "pit", *parts))
         draws = forecast.draws[name]
-        found[name] = average(draws, forecast.kind, truth.draws[name], fitted, rng)
+        found[name] = average_scores(draws, forecast.kind, truth.draws[name], fitted, rng)
     return found
 
 
@@ -118,12 +120,10 @@ def _auc_difference(rows: NDArray) -> NDArray:
 
 
 def _volume_rows(
-    group: dict[str, str],
-    averages: dict[tuple[str, str], list[Expectations]],
-    resampling: Resampling,
-) -> list[dict[str, Any]]:
+    group: dict[str, str], averages: dict[Key, list[Expectations]], resampling: Resampling
+) -> list[Row]:
     crps_ml = {key: np.array([one.crps_ml for one in part]) for key, part in averages.items()}
-    references = {key[0]: key for key in averages if key[0] in REFERENCES}
+    references = {key[0]: key for key in averages if key[0] in COMPARED_TO}
     if best := best_tabular({key[0]: one.mean() for key, one in crps_ml.items()}):
         references[BEST] = (best, "none")
     rows = []
@@ -136,38 +136,38 @@ def _volume_rows(
             for reference, other in references.items()
             if other != key
         ]
-        if {"climatology", TRUE} <= set(references) and key != references["climatology"]:
-            three = [ours, crps_ml[references["climatology"]], crps_ml[references[TRUE]]]
-            rows.append(row("skill_fraction", three, skill_fraction, TRUE, NO_SKILL))
+        scale = [references.get(name) for name in ("climatology", TRUE_DISTRIBUTION)]
+        if None not in scale and key != scale[0]:
+            three = [ours, *(crps_ml[end] for end in scale)]
+            rows.append(row("skill_fraction", three, skill_fraction, TRUE_DISTRIBUTION, NO_SKILL))
         if any(one.variance_ml2 > 0 for one in part):  # a point forecast has no interval
             squares = [[one.variance_ml2 for one in part], [one.error_ml2 for one in part]]
             rows += [row("spread_ratio", squares, _spread), *_coverage_rows(row, part)]
     return rows
 
 
-def _coverage_rows(
-    row: Callable[..., dict[str, Any]], part: list[Expectations]
-) -> list[dict[str, Any]]:
+def _coverage_rows(row: Callable[..., Row], part: list[Expectations]) -> list[Row]:
     return [
         row(f"coverage{round(100 * level)}{ending}", [inside])
         for ending, name in (("", "inside"), ("_conformal", "calibrated"))
         # A model without conformal levels has nothing calibrated: no row.
-        for level, *inside in zip(LEVELS, *(getattr(one, name) for one in part), strict=False)
+        for level, *inside in zip(
+            INTERVAL_LEVELS, *(getattr(one, name) for one in part), strict=False
+        )
     ]
 
 
-def _event_rows(
-    group: dict[str, str], events: pd.DataFrame, resampling: Resampling
-) -> list[dict[str, Any]]:
+def _event_rows(group: dict[str, str], events: pd.DataFrame, resampling: Resampling) -> list[Row]:
     rows = []
-    truth = events[events["model"] == TRUE].set_index("patient_id")["probability"]
+    truth = events[events["model"] == TRUE_DISTRIBUTION].set_index("patient_id")["probability"]
     events = events[events["patient_id"].isin(truth.index)]
     for key, part in events.groupby(["model", "indicator"], sort=False):
         p, q = part["probability"].to_numpy(), truth[part["patient_id"]].to_numpy()
         row = _Rows(group, *key, resampling).row
         rows.append(row("auc", [p, q], expected_auc, missing=NO_PAIR))
-        if key[0] != TRUE:
-            rows.append(row("auc_difference", [p, q], _auc_difference, TRUE, NO_PAIR))
+        if key[0] != TRUE_DISTRIBUTION:
+            to = TRUE_DISTRIBUTION
+            rows.append(row("auc_difference", [p, q], _auc_difference, to, NO_PAIR))
         rows.append(row("brier", [q * (1 - p) ** 2 + (1 - q) * p**2]))
         rows.append(row("calibration_slope", [p, q], slopes, missing=NO_SLOPE))
     return rows
@@ -189,7 +189,7 @@ class _Rows:
         statistic: Statistic = means,
         reference: str = "none",
         missing: str = "",
-    ) -> dict[str, Any]:
+    ) -> Row:
         """One row; `columns` hold a number a patient each."""
         head = self.group | {
             "model": self.model,

@@ -15,14 +15,14 @@ from hemexp.tables import cells
 LARGE_GROWTH_ML = {"iph_ml": HE_ML, "ivh_ml": IVH_GROWTH_ML, "total_ml": HE_ML}
 """Growth from which the threshold-weighted CRPS looks (docs/method.md 1)."""
 
-QUANTILES = (0.05, 0.25, 0.75, 0.95)
+QUANTILE_LEVELS = (0.05, 0.25, 0.75, 0.95)
 POINT = "a point forecast has no spread"
 
-VOLUMES = ("patient_id", "split", "center", "model", "indicator", "target", "k")
+ROW_KEYS = ("patient_id", "split", "center", "model", "indicator", "target", "k")
 """What identifies a row of `volumes.tsv`; metric, value and note follow."""
 
 SCORED = (
-    *VOLUMES,
+    *ROW_KEYS,
     "baseline_ml",
     "observed_ml",
     "mean_ml",
@@ -47,9 +47,9 @@ def score_forecasts(forecasts: list[Forecast], outcomes: pd.DataFrame, seed: int
 
 def tidy_scores(scored: pd.DataFrame) -> pd.DataFrame:
     """The same, one row a number; a reason stands only beside an empty value."""
-    table = scored.melt([*VOLUMES, "note"], var_name="metric", value_name="value")
+    table = scored.melt([*ROW_KEYS, "note"], var_name="metric", value_name="value")
     table["note"] = table["note"].where(table["value"].isna(), "")
-    return table[[*VOLUMES, "metric", "value", "note"]]
+    return table[[*ROW_KEYS, "metric", "value", "note"]]
 
 
 def score_draws(forecast: Forecast, outcomes: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -93,7 +93,8 @@ def _score_row(
 ) -> dict[str, Any]:
     point = draws.size == 1
     spread = {
-        f"q{int(100 * level):02d}_ml": float(np.quantile(draws, level)) for level in QUANTILES
+        f"q{int(100 * level):02d}_ml": float(np.quantile(draws, level))
+        for level in QUANTILE_LEVELS
     }
     spread |= {
         "sd_ml": 0.0 if point else ensemble_sd(draws, kind),

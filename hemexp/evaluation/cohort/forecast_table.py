@@ -12,7 +12,7 @@ from hemexp.statistics.bootstrap import Estimate, Resamples, Resampling, estimat
 from hemexp.statistics.scores import Score, coverage, skill, spread_ratio
 from hemexp.tables import cells, table_of
 
-FORECASTS = (
+COLUMNS = (
     *GROUP,
     "model",
     "indicator",
@@ -48,7 +48,7 @@ def tabulate_forecasts(scored: pd.DataFrame, resampling: Resampling) -> pd.DataF
             head = group | {"model": model, "indicator": indicator, "target": target}
             resamples = resampling.of_row("forecasts", *head.values())
             rows.append(head | _row(part, climatology, resamples))
-    return table_of(rows, FORECASTS)
+    return table_of(rows, COLUMNS)
 
 
 def _row(part: pd.DataFrame, climatology: pd.Series, resamples: Resamples) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from hemexp import Fault, HemexpError
 from hemexp.statistics.scores import Kind
 
+TRUE_DISTRIBUTION = "true_distribution"
+"""The phantom's own forecast, as tables name it."""
+
 PARTS = {"iph_ml": ("iph",), "ivh_ml": ("ivh",), "total_ml": ("iph", "ivh")}
 """What a target is the sum of."""
 
@@ -95,8 +98,8 @@ def tabular_forecasts(
     """The predictive distributions of growth of the room `expansion`, added to the baseline.
 
     Args:
-        forecasts: By name, from `growth_models.by_model`: patient_id, draw, growth_ml, 199 quantiles a
-            patient.
+        forecasts: By name, from `growth_models.by_model`: patient_id, draw, growth_ml; 199
+            quantiles a patient.
         outcomes: `outcomes.tsv`, indexed by patient.
         ids: Patients to forecast.
     """
@@ -123,7 +126,7 @@ def true_forecast(truth: pd.DataFrame, outcomes: pd.DataFrame, ids: list[str]) -
     _check_complete(dict.fromkeys(rows.index), ids, "phantom/truth.tsv")
     growth = {name: rows.loc[name].to_numpy(dtype=np.float64) for name in ids}
     baseline = outcomes.loc[ids, "baseline_iph_ml"]
-    return Forecast("true_distribution", "none", "iph_ml", _grown(baseline, growth), "quantiles")
+    return Forecast(TRUE_DISTRIBUTION, "none", "iph_ml", _grown(baseline, growth), "quantiles")
 
 
 def redrawn_forecasts(redraws: pd.DataFrame, outcomes: pd.DataFrame) -> list[Forecast]:
@@ -138,7 +141,7 @@ def redrawn_forecasts(redraws: pd.DataFrame, outcomes: pd.DataFrame) -> list[For
         columns = [f"{part}_growth_ml" for part in PARTS[target]]
         growth = _draws(redraws.assign(drawn_ml=redraws[columns].sum(axis=1)), "drawn_ml")
         baseline = volume_of(outcomes.loc[list(growth)], "baseline", target)
-        found.append(Forecast("true_distribution", "none", target, _grown(baseline, growth)))
+        found.append(Forecast(TRUE_DISTRIBUTION, "none", target, _grown(baseline, growth)))
     return found
 
 

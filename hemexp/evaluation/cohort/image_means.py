@@ -7,7 +7,7 @@ from hemexp.evaluation.metrics import METRICS
 from hemexp.statistics.bootstrap import ONE_PATIENT, Resampling, estimate, means
 from hemexp.tables import cells, table_of
 
-IMAGES = (
+COLUMNS = (
     *GROUP,
     "model",
     "indicator",
@@ -44,4 +44,4 @@ def tabulate_images(scores: pd.DataFrame, resampling: Resampling) -> pd.DataFram
             found = estimate(values, means, resamples, missing=reasons)
             counts = {"n": len(values), "n_undefined": len(part) - len(values)}
             rows.append(head | counts | cells(**found.columns("mean")))
-    return table_of(rows, IMAGES)
+    return table_of(rows, COLUMNS)

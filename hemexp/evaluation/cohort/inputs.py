@@ -12,6 +12,7 @@ from hemexp.evaluation.cohort.conformal import Levels, conformal_levels, trainin
 from hemexp.evaluation.cohort.event_probabilities import event_probabilities
 from hemexp.evaluation.cohort.forecast_scores import score_forecasts
 from hemexp.evaluation.cohort.forecasts import (
+    TRUE_DISTRIBUTION,
     Forecast,
     redrawn_forecasts,
     reference_forecasts,
@@ -20,7 +21,6 @@ from hemexp.evaluation.cohort.forecasts import (
     true_forecast,
 )
 from hemexp.evaluation.cohort.growth_models import by_model, chosen_model, of_chosen
-from hemexp.evaluation.cohort.paired_differences import TRUE
 from hemexp.evaluation.patient.map_sums import PATIENT_MAPS
 from hemexp.evaluation.patient.redraws import read_redraws
 from hemexp.layout import Layout
@@ -131,7 +131,7 @@ class Cohort:
 
     @property
     def forecast_maps(self) -> pd.DataFrame:
-        """Sums of maps; one that knew the outcome is no forecast, and obeys by its volume alone."""
+        """Sums of the maps of forecasts; one that knew the outcome is none."""
         maps = self.patients.maps
         return maps[maps["indicator"] != "oracle"]
 
@@ -223,7 +223,7 @@ def _read_models(
     }
     if "truth" in tables:
         forecasts.append(true_forecast(tables["truth"], outcomes, ids))
-        p_expansion[TRUE] = tables["truth"].set_index("patient_id")["p_expansion"]
+        p_expansion[TRUE_DISTRIBUTION] = tables["truth"].set_index("patient_id")["p_expansion"]
     pit, training = None, tables.get("training_forecasts", ())
     # Empty where the models were taken over: there are no training patients to calibrate on.
     if len(training):

@@ -21,7 +21,7 @@ from hemexp.tables import cells, table_of
 LEAST_SPREAD = 1e-5
 """Variance over mean square; a map of less is flat, for the sums are kept to six digits."""
 
-SCORES = (
+MAP_SCORES = (
     "brier",
     "brier_low",
     "brier_high",
@@ -34,9 +34,10 @@ SCORES = (
     "slope_high",
     "intercept",
 )
-MAPS = (*GROUP, "region", "reference", "model", "indicator", "n", *SCORES, "note")
+COLUMNS = (*GROUP, "region", "reference", "model", "indicator", "n", *MAP_SCORES, "note")
 REGIONS, REFERENCES = ("band", "brain"), ("outcome", "true_map")
-NO_TRUTH = "no true map: no patient of this group is a phantom"
+FLAT = "no slope: the map is the same everywhere"
+NO_TRUE_MAP = "no true map: no patient of this group is a phantom"
 
 
 def _briers(sums: NDArray) -> NDArray[np.float64]:
@@ -44,7 +45,7 @@ def _briers(sums: NDArray) -> NDArray[np.float64]:
     return (pp - 2 * py + yy) / n
 
 
-def slopes(rows: NDArray) -> NDArray[np.float64]:
+def reliability_slopes(rows: NDArray) -> NDArray[np.float64]:
     """Slope of truth on forecast over all voxels, of resampled patients' sums (repeats, n, 7).
 
     The least-squares line: 1 when reliable, less when the map is too sure.
@@ -83,19 +84,21 @@ def tabulate_maps(sums: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
                 for part in (same[ours], same[same["model"] == CLIMATOLOGY])
             )
             if chosen.empty:
-                missing = Score(None, EMPTY_REGION if reference == "outcome" else NO_TRUTH)
-                rows.append(head | cells(n=0, **dict.fromkeys(SCORES, missing)))
+                missing = Score(None, EMPTY_REGION if reference == "outcome" else NO_TRUE_MAP)
+                rows.append(head | cells(n=0, **dict.fromkeys(MAP_SCORES, missing)))
                 continue
             resamples = resampling.of_row("maps", *head.values())
             rows.append(head | _row(chosen.to_numpy(), yardstick.loc[chosen.index], resamples))
-    return table_of(rows, MAPS)
+    return table_of(rows, COLUMNS)
 
 
 def _row(sums: NDArray, yardstick: pd.DataFrame, resamples: Resamples) -> dict[str, Any]:
     brier = _briers(sums)
     pairs = np.stack([brier, _briers(yardstick.to_numpy())], axis=-1)
     mean_brier, skill_found = estimate(brier, means, resamples), _skill(pairs, resamples)
-    slope = estimate(sums, slopes, resamples, "no slope: the map is the same everywhere")
+    slope = estimate(
+        sums, reliability_slopes, resamples, "no slope: the map is the same everywhere"
+    )
     return cells(
         n=len(sums),
         **mean_brier.named("brier"),

@@ -9,7 +9,7 @@ from hemexp.tables import cells, table_of
 LARGE_REQUEST_ML = 3.0
 """Stable requests dominate a line over all; the slope above this shows whether growth obeys."""
 
-OBEDIENCE = (
+COLUMNS = (
     "split",
     "indicator",
     "request",
@@ -58,7 +58,7 @@ def tabulate_obedience(volumes: pd.DataFrame) -> pd.DataFrame:
             got = asked[column] - asked["baseline_iph_ml"]
             found = _line_cells(asked[request], got) | offsets
             rows.append(head | cells(**found))
-    return table_of(rows, OBEDIENCE)
+    return table_of(rows, COLUMNS)
 
 
 def _line_cells(wanted: pd.Series, got: pd.Series) -> dict[str, Score | float]:

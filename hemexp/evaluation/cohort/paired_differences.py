@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hemexp.evaluation.cohort.forecasts import TRUE_DISTRIBUTION
 from hemexp.evaluation.cohort.groups import GROUP, by_group
 from hemexp.evaluation.cohort.growth_models import CHOSEN
 from hemexp.statistics.bootstrap import Resampling, estimate, means
 from hemexp.tables import cells, table_of
 
-COMPARISONS = (
+COLUMNS = (
     *GROUP,
     "target",
     "model",
@@ -27,7 +28,6 @@ COMPARISONS = (
 SCORES = ("crps_ml", "twcrps_ml")
 BEST = "best_tabular"
 OURS = ("hemexp", "hemexp_raw")
-TRUE = "true_distribution"
 NO_SKILL = "no skill fraction: climatology is no worse than the true distribution here"
 
 
@@ -58,7 +58,7 @@ def tabulate_comparisons(scored: pd.DataFrame, resampling: Resampling) -> pd.Dat
             for model, indicator in ours:
                 head = group | {"target": target, "model": model, "indicator": indicator}
                 rows += _compare(head, (model, indicator), tables, resampling)
-    return table_of(rows, COMPARISONS)
+    return table_of(rows, COLUMNS)
 
 
 def _compare(
@@ -81,9 +81,9 @@ def _compare(
             note = key[0] if reference == BEST else ""
             found = estimate(difference, means, resamples, note=note)
             rows.append(row | cells(n=len(pairs), **found.columns()))
-    row = head | {"reference": TRUE, "measure": "skill_fraction"}
-    if {TRUE, "climatology"} <= set(references):
-        columns = [ours, references["climatology"], references[TRUE]]
+    row = head | {"reference": TRUE_DISTRIBUTION, "measure": "skill_fraction"}
+    if {TRUE_DISTRIBUTION, "climatology"} <= set(references):
+        columns = [ours, references["climatology"], references[TRUE_DISTRIBUTION]]
         triples = crps[columns].dropna().to_numpy()
         resamples = resampling.of_row("comparisons", *row.values())
         found = estimate(triples, skill_fraction, resamples, NO_SKILL)

@@ -5,7 +5,7 @@ import pandas as pd
 
 from hemexp.tables import table_of
 
-CALIBRATION = ("split", "model", "indicator", "target", "pit", "n", "share", "expected")
+COLUMNS = ("split", "model", "indicator", "target", "pit", "n", "share", "expected")
 
 
 def tabulate_calibration(scored: pd.DataFrame, bins: int) -> pd.DataFrame:
@@ -24,4 +24,4 @@ def tabulate_calibration(scored: pd.DataFrame, bins: int) -> pd.DataFrame:
             }
             for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
         ]
-    return table_of(rows, CALIBRATION)
+    return table_of(rows, COLUMNS)

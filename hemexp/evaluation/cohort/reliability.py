@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-RELIABILITY = (
+COLUMNS = (
     "split",
     "region",
     "reference",
@@ -24,4 +24,4 @@ def tabulate_reliability(sums: pd.DataFrame) -> pd.DataFrame:
         forecast=table["p"] / table["n"],
         observed=table["y"] / table["n"],
     )
-    return table[list(RELIABILITY)]
+    return table[list(COLUMNS)]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.evaluation.patient.inputs import read_new_blood, scan_files
+from hemexp.evaluation.patient.inputs import grid_files, read_new_blood
 from hemexp.layout import Layout
 from hemexp.provenance import write_sidecars
 from hemexp.tables import read_table, write_table
@@ -69,7 +69,7 @@ def run_fit_climatology(layout: Layout, patients: list[str]) -> None:
         [layout.climatology],
         verb="fit-climatology",
         settings={},
-        inputs=[path for patient_id in patients for path in scan_files(layout, patient_id)],
+        inputs=[path for patient_id in patients for path in grid_files(layout, patient_id)],
         started=started,
         patients=len(patients),
     )

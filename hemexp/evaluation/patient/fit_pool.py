@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hemexp.anatomy.blood import bleed_band
 from hemexp.evaluation.patient.distance_climatology import knows_anybody, read_climatology
-from hemexp.evaluation.patient.inputs import read_new_blood, scan_files
+from hemexp.evaluation.patient.inputs import grid_files, read_new_blood
 from hemexp.evaluation.patient.pooled_map import FORECASTERS, forecast_maps
 from hemexp.layout import Layout
 from hemexp.provenance import write_sidecars
@@ -119,7 +119,7 @@ def run_fit_pool(layout: Layout, patients: list[str], settings: Evaluation) -> N
         distance_mm, happened, brain = read_new_blood(layout, patient_id)
         band = bleed_band(distance_mm, settings.band_mm) & brain
         map_file = layout.sample_map(patient_id, "expansion")
-        files += [map_file, *scan_files(layout, patient_id)]
+        files += [map_file, *grid_files(layout, patient_id)]
         if not band.any():
             log.warning("patient %s: no brain round the bleed, left out of the pool", patient_id)
             continue

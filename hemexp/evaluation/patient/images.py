@@ -6,7 +6,7 @@ from skimage.metrics import structural_similarity
 
 from hemexp.statistics.scores import Score
 
-WINDOW_HU = (0.0, 100.0)
+MODEL_WINDOW_HU = (0.0, 100.0)
 """PSNR and SSIM see the window of the model (docs/method.md 1)."""
 
 
@@ -21,11 +21,11 @@ def psnr_db(forecast_hu: NDArray, truth_hu: NDArray, brain: NDArray) -> Score:
     Returns:
         Decibel; undefined (infinite) for equal images.
     """
-    difference = np.clip(forecast_hu, *WINDOW_HU) - np.clip(truth_hu, *WINDOW_HU)
+    difference = np.clip(forecast_hu, *MODEL_WINDOW_HU) - np.clip(truth_hu, *MODEL_WINDOW_HU)
     mse = float(np.mean(np.square(difference[brain], dtype=np.float64)))
     if mse == 0:
         return Score(None, "equal images: PSNR is infinite")
-    return Score(10 * float(np.log10((WINDOW_HU[1] - WINDOW_HU[0]) ** 2 / mse)))
+    return Score(10 * float(np.log10((MODEL_WINDOW_HU[1] - MODEL_WINDOW_HU[0]) ** 2 / mse)))
 
 
 def similarity_map(forecast_hu: NDArray, truth_hu: NDArray, brain: NDArray) -> NDArray:
@@ -38,10 +38,13 @@ def similarity_map(forecast_hu: NDArray, truth_hu: NDArray, brain: NDArray) -> N
         truth_hu: Raw CT numbers of the true follow-up.
         brain: Boolean mask of the voxels that count.
     """
-    one, other = np.clip(forecast_hu, *WINDOW_HU), np.clip(truth_hu, *WINDOW_HU)
+    one, other = np.clip(forecast_hu, *MODEL_WINDOW_HU), np.clip(truth_hu, *MODEL_WINDOW_HU)
     similarity = np.zeros(brain.shape)
     for z in np.flatnonzero(brain.any(axis=(0, 1))):
         _, similarity[..., z] = structural_similarity(
-            one[..., z], other[..., z], data_range=WINDOW_HU[1] - WINDOW_HU[0], full=True
+            one[..., z],
+            other[..., z],
+            data_range=MODEL_WINDOW_HU[1] - MODEL_WINDOW_HU[0],
+            full=True,
         )
     return similarity

@@ -108,7 +108,7 @@ class NewBlood(NamedTuple):
         )
 
 
-def scan_files(layout: Layout, patient_id: str) -> list[Path]:
+def grid_files(layout: Layout, patient_id: str) -> list[Path]:
     """The grid products of both scans: CT, IPH, IVH and brain."""
     return [path for session in SESSIONS for path in layout.grid(patient_id, session).images]
 

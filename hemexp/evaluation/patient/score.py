@@ -19,10 +19,10 @@ from hemexp.evaluation.patient.inputs import (
     Followup,
     Maps,
     Truth,
+    grid_files,
     read_followups,
     read_maps,
     read_truth,
-    scan_files,
 )
 from hemexp.evaluation.patient.map_sums import PATIENT_MAPS, map_sums
 from hemexp.evaluation.patient.pooled_map import POOLED
@@ -43,7 +43,7 @@ class Source(NamedTuple):
     indicator: str = "none"
 
 
-COPY, TRUTH, TRUE_DISTRIBUTION = map(Source, ("copy_baseline", "truth", "true_distribution"))
+COPY, TRUTH, REDRAWN = map(Source, ("copy_baseline", "truth", "true_distribution"))
 
 
 def run_score_patient(layout: Layout, patient_id: str, settings: Evaluation) -> None:
@@ -75,7 +75,7 @@ def run_score_patient(layout: Layout, patient_id: str, settings: Evaluation) -> 
         TRUTH: score_truth(truth),
     }
     if has_true_map(layout, patient_id):
-        scores[TRUE_DISTRIBUTION] = score_slices(read_slices(layout.redraws(patient_id)))
+        scores[REDRAWN] = score_slices(read_slices(layout.redraws(patient_id)))
     by_distance = map_by_distance(truth.distance_mm, read_climatology(layout.climatology))
     forecasts = {
         ours: maps.expansion,
@@ -86,7 +86,7 @@ def run_score_patient(layout: Layout, patient_id: str, settings: Evaluation) -> 
     references = {"outcome": truth.expansion}
     if has_true_map(layout, patient_id):
         references["true_map"] = read_volume(layout.true_map(patient_id)).data
-        forecasts[TRUE_DISTRIBUTION] = references["true_map"]
+        forecasts[REDRAWN] = references["true_map"]
     sums = _sum_maps(forecasts, truth, references, 1 / (2 * len(volumes)))
 
     products = (layout.scores(patient_id), layout.map_sums(patient_id))
@@ -104,7 +104,7 @@ def run_score_patient(layout: Layout, patient_id: str, settings: Evaluation) -> 
 def _files(layout: Layout, patient_id: str) -> list[Path]:
     """What the scores are made from; of the samples, their table stands for all."""
     files = [layout.sample_volumes(patient_id), layout.climatology]
-    files += [*scan_files(layout, patient_id), layout.pooled_map(patient_id)]
+    files += [*grid_files(layout, patient_id), layout.pooled_map(patient_id)]
     if has_true_map(layout, patient_id):
         files += [layout.true_map(patient_id), layout.redraws(patient_id)]
     return files
