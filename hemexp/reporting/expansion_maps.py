@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from hemexp.evaluation.patient.map_files import pooled_file
-from hemexp.evaluation.patient.redraws import true_files
+from hemexp.layout import Layout
 from hemexp.reporting.panels import PanelRow, blood, find_view
 from hemexp.reporting.slices import (
     View,
@@ -48,10 +47,11 @@ def read_map_row(panel: PanelRow, evaluation: Path) -> tuple[MapRow, list[Path]]
     Returns:
         The row and the files it came from.
     """
-    pooled = pooled_file(evaluation, panel.patient_id)
-    true, _ = true_files(evaluation, panel.patient_id)
-    truth = read_ras(true).data if true else None
-    return MapRow(panel, read_ras(pooled).data, truth), [pooled, *([true] if true else [])]
+    layout = Layout(evaluation.parent)
+    pooled, true = layout.pooled_map(panel.patient_id), layout.true_map(panel.patient_id)
+    known = [true] if true.exists() else []
+    truth = read_ras(true).data if known else None
+    return MapRow(panel, read_ras(pooled).data, truth), [pooled, *known]
 
 
 def new_blood(panel: PanelRow) -> NDArray[np.bool_] | None:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hemexp.evaluation.cohort.growth_models import chosen_model, of_chosen
-from hemexp.evaluation.patient.map_files import pooled_file
+from hemexp.layout import Layout
 from hemexp.provenance import write_sidecars
 from hemexp.reporting.calibration import draw_calibration
 from hemexp.reporting.curves import draw_training
@@ -77,7 +77,7 @@ def _forecast(table: pd.DataFrame, results: Path) -> dict[str, Path]:
     return {
         name: path
         for name, path in files.items()
-        if path.is_file() and pooled_file(results / "evaluation", name).is_file()
+        if path.is_file() and Layout(results).pooled_map(name).is_file()
     }
 
 
