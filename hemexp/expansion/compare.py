@@ -14,7 +14,8 @@ from hemexp.settings import Expansion
 from hemexp.statistics.bootstrap import Resamples, estimate, means
 from hemexp.statistics.calibration_line import NO_SLOPE, calibration_line
 from hemexp.statistics.discrimination import ONE_CLASS, auc
-from hemexp.statistics.scores import brier, crps
+from hemexp.statistics.scores import Score, brier, crps
+from hemexp.tables import cells
 
 LEAST_EVENTS = 5
 TOO_FEW_EVENTS = f"fewer than {LEAST_EVENTS} patients with or without expansion"
@@ -91,32 +92,19 @@ def compare_models(scores: pd.DataFrame, settings: Expansion, seed: int) -> pd.D
     rows = []
     for name, group in scores.groupby("model", sort=False):
         he, p = group["he"].to_numpy(), group["p_expansion"].to_numpy()
+        patients = np.stack([p, he], axis=-1)
         # Every statistic sees the same resamples.
-        area, growth = (
-            estimate(patients, statistic, _resamples(settings, seed), ONE_CLASS)
-            for patients, statistic in (
-                (np.stack([p, he], axis=-1), auc),
-                (group["crps_ml"], means),
-            )
+        area = estimate(patients, auc, _resamples(settings, seed), ONE_CLASS)
+        growth = estimate(group["crps_ml"], means, _resamples(settings, seed))
+        row = cells(
+            n=len(group),
+            events=int(he.sum()),
+            **area.named("auc"),
+            brier=brier(p, he),
+            **_calibration_cells(p, he),
+            **growth.columns("crps_ml", "crps_low", "crps_high"),
         )
-        intercept, slope, note = _calibration(p, he)
-        rows.append(
-            {
-                "model": name,
-                "n": len(group),
-                "events": int(he.sum()),
-                "auc": area.value,
-                "auc_low": area.low,
-                "auc_high": area.high,
-                "brier": brier(p, he),
-                "calibration_slope": slope,
-                "calibration_intercept": intercept,
-                "crps_ml": growth.value,
-                "crps_low": growth.low,
-                "crps_high": growth.high,
-                "note": note,
-            }
-        )
+        rows.append({"model": name} | row)
     return pd.DataFrame(rows)
 
 
@@ -125,12 +113,15 @@ def _resamples(settings: Expansion, seed: int) -> Resamples:
     return Resamples(settings.bootstrap, rng)
 
 
-def _calibration(p: NDArray[np.float64], he: NDArray) -> tuple[float, float, str]:
-    """Intercept and slope of the outcome on logit p (best 0 and 1), or NaN and why."""
-    if min(he.sum(), len(he) - he.sum()) < LEAST_EVENTS:
-        return np.nan, np.nan, TOO_FEW_EVENTS
-    intercept, slope = calibration_line(p, he)
-    return intercept, slope, NO_SLOPE if np.isnan(slope) else ""
+def _calibration_cells(p: NDArray[np.float64], he: NDArray) -> dict[str, Score]:
+    """Slope and intercept of the outcome on logit p (best 1 and 0), or why there are none."""
+    few = min(he.sum(), len(he) - he.sum()) < LEAST_EVENTS
+    intercept, slope = (np.nan, np.nan) if few else calibration_line(p, he)
+    note = TOO_FEW_EVENTS if few else NO_SLOPE if np.isnan(slope) else ""
+    return {
+        "calibration_slope": Score(slope, note),
+        "calibration_intercept": Score(intercept, note),
+    }
 
 
 def choose(comparison: pd.DataFrame, models: dict[str, ExpansionModel], wanted: str) -> str:

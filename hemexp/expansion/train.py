@@ -47,13 +47,12 @@ def run_fit_expansion(
         layout.growth("comparison"): comparison,
     }
     save_tables(tables, **record)
-    rows = comparison.astype(object).where(comparison.notna(), None).to_dict("records")
-    write_json(
-        layout.growth_models,
-        {
-            "chosen": chosen,
-            "models": {name: model.as_json() for name, model in models.items()},
-            "cross_fitted": rows,
-            **describe(**record, patients=len(table), expanders=int(table["he"].sum())),
-        },
-    )
+    found = {
+        "chosen": chosen,
+        "models": {name: model.as_json() for name, model in models.items()},
+        "cross_fitted": comparison.astype(object)
+        .where(comparison.notna(), None)
+        .to_dict("records"),
+    }
+    facts = {"patients": len(table), "expanders": int(table["he"].sum())}
+    write_json(layout.growth_models, found | describe(**record, **facts))

@@ -27,7 +27,7 @@ from hemexp.evaluation.patient.inputs import (
 from hemexp.evaluation.patient.map_sums import PATIENT_MAPS, map_sums
 from hemexp.evaluation.patient.pooled_map import POOLED
 from hemexp.evaluation.patient.redraws import has_true_map, read_slices
-from hemexp.grid_scan import read_grid_scan
+from hemexp.grid_scan import GridScan, read_grid_scan
 from hemexp.layout import Layout
 from hemexp.provenance import write_sidecars
 from hemexp.settings import Evaluation
@@ -65,30 +65,17 @@ def run_score_patient(layout: Layout, patient_id: str, settings: Evaluation) -> 
     baseline = read_grid_scan(layout, patient_id, "baseline")
     truth = read_truth(layout, patient_id, baseline, settings)
     maps = read_maps(layout, patient_id)
-    copied = Maps(baseline.iph, baseline.ivh, np.zeros(truth.brain.shape))
-
     drawn = read_followups(layout, patient_id, volumes["sample"])
     shifts_mm = volumes["midline_shift_mm"].to_numpy(dtype=np.float64)
     scores = {
         ours: score_followups(drawn, shifts_mm, maps, truth),
-        COPY: score_followups([Followup.of_scan(baseline)], np.zeros(1), copied, truth),
+        COPY: _score_copy(baseline, truth),
         TRUTH: score_truth(truth),
     }
     if has_true_map(layout, patient_id):
         scores[REDRAWN] = score_slices(read_slices(layout.redraws(patient_id)))
-    by_distance = map_by_distance(truth.distance_mm, read_climatology(layout.climatology))
-    forecasts = {
-        ours: maps.expansion,
-        Source(POOLED, ours.indicator): read_volume(layout.pooled_map(patient_id)).data,
-        COPY: copied.expansion,
-        Source(CLIMATOLOGY): by_distance,
-    }
-    references = {"outcome": truth.expansion}
-    if has_true_map(layout, patient_id):
-        references["true_map"] = read_volume(layout.true_map(patient_id)).data
-        forecasts[REDRAWN] = references["true_map"]
-    sums = _sum_maps(forecasts, truth, references, 1 / (2 * len(volumes)))
-
+    forecasts = _expansion_maps(layout, patient_id, truth, {ours: maps.expansion})
+    sums = _sum_maps(forecasts, truth, 1 / (2 * len(volumes)))
     products = (layout.scores(patient_id), layout.map_sums(patient_id))
     write_table(products[0], _long(patient_id, scores))
     write_table(products[1], table_of(sums, PATIENT_MAPS).assign(patient_id=patient_id))
@@ -110,14 +97,39 @@ def _files(layout: Layout, patient_id: str) -> list[Path]:
     return files
 
 
+def _score_copy(baseline: GridScan, truth: Truth) -> dict[str, Score]:
+    """A copy of the baseline as an ensemble of one."""
+    maps = Maps(baseline.iph, baseline.ivh, np.zeros(truth.brain.shape))
+    return score_followups([Followup.of_scan(baseline)], np.zeros(1), maps, truth)
+
+
+def _expansion_maps(
+    layout: Layout, patient_id: str, truth: Truth, drawn: dict[Source, NDArray]
+) -> dict[Source, NDArray]:
+    """Every forecaster's expansion map, that of the samples first, a phantom's true one last."""
+    (ours,) = drawn
+    by_distance = map_by_distance(truth.distance_mm, read_climatology(layout.climatology))
+    maps = drawn | {
+        Source(POOLED, ours.indicator): read_volume(layout.pooled_map(patient_id)).data,
+        COPY: np.zeros(truth.brain.shape),
+        Source(CLIMATOLOGY): by_distance,
+    }
+    if has_true_map(layout, patient_id):
+        maps[REDRAWN] = read_volume(layout.true_map(patient_id)).data
+    return maps
+
+
 def _sum_maps(
-    forecasts: dict[Source, NDArray], truth: Truth, references: dict[str, NDArray], least: float
+    forecasts: dict[Source, NDArray], truth: Truth, least: float
 ) -> list[dict[str, Any]]:
     """Sums of every map in every region against what happened and, if known, the true map.
 
     The band and the brain leave out the baseline's blood, where nothing can be new.
     """
     regions = {"band": truth.band, "brain": truth.brain & (truth.distance_mm > 0)}
+    references = {"outcome": truth.expansion}
+    if REDRAWN in forecasts:
+        references["true_map"] = forecasts[REDRAWN]
     return [
         {**source._asdict(), "region": region, "reference": reference} | row
         for source, forecast in forecasts.items()
