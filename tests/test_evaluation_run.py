@@ -24,7 +24,7 @@ def results(tmp_path_factory):
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def room(settings):
     return settings.evaluation.model_copy(update={"bootstrap": 200})
 
@@ -41,8 +41,9 @@ def summarise(root, room, truth=True):
     return {path.stem: read_table(path) for path in (root / "evaluation").glob("*.tsv")}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tables(results, room):
+    """All tables, made once: no test may write below `results`."""
     score_all(results, room)
     return summarise(results, room)
 
