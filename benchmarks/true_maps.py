@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter
 from hemexp.anatomy.blood import bleed_band
 from hemexp.cohort import read_sheet
 from hemexp.evaluation.patient.distance_climatology import EDGES_MM
-from hemexp.evaluation.patient.inputs import read_new_blood
+from hemexp.evaluation.patient.new_blood import read_new_blood
 from hemexp.layout import Layout
 from hemexp.volumes import read_volume
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hemexp.evaluation.patient.amounts import slice_covariance, slice_variance
-from hemexp.evaluation.patient.inputs import Truth
 from hemexp.statistics.scores import Score
 
 
@@ -28,7 +27,7 @@ class Metric:
         how: Where or how it is taken, for people.
         digits: Decimals for people.
         headline: Whether it is one of the few numbers that a run is judged by.
-        of_truth: The same of what happened, where that has it.
+        of_truth: The same of what happened (`inputs.Truth`), where that has it.
     """
 
     name: str
@@ -39,7 +38,7 @@ class Metric:
     how: str = ""
     digits: int = 3
     headline: bool = False
-    of_truth: Callable[[Truth], Score] | None = None
+    of_truth: Callable[[Any], Score] | None = None
 
     @property
     def words(self) -> str:

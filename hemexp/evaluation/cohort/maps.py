@@ -11,9 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp.evaluation.cohort.groups import GROUP, by_group
-from hemexp.evaluation.patient.distance_climatology import CLIMATOLOGY
-from hemexp.evaluation.patient.map_sums import SUMS
-from hemexp.evaluation.patient.masks import EMPTY_REGION
+from hemexp.evaluation.patient.map_sums import CLIMATOLOGY, EMPTY_REGION, SUMS
 from hemexp.statistics.bootstrap import Estimate, Resamples, Resampling, estimate, means, undefined
 from hemexp.statistics.scores import Score, skill
 from hemexp.tables import cells, table_of

@@ -10,13 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.evaluation.patient.inputs import grid_files, read_new_blood
+from hemexp.evaluation.patient.new_blood import grid_files, read_new_blood
 from hemexp.layout import Layout
 from hemexp.provenance import write_sidecars
 from hemexp.tables import read_table, write_table
-
-CLIMATOLOGY = "climatology_distance"
-"""The model's name in the tables."""
 
 EDGES_MM = (0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0, 40.0)
 """Bins of the distance to the baseline's blood, the last one open."""

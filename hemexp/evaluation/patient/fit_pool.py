@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hemexp.anatomy.blood import bleed_band
 from hemexp.evaluation.patient.distance_climatology import knows_anybody, read_climatology
-from hemexp.evaluation.patient.inputs import grid_files, read_new_blood
+from hemexp.evaluation.patient.new_blood import grid_files, read_new_blood
 from hemexp.evaluation.patient.pooled_map import FORECASTERS, forecast_maps
 from hemexp.layout import Layout
 from hemexp.provenance import write_sidecars

@@ -2,17 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
-from hemexp.anatomy.blood import bleed_band, blood_distance_mm, new_blood
+from hemexp.anatomy.blood import bleed_band
 from hemexp.anatomy.midline import midline_shift_mm
 from hemexp.anatomy.ventricles import ventricle_ml, ventricle_region
-from hemexp.columns import SESSIONS
+from hemexp.evaluation.patient.new_blood import NewBlood
 from hemexp.grid_scan import GridScan, read_grid_scan
 from hemexp.layout import MAPS, Layout
 from hemexp.settings import Evaluation
@@ -83,39 +82,6 @@ class Truth:
         """Volume of one follow-up's ventricles."""
         masks = (followup.iph, followup.ivh, self.ventricles)
         return ventricle_ml(followup.ct_hu, *masks, self.voxel_ml)
-
-
-class NewBlood(NamedTuple):
-    """Where new blood came: each (x, y, z).
-
-    Attributes:
-        distance_mm: Of every voxel to the baseline's blood.
-        expansion: Blood of the follow-up where the baseline had none.
-        brain: Voxels in the brain on both scans.
-    """
-
-    distance_mm: NDArray
-    expansion: NDArray
-    brain: NDArray
-
-    @classmethod
-    def between(cls, baseline: GridScan, followup: GridScan) -> Self:
-        """What came between two scans."""
-        return cls(
-            blood_distance_mm(baseline.blood, baseline.ct.spacing_mm),
-            new_blood(followup.blood, baseline.blood),
-            baseline.brain & followup.brain,
-        )
-
-
-def grid_files(layout: Layout, patient_id: str) -> list[Path]:
-    """The grid products of both scans: CT, IPH, IVH and brain."""
-    return [path for session in SESSIONS for path in layout.grid(patient_id, session).images]
-
-
-def read_new_blood(layout: Layout, patient_id: str) -> NewBlood:
-    """Reads both scans of one patient and says where new blood came."""
-    return NewBlood.between(*(read_grid_scan(layout, patient_id, s) for s in SESSIONS))
 
 
 def read_truth(layout: Layout, patient_id: str, baseline: GridScan, settings: Evaluation) -> Truth:

@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 10
+EMPTY_REGION = "the region holds no voxel"
+CLIMATOLOGY = "climatology_distance"
+"""The map that every other has to beat, as tables name it: see `distance_climatology`."""
 
 SUMS = ("n", "p", "y", "pp", "py", "yy", "nll")
 """Voxels, and sums of forecast, truth, their products, and negative log-likelihood (nats)."""

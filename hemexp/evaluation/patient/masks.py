@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hemexp.anatomy.surfaces import Gaps
+from hemexp.evaluation.patient.map_sums import EMPTY_REGION
 from hemexp.statistics.scores import Score, brier
 
 BOTH_EMPTY = "both masks are empty"
-EMPTY_REGION = "the region holds no voxel"
 
 
 def dice(forecast: NDArray, truth: NDArray) -> Score:

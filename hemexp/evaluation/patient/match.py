@@ -11,14 +11,8 @@ from hemexp.anatomy.surfaces import Gaps, surface_gaps
 from hemexp.evaluation.patient.amounts import Amount
 from hemexp.evaluation.patient.images import psnr_db, similarity_map
 from hemexp.evaluation.patient.inputs import Followup, Maps, Truth
-from hemexp.evaluation.patient.masks import (
-    EMPTY_REGION,
-    dice,
-    energy_distance,
-    hd95_mm,
-    map_brier,
-    surface_dice,
-)
+from hemexp.evaluation.patient.map_sums import EMPTY_REGION
+from hemexp.evaluation.patient.masks import dice, energy_distance, hd95_mm, map_brier, surface_dice
 from hemexp.statistics.scores import Score
 
 

@@ -9,22 +9,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
-from hemexp.evaluation.patient.distance_climatology import (
-    CLIMATOLOGY,
-    map_by_distance,
-    read_climatology,
-)
+from hemexp.evaluation.patient.distance_climatology import map_by_distance, read_climatology
 from hemexp.evaluation.patient.followups import score_followups, score_slices, score_truth
 from hemexp.evaluation.patient.inputs import (
     Followup,
     Maps,
     Truth,
-    grid_files,
     read_followups,
     read_maps,
     read_truth,
 )
-from hemexp.evaluation.patient.map_sums import PATIENT_MAPS, map_sums
+from hemexp.evaluation.patient.map_sums import CLIMATOLOGY, PATIENT_MAPS, map_sums
+from hemexp.evaluation.patient.new_blood import grid_files
 from hemexp.evaluation.patient.pooled_map import POOLED
 from hemexp.evaluation.patient.redraws import has_true_map, read_slices
 from hemexp.grid_scan import GridScan, read_grid_scan
