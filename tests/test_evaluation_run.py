@@ -14,6 +14,7 @@ from hemexp.evaluation.cohort import forecasts
 from hemexp.evaluation.cohort.summarise import run_summarise_scores
 from hemexp.evaluation.patient.score import run_score_patient
 from hemexp.layout import Layout
+from hemexp.reporting.forecast_tables import describe_obedience
 from hemexp.tables import cells, read_table, write_table
 
 
@@ -166,6 +167,9 @@ def test_obedience_reads_the_gain_back(tables):
     assert rows.loc["matched", "miss_sd_ml"] == pytest.approx(0.0, abs=1e-4)
     assert rows.loc["raw", "abs_logit_offset_median"] == pytest.approx(1.0)
     assert rows.loc["raw", "n_samples"] == 15
+    assert rows.loc["raw", ["slope_large", "r2_large"]].tolist() == pytest.approx([0.8, 1.0])
+    shown = describe_obedience(tables["obedience"])
+    assert shown["Slope above 3 mL"].tolist() == ["0.800", "1.000"]
 
 
 def test_images_count_the_undefined_apart(tables):

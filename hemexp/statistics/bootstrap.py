@@ -79,13 +79,13 @@ def estimate(
     value = float(statistic(rows[None])[0]) if len(rows) else np.nan
     if not np.isfinite(value):
         return undefined(missing)
-    ends = interval(rows, statistic, resamples)
+    ends = _interval(rows, statistic, resamples)
     if ends is None:
         return Estimate(value, None, None, "; ".join(filter(None, (note, ONE_PATIENT))))
     return Estimate(value, *ends, note)
 
 
-def interval(
+def _interval(
     rows: ArrayLike, statistic: Statistic, resamples: Resamples
 ) -> tuple[float, float] | None:
     """The 95 % interval of `estimate` alone.

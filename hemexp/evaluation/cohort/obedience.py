@@ -67,7 +67,7 @@ def _line_cells(wanted: pd.Series, got: pd.Series) -> dict[str, Score | float]:
     large = wanted > LARGE_REQUEST_ML
     steep = fit_line(wanted[large], got[large])
     missing = Score(None, "no line: fewer than three distinct requests")
-    too_few = Score(None, "no line: fewer than three requests above 3 mL")
+    too_few = Score(None, f"no line: fewer than three requests above {LARGE_REQUEST_ML:g} mL")
     no_volume = Score(None, "a flag asks for no volume")
     is_growth = wanted.name == "target_growth_ml"
     return {
