@@ -36,13 +36,12 @@ from hemexp.code_hash import hash_code
 from hemexp.config import load_settings
 from hemexp.provenance import hash_value
 from hemexp.settings import Settings
+from hemexp.statistics.line import Line, fit_line
 from hemexp.statistics.scores import (
     Kind,
-    Line,
     coverage,
     crps,
     ensemble_sd,
-    fit_line,
     randomised_pit,
     spread_ratio,
 )

@@ -19,13 +19,14 @@ from coherence import as_markdown, load_benchmark_settings
 from coherence_samples import Sampler, fit_growth, forecast_drives, make_sampler
 from numpy.typing import NDArray
 
-from hemexp.evaluation.cohort.maps import SUMS, map_sums, slope_rows
+from hemexp.anatomy.blood import blood_distance_mm
+from hemexp.evaluation.cohort.maps import reliability_slopes
 from hemexp.evaluation.patient.distance_climatology import (
     EDGES_MM,
     count_by_distance,
     map_by_distance,
 )
-from hemexp.evaluation.patient.images import blood_distance_mm
+from hemexp.evaluation.patient.map_sums import SUMS, map_sums
 from hemexp.settings import Settings
 
 BAND_MM, REDRAWS = 10.0, 100
@@ -75,7 +76,7 @@ def score(sampler: Sampler, settings: Settings, p_by_bin: NDArray) -> dict[str, 
         "brier x 1000": 1000 * brier[0],
         "climatology x 1000": 1000 * brier[1],
         "skill": 1 - brier[0] / brier[1],
-        "slope": float(slope_rows(ours)),
+        "slope": float(reliability_slopes(ours[None])[0]),
     }
 
 

@@ -27,7 +27,7 @@ from hemexp.expansion.model import patient_distribution
 from hemexp.provenance import hash_value
 from hemexp.sampling.requests import Drives
 from hemexp.settings import Settings
-from hemexp.statistics.scores import Line, fit_line
+from hemexp.statistics.line import Line, fit_line
 
 LARGE_REQUEST_ML = 3.0
 ASKED = 4

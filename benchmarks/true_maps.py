@@ -18,11 +18,11 @@ from coherence import as_markdown
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from hemexp.anatomy.blood import bleed_band
 from hemexp.cohort import read_sheet
 from hemexp.evaluation.patient.distance_climatology import EDGES_MM
-from hemexp.evaluation.patient.images import bleed_band
-from hemexp.evaluation.patient.inputs import read_new_blood
-from hemexp.evaluation.patient.redraws import true_files
+from hemexp.evaluation.patient.new_blood import read_new_blood
+from hemexp.layout import Layout
 from hemexp.volumes import read_volume
 
 WIDTHS_MM = (3.0, 8.0, 40.0)
@@ -47,10 +47,10 @@ def average_nearby(
 
 def compare(results: Path, patient_id: str) -> list[tuple[float, float]]:
     """What one patient's map loses by averaging, observed and expected, for each width."""
-    file, _ = true_files(results / "evaluation", patient_id)
-    true_map = read_volume(file)
+    layout = Layout(results)
+    true_map = read_volume(layout.true_map(patient_id))
     q = true_map.data.astype(float)
-    distance_mm, happened, brain = read_new_blood(results / "preprocess", patient_id)
+    distance_mm, happened, brain = read_new_blood(layout, patient_id)
     band = bleed_band(distance_mm, BAND_MM) & brain
 
     def brier(p: NDArray) -> float:

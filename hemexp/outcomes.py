@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from hemexp.columns import SESSIONS
-from hemexp.provenance import patient_file
+from hemexp.layout import Layout
 
 HE_ML, HE_RELATIVE, IVH_GROWTH_ML = 6.0, 0.33, 1.0
 """Expansion: IPH growth >= 6 mL or >= 33 %; IVH growth counts from 1 mL (docs/method.md 1)."""
@@ -53,13 +53,13 @@ def read_excluded(path: Path | str) -> list[str]:
 
 
 def read_volumes(
-    folder: Path | str, samples: pd.DataFrame, sessions: tuple[str, ...] = SESSIONS
+    layout: Layout, patients: pd.DataFrame, sessions: tuple[str, ...] = SESSIONS
 ) -> pd.DataFrame:
     """Native volumes of the given patients, as `preprocess` measured them.
 
     Args:
-        folder: `results/preprocess`.
-        samples: Rows of the sheet.
+        layout: Of the run.
+        patients: Their rows of the sheet.
         sessions: Which scans to look at; a forecast must not look at the follow-up.
 
     Returns:
@@ -67,14 +67,14 @@ def read_volumes(
         patient_id; follow-up values are NaN where not looked at and for `predict` patients.
     """
     rows: dict[str, dict[str, float]] = {}
-    for patient_id, split in samples["split"].items():
+    for patient_id, split in patients["split"].items():
         rows[patient_id] = {
             f"{s}_{mask}_ml": math.nan for s in SESSIONS for mask in ("iph", "ivh")
         }
         for session in sessions:
             if split == "predict" and session == "followup":
                 continue
-            path = patient_file(folder, patient_id, f"ses-{session}_space-native_volumes.tsv")
+            path = layout.native(str(patient_id), session).volumes
             measured = pd.read_csv(path, sep="\t").iloc[0]
             for mask in ("iph", "ivh"):
                 rows[patient_id][f"{session}_{mask}_ml"] = float(measured[f"{mask}_ml"])

@@ -1,18 +1,13 @@
 """What reporting reads beyond `results_folder`: predictors, what-if answers, reconstruction."""
 
-import sys
-import types
-
 import numpy as np
 import pandas as pd
-import pytest
 from results_folder import CHOSEN, MODELS, make_results, save
 
 from hemexp.evaluation.cohort.summarise import run_summarise_scores
 from hemexp.evaluation.patient.score import run_score_patient
 from hemexp.expansion.what_if import summarise
 from hemexp.layout import Layout
-from hemexp.provenance import patient_file
 from hemexp.reporting.catalogue import TABLES
 from hemexp.reporting.tables import run_write_tables
 from hemexp.tables import read_table
@@ -53,27 +48,15 @@ def comparison():
 def make_reportable(root, settings, **options):
     """Writes everything that reporting reads, evaluated; options as `make_results` has them."""
     complete(root, make_results(root, **options))
-    stub = types.SimpleNamespace(midline_shift_mm=lambda *_: 1.5)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setitem(sys.modules, "hemexp.anatomy.midline", stub)
-        evaluate(root, settings)
+    evaluate(root, settings)
 
 
 def evaluate(root, settings):
     room = settings.evaluation.model_copy(update={"bootstrap": 50})
     outcomes = read_table(root / "cohort/outcomes.tsv").set_index("patient_id")
     for name in outcomes.index[outcomes["split"] == "test"]:
-        run_score_patient(name, root / "samples", root / "preprocess", root / "evaluation", room)
-    run_summarise_scores(
-        root / "cohort/outcomes.tsv",
-        root / "samples",
-        root / "expansion",
-        root / "evaluation",
-        root / "phantom/truth.tsv",
-        root / "evaluation",
-        room,
-        seed=1,
-    )
+        run_score_patient(Layout(root), name, room)
+    run_summarise_scores(Layout(root), room, seed=1)
 
 
 def write_tables(root, settings, tables=TABLES):
@@ -98,4 +81,4 @@ def complete(root, outcomes):
             "ivh_dice": np.nan if n % 2 else 0.8,
             "psnr_db": 30.0,
         }
-        save(pd.DataFrame([row]), patient_file(root / "latents", name, "reconstruction.tsv"))
+        save(pd.DataFrame([row]), Layout(root).reconstruction(name))

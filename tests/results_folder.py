@@ -8,8 +8,8 @@ import pandas as pd
 
 from hemexp.evaluation.patient.distance_climatology import EDGES_MM
 from hemexp.evaluation.patient.pooled_map import FORECASTERS, run_pool_map
+from hemexp.layout import Layout
 from hemexp.outcomes import expansion_outcomes
-from hemexp.provenance import patient_file
 from hemexp.volumes import write_volume
 
 
@@ -80,7 +80,7 @@ def make_results(
             write_redraws(root, grid, patient)
     write_models(root, outcomes, rng)
     for name in outcomes.loc[outcomes["split"] != "train", "patient_id"]:
-        run_pool_map(name, root / "samples", root / "preprocess", root / "evaluation")
+        run_pool_map(Layout(root), name)
     write_qc(root, outcomes, rng)
     return outcomes.set_index("patient_id")
 
@@ -119,15 +119,11 @@ def head_ct(grid, brain, iph, ivh, rng):
 
 def write_scan(root, grid, name, session, iph, ivh, rng, space="grid"):
     brain = grid.brain()
-    stem = f"ses-{session}_space-{space}"
-    for ending, data, dtype in (
-        ("ct", head_ct(grid, brain, iph, ivh, rng), np.int16),
-        ("desc-iph_mask", iph, np.uint8),
-        ("desc-ivh_mask", ivh, np.uint8),
-        ("desc-brain_mask", brain, np.uint8),
-    ):
-        path = patient_file(root / "preprocess", name, f"{stem}_{ending}.nii.gz")
-        write_volume(path, data, grid.affine, dtype)
+    layout = Layout(root)
+    files = layout.grid(name, session) if space == "grid" else layout.native(name, session)
+    write_volume(files.ct, head_ct(grid, brain, iph, ivh, rng), grid.affine, np.int16)
+    for path, mask in ((files.iph, iph), (files.ivh, ivh), (files.brain, brain)):
+        write_volume(path, mask, grid.affine, np.uint8)
 
 
 def bleeds(grid, iph_ml, ivh_ml):
@@ -147,20 +143,16 @@ def write_patient(root, grid, patient, rng, indicator, samples):
 
 
 def write_samples(root, grid, patient, baseline_blood, rng, indicator, samples):
-    folder, name = root / "samples", patient["patient_id"]
+    layout, name = Layout(root), patient["patient_id"]
     rows, masks = [], []
     for k in range(samples):
         growth = float(np.exp(rng.normal(1.2, 1)) - 1)
         iph_ml = patient["baseline_iph_ml"] + growth
         iph, ivh = bleeds(grid, iph_ml, patient["baseline_ivh_ml"])
         ct = head_ct(grid, grid.brain(), iph, ivh, rng)
-        write_volume(
-            patient_file(folder, name, f"sample-{k}_ct.nii.gz"), ct, grid.affine, np.int16
-        )
-        labels = iph + 2 * ivh
-        write_volume(
-            patient_file(folder, name, f"sample-{k}_dseg.nii.gz"), labels, grid.affine, np.uint8
-        )
+        files = layout.sample(name, k)
+        write_volume(files.ct, ct, grid.affine, np.int16)
+        write_volume(files.labels, iph + 2 * ivh, grid.affine, np.uint8)
         masks.append((iph, ivh, (iph | ivh) & ~baseline_blood))
         before_ml = patient["baseline_iph_ml"]
         rows.append(
@@ -179,23 +171,22 @@ def write_samples(root, grid, patient, baseline_blood, rng, indicator, samples):
             }
         )
     for ending, stack in zip(("iph", "ivh", "expansion"), zip(*masks, strict=True), strict=True):
-        path = patient_file(folder, name, f"desc-{ending}_probseg.nii.gz")
+        path = layout.sample_map(name, ending)
         write_volume(path, np.mean(stack, axis=0), grid.affine, np.float32)
-    save(pd.DataFrame(rows), folder / f"sub-{name}" / "volumes.tsv")
+    save(pd.DataFrame(rows), layout.sample_volumes(name))
 
 
 def write_redraws(root, grid, patient):
     """A true map of 0.5 where the follow-up's blood is, and three redraws: 0, 2 and 10 mL."""
     iph, ivh = bleeds(grid, patient["followup_iph_ml"], patient["followup_ivh_ml"])
     before = np.logical_or(*bleeds(grid, patient["baseline_iph_ml"], patient["baseline_ivh_ml"]))
-    folder, name = root / "evaluation", patient["patient_id"]
-    path = patient_file(folder, name, "desc-expansion_truth-probseg.nii.gz")
-    write_volume(path, 0.5 * ((iph | ivh) & ~before), grid.affine, np.float32)
+    layout, name = Layout(root), patient["patient_id"]
+    write_volume(layout.true_map(name), 0.5 * ((iph | ivh) & ~before), grid.affine, np.float32)
     growth = np.array([0.0, 2.0, 10.0])
     table = pd.DataFrame({"draw": range(3), "iph_growth_ml": growth, "ivh_growth_ml": growth / 5})
     for z in range(grid.shape[2]):
         table[f"slice_{z:02d}_ml"] = growth / grid.shape[2]
-    save(table, patient_file(folder, name, "redraws.tsv"))
+    save(table, layout.redraws(name))
 
 
 def write_models(root, outcomes, rng):

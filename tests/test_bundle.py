@@ -20,6 +20,7 @@ from hemexp.diffusion.network import Denoiser
 from hemexp.expansion.measure import run_measure_bleed
 from hemexp.expansion.model import ExpansionModel, Linear
 from hemexp.latents.encode import run_encode_patients
+from hemexp.layout import Layout
 from hemexp.provenance import patient_file, write_json
 from hemexp.release.bundle import inference_config, run_export_bundle
 from hemexp.release.forecast import draw_followups, read_patient
@@ -145,7 +146,7 @@ def results(tmp_path_factory, settings, sheet):
         settings.seed,
         "cpu",
     )
-    run_measure_bleed(sheet, root / "preprocess", root / "expansion")
+    run_measure_bleed(Layout(root), sheet)
     run_sample_followups(sheet, root, settings.sampling, settings.seed, "cpu")
     return root
 

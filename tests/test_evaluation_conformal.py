@@ -14,7 +14,8 @@ from hemexp.evaluation.cohort.conformal import (
     training_pit,
     widths_ml,
 )
-from hemexp.evaluation.cohort.forecasts import Forecast, score_draws
+from hemexp.evaluation.cohort.forecast_scores import score_draws
+from hemexp.evaluation.cohort.forecasts import Forecast
 
 P = np.arange(1, 200) / 200
 

@@ -7,10 +7,11 @@ from scipy.stats import norm
 
 from hemexp.evaluation.cohort import expected_scores as expected
 from hemexp.evaluation.cohort.conformal import Levels
+from hemexp.evaluation.cohort.expectations import expected_crps
 from hemexp.evaluation.cohort.forecasts import Forecast
-from hemexp.evaluation.cohort.paired_differences import told_cells
-from hemexp.evaluation.cohort.tables import Resampling
 from hemexp.statistics import scores
+from hemexp.statistics.bootstrap import Resampling
+from hemexp.statistics.discrimination import auc, expected_auc
 
 QUANTILES = np.arange(1, 100) / 100
 SD_ML, BASELINE_ML = 4.0, 30.0
@@ -73,7 +74,11 @@ def test_mean_crps_over_outcomes(kind, k):
     rng = np.random.default_rng(k)
     outcomes, draws = rng.normal(size=30), rng.normal(1, 2, size=k)
     each = np.mean([scores.crps(one, draws, kind) for one in outcomes])
-    assert expected.expected_crps(outcomes, draws, kind) == pytest.approx(each, abs=1e-12)
+    assert expected_crps(outcomes, draws, kind) == pytest.approx(each, abs=1e-12)
+
+
+def patients(probability, event):
+    return np.stack([probability, event], axis=-1)[None]
 
 
 def test_auc_is_that_of_cohorts_drawn_from_the_truth():
@@ -83,11 +88,12 @@ def test_auc_is_that_of_cohorts_drawn_from_the_truth():
     pairs = [(y, 60 - y.sum()) for y in rng.uniform(size=(4000, 60)) < truth]
     # Every cohort counts by its pairs of an expander and another.
     weights = [y.sum() * rest for y, rest in pairs]
-    drawn = [scores.auc(said, y).value for y, _ in pairs]
+    drawn = [auc(patients(said, y))[0] for y, _ in pairs]
     found = np.average(drawn, weights=weights)
-    assert expected.expected_auc(said, truth) == pytest.approx(found, abs=0.003)
-    assert expected.expected_auc(said, truth) < expected.expected_auc(truth, truth)
-    assert np.isnan(expected.expected_auc([0.4], [0.3]))
+    (area,), (best,) = (expected_auc(patients(one, truth)) for one in (said, truth))
+    assert area == pytest.approx(found, abs=0.003)
+    assert area < best
+    assert np.isnan(expected_auc(patients([0.4], [0.3]))).all()
 
 
 def test_the_truth_is_the_best_forecast_of_itself(table):
@@ -145,7 +151,7 @@ def test_probabilities_are_scored_by_the_true_ones(table):
 def test_without_a_true_distribution_there_is_nothing_to_expect():
     forecasts, events, outcomes, _ = cohort()
     empty = expected.tabulate_expected(forecasts[:-1], events, outcomes, {}, Resampling(20, 1))
-    assert empty.empty and list(empty.columns) == list(expected.EXPECTED)
+    assert empty.empty and list(empty.columns) == list(expected.COLUMNS)
 
 
 def test_one_patient_has_scores_but_no_interval():
@@ -154,9 +160,3 @@ def test_one_patient_has_scores_but_no_interval():
     row = value(table, "hemexp", "crps_ml")
     assert row["n"] == 1 and row["low"] is None and "2 patients" in row["note"]
     assert "fewer than two" in value(table, "hemexp", "auc")["note"]
-
-
-def test_what_has_no_value_has_no_interval_for_the_same_reason():
-    row = told_cells(30, scores.Score(None, "classes set apart"), None)
-    nothing = dict.fromkeys(("value", "low", "high"))
-    assert row == {"n": 30, **nothing, "note": "classes set apart"}

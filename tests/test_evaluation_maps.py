@@ -6,15 +6,18 @@ import pytest
 from results_folder import Grid, make_results
 
 from hemexp.config import load_settings
-from hemexp.evaluation.cohort import maps
-from hemexp.evaluation.cohort.tables import Resampling
+from hemexp.evaluation.cohort.maps import tabulate_maps
+from hemexp.evaluation.cohort.reliability import tabulate_reliability
 from hemexp.evaluation.patient import distance_climatology as distance
-from hemexp.evaluation.patient.inputs import read_scan
+from hemexp.evaluation.patient.map_sums import SUMS, map_sums
+from hemexp.grid_scan import read_grid_scan
+from hemexp.layout import Layout
 from hemexp.phantom.centers import find_center
 from hemexp.phantom.draw import draw_patient
 from hemexp.phantom.redraw import draw_followups
 from hemexp.phantom.truth_map import grid_to_baseline, run_draw_truth_map
 from hemexp.preprocess.interpolate import resample_blood
+from hemexp.statistics.bootstrap import Resampling
 from hemexp.tables import read_table
 from hemexp.volumes import Volume, read_volume, write_volume
 
@@ -27,7 +30,7 @@ def rng(seed=0):
 
 def sums_of(forecast, truth, region=None, least=0.01):
     region = np.ones(forecast.shape, dtype=bool) if region is None else region
-    return pd.DataFrame(maps.map_sums(forecast, truth, region, least))
+    return pd.DataFrame(map_sums(forecast, truth, region, least))
 
 
 def table_of(**forecasts):
@@ -53,7 +56,7 @@ def table_of(**forecasts):
 def test_sums_give_brier_and_likelihood():
     forecast, truth = rng().random(SHAPE), rng(1).random(SHAPE) < 0.3
     region = rng(2).random(SHAPE) < 0.5
-    total = sums_of(forecast, truth, region)[list(maps.SUMS)].sum()
+    total = sums_of(forecast, truth, region)[list(SUMS)].sum()
     assert total["n"] == region.sum()
     squared = ((forecast - truth)[region] ** 2).sum()
     assert total["pp"] - 2 * total["py"] + total["yy"] == pytest.approx(squared)
@@ -73,7 +76,7 @@ def test_map_table_tells_a_reliable_map_from_a_sure_one():
     true = rng().random(SHAPE) ** 3
     sure = np.clip(2 * true - true.mean(), 0, 1)
     flat = np.full(SHAPE, true.mean())
-    table = maps.tabulate_maps(
+    table = tabulate_maps(
         table_of(true=true, sure=sure, climatology_distance=flat), Resampling(200, 1)
     )
     rows = table.query("region == 'brain'").set_index(["model", "reference"])
@@ -93,7 +96,7 @@ def test_map_table_tells_a_reliable_map_from_a_sure_one():
 
 def test_reliability_bins_are_pooled_over_patients():
     true = np.full(SHAPE, 0.25)
-    table = maps.tabulate_reliability(table_of(true=true))
+    table = tabulate_reliability(table_of(true=true))
     row = table.query("reference == 'outcome'").iloc[0]
     assert row["n_voxels"] == 4 * np.prod(SHAPE)
     assert row["forecast"] == pytest.approx(0.25)
@@ -117,18 +120,17 @@ def test_climatology_counts_new_blood_by_distance():
 
 def test_climatology_is_learned_from_the_patients_named(tmp_path):
     make_results(tmp_path, grid=Grid((36, 30, 12), (5.0, 6.0, 10.0)))
-    table = tmp_path / "climatology.tsv"
-    distance.run_fit_climatology(["R1", "R3"], tmp_path / "preprocess", table)
-    found = read_table(table)
+    layout = Layout(tmp_path)
+    distance.run_fit_climatology(layout, ["R1", "R3"])
+    found = read_table(layout.climatology)
     expected = 0
     for name in ("R1", "R3"):
-        scans = [read_scan(tmp_path / "preprocess", name, s) for s in ("baseline", "followup")]
-        blood = [member.iph | member.ivh for member, _, _ in scans]
-        expected += int((blood[1] & ~blood[0] & scans[0][1] & scans[1][1]).sum())
+        one, two = (read_grid_scan(layout, name, s) for s in ("baseline", "followup"))
+        expected += int((two.blood & ~one.blood & one.brain & two.brain).sum())
     assert expected > 20 and found["n_new"].sum() == expected
-    p = distance.read_climatology(table)
+    p = distance.read_climatology(layout.climatology)
     assert p[2:5].max() > 0.02 and p[-1] == 0
-    assert table.with_suffix(".json").is_file()
+    assert layout.climatology.with_suffix(".json").is_file()
 
 
 PHANTOM = load_settings({"preset": "demo"}).phantom.model_copy(update={"spacing_factor": 1.5})

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from hemexp.anatomy.midline import midline_shift_mm
-from hemexp.anatomy.surfaces import energy_distance, hd95_mm, surface_dice, surface_gaps
-from hemexp.anatomy.ventricles import score_amounts, ventricle_ml, ventricle_region
-from hemexp.evaluation.patient.followups import score_slices
+from hemexp.anatomy.surfaces import surface_gaps
+from hemexp.anatomy.ventricles import ventricle_ml, ventricle_region
+from hemexp.evaluation.patient.amounts import Amount, slice_covariance, slice_variance
+from hemexp.evaluation.patient.masks import energy_distance, hd95_mm, surface_dice
 from hemexp.phantom.bleed import draw_shape
 from hemexp.phantom.head import draw_head
 from hemexp.phantom.mass_effect import displacement_mm
@@ -94,26 +95,26 @@ def test_slices_that_move_together_are_told_from_slices_that_do_not():
     rng = np.random.default_rng(0)
 
     def lag1(slices_ml):
-        found = score_slices(slices_ml)
-        return found["slice_covariance_ml2"].value / found["slice_variance_ml2"].value
+        return slice_covariance(slices_ml).value / slice_variance(slices_ml).value
 
     mean, shared = np.arange(10.0), rng.normal(size=(400, 1))
     assert lag1(mean + shared * np.ones(10)) == pytest.approx(1)
     assert lag1(mean + rng.normal(size=(400, 10))) == pytest.approx(0, abs=0.05)
     mixed = mean + shared + rng.normal(size=(400, 10))
     assert lag1(mixed) == pytest.approx(0.5, abs=0.06)
-    assert score_slices(np.ones((1, 10)))["slice_variance_ml2"].value is None
+    assert slice_variance(np.ones((1, 10))).value is None
 
 
 def test_amounts_are_scored_against_the_truth():
-    found = score_amounts("ventricle", "ml", np.array([1.0, 3.0, np.nan]), Score(5.0))
-    assert {name: score.value for name, score in found.items()} == {
-        "ventricle_ml": 2.0,
-        "ventricle_error_ml": 3.0,
-        "ventricle_crps_ml": 2.5,
-    }
-    unknown = score_amounts("ventricle", "ml", np.array([np.nan]), Score(5.0))
-    assert all(score.value is None and "ventricle" in score.note for score in unknown.values())
+    amount = Amount("ventricle", np.array([1.0, 3.0, np.nan]), Score(5.0))
+    found = (amount.median(), amount.error(), amount.crps())
+    assert [score.value for score in found] == [2.0, 3.0, 2.5]
+    unseen = Amount("ventricle", np.array([np.nan]), Score(5.0))
+    for score in (unseen.median(), unseen.error(), unseen.crps()):
+        assert score.value is None and "no ventricle" in score.note
+    unknown = Amount("ventricle", np.array([1.0]), Score(None, "not seen"))
+    assert unknown.median().value == 1
+    assert unknown.error() == unknown.crps() == Score(None, "not seen")
 
 
 SHAPE, GRID_MM, FINE = (64, 64, 30), np.array([3.0, 3.0, 6.0]), 2

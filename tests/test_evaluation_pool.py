@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from results_folder import Grid, make_results
 
+from hemexp.anatomy.blood import blood_distance_mm
 from hemexp.config import load_settings
 from hemexp.evaluation.patient import fit_pool, pooled_map
 from hemexp.evaluation.patient.distance_climatology import (
@@ -12,8 +13,8 @@ from hemexp.evaluation.patient.distance_climatology import (
     knows_anybody,
     read_climatology,
 )
-from hemexp.evaluation.patient.images import blood_distance_mm
-from hemexp.evaluation.patient.inputs import read_maps, read_scan
+from hemexp.grid_scan import read_grid_scan
+from hemexp.layout import Layout
 from hemexp.tables import read_table, write_table
 from hemexp.volumes import read_volume
 
@@ -92,14 +93,13 @@ def results(tmp_path_factory):
     root = tmp_path_factory.mktemp("results")
     patients = {"007": "train", "V1": "val", "V2": "val", "V3": "val", "P0": "predict"}
     make_results(root, Grid((36, 30, 12), (5.0, 6.0, 10.0)), patients)
-    return root
+    return Layout(root)
 
 
 def fit(results, patients):
     settings = load_settings({"preset": "demo"}).evaluation
-    folders = (results / "samples", results / "preprocess", results / "evaluation")
-    fit_pool.run_fit_pool(patients, *folders, settings)
-    return read_table(results / "evaluation/pool.tsv").set_index("map")
+    fit_pool.run_fit_pool(results, patients, settings)
+    return read_table(results.pool).set_index("map")
 
 
 def test_fitted_weights_and_a_pooled_map_of_a_patient_without_followup(results):
@@ -107,15 +107,13 @@ def test_fitted_weights_and_a_pooled_map_of_a_patient_without_followup(results):
     weights = table["weight"][[*pooled_map.FORECASTERS]].to_numpy()
     assert (table["patients"] == 3).all() and weights.sum() == pytest.approx(1, abs=1e-5)
     assert table["brier"]["pooled"] <= table["brier"].drop("pooled").max()
-    path = pooled_map.run_pool_map(
-        "P0", results / "samples", results / "preprocess", results / "evaluation"
-    )
-    pooled = read_volume(path)
-    baseline, brain, grid = read_scan(results / "preprocess", "P0", "baseline")
-    blood = baseline.iph | baseline.ivh
+    pooled_map.run_pool_map(results, "P0")
+    pooled = read_volume(results.pooled_map("P0"))
+    baseline = read_grid_scan(results, "P0", "baseline")
+    blood, brain, grid = baseline.blood, baseline.brain, baseline.ct
     distance_mm = blood_distance_mm(blood, grid.spacing_mm)
-    climatology = read_climatology(results / "evaluation/climatology.tsv")
-    drawn = read_maps(results / "samples", "P0").expansion
+    climatology = read_climatology(results.climatology)
+    drawn = read_volume(results.sample_map("P0", "expansion")).data
     maps = pooled_map.forecast_maps(drawn, distance_mm, brain, climatology)
     expected = sum(w * one for w, one in zip(weights, maps, strict=True))
     np.testing.assert_allclose(pooled.data[brain], expected[brain], atol=1e-5)

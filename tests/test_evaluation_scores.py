@@ -7,9 +7,16 @@ from scipy.stats import norm
 from scipy.stats.qmc import Halton
 from sklearn.metrics import roc_auc_score
 
-from hemexp.evaluation.patient import images
-from hemexp.statistics import calibration_line as recalibration
-from hemexp.statistics import scores
+from hemexp.anatomy.blood import bleed_band, blood_distance_mm
+from hemexp.evaluation.patient import images, masks
+from hemexp.evaluation.patient.inputs import Followup, Truth
+from hemexp.evaluation.patient.match import ImageMatch
+from hemexp.statistics import bootstrap, scores
+from hemexp.statistics.bootstrap import Resamples, estimate
+from hemexp.statistics.calibration_line import NO_SLOPE, calibration_line, slopes
+from hemexp.statistics.discrimination import ONE_CLASS, auc
+from hemexp.statistics.line import fit_line
+from hemexp.tables import cells
 
 
 def rng(seed=0):
@@ -93,19 +100,20 @@ def test_spread_ratio_of_a_perfect_forecast():
 def test_auc_agrees_with_scikit_learn_also_with_ties():
     probability = np.round(rng().uniform(size=60), 1)
     event = (rng(1).uniform(size=60) < probability).astype(float)
-    assert scores.auc(probability, event).value == pytest.approx(roc_auc_score(event, probability))
+    rows = np.stack([probability, event], axis=-1)[None]
+    assert auc(rows)[0] == pytest.approx(roc_auc_score(event, probability))
 
 
 def test_auc_of_one_class_is_empty_with_a_reason():
-    found = scores.auc([0.2, 0.7], [1, 1])
-    assert found.value is None
+    found = estimate([(0.2, 1), (0.7, 1)], auc, Resamples(50, rng()), ONE_CLASS)
+    assert found[:3] == (None, None, None)
     assert "one class" in found.note
-    assert scores.auc_interval([0.2, 0.7], [1, 1], 50, rng()) is None
 
 
 def test_auc_interval_leaves_out_resamples_of_one_class():
-    low, high = scores.auc_interval([0.1, 0.4, 0.3, 0.9], [0, 0, 1, 1], 500, rng())
-    assert 0 <= low < 0.75 < high <= 1
+    patients = list(zip([0.1, 0.4, 0.3, 0.9], [0, 0, 1, 1], strict=True))
+    value, low, high, note = estimate(patients, auc, Resamples(500, rng()))
+    assert 0 <= low < 0.75 == value < high <= 1 and not note
 
 
 def test_brier():
@@ -114,24 +122,41 @@ def test_brier():
 
 def test_bootstrap_interval_matches_the_standard_error():
     values = rng().normal(size=400)
-    low, high = scores.bootstrap_interval(values, 2000, rng(1))
+    value, low, high, _ = estimate(values, bootstrap.means, Resamples(2000, rng(1)))
+    assert value == pytest.approx(values.mean())
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.08)
-    assert scores.bootstrap_interval(values[:1], 10, rng()) is None
+
+
+def test_one_patient_has_a_value_but_no_interval():
+    found = estimate([3.0], bootstrap.means, Resamples(10, rng()), note="as chosen")
+    assert cells(n=1, **found.named("crps", "_ml")) == {
+        "n": 1,
+        "crps_ml": 3.0,
+        "crps_low_ml": None,
+        "crps_high_ml": None,
+        "note": f"as chosen; {bootstrap.ONE_PATIENT}",
+    }
+
+
+def test_what_has_no_value_has_no_interval_for_the_same_reason():
+    found = bootstrap.undefined("classes set apart")
+    nothing = dict.fromkeys(("value", "low", "high"))
+    assert cells(n=30, **found.columns()) == {"n": 30, **nothing, "note": "classes set apart"}
 
 
 def test_skill_of_pairs():
     pairs = np.array([[1.0, 2.0], [3.0, 6.0]])
-    assert scores.skill_rows(pairs[None])[0] == pytest.approx(0.5)
+    assert scores.skill(pairs[None])[0] == pytest.approx(0.5)
 
 
 def test_line_through_requests():
     x = np.linspace(0, 10, 200)
-    line = scores.fit_line(x, 0.8 * x - 1 + rng().normal(scale=0.5, size=200))
+    line = fit_line(x, 0.8 * x - 1 + rng().normal(scale=0.5, size=200))
     assert line.slope == pytest.approx(0.8, abs=0.03)
     assert line.intercept == pytest.approx(-1, abs=0.2)
     assert line.residual_sd == pytest.approx(0.5, abs=0.06)
     assert line.r2 == pytest.approx(0.64 * x.var() / (0.64 * x.var() + 0.25), abs=0.02)
-    assert scores.fit_line([1, 1, 1], [1, 2, 3]) is None
+    assert fit_line([1, 1, 1], [1, 2, 3]) is None
 
 
 def box(*where):
@@ -142,10 +167,10 @@ def box(*where):
 
 def test_dice_decides_empties():
     one, other = box(slice(0, 4)), box(slice(2, 6))
-    assert images.dice(one, other).value == 0.5
-    assert images.dice(one, box(slice(0, 0))).value == 0.0
-    assert images.dice(box(slice(0, 0)), box(slice(0, 0))).value is None
-    assert "empty" in images.dice(box(slice(0, 0)), box(slice(0, 0))).note
+    assert masks.dice(one, other).value == 0.5
+    assert masks.dice(one, box(slice(0, 0))).value == 0.0
+    assert masks.dice(box(slice(0, 0)), box(slice(0, 0))).value is None
+    assert "empty" in masks.dice(box(slice(0, 0)), box(slice(0, 0))).note
 
 
 def test_psnr_looks_at_the_brain_and_the_window_only():
@@ -159,33 +184,40 @@ def test_psnr_looks_at_the_brain_and_the_window_only():
     assert images.psnr_db(bone, truth, brain).value is None
 
 
+def match(forecast_hu, true_hu, brain, band):
+    nothing = np.zeros_like(brain)
+    followup = Followup(true_hu, nothing, nothing)
+    others = {"shift_mm": scores.Score(0.0), "spacing_mm": np.ones(3), "surface_mm": 1.0}
+    empty = dict.fromkeys(("baseline_blood", "expansion", "distance_mm", "ventricles"), nothing)
+    return ImageMatch(forecast_hu, Truth(followup, brain=brain, band=band, **empty, **others))
+
+
 def test_ssim_is_one_for_equal_images_and_falls_with_noise():
     truth = rng().uniform(0, 80, size=(12, 10, 6))
     brain, band = box(slice(2, 10)), box(slice(6, 8))
     noise = np.where(brain & ~band, rng(1).normal(scale=20, size=truth.shape), 0)
-    equal = images.score_image(truth, truth, brain, band)
-    noisy = images.score_image(truth + noise, truth, brain, band)
-    assert equal["ssim"].value == pytest.approx(1.0)
-    assert noisy["ssim"].value < 0.9
-    assert noisy["psnr_db"].value is not None and noisy["psnr_db_band"].value is None
+    assert match(truth, truth, brain, band).ssim("brain").value == pytest.approx(1.0)
+    noisy = match(truth + noise, truth, brain, band)
+    assert noisy.ssim("brain").value < 0.9
+    assert noisy.psnr_db("brain").value is not None and noisy.psnr_db("band").value is None
     # The window reaches 3 voxels into the noise, no further.
-    apart = images.score_image(truth + np.where(box(slice(2, 3)), 50, 0), truth, brain, band)
-    assert apart["ssim_band"].value == pytest.approx(1.0)
-    nowhere = images.score_image(truth, truth, brain, box(slice(0, 0)))
-    assert nowhere["ssim_band"].value is None and "no voxel" in nowhere["ssim_band"].note
+    apart = match(truth + np.where(box(slice(2, 3)), 50, 0), truth, brain, band)
+    assert apart.ssim("band").value == pytest.approx(1.0)
+    nowhere = match(truth, truth, brain, box(slice(0, 0)))
+    assert nowhere.ssim("band").value is None and "no voxel" in nowhere.ssim("band").note
 
 
 def test_band_measures_in_millimetres():
-    distance_mm = images.blood_distance_mm(box(5, 5, 3), (2.0, 3.0, 5.0))
-    band = images.bleed_band(distance_mm, 5.0)
+    distance_mm = blood_distance_mm(box(5, 5, 3), (2.0, 3.0, 5.0))
+    band = bleed_band(distance_mm, 5.0)
     assert not band[5, 5, 3]
     assert band[7, 5, 3]
     assert not band[8, 5, 3]
     assert band[5, 6, 3]
     assert not band[5, 7, 3]
     assert band[5, 5, 4]
-    nothing = images.blood_distance_mm(box(slice(0, 0)), (1, 1, 1))
-    assert not images.bleed_band(nothing, 5.0).any()
+    nothing = blood_distance_mm(box(slice(0, 0)), (1, 1, 1))
+    assert not bleed_band(nothing, 5.0).any()
 
 
 @pytest.mark.parametrize("k", [4, 50])
@@ -209,12 +241,14 @@ def test_calibration_line_finds_the_recalibration():
     source = rng(2)
     logits = source.normal(scale=1.2, size=20_000)
     event = source.uniform(size=20_000) < 1 / (1 + np.exp(-logits))
-    told = 1 / (1 + np.exp(-(2 * logits - 0.6)))
-    line = recalibration.calibration_line(told[:4000], event[:4000], 100, rng())
-    assert line["calibration_slope"].value == pytest.approx(0.5, abs=0.05)
-    assert line["calibration_intercept"].value == pytest.approx(0.3, abs=0.12)
-    low, high = (line[f"calibration_slope_{end}"].value for end in ("low", "high"))
-    assert low < 0.5 < high and high - low < 0.15
+    said = 1 / (1 + np.exp(-(2 * logits - 0.6)))
+    intercept, slope = calibration_line(said[:4000], event[:4000])
+    assert slope == pytest.approx(0.5, abs=0.05)
+    assert intercept == pytest.approx(0.3, abs=0.12)
+    patients = np.stack([said[:4000], event[:4000]], axis=-1)
+    found = estimate(patients, slopes, Resamples(100, rng()))
+    assert found.value == slope
+    assert found.low < 0.5 < found.high and found.high - found.low < 0.15
 
 
 @pytest.mark.parametrize(
@@ -222,12 +256,13 @@ def test_calibration_line_finds_the_recalibration():
     [([0.2, 0.4, 0.6], [1, 1, 1]), ([0.3, 0.3, 0.3], [0, 1, 1]), ([0.1, 0.2, 0.8], [0, 0, 1])],
 )
 def test_a_calibration_line_that_does_not_exist_has_a_reason(probability, event):
-    line = recalibration.calibration_line(probability, event, 20, rng())
-    assert {score.value for score in line.values()} == {None}
-    assert all(score.note for score in line.values())
+    assert np.isnan(calibration_line(probability, event)).all()
+    patients = list(zip(probability, event, strict=True))
+    found = estimate(patients, slopes, Resamples(20, rng()), NO_SLOPE)
+    assert found[:3] == (None, None, None) and found.note
 
 
 def test_map_brier_of_an_empty_region_has_a_reason():
     event = box(slice(0, 6))
-    assert images.map_brier(np.full((12, 10, 6), 0.5), event, box()).value == 0.25
-    assert images.map_brier(event, event, box(slice(0, 0))).value is None
+    assert masks.map_brier(np.full((12, 10, 6), 0.5), event, box()).value == 0.25
+    assert masks.map_brier(event, event, box(slice(0, 0))).value is None

@@ -7,7 +7,7 @@ import pytest
 from hemexp import HemexpError
 from hemexp.expansion.compare import choose, compare_models, cross_fit, score_training
 from hemexp.expansion.distribution import LogisticLognormal
-from hemexp.expansion.fit import MODELS, calibrate, fit_brain, fit_model, fit_models
+from hemexp.expansion.fit import GROWTH_MODELS, calibrate, fit_brain, fit_model, fit_models
 from hemexp.expansion.model import ExpansionModel, load_models, patient_distribution
 from hemexp.expansion.predictors import FOUR, IMAGE
 from hemexp.provenance import write_json
@@ -108,7 +108,7 @@ def test_brain_is_the_published_score(cohort):
     assert np.allclose((over_time + 3.347) / 0.2144, [5, 5, 4, 4, 3, 2, 1, 1, 0])
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", GROWTH_MODELS)
 def test_an_unknown_value_is_not_read_as_zero(cohort, settings, name):
     model = fit_model(name, cohort, settings.expansion, seed=1)
     rows = pd.concat([row(cohort, anticoagulant=value) for value in (0.0, np.nan, 1.0)])
@@ -144,8 +144,8 @@ def test_the_better_model_is_chosen_and_scores_say_so(cohort, settings):
     scores, forecasts = score_training(cohort, cross_fit(cohort, settings.expansion, seed=1))
     comparison = compare_models(scores, settings.expansion, seed=1)
     found = comparison.set_index("model")
-    assert choose(comparison, dict.fromkeys(MODELS), "best") == "image_clinical"
-    assert choose(comparison, dict.fromkeys(MODELS), "brain") == "brain"
+    assert choose(comparison, dict.fromkeys(GROWTH_MODELS), "best") == "image_clinical"
+    assert choose(comparison, dict.fromkeys(GROWTH_MODELS), "brain") == "brain"
     assert found.loc["image_clinical", "auc"] > found.loc["four_variable", "auc"] + 0.03
     assert found.loc["image_clinical", "brier"] < found.loc["four_variable", "brier"]
     assert 0.6 < found.loc["image_clinical", "calibration_slope"] < 1.6
@@ -170,10 +170,10 @@ def test_calibration_undoes_a_stretched_score():
 def test_one_patient_of_a_kind_still_gives_a_forecast(cohort, settings):
     few = pd.concat([cohort[cohort["he"] == 0].iloc[:4], cohort[cohort["he"] == 1].iloc[:1]])
     given = cross_fit(few, settings.expansion, seed=1)
-    assert {growth.p_expansion for name in MODELS for growth in given[name]} == {0.2}
+    assert {growth.p_expansion for name in GROWTH_MODELS for growth in given[name]} == {0.2}
     scores, _ = score_training(few, given)
     comparison = compare_models(scores, settings.expansion, seed=1)
-    assert choose(comparison, dict.fromkeys(MODELS), "best") == "four_variable"
+    assert choose(comparison, dict.fromkeys(GROWTH_MODELS), "best") == "four_variable"
     assert (comparison["note"] != "").all()
     models = fit_models(few, settings.expansion, seed=1)
     far = row(cohort, baseline_iph_ml=200.0)

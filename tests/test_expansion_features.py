@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion
 
-from hemexp.expansion.features import FARTHEST_MM, abc2_ml, densities, measure_bleed
+from hemexp.expansion.features import FARTHEST_MM, BleedScan, abc2_ml, densities, measure_bleed
 
 SPACING = np.array([2.0, 2.0, 4.0])
 SHAPE = (60, 60, 24)
@@ -33,7 +33,8 @@ def picture(iph, *pockets, noise_hu=0.0):
 
 def measure(iph, ct, ivh=None, spacing=SPACING):
     ivh = np.zeros(SHAPE, bool) if ivh is None else ivh
-    return measure_bleed(ct, iph, ivh, BRAIN, spacing, iph.sum() * VOXEL_ML, ivh.sum() * VOXEL_ML)
+    scan = BleedScan(ct, iph, ivh, BRAIN, spacing)
+    return measure_bleed(scan, iph.sum() * VOXEL_ML, ivh.sum() * VOXEL_ML)
 
 
 def test_a_plain_ball():

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from hemexp import HemexpError
-from hemexp.expansion.features import measure_bleed
+from hemexp.expansion.features import BleedScan, measure_bleed
 from hemexp.expansion.measure import run_measure_bleed
 from hemexp.expansion.model import load_expansion
 from hemexp.expansion.predict import run_predict_expansion
 from hemexp.expansion.train import run_fit_expansion
 from hemexp.expansion.what_if import run_answer_what_if
-from hemexp.provenance import patient_file
+from hemexp.layout import Layout
 from hemexp.volumes import write_volume
 
 FEATURES = (
@@ -46,6 +46,7 @@ def settings(settings):
 def folder(tmp_path_factory, settings):
     """40 training and 5 test patients, fitted and forecast; an outside probability for one."""
     root, rng, rows = tmp_path_factory.mktemp("run"), np.random.default_rng(0), []
+    layout = Layout(root)
     for number in range(45):
         name, grows = f"P{number:03d}", number % 3 == 0
         volume = float(np.exp(rng.normal(2.6, 0.5)))
@@ -64,17 +65,16 @@ def folder(tmp_path_factory, settings):
             }
         )
         for session, extra in (("baseline", 0.0), ("followup", 9.0 if grows else 0.2)):
-            ending = f"ses-{session}_space-native_volumes.tsv"
-            path = patient_file(root / "preprocess", name, ending)
+            path = layout.native(name, session).volumes
             write_table(path, iph_ml=volume + extra, ivh_ml=0.0)
         drawn = dict(zip(FEATURES, rng.uniform(1, 2, len(FEATURES)), strict=True))
-        path = patient_file(root / "expansion", name, "features.tsv")
+        path = layout.features(name)
         write_table(path, patient_id=name, iph_ml=volume, ivh_ml=0.0, **drawn)
     sheet = pd.DataFrame(rows).set_index("patient_id", drop=False)
     train = sheet[sheet["split"] == "train"]
-    run_fit_expansion(train, root / "preprocess", root / "expansion", settings, seed=1)
-    run_predict_expansion(sheet, root / "preprocess", root / "expansion")
-    run_answer_what_if(sheet[40:], root / "preprocess", root / "expansion", None)
+    run_fit_expansion(layout, train, settings, seed=1)
+    run_predict_expansion(layout, sheet)
+    run_answer_what_if(layout, sheet[40:])
     return root, sheet
 
 
@@ -128,7 +128,8 @@ def test_another_test_patient_changes_no_forecast_of_the_others(folder, tmp_path
         (tmp_path / "expansion" / path.name).symlink_to(path)
     for name in ("predictions.tsv", "forecasts.tsv"):
         (tmp_path / "expansion" / name).unlink()
-    run_predict_expansion(sheet[:44], root / "preprocess", tmp_path / "expansion")
+    (tmp_path / "preprocess").symlink_to(root / "preprocess")
+    run_predict_expansion(Layout(tmp_path), sheet[:44])
     fewer = pd.read_csv(tmp_path / "expansion/forecasts.tsv", sep="\t")
     pd.testing.assert_frame_equal(fewer, table(folder, "forecasts.tsv")[: len(fewer)])
 
@@ -143,26 +144,19 @@ def test_a_bleed_is_measured_from_its_files(tmp_path):
     grid = np.moveaxis(np.indices((30, 30, 12)), 0, -1) * [3.0, 3.0, 6.0]
     away = np.linalg.norm(grid - [40, 45, 36], axis=-1)
     brain, iph, ct = away < 40, away < 12, np.where(away < 12, 62, 30)
-    contents = {
-        "ct.nii.gz": ct,
-        "desc-iph_mask.nii.gz": iph,
-        "desc-ivh_mask.nii.gz": 0 * iph,
-        "desc-brain_mask.nii.gz": brain,
-    }
+    layout = Layout(tmp_path)
+    native, on_grid = layout.native("P1", "baseline"), layout.grid("P1", "baseline").iph
     # Slices lie from left to right in the file, and run backwards: z, y, x of the head, x flipped.
     lying = np.array([[0, 0, -3.0, 87], [0, 3.0, 0, 0], [6.0, 0, 0, 0], [0, 0, 0, 1]])
-    for ending, content in contents.items():
-        path = patient_file(tmp_path, "P1", f"ses-baseline_space-native_{ending}")
+    for path, content in zip(native.images, (ct, iph, 0 * iph, brain), strict=True):
         write_volume(path, np.transpose(content)[:, :, ::-1], lying, np.int16)
-    on_grid = patient_file(tmp_path, "P1", "ses-baseline_space-grid_desc-iph_mask.nii.gz")
     write_volume(on_grid, iph[:, :, ::2], np.diag([3.0, 3.0, 12.0, 1.0]), np.uint8)
-    volumes = patient_file(tmp_path, "P1", "ses-baseline_space-native_volumes.tsv")
-    write_table(volumes, iph_ml=7.5, ivh_ml=0.0)
+    write_table(native.volumes, iph_ml=7.5, ivh_ml=0.0)
     row = pd.DataFrame({"patient_id": ["P1"], "split": "predict"}).set_index("patient_id")
-    run_measure_bleed(row, tmp_path, tmp_path / "out")
-    written = pd.read_csv(patient_file(tmp_path / "out", "P1", "features.tsv"), sep="\t").iloc[0]
-    known = measure_bleed(ct, iph, iph & False, brain, (3.0, 3.0, 6.0), 7.5, 0.0)
+    run_measure_bleed(layout, row)
+    written = pd.read_csv(layout.features("P1"), sep="\t").iloc[0]
+    known = measure_bleed(BleedScan(ct, iph, iph & False, brain, (3.0, 3.0, 6.0)), 7.5, 0.0)
     assert written.drop("patient_id").to_dict() == known and known["hu_mean"] == 62
     write_volume(on_grid, 0 * iph, np.diag([3.0, 3.0, 6.0, 1.0]), np.uint8)
     with pytest.raises(HemexpError, match=r"patient P1.*no voxel of IPH"):
-        run_measure_bleed(row, tmp_path, tmp_path / "out")
+        run_measure_bleed(layout, row)

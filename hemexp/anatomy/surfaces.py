@@ -3,17 +3,11 @@
 SciPy's distance transform serves here: MONAI's metrics of the same names need torch.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt
-
-from hemexp.statistics.scores import Score
-
-BOTH_EMPTY = "both masks are empty"
 
 
 @dataclass(frozen=True)
@@ -57,55 +51,3 @@ def _bounding_box(mask: NDArray) -> tuple[slice, ...]:
 
 def _surface(mask: NDArray) -> NDArray[np.bool_]:
     return mask & ~binary_erosion(mask)
-
-
-def hd95_mm(gaps: Gaps | None, both_empty: bool) -> Score:
-    """95 % Hausdorff distance: the larger of the two directions' 95th percentiles.
-
-    Undefined when a mask is empty: when one alone is, the distance is infinite, and any number
-    put in its place would be an invention. The Dice of 0 tells of such a patient.
-    """
-    if gaps is None:
-        return Score(None, BOTH_EMPTY if both_empty else "one mask is empty: no distance")
-    ends = [np.percentile(gap, 95) for gap in (gaps.forecast_mm, gaps.truth_mm)]
-    return Score(float(max(ends)))
-
-
-def surface_dice(gaps: Gaps | None, both_empty: bool, tolerance_mm: float) -> Score:
-    """Share of both surfaces that lies within a tolerance of the other (Nikolov 2021).
-
-    As for Dice: 0 when one mask alone is empty, undefined when both are.
-    """
-    if gaps is None:
-        return Score(None, BOTH_EMPTY) if both_empty else Score(0.0)
-    distances = np.concatenate([gaps.forecast_mm, gaps.truth_mm])
-    return Score(float(np.mean(distances <= tolerance_mm)))
-
-
-def energy_distance(members: Sequence[NDArray[np.intp]], truth: NDArray[np.intp]) -> dict:
-    """Generalised energy distance with d = 1 - Dice (Kohl 2018, there with 1 - IoU).
-
-    2 E d(S, Y) - E d(S, S') over distinct pairs; E d(Y, Y') is 0 with one truth. Two empty masks
-    have d = 0: here saying nothing of nothing is right.
-
-    Args:
-        members: Flat indices of each member's voxels, at least one member.
-        truth: Flat indices of the truth's voxels.
-
-    Returns:
-        `ged`, and its two terms: `ged_error` = E d(S, Y), `ged_diversity` = E d(S, S'), which is
-        0 for a single member.
-    """
-    voxels, where = np.unique(np.concatenate([*members, truth]), return_inverse=True)
-    ends = np.cumsum([0, *map(len, members), len(truth)])
-    masks = np.zeros((len(members) + 1, max(len(voxels), 1)), dtype=np.float32)
-    for row, (start, end) in enumerate(pairwise(ends)):
-        masks[row, where[start:end]] = 1
-    size = masks.sum(axis=1)
-    total = size[:, None] + size[None]
-    overlap = np.divide(2 * masks @ masks.T, total, out=np.ones_like(total), where=total > 0)
-    distance = 1 - overlap.astype(np.float64)
-    k = len(members)
-    error = float(distance[:k, k].mean())
-    diversity = float(distance[:k, :k].sum() / (k * (k - 1))) if k > 1 else 0.0
-    return {"ged": 2 * error - diversity, "ged_error": error, "ged_diversity": diversity}

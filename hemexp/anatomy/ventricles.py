@@ -1,10 +1,8 @@
-"""Mass effect of a follow-up: size of the ventricles, and any such number drawn against true."""
+"""Size of the ventricles, from the picture."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt
-
-from hemexp.statistics.scores import Score, crps
 
 CSF_HU = 18.0
 """Darker is CSF: half way between CSF (6 HU) and white matter (29 HU); oedema is brighter."""
@@ -51,27 +49,3 @@ def ventricle_ml(
     """
     inside = ((ct_hu < CSF_HU) & ~iph | ivh) & region
     return int(np.count_nonzero(inside)) * voxel_ml
-
-
-def score_amounts(name: str, unit: str, drawn: NDArray, truth: Score) -> dict[str, Score]:
-    """One number of every sample against the true one.
-
-    Args:
-        name: Such as `midline_shift`.
-        unit: Such as `mm`.
-        drawn: One number a member; NaN where none could be measured.
-        truth: The true number.
-
-    Returns:
-        The median over members, its absolute error, and the CRPS.
-    """
-    known = drawn[np.isfinite(drawn)]
-    names = tuple(f"{name}{part}_{unit}" for part in ("", "_error", "_crps"))
-    if not known.size:
-        reason = f"no {name.replace('_', ' ')} could be measured on any sample"
-        return dict.fromkeys(names, Score(None, reason))
-    median = float(np.median(known))
-    if truth.value is None:
-        return {names[0]: Score(median)} | dict.fromkeys(names[1:], truth)
-    error, score = abs(median - truth.value), crps(truth.value, known, "even")
-    return dict(zip(names, map(Score, (median, error, score)), strict=True))

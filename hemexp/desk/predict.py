@@ -18,7 +18,7 @@ from hemexp import Fault, HemexpError
 from hemexp.columns import SESSIONS
 from hemexp.expansion.measure import run_measure_bleed
 from hemexp.expansion.model import load_expansion, patient_distribution
-from hemexp.expansion.patients import FEATURES, read_patients
+from hemexp.expansion.patients import read_patients
 from hemexp.latents.encode import run_encode_patients
 from hemexp.layout import Layout
 from hemexp.preprocess.resample import run_resample_scan
@@ -149,10 +149,10 @@ def run_predict(
         seed,
         device,
     )
-    run_measure_bleed(row, out / "preprocess", out / "expansion")
-    patient = read_patients(row, out / "preprocess", out / "expansion").iloc[0]
+    run_measure_bleed(Layout(out), row)
+    patient = read_patients(Layout(out), row).iloc[0]
     latents = patient_file(out / "latents", patient_id, "latents.safetensors")
-    features = patient_file(out / "expansion", patient_id, FEATURES)
+    features = Layout(out).features(patient_id)
     sources = [latents, features, *baseline_files(out / "preprocess", patient_id)]
     baseline = load_baseline(out / "preprocess", patient)
     table = sample_patient(

@@ -18,6 +18,7 @@ from hemexp.diffusion.network import Denoiser, context_step
 from hemexp.diffusion.objective import accumulate_gradients, draw_batch
 from hemexp.diffusion.schedule import Schedule, check_start, choose_lambda_min
 from hemexp.latents.scale import load_scale
+from hemexp.layout import Layout
 from hemexp.outcomes import expansion_outcomes, read_volumes
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
 from hemexp.provenance import (
@@ -163,7 +164,7 @@ def run_train_diffusion(
         device: `auto`, `cpu` or `cuda`.
     """
     started = time.perf_counter()
-    table = samples.join(expansion_outcomes(read_volumes(preprocess, samples)))
+    table = samples.join(expansion_outcomes(read_volumes(Layout(preprocess.parent), samples)))
     stacks = load_stacks(table, latents, load_scale(scale), settings.condition, settings.target)
     schedule = make_noise_schedule(settings, stacks)
     offsets_mm = stacks.condition.offset_z_mm[0, 0]

@@ -6,5 +6,8 @@ spread; expansion by AUC and Brier score; images and masks by Dice, PSNR, SSIM a
 of the expansion map. The same scores are given to four references: a copy of the baseline, the
 growth seen in training patients (climatology), the tabular predictive distribution and, for the
 phantom, the true distribution. The patient is the unit of every mean and every bootstrap
-interval. Samples that were told the true outcome (`oracle`) are tested for obedience only.
+interval. Samples that knew the true outcome (`oracle`) are tested for obedience only.
+
+`patient` scores one patient, `cohort` tabulates all; `metrics` lists what is scored and
+`cohort.tables` what is tabulated.
 """

@@ -4,24 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import scoringrules
 from numpy.typing import NDArray
-from scipy.special import logit
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 
-from hemexp.expansion.distribution import LogisticLognormal
+from hemexp.expansion.distribution import FORECAST_QUANTILES, LogisticLognormal
 from hemexp.expansion.fit import fit_models, split_folds
 from hemexp.expansion.model import ExpansionModel
 from hemexp.provenance import seed_for
 from hemexp.settings import Expansion
+from hemexp.statistics.bootstrap import Resamples, estimate, means
+from hemexp.statistics.calibration_line import NO_SLOPE, calibration_line
+from hemexp.statistics.discrimination import ONE_CLASS, auc
+from hemexp.statistics.scores import Score, brier, crps
+from hemexp.tables import cells
 
-FORECAST_QUANTILES = np.arange(1, 200) / 200
-CERTAIN = 1e-6
-INTERVAL = (2.5, 97.5)
-TOO_FEW = "one patient of a kind: nothing could be cross-fitted"
 LEAST_EVENTS = 5
 TOO_FEW_EVENTS = f"fewer than {LEAST_EVENTS} patients with or without expansion"
+"""The table has no interval that would show how little the slope of so few means."""
 
 
 def cross_fit(
@@ -68,8 +66,7 @@ def score_training(
     for name, given in distributions.items():
         for patient_id, he, growth_ml, row in patients:
             quantiles = given[row].quantiles(FORECAST_QUANTILES)
-            # Quantiles are no random draws: the fair estimator would give them too much spread.
-            crps_ml = float(scoringrules.crps_ensemble(growth_ml, quantiles, estimator="nrg"))
+            crps_ml = crps(growth_ml, quantiles, "quantiles")
             pit = float(np.interp(growth_ml, quantiles, FORECAST_QUANTILES))
             scores.append((patient_id, name, given[row].p_expansion, int(he), crps_ml, pit))
             forecasts += [(patient_id, name, draw, ml) for draw, ml in enumerate(quantiles)]
@@ -94,44 +91,37 @@ def compare_models(scores: pd.DataFrame, settings: Expansion, seed: int) -> pd.D
     """
     rows = []
     for name, group in scores.groupby("model", sort=False):
-        he, p = group["he"].to_numpy() == 1, group["p_expansion"].to_numpy()
-        crps = group["crps_ml"].to_numpy()
-        rng = np.random.default_rng(seed_for(seed, "expansion", "bootstrap"))
-        drawn = rng.integers(len(group), size=(settings.bootstrap, len(group)))
-        both = drawn[[0 < he[rows].sum() < len(rows) for rows in drawn]]
-        areas = [roc_auc_score(he[rows], p[rows]) for rows in both]
-        low, high = np.percentile(areas, INTERVAL) if areas else (np.nan, np.nan)
-        crps_low, crps_high = np.percentile(crps[drawn].mean(axis=1), INTERVAL)
-        slope, intercept, note = calibration_line(p, he)
-        rows.append(
-            {
-                "model": name,
-                "n": len(group),
-                "events": int(he.sum()),
-                "auc": roc_auc_score(he, p),
-                "auc_low": low,
-                "auc_high": high,
-                "brier": float(np.mean((p - he) ** 2)),
-                "calibration_slope": slope,
-                "calibration_intercept": intercept,
-                "crps_ml": crps.mean(),
-                "crps_low": crps_low,
-                "crps_high": crps_high,
-                "note": note,
-            }
+        he, p = group["he"].to_numpy(), group["p_expansion"].to_numpy()
+        patients = np.stack([p, he], axis=-1)
+        # Every statistic sees the same resamples.
+        area = estimate(patients, auc, _resamples(settings, seed), ONE_CLASS)
+        growth = estimate(group["crps_ml"], means, _resamples(settings, seed))
+        row = cells(
+            n=len(group),
+            events=int(he.sum()),
+            **area.named("auc"),
+            brier=brier(p, he),
+            **_calibration_cells(p, he),
+            **growth.columns("crps_ml", "crps_low", "crps_high"),
         )
+        rows.append({"model": name} | row)
     return pd.DataFrame(rows)
 
 
-def calibration_line(p: NDArray[np.float64], he: NDArray[np.bool_]) -> tuple[float, float, str]:
-    """Slope and intercept of the outcome on logit p (best 1 and 0), or NaN and why."""
-    if min(he.sum(), (~he).sum()) < LEAST_EVENTS:
-        return np.nan, np.nan, TOO_FEW_EVENTS
-    if np.ptp(p) == 0:
-        return np.nan, np.nan, TOO_FEW
-    score = logit(np.clip(p, CERTAIN, 1 - CERTAIN))
-    fitted = LogisticRegression(C=np.inf).fit(score[:, None], he)
-    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0]), ""
+def _resamples(settings: Expansion, seed: int) -> Resamples:
+    rng = np.random.default_rng(seed_for(seed, "expansion", "bootstrap"))
+    return Resamples(settings.bootstrap, rng)
+
+
+def _calibration_cells(p: NDArray[np.float64], he: NDArray) -> dict[str, Score]:
+    """Slope and intercept of the outcome on logit p (best 1 and 0), or why there are none."""
+    few = min(he.sum(), len(he) - he.sum()) < LEAST_EVENTS
+    intercept, slope = (np.nan, np.nan) if few else calibration_line(p, he)
+    note = TOO_FEW_EVENTS if few else NO_SLOPE if np.isnan(slope) else ""
+    return {
+        "calibration_slope": Score(slope, note),
+        "calibration_intercept": Score(intercept, note),
+    }
 
 
 def choose(comparison: pd.DataFrame, models: dict[str, ExpansionModel], wanted: str) -> str:

@@ -9,6 +9,9 @@ from scipy.special import ndtr, ndtri
 
 from hemexp.outcomes import HE_ML, HE_RELATIVE
 
+FORECAST_QUANTILES = np.arange(1, 200) / 200
+"""Levels of the 199 quantiles that stand for a distribution in tables."""
+
 GRID = 2000
 """Points of each part of the mixture, where quantiles and probabilities are read off."""
 

@@ -6,6 +6,7 @@ the hours since onset, and a model that saw it would credit the image with part 
 """
 
 import contextlib
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,23 +40,29 @@ FULL_SLICE, HALF_SLICE = 0.75, 0.25
 """Weights of slices in ABC/2 by area relative to the largest (Kothari 1996, Stroke 27:1304)."""
 
 
-def measure_bleed(
-    ct_hu: NDArray,
-    iph: NDArray[np.bool_],
-    ivh: NDArray[np.bool_],
-    brain: NDArray[np.bool_],
-    spacing_mm: ArrayLike,
-    iph_ml: float,
-    ivh_ml: float,
-) -> dict[str, float]:
-    """Features of one baseline scan.
+class BleedScan(NamedTuple):
+    """A native baseline, upright; z runs across the slices.
 
-    Args:
-        ct_hu: HU (x, y, z), skull-stripped; z runs across the slices.
+    Attributes:
+        ct_hu: HU (x, y, z), skull-stripped.
         iph: IPH mask (x, y, z), not empty.
         ivh: IVH mask (x, y, z).
         brain: Brain mask (x, y, z).
         spacing_mm: Voxel size along x, y, z.
+    """
+
+    ct_hu: NDArray
+    iph: NDArray[np.bool_]
+    ivh: NDArray[np.bool_]
+    brain: NDArray[np.bool_]
+    spacing_mm: ArrayLike
+
+
+def measure_bleed(scan: BleedScan, iph_ml: float, ivh_ml: float) -> dict[str, float]:
+    """Features of one baseline scan.
+
+    Args:
+        scan: The images.
         iph_ml: IPH volume.
         ivh_ml: IVH volume.
 
@@ -65,8 +72,8 @@ def measure_bleed(
         inside, of hypodensities `dark_share`, `dark_hu` (mean depth below the limit) and
         `dark_spots` (how many), and `ventricle_mm` (distance).
     """
-    spacing = np.asarray(spacing_mm, dtype=float)
-    ct_hu, iph, ivh, brain = (_crop(part, brain) for part in (ct_hu, iph, ivh, brain))
+    spacing = np.asarray(scan.spacing_mm, dtype=float)
+    ct_hu, iph, ivh, brain = (_crop(part, scan.brain) for part in scan[:4])
     measured = {
         "iph_ml": float(iph_ml),
         "ivh_ml": float(ivh_ml),

@@ -28,20 +28,20 @@ STABLE_POWERS = (0.0, 1.0)
 """Growth without expansion is measurement error: between the same for all and in proportion."""
 
 
-MODELS = ("four_variable", "image_clinical", "brain")
+GROWTH_MODELS = ("four_variable", "image_clinical", "brain")
 """Where they forecast equally well, the first is taken."""
 
 
 def fit_models(table: pd.DataFrame, settings: Expansion, seed: int) -> dict[str, ExpansionModel]:
     """All models by name, see `fit_model`."""
-    return {name: fit_model(name, table, settings, seed) for name in MODELS}
+    return {name: fit_model(name, table, settings, seed) for name in GROWTH_MODELS}
 
 
 def fit_model(name: str, table: pd.DataFrame, settings: Expansion, seed: int) -> ExpansionModel:
     """Fits one model.
 
     Args:
-        name: One of `MODELS`.
+        name: One of `GROWTH_MODELS`.
         table: Training patients: what its predictors read, `he` (0/1) and `growth_ml`.
         settings: The room's settings.
         seed: Decides the folds of the inner loop.

@@ -7,35 +7,33 @@ from pathlib import Path
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.expansion.features import measure_bleed
-from hemexp.expansion.patients import FEATURES, write_tables
+from hemexp.columns import SESSIONS
+from hemexp.expansion.features import BleedScan, measure_bleed
+from hemexp.expansion.patients import save_tables
+from hemexp.layout import Layout, ScanImages
 from hemexp.outcomes import read_volumes
-from hemexp.provenance import patient_file
 from hemexp.volumes import read_ras, read_volume
 
-IMAGES = {"ct": "ct.nii.gz"} | {m: f"desc-{m}_mask.nii.gz" for m in ("iph", "ivh", "brain")}
-"""Endings of a scan's images as `preprocess` writes them, after `ses-{session}_space-{space}_`."""
+BASELINE = SESSIONS[:1]
 
 
-def run_measure_bleed(samples: pd.DataFrame, preprocess: Path, out: Path) -> None:
-    """Verb `measure-bleed`: features of patients' native baselines.
+def run_measure_bleed(layout: Layout, patients: pd.DataFrame) -> None:
+    """Verb `measure-bleed`: features of patients' native baselines, a table of one row each.
 
     Args:
-        samples: Their rows of the sheet.
-        preprocess: Folder with native and grid scans and native volumes.
-        out: `results/expansion`; writes `sub-ID/sub-ID_features.tsv`, one row.
+        layout: Of the run; the scans were preprocessed.
+        patients: Their rows of the sheet.
 
     Raises:
         HemexpError: A bleed is too small for the grid, so that no model can see it.
     """
-    for patient_id, volumes in read_volumes(preprocess, samples, ("baseline",)).iterrows():
-        _measure_patient(str(patient_id), volumes, preprocess, out)
+    for patient_id, volumes in read_volumes(layout, patients, BASELINE).iterrows():
+        _measure_patient(layout, str(patient_id), volumes)
 
 
-def _measure_patient(patient_id: str, volumes: pd.Series, preprocess: Path, out: Path) -> None:
+def _measure_patient(layout: Layout, patient_id: str, volumes: pd.Series) -> None:
     started = time.perf_counter()
-    start = "ses-baseline_space-"
-    on_grid = patient_file(preprocess, patient_id, f"{start}grid_{IMAGES['iph']}")
+    on_grid = layout.grid(patient_id, *BASELINE).iph
     if not read_volume(on_grid).data.any():
         raise HemexpError(
             Fault(
@@ -45,19 +43,14 @@ def _measure_patient(patient_id: str, volumes: pd.Series, preprocess: Path, out:
                 "Take a finer preprocess.grid, or leave the patient out of the sheet.",
             )
         )
-    files = {
-        name: patient_file(preprocess, patient_id, f"{start}native_{ending}")
-        for name, ending in IMAGES.items()
-    }
-    measured = measure_files(
-        files, float(volumes["baseline_iph_ml"]), float(volumes["baseline_ivh_ml"])
-    )
-    table = pd.DataFrame([{"patient_id": patient_id, **measured}])
-    write_tables(
-        {patient_file(out, patient_id, FEATURES): table},
+    images = layout.native(patient_id, *BASELINE).images
+    volumes_ml = (float(volumes[f"baseline_{mask}_ml"]) for mask in ("iph", "ivh"))
+    measured = measure_files(images._asdict(), *volumes_ml)
+    save_tables(
+        {layout.features(patient_id): pd.DataFrame([{"patient_id": patient_id, **measured}])},
         verb="measure-bleed",
         settings={},
-        inputs=[*files.values(), on_grid],
+        inputs=[*images, on_grid],
         started=started,
     )
 
@@ -65,11 +58,10 @@ def _measure_patient(patient_id: str, volumes: pd.Series, preprocess: Path, out:
 def measure_files(
     files: Mapping[str, Path | str], iph_ml: float, ivh_ml: float
 ) -> dict[str, float]:
-    """Features of a baseline from its files by the names of `IMAGES`, see `measure_bleed`.
+    """Features of a baseline from its files by the names of `ScanImages`, see `measure_bleed`.
 
     Their slices may lie in any order and direction.
     """
-    upright = {name: read_ras(files[name]) for name in IMAGES}
-    ct = upright.pop("ct")
-    masks = {name: mask.data > 0 for name, mask in upright.items()}
-    return measure_bleed(ct.data, **masks, spacing_mm=ct.spacing_mm, iph_ml=iph_ml, ivh_ml=ivh_ml)
+    ct, *masks = (read_ras(files[name]) for name in ScanImages._fields)
+    scan = BleedScan(ct.data, *(mask.data > 0 for mask in masks), ct.spacing_mm)
+    return measure_bleed(scan, iph_ml, ivh_ml)

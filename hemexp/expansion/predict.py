@@ -1,32 +1,38 @@
 """Verb `predict-expansion`: p(expansion) of all patients, growth of those not trained on."""
 
 import time
-from pathlib import Path
 
 import pandas as pd
 
-from hemexp.expansion.compare import FORECAST_QUANTILES
+from hemexp.expansion.distribution import FORECAST_QUANTILES
 from hemexp.expansion.model import load_models, outside_probability, patient_distribution
-from hemexp.expansion.patients import patient_files, read_patients, write_tables
+from hemexp.expansion.patients import patient_files, read_patients, save_tables
+from hemexp.layout import Layout
 
 
-def run_predict_expansion(samples: pd.DataFrame, preprocess: Path, expansion: Path) -> None:
+def run_predict_expansion(layout: Layout, patients: pd.DataFrame) -> None:
     """Verb `predict-expansion`: p(expansion) of every patient, forecasts of those not trained on.
 
+    Writes predictions.tsv (patient_id, split, model, chosen, p_expansion, source) and
+    forecasts.tsv (patient_id, model, draw, growth_ml: 199 quantiles).
+
     Args:
-        samples: Rows of all patients.
-        preprocess: Folder with the native volumes.
-        expansion: `results/expansion`, with model.json, training.tsv and the patients' features;
-            writes predictions.tsv (patient_id, split, model, chosen, p_expansion, source) and
-            forecasts.tsv (patient_id, model, draw, growth_ml: 199 quantiles).
+        layout: Of the run; the models were fitted, the bleeds measured.
+        patients: All patients' rows of the sheet.
     """
     started = time.perf_counter()
-    models = load_models(expansion / "model.json")
-    chosen = next(iter(models))
-    training = pd.read_csv(expansion / "training.tsv", sep="\t", dtype={"patient_id": str})
+    predictions, forecasts = _predict(layout, read_patients(layout, patients))
+    tables = {layout.growth("predictions"): predictions, layout.growth("forecasts"): forecasts}
+    inputs = [layout.growth_models, layout.growth("training"), *patient_files(layout, patients)]
+    save_tables(tables, verb="predict-expansion", settings={}, inputs=inputs, started=started)
+
+
+def _predict(layout: Layout, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both tables, of patients as `read_patients` gives them."""
+    models = load_models(layout.growth_models)
+    training = pd.read_csv(layout.growth("training"), sep="\t", dtype={"patient_id": str})
     cross_fitted = training.set_index(["patient_id", "model"])["p_expansion"]
-    table = read_patients(samples, preprocess, expansion)
-    rows, draws = [], []
+    chosen, rows, draws = next(iter(models)), [], []
     for patient_id, patient in table.iterrows():
         outside, split = outside_probability(patient), patient["split"]
         for name, model in models.items():
@@ -40,15 +46,7 @@ def run_predict_expansion(samples: pd.DataFrame, preprocess: Path, expansion: Pa
                 growth = given.quantiles(FORECAST_QUANTILES)
                 draws += [(patient_id, name, draw, value) for draw, value in enumerate(growth)]
     columns = ["patient_id", "split", "model", "chosen", "p_expansion", "source"]
-    tables = {
-        expansion / "predictions.tsv": pd.DataFrame(rows, columns=columns),
-        expansion / "forecasts.tsv": pd.DataFrame(
-            draws, columns=["patient_id", "model", "draw", "growth_ml"]
-        ),
-    }
-    inputs = [
-        expansion / "model.json",
-        expansion / "training.tsv",
-        *patient_files(samples, preprocess, expansion),
-    ]
-    write_tables(tables, verb="predict-expansion", settings={}, inputs=inputs, started=started)
+    return (
+        pd.DataFrame(rows, columns=columns),
+        pd.DataFrame(draws, columns=["patient_id", "model", "draw", "growth_ml"]),
+    )

@@ -1,17 +1,17 @@
 """What if the patient had come earlier, or had been on an anticoagulant?"""
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from hemexp.expansion.model import ExpansionModel, load_models
-from hemexp.expansion.patients import read_patients, write_tables
+from hemexp.expansion.model import ExpansionModel, load_expansion
+from hemexp.expansion.patients import read_patients, save_tables
+from hemexp.layout import Layout
 from hemexp.outcomes import HE_ML
 from hemexp.what_if_cases import EARLY_H, LATE_H, ask
 
-QUANTITIES = ("median_growth_ml", "p_growth_6ml")
+ANSWERS = ("median_growth_ml", "p_growth_6ml")
 SUMMARY = (
     "contrast",
     "at",
@@ -51,7 +51,7 @@ def answer(model: ExpansionModel, patients: pd.DataFrame) -> pd.DataFrame:
         }
         for growth in model.distributions(changed)
     ]
-    return asked.join(pd.DataFrame(rows, index=asked.index, columns=[*QUANTITIES, "p_expansion"]))
+    return asked.join(pd.DataFrame(rows, index=asked.index, columns=[*ANSWERS, "p_expansion"]))
 
 
 def effects(answers: pd.DataFrame) -> pd.DataFrame:
@@ -59,10 +59,10 @@ def effects(answers: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns contrast, at (what was held), patient_id and a difference for each of
-        `QUANTITIES`.
+        `ANSWERS`.
     """
     asked = ["onset_to_ct_h", "anticoagulant", "patient_id"]
-    table = answers.set_index(asked)[[*QUANTITIES]].sort_index()
+    table = answers.set_index(asked)[[*ANSWERS]].sort_index()
     onset, drug = f"onset {EARLY_H:g} h against {LATE_H:g} h", "anticoagulant on against off"
     found = []
     for state in (0, 1):
@@ -90,7 +90,7 @@ def summarise(answers: pd.DataFrame, truth: pd.DataFrame | None) -> pd.DataFrame
     kept = answers if truth is None else answers[answers["patient_id"].isin(truth["patient_id"])]
     if kept.empty:
         return pd.DataFrame(columns=list(SUMMARY))
-    keys, columns = ["contrast", "at", "patient_id"], [*QUANTITIES]
+    keys, columns = ["contrast", "at", "patient_id"], [*ANSWERS]
     pairs = effects(kept).set_index(keys)[columns]
     true = pairs * np.nan if truth is None else effects(truth).set_index(keys)[columns]
     joined = pairs.join(true.add_suffix("_true")).reset_index()
@@ -98,7 +98,7 @@ def summarise(answers: pd.DataFrame, truth: pd.DataFrame | None) -> pd.DataFrame
     rows = [
         {"contrast": contrast, "at": at, **_row(group, quantity, known=truth is not None)}
         for (contrast, at), group in groups
-        for quantity in QUANTITIES
+        for quantity in ANSWERS
     ]
     return pd.DataFrame(rows)[list(SUMMARY)]
 
@@ -119,25 +119,21 @@ def _row(group: pd.DataFrame, quantity: str, *, known: bool) -> dict[str, object
     }
 
 
-def run_answer_what_if(
-    samples: pd.DataFrame, preprocess: Path, expansion: Path, truth: Path | None
-) -> None:
-    """Verb `answer-what-if`: what_if.tsv and, beside the truth, what_if_summary.tsv.
+def run_answer_what_if(layout: Layout, patients: pd.DataFrame) -> None:
+    """Verb `answer-what-if`: what_if.tsv and what_if_summary.tsv, beside a phantom's truth.
 
     Args:
-        samples: Rows of the patients to forecast.
-        preprocess: Folder with the native volumes.
-        expansion: `results/expansion`, with model.json and the patients' features.
-        truth: The phantom's what_if_truth.tsv; None where there is none.
+        layout: Of the run; the models were fitted, the bleeds measured.
+        patients: Rows of the patients to forecast.
     """
     started = time.perf_counter()
-    model = next(iter(load_models(expansion / "model.json").values()))
-    patients = read_patients(samples, preprocess, expansion)
-    answers = answer(model, patients)
+    model = load_expansion(layout.growth_models)
+    answers = answer(model, read_patients(layout, patients))
+    truth = layout.what_if_truths if layout.what_if_truths.exists() else None
     known = truth and pd.read_csv(truth, sep="\t", dtype={"patient_id": str})
     tables = {
-        expansion / "what_if.tsv": answers,
-        expansion / "what_if_summary.tsv": summarise(answers, known),
+        layout.growth("what_if"): answers,
+        layout.growth("what_if_summary"): summarise(answers, known),
     }
-    inputs = [expansion / "model.json", *([truth] if truth else [])]
-    write_tables(tables, verb="answer-what-if", settings={}, inputs=inputs, started=started)
+    inputs = [layout.growth_models, *([truth] if truth else [])]
+    save_tables(tables, verb="answer-what-if", settings={}, inputs=inputs, started=started)

@@ -10,6 +10,7 @@ import pandas as pd
 from hemexp import Fault, HemexpError
 from hemexp.cohort import read_sheet
 from hemexp.columns import SESSIONS
+from hemexp.layout import Layout
 from hemexp.outcomes import expansion_outcomes, read_volumes
 from hemexp.preprocess.quality import scan_warnings
 from hemexp.preprocess.rows import read_row
@@ -84,7 +85,9 @@ def run_collect_qc(
     excluded = _excluded_table(failures)
     _refuse(excluded, sheet, settings.on_failure)
     kept = sheet.drop(index=excluded["patient_id"])
-    volumes = kept[["patient_id", "center", "split"]].join(read_volumes(folder, kept))
+    volumes = kept[["patient_id", "center", "split"]].join(
+        read_volumes(Layout(Path(folder).parent), kept)
+    )
     tables = {
         outputs.qc: pd.DataFrame(rows)[list(QC)],
         outputs.excluded: excluded,

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from hemexp.evaluation.cohort.obedience import LARGE_REQUEST_ML
 from hemexp.reporting.cells import (
     REMARK,
     TARGET_NAMES,
@@ -169,10 +170,10 @@ def describe_obedience(table: pd.DataFrame) -> pd.DataFrame:
             "Patients": row["n"],
             "Samples": row["n_samples"],
             "Slope": number(row["slope"], 3),
-            "Slope above 3 mL": number(row["slope_large"], 3),
+            f"Slope above {LARGE_REQUEST_ML:g} mL": number(row["slope_large"], 3),
             "Intercept, mL": number(row["intercept_ml"], 2),
             "R²": number(row["r2"], 3),
-            "R² above 3 mL": number(row["r2_large"], 3),
+            f"R² above {LARGE_REQUEST_ML:g} mL": number(row["r2_large"], 3),
             "Residual SD, mL": number(row["residual_sd_ml"], 2),
             "|Logit offset|, median": number(row["abs_logit_offset_median"], 2),
             "|Logit offset|, P90": number(row["abs_logit_offset_p90"], 2),

@@ -2,49 +2,13 @@
 
 import pandas as pd
 
+from hemexp.evaluation.cohort.groups import GROUP
+from hemexp.evaluation.metrics import METRICS
 from hemexp.reporting.cells import REMARK, head, number, score, with_interval
 from hemexp.reporting.model_names import in_model_order
 
-GROUP = ("split", "center")
-REGIONS = {"band": "Band round the bleed", "brain": "Brain"}
-REFERENCES = {"outcome": "What happened", "true_map": "True map"}
-METRICS = {
-    "iph_dice_sample": "IPH Dice, mean of samples",
-    "iph_dice_map": "IPH Dice, map > 0.5",
-    "ivh_dice_sample": "IVH Dice, mean of samples",
-    "ivh_dice_map": "IVH Dice, map > 0.5",
-    "psnr_db_sample": "PSNR in the brain, dB, mean of samples",
-    "psnr_db_mean_image": "PSNR in the brain, dB, mean image",
-    "ssim_sample": "SSIM in the brain, mean of samples",
-    "ssim_mean_image": "SSIM in the brain, mean image",
-    "expansion_brier_brain": "Expansion map Brier, brain",
-    "expansion_brier_band": "Expansion map Brier, band round the bleed",
-    "midline_shift_mm": "Midline shift, mm, median",
-    "midline_shift_error_mm": "Midline shift error, mm",
-    "midline_shift_crps_mm": "Midline shift CRPS, mm",
-    **{
-        f"{mask}_{metric}_sample": f"{mask.upper()} {header}, mean of samples"
-        for mask in ("iph", "ivh")
-        for metric, header in (("hd95_mm", "HD95, mm"), ("surface_dice", "surface Dice"))
-    },
-    **{
-        f"{metric}_band_{kind}": f"{header} round the bleed, {words}"
-        for metric, header in (("psnr_db", "PSNR, dB,"), ("ssim", "SSIM"))
-        for kind, words in (("sample", "mean of samples"), ("mean_image", "mean image"))
-    },
-    **{
-        f"{mask}_ged{term}": f"{header} GED{words}"
-        for mask, header in (("iph", "IPH"), ("expansion", "Expansion"))
-        for term, words in (
-            ("", ""),
-            ("_error", ": distance to the truth"),
-            ("_diversity", ": distance between samples"),
-        )
-    },
-    "ventricle_ml": "Ventricles, mL, median",
-    "ventricle_error_ml": "Ventricle error, mL",
-    "ventricle_crps_ml": "Ventricle CRPS, mL",
-}
+REGION_WORDS = {"band": "Band round the bleed", "brain": "Brain"}
+REFERENCE_WORDS = {"outcome": "What happened", "true_map": "True map"}
 
 
 def describe_images(table: pd.DataFrame) -> pd.DataFrame:
@@ -52,10 +16,10 @@ def describe_images(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         head(row)
         | {
-            "Score": METRICS[row["metric"]],
+            "Score": (metric := METRICS[row["metric"]]).words,
             "Patients": row["n"],
             "Left out (undefined)": row["n_undefined"],
-            "Mean [95 % CI]": with_interval(row["mean"], row["low"], row["high"], 3),
+            "Mean [95 % CI]": with_interval(row["mean"], row["low"], row["high"], metric.digits),
             REMARK: row["note"],
         }
         for row in in_model_order(table, *GROUP, "metric").to_dict("records")
@@ -67,8 +31,8 @@ def describe_maps(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         head(row)
         | {
-            "Region": REGIONS[row["region"]],
-            "Against": REFERENCES[row["reference"]],
+            "Region": REGION_WORDS[row["region"]],
+            "Against": REFERENCE_WORDS[row["reference"]],
             "Patients": row["n"],
             "Voxel Brier [95 % CI]": score(row, "brier", "", 4),
             "NLL, nats": number(row["nll"], 4),

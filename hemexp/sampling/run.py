@@ -18,8 +18,9 @@ from hemexp.diffusion.condition import Condition, clinical_vector
 from hemexp.diffusion.dataset import OFFSETS, drive_features
 from hemexp.diffusion.network import load_diffusion
 from hemexp.expansion.model import load_expansion, patient_distribution
-from hemexp.expansion.patients import FEATURES, read_patients
+from hemexp.expansion.patients import read_patients
 from hemexp.latents.scale import load_scale
+from hemexp.layout import Layout
 from hemexp.provenance import patient_file, seed_for, write_atomically, write_sidecars
 from hemexp.sampling.files import remove_surplus, write_samples
 from hemexp.sampling.finish import Baseline, baseline_files, load_baseline
@@ -210,12 +211,12 @@ def run_sample_followups(
     started = time.perf_counter()
     # Only the oracle may look at what happened.
     knowing = settings.indicator == "oracle"
-    preprocess, expansion = results / "preprocess", results / "expansion"
-    patient = read_patients(samples, preprocess, expansion, follow_up=knowing).iloc[0]
+    preprocess = results / "preprocess"
+    patient = read_patients(Layout(results), samples, follow_up=knowing).iloc[0]
     patient_id = patient["patient_id"]
     baseline = load_baseline(preprocess, patient)
     latents = patient_file(results / "latents", patient_id, "latents.safetensors")
-    features = patient_file(expansion, patient_id, FEATURES)
+    features = Layout(results).features(patient_id)
     sources = [latents, features, *baseline_files(preprocess, patient_id)]
     table = sample_patient(
         patient,

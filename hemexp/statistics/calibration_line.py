@@ -4,10 +4,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
-from hemexp.statistics.scores import Score, bootstrap_interval, finite
-
 LEAST = 0.01
-"""Probabilities are cut to [0.01, 0.99] first: a share of 50 samples does not mean its zeros."""
+"""Probabilities are cut to [0.01, 0.99] first: a share of 50 samples does not mean its zeros.
+
+What the cut is worth says `benchmarks/calibration_clipping.py`.
+"""
 
 ITERATIONS = 25
 LARGEST_STEP = 5.0
@@ -18,19 +19,20 @@ LARGEST_SLOPE = 10.0
 NO_SLOPE = "no calibration slope: one class, one probability, or classes set apart"
 
 
-def fit_rows(probability: NDArray, event: NDArray) -> NDArray[np.float64]:
+def fit_rows(probability: NDArray, event: NDArray, least: float = LEAST) -> NDArray[np.float64]:
     """Fits logit P(event) = intercept + slope logit(p) to every row, by Newton's method.
 
     Args:
         probability: Shape (rows, n).
         event: 0/1, or the chance of 1 where it is known, shape (rows, n): the expected likelihood
             of a line is that of fractional events.
+        least: Where probabilities are cut at either end.
 
     Returns:
-        Intercept and slope, (rows, 2); NaN where they cannot be told: one class alone, one
+        Intercept and slope, (rows, 2); NaN where nothing says which: one class alone, one
         probability alone, or classes that a threshold separates.
     """
-    x = logit(np.clip(probability, LEAST, 1 - LEAST))
+    x = logit(np.clip(probability, least, 1 - least))
     design = np.stack([np.ones_like(x), x], axis=-1)
     weights = np.zeros((len(x), 2))
     for _ in range(ITERATIONS):
@@ -43,34 +45,21 @@ def fit_rows(probability: NDArray, event: NDArray) -> NDArray[np.float64]:
         hopeless = np.abs(weights).max(axis=1) > LARGEST_SLOPE
         if np.abs(step[~hopeless]).max(initial=0) < TOLERANCE:
             break
-    told = (np.ptp(event, axis=1) > 0) & (np.ptp(x, axis=1) > 0)
-    told &= np.abs(weights).max(axis=1) < LARGEST_SLOPE
-    return np.where(told[:, None], weights, np.nan)
+    varies = (np.ptp(event, axis=1) > 0) & (np.ptp(x, axis=1) > 0)
+    ends = np.abs(weights).max(axis=1) < LARGEST_SLOPE
+    return np.where((varies & ends)[:, None], weights, np.nan)
 
 
 def slopes(rows: NDArray) -> NDArray[np.float64]:
-    """Calibration slopes of rows of patients, (rows, n, 2): probability and event."""
+    """Calibration slopes of rows of patients, (repeats, n, 2): probability and event.
+
+    1 when calibrated; below 1 means too sure (Cox 1958).
+    """
     return fit_rows(rows[..., 0], rows[..., 1])[:, 1]
 
 
-def calibration_line(
-    probability: ArrayLike, event: ArrayLike, repeats: int, rng: np.random.Generator
-) -> dict[str, Score]:
-    """Calibration intercept and slope with the slope's 95 % bootstrap interval over patients.
-
-    Returns:
-        `calibration_intercept`, `calibration_slope`, `calibration_slope_low` and `_high`: 0 and
-        1 when calibrated; a slope below 1 means too sure (Cox 1958).
-    """
+def calibration_line(probability: ArrayLike, event: ArrayLike) -> tuple[float, float]:
+    """Intercept and slope of one group of patients: 0 and 1 when calibrated, NaN if undefined."""
     pairs = np.stack([probability, event], axis=-1).astype(np.float64)
-    names = (
-        "calibration_intercept",
-        "calibration_slope",
-        "calibration_slope_low",
-        "calibration_slope_high",
-    )
-    line = fit_rows(pairs[None, :, 0], pairs[None, :, 1])[0]
-    if np.isnan(line).any():
-        return dict.fromkeys(names, Score(None, NO_SLOPE))
-    low, high = bootstrap_interval(pairs, repeats, rng, finite(slopes))
-    return dict(zip(names, map(Score, (*map(float, line), low, high)), strict=True))
+    intercept, slope = fit_rows(pairs[None, :, 0], pairs[None, :, 1])[0]
+    return float(intercept), float(slope)

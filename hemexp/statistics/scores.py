@@ -1,14 +1,10 @@
 """Scores of ensembles and of probabilities against one outcome per patient: pure functions."""
 
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
 import scoringrules
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
-
-ONE_PATIENT = "no interval from fewer than 2 patients"
 
 
 class Score(NamedTuple):
@@ -26,7 +22,7 @@ class Score(NamedTuple):
 Kind = Literal["independent", "even", "quantiles"]
 """How an ensemble stands for a distribution.
 
-`independent` draws; draws that an `even` sequence spreads, as `sampling.drive` does; or
+`independent` draws; draws that an `even` sequence spreads, as sampling spreads its requests; or
 `quantiles` at k / (K + 1), k from 1 to K.
 """
 
@@ -134,113 +130,6 @@ def brier(probability: ArrayLike, event: ArrayLike) -> float:
     return float(np.mean(np.square(difference)))
 
 
-def auc(probability: ArrayLike, event: ArrayLike) -> Score:
-    """Area under the ROC curve: the chance that an event was given the higher probability.
-
-    Args:
-        probability: Shape (n,).
-        event: 0/1, shape (n,).
-
-    Returns:
-        Ties count one half (Mann-Whitney); undefined when only one class was observed.
-    """
-    value = _auc_rows(np.asarray(probability)[None], np.asarray(event)[None])[0]
-    if np.isnan(value):
-        return Score(None, "AUC: only one class was observed")
-    return Score(float(value))
-
-
-def auc_interval(
-    probability: ArrayLike, event: ArrayLike, repeats: int, rng: np.random.Generator
-) -> tuple[float, float] | None:
-    """95 % bootstrap interval of the AUC over patients; resamples of one class are left out."""
-    if auc(probability, event).value is None:
-        return None
-    statistic = finite(lambda rows: _auc_rows(rows[..., 0], rows[..., 1]))
-    return bootstrap_interval(np.stack([probability, event], -1), repeats, rng, statistic)
-
-
-def _auc_rows(probability: NDArray, event: NDArray) -> NDArray:
-    """AUC of every row of two (rows, n) arrays; NaN where a row has one class."""
-    positive = np.asarray(event, dtype=bool)
-    events = positive.sum(axis=1)
-    pairs = events * (positive.shape[1] - events)
-    above = (rankdata(probability, axis=1) * positive).sum(axis=1) - events * (events + 1) / 2
-    return np.divide(above, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
-
-
-def _row_means(rows: NDArray) -> NDArray:
-    return rows.mean(axis=1)
-
-
-def finite(statistic: Callable[[NDArray], NDArray]) -> Callable[[NDArray], NDArray]:
-    """A statistic for `bootstrap_interval` without the resamples where it is undefined."""
-
-    def known(rows: NDArray) -> NDArray:
-        values = statistic(rows)
-        return values[np.isfinite(values)]
-
-    return known
-
-
-def bootstrap_interval(
-    values: ArrayLike,
-    repeats: int,
-    rng: np.random.Generator,
-    statistic: Callable[[NDArray], NDArray] = _row_means,
-) -> tuple[float, float] | None:
-    """95 % percentile interval from resampling patients.
-
-    Args:
-        values: One entry a patient, shape (n,) or (n, m).
-        repeats: Number of resamples.
-        rng: Source of the resamples.
-        statistic: Maps resampled patients (repeats, n[, m]) to one number a resample.
-
-    Returns:
-        Low and high end; None with fewer than two patients, for there is nothing to resample,
-        and where no resample defines the statistic.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    if len(values) < 2:
-        return None
-    rows = values[rng.integers(len(values), size=(repeats, len(values)))]
-    found = statistic(rows)
-    if not len(found):
-        return None
-    low, high = np.quantile(found, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def skill_rows(rows: NDArray) -> NDArray:
+def skill(rows: NDArray) -> NDArray:
     """1 - mean score / mean reference score, of resampled pairs (repeats, n, 2)."""
     return 1 - rows[..., 0].mean(axis=1) / rows[..., 1].mean(axis=1)
-
-
-class Line(NamedTuple):
-    """How a quantity followed what was asked for.
-
-    Attributes:
-        slope: Got per requested.
-        intercept: Got where nothing was requested.
-        r2: Share of variance explained.
-        residual_sd: SD of what is left (ddof 2).
-    """
-
-    slope: float
-    intercept: float
-    r2: float
-    residual_sd: float
-
-
-def fit_line(requested: ArrayLike, got: ArrayLike) -> Line | None:
-    """Least-squares line through (requested, got); None with fewer than three distinct points."""
-    x, y = np.asarray(requested, dtype=np.float64), np.asarray(got, dtype=np.float64)
-    if x.size < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return None
-    slope, intercept = np.polyfit(x, y, 1)
-    left = y - slope * x - intercept
-    r2 = 1 - np.sum(left**2) / np.sum((y - y.mean()) ** 2)
-    return Line(
-        float(slope), float(intercept), float(r2), float(np.sqrt(np.sum(left**2) / (x.size - 2)))
-    )

@@ -2,6 +2,7 @@
 
 from hemexp.columns import SESSIONS
 from hemexp.config import load_settings, read_config
+from hemexp.layout import Layout
 from hemexp.provenance import leave_empty, patient_file
 from hemexp.verbs.options import Arguments, chosen_patients, kept, section, training
 
@@ -53,44 +54,33 @@ def fit_scale(args: Arguments) -> None:
 def measure_bleed(args: Arguments) -> None:
     """Measure the bleeds of baselines: form, densities, surroundings."""
     from hemexp.expansion.measure import run_measure_bleed
-    from hemexp.expansion.patients import FEATURES
 
-    chosen, gone = chosen_patients(args)
-    run_measure_bleed(chosen, args.results / "preprocess", args.results / "expansion")
-    leave_empty(patient_file(args.results / "expansion", p, FEATURES) for p in gone)
+    layout, (chosen, gone) = Layout(args.results), chosen_patients(args)
+    run_measure_bleed(layout, chosen)
+    leave_empty(layout.features(patient_id) for patient_id in gone)
 
 
 def fit_expansion(args: Arguments) -> None:
     """Fit and compare the models of p(expansion) and growth."""
     from hemexp.expansion.train import run_fit_expansion
 
-    run_fit_expansion(
-        training(args),
-        args.results / "preprocess",
-        args.results / "expansion",
-        section(args, "expansion"),
-        args.seed,
-    )
+    layout = Layout(args.results)
+    run_fit_expansion(layout, training(args), section(args, "expansion"), args.seed)
 
 
 def predict_expansion(args: Arguments) -> None:
     """Forecast growth of all patients."""
     from hemexp.expansion.predict import run_predict_expansion
 
-    run_predict_expansion(kept(args), args.results / "preprocess", args.results / "expansion")
+    run_predict_expansion(Layout(args.results), kept(args))
 
 
 def answer_what_if(args: Arguments) -> None:
     """Forecast growth for other onset times and anticoagulant states."""
     from hemexp.expansion.what_if import run_answer_what_if
 
-    samples, truth = kept(args), args.results / "phantom" / "what_if_truth.tsv"
-    run_answer_what_if(
-        samples[samples["split"] != "train"],
-        args.results / "preprocess",
-        args.results / "expansion",
-        truth if truth.exists() else None,
-    )
+    patients = kept(args)
+    run_answer_what_if(Layout(args.results), patients[patients["split"] != "train"])
 
 
 def train_diffusion(args: Arguments) -> None:

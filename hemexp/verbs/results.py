@@ -10,68 +10,37 @@ def fit_climatology(args: Arguments) -> None:
     """Count training patients' new blood by its distance from the old."""
     from hemexp.evaluation.patient.distance_climatology import run_fit_climatology
 
-    run_fit_climatology(
-        list(training(args).index),
-        args.results / "preprocess",
-        args.results / "evaluation" / "climatology.tsv",
-    )
+    run_fit_climatology(Layout(args.results), list(training(args).index))
 
 
 def fit_pool(args: Arguments) -> None:
     """Weigh expansion maps of three forecasters on patients nothing was trained on."""
     from hemexp.evaluation.patient.fit_pool import run_fit_pool
 
-    samples = kept(args)
-    run_fit_pool(
-        list(samples.index[samples["split"] == "val"]),
-        args.results / "samples",
-        args.results / "preprocess",
-        args.results / "evaluation",
-        section(args, "evaluation"),
-    )
+    patients = kept(args)
+    held_out = list(patients.index[patients["split"] == "val"])
+    run_fit_pool(Layout(args.results), held_out, section(args, "evaluation"))
 
 
 def pool_map(args: Arguments) -> None:
     """Pool one patient's expansion map with those that know less."""
     from hemexp.evaluation.patient.pooled_map import run_pool_map
 
-    run_pool_map(
-        args.patient,
-        args.results / "samples",
-        args.results / "preprocess",
-        args.results / "evaluation",
-    )
+    run_pool_map(Layout(args.results), args.patient)
 
 
 def score_patient(args: Arguments) -> None:
     """Score a patient's samples."""
     from hemexp.evaluation.patient.score import run_score_patient
 
-    run_score_patient(
-        args.patient,
-        args.results / "samples",
-        args.results / "preprocess",
-        args.results / "evaluation",
-        section(args, "evaluation"),
-    )
+    run_score_patient(Layout(args.results), args.patient, section(args, "evaluation"))
 
 
 def summarise_scores(args: Arguments) -> None:
     """Compare forecasts over all patients."""
     from hemexp.evaluation.cohort.summarise import run_summarise_scores
 
-    truth = args.results / "phantom" / "truth.tsv"
-    evaluation = args.results / "evaluation"
-    run_summarise_scores(
-        args.results / "cohort" / "outcomes.tsv",
-        args.results / "samples",
-        args.results / "expansion",
-        evaluation,
-        truth if truth.exists() else None,
-        evaluation,
-        section(args, "evaluation"),
-        args.seed,
-    )
+    run_summarise_scores(Layout(args.results), section(args, "evaluation"), args.seed)
 
 
 def run_ablation(args: Arguments) -> None:

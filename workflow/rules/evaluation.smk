@@ -1,5 +1,7 @@
 """evaluation: forecasts against what happened, as tidy tables."""
 
+from hemexp.evaluation.cohort.tables import TABLES
+
 
 rule fit_climatology:
     input:
@@ -110,24 +112,7 @@ rule summarise_scores:
         truth=rules.phantom.input,
         redraws=kept_files(TRUE_MAP, [p for p in SCORED if p in PHANTOM]),
     output:
-        expand(
-            paths(RESULTS.evaluation("{table}")),
-            table=[
-                "forecasts",
-                "expansion",
-                "obedience",
-                "images",
-                "images_oracle",
-                "volumes",
-                "calibration",
-                "comparisons",
-                "expected",
-                "conformal",
-                "maps",
-                "reliability",
-                "coherence",
-            ],
-        ),
+        [paths(RESULTS.evaluation(table)) for table in TABLES],
         metrics=paths(RESULTS.metrics),
     log:
         log_file("summarise_scores"),

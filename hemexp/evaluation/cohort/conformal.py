@@ -1,4 +1,4 @@
-"""Conformal calibration of intervals: levels learned where the forecast was already put to test.
+"""Table `conformal`: intervals at levels learned where the forecast was already put to test.
 
 A forecast's interval at level L runs between its quantiles (1 - L) / 2 and (1 + L) / 2. If
 outcomes of training patients, each forecast by models that never saw it, fall outside more often,
@@ -17,13 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
 from hemexp.evaluation.cohort.forecasts import Forecast
-from hemexp.evaluation.cohort.tables import GROUP, by_group
+from hemexp.evaluation.cohort.groups import GROUP, by_group
 from hemexp.provenance import seed_for
 from hemexp.statistics.scores import Score, coverage, randomised_pit
 from hemexp.tables import cells, table_of
 
-LEVELS = (0.5, 0.9)
-CONFORMAL = (
+INTERVAL_LEVELS = (0.5, 0.9)
+COLUMNS = (
     *GROUP,
     "model",
     "indicator",
@@ -76,8 +76,8 @@ def fit_levels(pit: ArrayLike, level: float) -> Levels:
 
 
 def conformal_levels(pit: ArrayLike | None) -> tuple[Levels, ...]:
-    """`fit_levels` for each of `LEVELS`; none where there is nothing to fit on."""
-    return () if pit is None else tuple(fit_levels(pit, level) for level in LEVELS)
+    """`fit_levels` for each of `INTERVAL_LEVELS`; none where there is nothing to fit on."""
+    return () if pit is None else tuple(fit_levels(pit, level) for level in INTERVAL_LEVELS)
 
 
 def share_inside(pit: ArrayLike, levels: Levels) -> float:
@@ -126,10 +126,10 @@ def tabulate_conformal(
             names = ("model", "indicator", "target")
             key = {name: getattr(forecast, name) for name in names}
             part = patients[(patients[list(key)] == list(key.values())).all(axis=1)]
-            for level in LEVELS if len(part) else ():
+            for level in INTERVAL_LEVELS if len(part) else ():
                 row = _row(part, forecast.draws, level, pit)
                 rows.append(group | key | {"level": level} | row)
-    return table_of(rows, CONFORMAL)
+    return table_of(rows, COLUMNS)
 
 
 def _row(part: pd.DataFrame, draws: dict[str, NDArray], level: float, pit: NDArray | None) -> dict:

@@ -2,12 +2,24 @@
 
 import pandas as pd
 
+from hemexp.evaluation.cohort.forecasts import TRUE_DISTRIBUTION
 from hemexp.outcomes import expansion_outcomes
 
 HE_EVENTS = ("he", "he_6ml", "rhe")
 IVH_EVENTS = ("ivh", "new_ivh")
 EVENTS = (*HE_EVENTS, *IVH_EVENTS)
 """Expansion (docs/method.md 1), IVH at follow-up, and IVH at follow-up where there was none."""
+
+COLUMNS = (
+    "patient_id",
+    "split",
+    "center",
+    "event",
+    "model",
+    "indicator",
+    "probability",
+    "observed",
+)
 
 
 def show_events(volumes: pd.DataFrame, ivh_present_ml: float) -> pd.DataFrame:
@@ -91,26 +103,34 @@ def event_probabilities(
     train = happened[outcomes["split"] == "train"]
     drawn = sample_events(volumes, outcomes, ivh_present_ml)
     true = redrawn_events(redraws, outcomes, ivh_present_ml)
+    known = outcomes[["split", "center"]].loc[ids]
     found = []
     for event in EVENTS:
         share = train[event].mean()  # NaN without training patients: no climatology then
         models = {} if pd.isna(share) else {("climatology", "none"): pd.Series(share, index=ids)}
-        models |= {
-            ("hemexp", indicator): rows.groupby("patient_id")[event].mean()
-            for indicator, rows in drawn.groupby("indicator")
-            if indicator != "oracle"
-        }
+        models |= _shares_of_samples(drawn, event)
         if event == "he":
             models |= {(name, "none"): series for name, series in single.items()}
         if event in IVH_EVENTS and len(true):
-            models["true_distribution", "none"] = true.groupby("patient_id")[event].mean()
-        able = [name for name in ids if pd.notna(happened.loc[name, event])]
-        for (model, indicator), probability in models.items():
-            # Not every patient of a mixed cohort is the phantom's.
-            known = [name for name in able if name in probability.index]
-            table = outcomes.loc[known, ["split", "center"]].reset_index(names="patient_id")
-            table[["event", "model", "indicator"]] = event, model, indicator
-            table["probability"] = probability[known].to_numpy()
-            table["observed"] = happened.loc[known, event].to_numpy()
-            found.append(table)
+            models[TRUE_DISTRIBUTION, "none"] = true.groupby("patient_id")[event].mean()
+        able = known.assign(event=event, observed=happened[event]).dropna(subset="observed")
+        found += [_beside(able, key, probability) for key, probability in models.items()]
     return pd.concat(found, ignore_index=True)
+
+
+def _shares_of_samples(drawn: pd.DataFrame, event: str) -> dict[tuple[str, str], pd.Series]:
+    """By patient, the share of samples that show an event; those that knew it are left out."""
+    return {
+        ("hemexp", indicator): rows.groupby("patient_id")[event].mean()
+        for indicator, rows in drawn.groupby("indicator")
+        if indicator != "oracle"
+    }
+
+
+def _beside(patients: pd.DataFrame, key: tuple[str, str], probability: pd.Series) -> pd.DataFrame:
+    """One model's probabilities beside what happened; not all of a mixed cohort are phantoms."""
+    known = patients[patients.index.isin(probability.index)].rename_axis("patient_id")
+    table = known.reset_index()
+    table[["model", "indicator"]] = key
+    table["probability"] = probability[known.index].to_numpy()
+    return table[[*COLUMNS]]

@@ -1,4 +1,4 @@
-"""Forecasts against everything that might have happened, where the truth is known: the phantom.
+"""Table `expected`: forecasts against everything that might have happened, for the phantom.
 
 A cohort shows one outcome a patient, and a hundred of them tell a good forecast of growth from a
 fair one only by luck: few expand, and those decide. The phantom's true distribution of growth is
@@ -7,38 +7,30 @@ left to chance is which patients were drawn and what the models learned.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from hemexp.evaluation.cohort.conformal import LEVELS, Levels, share_inside
-from hemexp.evaluation.cohort.forecasts import Forecast
+from hemexp.evaluation.cohort.conformal import INTERVAL_LEVELS, Levels
+from hemexp.evaluation.cohort.expectations import Expectations, average_scores
+from hemexp.evaluation.cohort.forecasts import TRUE_DISTRIBUTION, Forecast
+from hemexp.evaluation.cohort.groups import GROUP, by_group
 from hemexp.evaluation.cohort.paired_differences import (
     BEST,
     NO_SKILL,
-    TRUE,
     best_tabular,
-    skill_fraction_rows,
-    told_cells,
+    skill_fraction,
 )
-from hemexp.evaluation.cohort.tables import GROUP, Resampling, by_group
 from hemexp.provenance import seed_for
+from hemexp.statistics.bootstrap import Resampling, Statistic, estimate, means
 from hemexp.statistics.calibration_line import NO_SLOPE, slopes
-from hemexp.statistics.scores import (
-    Kind,
-    Score,
-    bootstrap_interval,
-    coverage,
-    crps,
-    ensemble_sd,
-    finite,
-    randomised_pit,
-)
-from hemexp.tables import table_of
+from hemexp.statistics.discrimination import expected_auc
+from hemexp.tables import cells, table_of
 
-EXPECTED = (
+COLUMNS = (
     *GROUP,
     "model",
     "indicator",
@@ -53,82 +45,11 @@ EXPECTED = (
 TARGET, EVENT = "iph_ml", "he"
 """Volume and event whose true distribution a formula tells."""
 
-REFERENCES = ("climatology", "copy_baseline", "tabular", BEST, TRUE)
+COMPARED_TO = ("climatology", "copy_baseline", "tabular", BEST, TRUE_DISTRIBUTION)
+Key, Row = tuple[str, str], dict[str, Any]
+"""Model and indicator of a forecast; a row of the table."""
+
 NO_PAIR = "no AUC: fewer than two patients"
-Statistic = Callable[[NDArray], NDArray]
-
-
-def expected_crps(outcomes: ArrayLike, draws: ArrayLike, kind: Kind = "independent") -> float:
-    """Mean CRPS over equally likely outcomes.
-
-    The CRPS is the mean distance of outcome and draws less half the spread of the draws, and only
-    the first depends on the outcome: one CRPS tells the second for all.
-
-    Args:
-        outcomes: Shape (m,).
-        draws: Shape (K,), same unit.
-        kind: What the draws are.
-    """
-    outcomes, draws = np.asarray(outcomes, float), np.asarray(draws, float)
-    away = np.abs(outcomes[:, None] - draws).mean(axis=1)
-    half_spread = away[0] - crps(outcomes[0], draws, kind)
-    return float(away.mean() - half_spread)
-
-
-def expected_auc(probability: ArrayLike, truth: ArrayLike) -> float:
-    """Chance that of an expander and another patient the expander was given more; ties count half.
-
-    Args:
-        probability: What a model says, (n,).
-        truth: True probabilities of the event, (n,): weights of each patient as either of the two.
-
-    Returns:
-        NaN with fewer than two patients.
-    """
-    p, q = np.asarray(probability, float), np.asarray(truth, float)
-    weight = q[:, None] * (1 - q)
-    np.fill_diagonal(weight, 0)
-    ahead = (p[:, None] > p) + 0.5 * (p[:, None] == p)
-    return float((weight * ahead).sum() / weight.sum()) if weight.sum() > 0 else np.nan
-
-
-class Means(NamedTuple):
-    """One patient's scores under one forecast, averaged over the true distribution.
-
-    Attributes:
-        crps_ml: CRPS.
-        bias_ml: Mean of the draws minus true mean.
-        variance_ml2: Variance of the draws.
-        error_ml2: Squared distance of outcome and mean of the draws.
-        inside: Chance of the outcome inside the interval of each level of `LEVELS`.
-        calibrated: The same after conformal calibration.
-    """
-
-    crps_ml: float
-    bias_ml: float
-    variance_ml2: float
-    error_ml2: float
-    inside: tuple[float, ...]
-    calibrated: tuple[float, ...]
-
-
-def average(
-    draws: NDArray[np.float64],
-    kind: Kind,
-    outcomes: NDArray[np.float64],
-    fitted: tuple[Levels, ...],
-    rng: np.random.Generator,
-) -> Means:
-    """Scores of one forecast of one patient over equally likely outcomes (m,), in mL."""
-    pit = [randomised_pit(one, draws, rng, kind) for one in outcomes]
-    return Means(
-        crps_ml=expected_crps(outcomes, draws, kind),
-        bias_ml=float(draws.mean() - outcomes.mean()),
-        variance_ml2=ensemble_sd(draws, kind) ** 2 if draws.size > 1 else 0.0,
-        error_ml2=float(((outcomes - draws.mean()) ** 2).mean()),
-        inside=tuple(coverage(pit, level) for level in LEVELS),
-        calibrated=tuple(share_inside(pit, levels) for levels in fitted),
-    )
 
 
 def tabulate_expected(
@@ -142,9 +63,9 @@ def tabulate_expected(
 
     Args:
         forecasts: All of them; those of follow-up IPH volume count, the true one among them.
-        events: From `events.event_probabilities`.
+        events: From `event_probabilities`.
         outcomes: `outcomes.tsv`, indexed by patient.
-        fitted: Conformal levels (one pair a level of `LEVELS`) of the models that have some.
+        fitted: Conformal levels, a pair for each of `INTERVAL_LEVELS`, of models that have some.
         resampling: How intervals are drawn.
 
     Returns:
@@ -155,10 +76,10 @@ def tabulate_expected(
         `calibration_slope`.
     """
     volumes = [one for one in forecasts if one.target == TARGET]
-    truth = next((one for one in volumes if one.model == TRUE), None)
+    truth = next((one for one in volumes if one.model == TRUE_DISTRIBUTION), None)
     if truth is None:
-        return table_of([], EXPECTED)
-    means = {
+        return table_of([], COLUMNS)
+    averages = {
         (one.model, one.indicator): _average_all(one, truth, fitted.get(one.model, ()), resampling)
         for one in volumes
     }
@@ -166,28 +87,24 @@ def tabulate_expected(
     rows = []
     for group, patients in by_group(known.reset_index()):
         ids = list(patients["patient_id"])
-        same = {key: [of[name] for name in ids if name in of] for key, of in means.items()}
+        same = {key: [of[name] for name in ids if name in of] for key, of in averages.items()}
         whole = {key: part for key, part in same.items() if len(part) == len(ids)}
         rows += _volume_rows(group, whole, resampling)
         part = events[(events["event"] == EVENT) & events["patient_id"].isin(ids)]
         rows += _event_rows(group, part, resampling)
-    return table_of(rows, EXPECTED)
+    return table_of(rows, COLUMNS)
 
 
 def _average_all(
     forecast: Forecast, truth: Forecast, fitted: tuple[Levels, ...], resampling: Resampling
-) -> dict[str, Means]:
+) -> dict[str, Expectations]:
     found = {}
     for name in truth.draws.keys() & forecast.draws.keys():
         parts = ("expected", forecast.model, forecast.indicator, name)
         rng = np.random.default_rng(seed_for(resampling.seed, "pit", *parts))
         draws = forecast.draws[name]
-        found[name] = average(draws, forecast.kind, truth.draws[name], fitted, rng)
+        found[name] = average_scores(draws, forecast.kind, truth.draws[name], fitted, rng)
     return found
-
-
-def _mean(rows: NDArray) -> NDArray:
-    return rows[..., 0].mean(axis=1)
 
 
 def _difference(rows: NDArray) -> NDArray:
@@ -198,90 +115,90 @@ def _spread(rows: NDArray) -> NDArray:
     return np.sqrt(rows[..., 0].mean(axis=1) / rows[..., 1].mean(axis=1))
 
 
-def _auc(rows: NDArray) -> NDArray:
-    return np.array([expected_auc(*one.T) for one in rows])
-
-
 def _auc_difference(rows: NDArray) -> NDArray:
-    return _auc(rows) - _auc(rows[..., [1, 1]])
+    return expected_auc(rows) - expected_auc(rows[..., [1, 1]])
 
 
 def _volume_rows(
-    group: dict[str, str], means: dict[tuple[str, str], list[Means]], resampling: Resampling
-) -> list[dict[str, Any]]:
-    crps_ml = {key: np.array([one.crps_ml for one in part]) for key, part in means.items()}
-    references = {key[0]: key for key in means if key[0] in REFERENCES}
+    group: dict[str, str], averages: dict[Key, list[Expectations]], resampling: Resampling
+) -> list[Row]:
+    crps_ml = {key: np.array([one.crps_ml for one in part]) for key, part in averages.items()}
+    references = {key[0]: key for key in averages if key[0] in COMPARED_TO}
     if best := best_tabular({key[0]: one.mean() for key, one in crps_ml.items()}):
         references[BEST] = (best, "none")
     rows = []
-    for key, part in means.items():
-        ours, tell = crps_ml[key], _teller(group, key, resampling)
-        rows.append(tell("crps_ml", [ours], _mean))
-        rows.append(tell("bias_ml", [[one.bias_ml for one in part]], _mean))
+    for key, part in averages.items():
+        ours, row = crps_ml[key], _Rows(group, *key, resampling).row
+        rows.append(row("crps_ml", [ours]))
+        rows.append(row("bias_ml", [[one.bias_ml for one in part]]))
         rows += [
-            tell("crps_difference_ml", [ours, crps_ml[other]], _difference, reference)
+            row("crps_difference_ml", [ours, crps_ml[other]], _difference, reference)
             for reference, other in references.items()
             if other != key
         ]
-        if {"climatology", TRUE} <= set(references) and key != references["climatology"]:
-            three = [ours, crps_ml[references["climatology"]], crps_ml[references[TRUE]]]
-            rows.append(tell("skill_fraction", three, skill_fraction_rows, TRUE, NO_SKILL))
+        scale = [references.get(name) for name in ("climatology", TRUE_DISTRIBUTION)]
+        if None not in scale and key != scale[0]:
+            three = [ours, *(crps_ml[end] for end in scale)]
+            rows.append(row("skill_fraction", three, skill_fraction, TRUE_DISTRIBUTION, NO_SKILL))
         if any(one.variance_ml2 > 0 for one in part):  # a point forecast has no interval
             squares = [[one.variance_ml2 for one in part], [one.error_ml2 for one in part]]
-            rows += [tell("spread_ratio", squares, _spread), *_coverage_rows(tell, part)]
+            rows += [row("spread_ratio", squares, _spread), *_coverage_rows(row, part)]
     return rows
 
 
-def _coverage_rows(tell: Callable[..., dict[str, Any]], part: list[Means]) -> list[dict[str, Any]]:
+def _coverage_rows(row: Callable[..., Row], part: list[Expectations]) -> list[Row]:
     return [
-        tell(f"coverage{round(100 * level)}{ending}", [inside], _mean)
+        row(f"coverage{round(100 * level)}{ending}", [inside])
         for ending, name in (("", "inside"), ("_conformal", "calibrated"))
         # A model without conformal levels has nothing calibrated: no row.
-        for level, *inside in zip(LEVELS, *(getattr(one, name) for one in part), strict=False)
+        for level, *inside in zip(
+            INTERVAL_LEVELS, *(getattr(one, name) for one in part), strict=False
+        )
     ]
 
 
-def _event_rows(
-    group: dict[str, str], events: pd.DataFrame, resampling: Resampling
-) -> list[dict[str, Any]]:
+def _event_rows(group: dict[str, str], events: pd.DataFrame, resampling: Resampling) -> list[Row]:
     rows = []
-    truth = events[events["model"] == TRUE].set_index("patient_id")["probability"]
+    truth = events[events["model"] == TRUE_DISTRIBUTION].set_index("patient_id")["probability"]
     events = events[events["patient_id"].isin(truth.index)]
     for key, part in events.groupby(["model", "indicator"], sort=False):
         p, q = part["probability"].to_numpy(), truth[part["patient_id"]].to_numpy()
-        tell = _teller(group, key, resampling)
-        rows.append(tell("auc", [p, q], _auc, missing=NO_PAIR))
-        if key[0] != TRUE:
-            rows.append(tell("auc_difference", [p, q], _auc_difference, TRUE, NO_PAIR))
-        rows.append(tell("brier", [q * (1 - p) ** 2 + (1 - q) * p**2], _mean))
-        rows.append(tell("calibration_slope", [p, q], slopes, missing=NO_SLOPE))
+        row = _Rows(group, *key, resampling).row
+        rows.append(row("auc", [p, q], expected_auc, missing=NO_PAIR))
+        if key[0] != TRUE_DISTRIBUTION:
+            to = TRUE_DISTRIBUTION
+            rows.append(row("auc_difference", [p, q], _auc_difference, to, NO_PAIR))
+        rows.append(row("brier", [q * (1 - p) ** 2 + (1 - q) * p**2]))
+        rows.append(row("calibration_slope", [p, q], slopes, missing=NO_SLOPE))
     return rows
 
 
-def _teller(
-    group: dict[str, str], key: tuple[str, str], resampling: Resampling
-) -> Callable[..., dict[str, Any]]:
-    """What makes one model's rows: a statistic of patients with its bootstrap interval."""
+@dataclass(frozen=True)
+class _Rows:
+    """Makes one model's rows: a statistic of patients with its interval."""
 
-    def tell(
+    group: dict[str, str]
+    model: str
+    indicator: str
+    resampling: Resampling
+
+    def row(
+        self,
         measure: str,
         columns: list[ArrayLike],
-        statistic: Statistic,
+        statistic: Statistic = means,
         reference: str = "none",
         missing: str = "",
-    ) -> dict[str, Any]:
-        head = group | {
-            "model": key[0],
-            "indicator": key[1],
+    ) -> Row:
+        """One row; `columns` hold a number a patient each."""
+        head = self.group | {
+            "model": self.model,
+            "indicator": self.indicator,
             "reference": reference,
             "measure": measure,
         }
         values = np.stack([np.asarray(one, dtype=float) for one in columns], axis=-1)
-        told = float(statistic(values[None])[0])
-        if not np.isfinite(told):
-            return head | told_cells(len(values), Score(None, missing), None)
-        rng = resampling.rng("expected", *head.values())
-        interval = bootstrap_interval(values, resampling.repeats, rng, finite(statistic))
-        return head | told_cells(len(values), Score(told), interval)
-
-    return tell
+        values = values[:, 0] if len(columns) == 1 else values
+        resamples = self.resampling.of_row("expected", *head.values())
+        found = estimate(values, statistic, resamples, missing)
+        return head | cells(n=len(values), **found.columns())

@@ -1,4 +1,4 @@
-"""Every model's forecast of a follow-up volume as draws per patient, and the draws' scores."""
+"""Every model's forecast of a follow-up volume as draws per patient."""
 
 import re
 from dataclasses import dataclass
@@ -9,16 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
-from hemexp.outcomes import HE_ML, IVH_GROWTH_ML
-from hemexp.provenance import seed_for
-from hemexp.statistics.scores import Kind, Score, crps, ensemble_sd, randomised_pit, tail_crps
-from hemexp.tables import cells
+from hemexp.statistics.scores import Kind
+
+TRUE_DISTRIBUTION = "true_distribution"
+"""The phantom's own forecast, as tables name it."""
 
 PARTS = {"iph_ml": ("iph",), "ivh_ml": ("ivh",), "total_ml": ("iph", "ivh")}
 """What a target is the sum of."""
-
-LARGE_GROWTH_ML = {"iph_ml": HE_ML, "ivh_ml": IVH_GROWTH_ML, "total_ml": HE_ML}
-"""Growth from which the threshold-weighted CRPS looks (docs/method.md 1)."""
 
 SAMPLED = (
     ("hemexp", "iph_ml", ("iph_ml",)),
@@ -28,9 +25,6 @@ SAMPLED = (
     ("hemexp_raw", "total_ml", ("iph_raw_ml", "ivh_ml")),
 )
 """Model, target and columns of `volumes.tsv`; raw is the volume before volume matching."""
-
-QUANTILES = (0.05, 0.25, 0.75, 0.95)
-POINT = "a point forecast has no spread"
 
 
 @dataclass(frozen=True)
@@ -104,8 +98,8 @@ def tabular_forecasts(
     """The predictive distributions of growth of the room `expansion`, added to the baseline.
 
     Args:
-        forecasts: By name, from `tabular.by_model`: patient_id, draw, growth_ml, 199 quantiles a
-            patient.
+        forecasts: By name, from `growth_models.by_model`: patient_id, draw, growth_ml; 199
+            quantiles a patient.
         outcomes: `outcomes.tsv`, indexed by patient.
         ids: Patients to forecast.
     """
@@ -132,7 +126,7 @@ def true_forecast(truth: pd.DataFrame, outcomes: pd.DataFrame, ids: list[str]) -
     _check_complete(dict.fromkeys(rows.index), ids, "phantom/truth.tsv")
     growth = {name: rows.loc[name].to_numpy(dtype=np.float64) for name in ids}
     baseline = outcomes.loc[ids, "baseline_iph_ml"]
-    return Forecast("true_distribution", "none", "iph_ml", _grown(baseline, growth), "quantiles")
+    return Forecast(TRUE_DISTRIBUTION, "none", "iph_ml", _grown(baseline, growth), "quantiles")
 
 
 def redrawn_forecasts(redraws: pd.DataFrame, outcomes: pd.DataFrame) -> list[Forecast]:
@@ -147,66 +141,8 @@ def redrawn_forecasts(redraws: pd.DataFrame, outcomes: pd.DataFrame) -> list[For
         columns = [f"{part}_growth_ml" for part in PARTS[target]]
         growth = _draws(redraws.assign(drawn_ml=redraws[columns].sum(axis=1)), "drawn_ml")
         baseline = volume_of(outcomes.loc[list(growth)], "baseline", target)
-        found.append(Forecast("true_distribution", "none", target, _grown(baseline, growth)))
+        found.append(Forecast(TRUE_DISTRIBUTION, "none", target, _grown(baseline, growth)))
     return found
-
-
-def score_draws(forecast: Forecast, outcomes: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Scores of one forecast, patient by patient.
-
-    Args:
-        forecast: The draws.
-        outcomes: `outcomes.tsv`, indexed by patient.
-        seed: Run seed; breaks the ties of the PIT.
-
-    Returns:
-        One row a patient: who, which model, k, baseline_ml, observed_ml, mean_ml, median_ml,
-        sd_ml, q05_ml ... q95_ml, crps_ml, twcrps_ml, pit, note.
-    """
-    rows = []
-    for patient_id, draws in forecast.draws.items():
-        patient = outcomes.loc[patient_id]
-        observed = float(volume_of(patient, "followup", forecast.target))
-        baseline = float(volume_of(patient, "baseline", forecast.target))
-        head = {
-            "patient_id": patient_id,
-            "split": patient["split"],
-            "center": patient["center"],
-            "model": forecast.model,
-            "indicator": forecast.indicator,
-            "target": forecast.target,
-            "k": draws.size,
-            "baseline_ml": baseline,
-            "observed_ml": observed,
-        }
-        rng = np.random.default_rng(
-            seed_for(seed, "pit", forecast.model, forecast.indicator, forecast.target, patient_id)
-        )
-        large = baseline + LARGE_GROWTH_ML[forecast.target]
-        rows.append(head | _score_row(observed, draws, forecast.kind, large, rng))
-    return pd.DataFrame(rows)
-
-
-def _score_row(
-    observed: float, draws: NDArray, kind: Kind, large_ml: float, rng: np.random.Generator
-) -> dict[str, Any]:
-    point = draws.size == 1
-    spread = {
-        f"q{int(100 * level):02d}_ml": float(np.quantile(draws, level)) for level in QUANTILES
-    }
-    spread |= {
-        "sd_ml": 0.0 if point else ensemble_sd(draws, kind),
-        "pit": randomised_pit(observed, draws, rng, kind),
-    }
-    if point:
-        spread = dict.fromkeys(spread, Score(None, POINT))
-    return cells(
-        mean_ml=float(draws.mean()),
-        median_ml=float(np.median(draws)),
-        crps_ml=crps(observed, draws, kind),
-        twcrps_ml=tail_crps(observed, draws, large_ml, kind),
-        **spread,
-    )
 
 
 def _draws(rows: pd.DataFrame, column: str) -> dict[str, NDArray]:

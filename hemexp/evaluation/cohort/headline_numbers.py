@@ -2,30 +2,17 @@
 
 import pandas as pd
 
-OURS = {"model": "hemexp"}
-IPH = OURS | {"target": "iph_ml"}
-HE = OURS | {"event": "he"}
-TRUE_BAND = OURS | {"region": "band", "reference": "true_map"}
-DIGITS = 4
+from hemexp.evaluation.metrics import METRICS
 
-IMAGES = (
-    "iph_dice_map",
-    "ivh_dice_map",
-    "iph_hd95_mm_sample",
-    "iph_surface_dice_sample",
-    "expansion_ged",
-    "psnr_db_sample",
-    "psnr_db_band_sample",
-    "ssim_sample",
-    "ssim_band_sample",
-    "expansion_brier_band",
-    "midline_shift_error_mm",
-    "ventricle_error_ml",
-)
+HEMEXP = {"model": "hemexp"}
+HEMEXP_IPH = HEMEXP | {"target": "iph_ml"}
+HE = HEMEXP | {"event": "he"}
+TRUE_BAND = HEMEXP | {"region": "band", "reference": "true_map"}
+DIGITS = 4
 
 PICKS = {
     **{
-        name: ("forecasts", IPH, name)
+        name: ("forecasts", HEMEXP_IPH, name)
         for name in (
             "n",
             "crps_ml",
@@ -38,22 +25,26 @@ PICKS = {
             "spread_ratio",
         )
     },
-    "spread_ratio_raw": ("forecasts", IPH | {"model": "hemexp_raw"}, "spread_ratio"),
+    "spread_ratio_raw": ("forecasts", HEMEXP_IPH | {"model": "hemexp_raw"}, "spread_ratio"),
     **{
         f"crps_minus_{reference}{end}_ml": (
             "comparisons",
-            IPH | {"reference": reference, "measure": "crps_difference_ml"},
+            HEMEXP_IPH | {"reference": reference, "measure": "crps_difference_ml"},
             column,
         )
         for reference in ("climatology", "copy_baseline", "best_tabular")
         for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
     },
     **{
-        f"skill_fraction{end}": ("comparisons", IPH | {"measure": "skill_fraction"}, column)
+        f"skill_fraction{end}": ("comparisons", HEMEXP_IPH | {"measure": "skill_fraction"}, column)
         for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))
     },
     **{
-        f"{name}_expected{end}": ("expected", OURS | {"measure": measure, "reference": to}, column)
+        f"{name}_expected{end}": (
+            "expected",
+            HEMEXP | {"measure": measure, "reference": to},
+            column,
+        )
         for name, measure, to in (
             ("crps", "crps_ml", "none"),
             ("crps_minus_climatology", "crps_difference_ml", "climatology"),
@@ -70,7 +61,7 @@ PICKS = {
     **{
         f"coverage{round(100 * level)}_conformal": (
             "conformal",
-            IPH | {"level": level},
+            HEMEXP_IPH | {"level": level},
             "coverage_after",
         )
         for level in (0.5, 0.9)
@@ -79,15 +70,14 @@ PICKS = {
     "he_auc_true": ("expansion", HE | {"model": "true_distribution"}, "auc"),
     "he_brier": ("expansion", HE, "brier"),
     "he_calibration_slope": ("expansion", HE, "calibration_slope"),
-    "ivh_auc": ("expansion", OURS | {"event": "ivh"}, "auc"),
-    "ivh_brier": ("expansion", OURS | {"event": "ivh"}, "brier"),
+    "ivh_auc": ("expansion", HEMEXP | {"event": "ivh"}, "auc"),
+    "ivh_brier": ("expansion", HEMEXP | {"event": "ivh"}, "brier"),
     "map_skill": ("maps", TRUE_BAND | {"reference": "outcome"}, "skill"),
     "map_slope": ("maps", TRUE_BAND | {"reference": "outcome"}, "slope"),
     "map_skill_true_map": ("maps", TRUE_BAND, "skill"),
     "map_slope_true_map": ("maps", TRUE_BAND, "slope"),
-    "slice_correlation": ("coherence", OURS, "value"),
+    "slice_correlation": ("coherence", HEMEXP, "value"),
     "slice_correlation_true": ("coherence", {"model": "true_distribution"}, "value"),
-    **{name: ("images", OURS | {"metric": name}, "mean") for name in IMAGES},
     **{
         f"obedience_slope_{volume}": ("obedience", {"volume": volume}, "slope")
         for volume in ("raw", "matched")
@@ -95,7 +85,7 @@ PICKS = {
     "obedience_slope_raw_large": ("obedience", {"volume": "raw"}, "slope_large"),
     "abs_logit_offset_p90": ("obedience", {"volume": "raw"}, "abs_logit_offset_p90"),
 }
-"""Name of every number: its table, what its row holds, and its column."""
+"""Name of every number: its table, what its row holds, and its column. Metrics come on top."""
 
 
 def headline_numbers(tables: dict[str, pd.DataFrame], split: str) -> dict[str, float]:
@@ -106,7 +96,9 @@ def headline_numbers(tables: dict[str, pd.DataFrame], split: str) -> dict[str, f
         split: Whose patients count, all centres together.
     """
     numbers = {}
-    for name, (table, wanted, column) in PICKS.items():
+    metrics = [name for name, metric in METRICS.items() if metric.headline]
+    images = {name: ("images", HEMEXP | {"metric": name}, "mean") for name in metrics}
+    for name, (table, wanted, column) in (PICKS | images).items():
         rows = tables[table]
         rows = rows[rows["split"] == split]
         rows = rows[rows["center"] == "all"] if "center" in rows else rows

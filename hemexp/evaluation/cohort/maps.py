@@ -1,7 +1,6 @@
-"""Expansion-probability maps against what happened and against the true map.
+"""Table `maps`: expansion-probability maps against what happened and against the true map.
 
-All scores of a map follow from sums over its voxels, kept by bin of probability: `map_sums` makes
-them for one patient, the rest works on tables of such sums.
+All scores of a map follow from the sums over its voxels that `patient.map_sums` keeps.
 """
 
 from itertools import product
@@ -11,27 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.evaluation.cohort.tables import GROUP, Resampling, by_group, interval_cells
-from hemexp.evaluation.patient.distance_climatology import CLIMATOLOGY
-from hemexp.evaluation.patient.images import EMPTY_REGION
-from hemexp.statistics.scores import Score, bootstrap_interval, finite, skill_rows
+from hemexp.evaluation.cohort.groups import GROUP, by_group
+from hemexp.evaluation.patient.map_sums import CLIMATOLOGY, EMPTY_REGION, SUMS
+from hemexp.statistics.bootstrap import Estimate, Resamples, Resampling, estimate, means, undefined
+from hemexp.statistics.scores import Score, skill
 from hemexp.tables import cells, table_of
 
-BINS = 10
 LEAST_SPREAD = 1e-5
 """Variance over mean square; a map of less is flat, for the sums are kept to six digits."""
 
-SUMS = ("n", "p", "y", "pp", "py", "yy", "nll")
-"""Voxels, and sums of forecast, truth, their products, and negative log-likelihood (nats)."""
-
-PATIENT_MAPS = ("patient_id", "model", "indicator", "region", "reference", "bin", *SUMS)
-MAPS = (
-    *GROUP,
-    "region",
-    "reference",
-    "model",
-    "indicator",
-    "n",
+MAP_SCORES = (
     "brier",
     "brier_low",
     "brier_high",
@@ -43,50 +31,11 @@ MAPS = (
     "slope_low",
     "slope_high",
     "intercept",
-    "note",
 )
-RELIABILITY = (
-    "split",
-    "region",
-    "reference",
-    "model",
-    "indicator",
-    "bin",
-    "n_voxels",
-    "forecast",
-    "observed",
-)
+COLUMNS = (*GROUP, "region", "reference", "model", "indicator", "n", *MAP_SCORES, "note")
 REGIONS, REFERENCES = ("band", "brain"), ("outcome", "true_map")
-NO_TRUTH = "no true map: no patient of this group is a phantom"
-
-
-def map_sums(
-    forecast: NDArray, truth: NDArray, region: NDArray, least: float
-) -> list[dict[str, float]]:
-    """Sums over the voxels of a region, a row a bin of the forecast.
-
-    Args:
-        forecast: Probability map.
-        truth: What happened (0/1) or the true probability.
-        region: Voxels that count.
-        least: The log-likelihood sees the forecast cut to [least, 1 - least]: 1 / (2 K), for a
-            map of K samples does not mean its zeros.
-
-    Returns:
-        `bin` and the sums named in `SUMS`, for bins that hold a voxel.
-    """
-    p, y = (np.asarray(image, dtype=np.float64)[region] for image in (forecast, truth))
-    cut = np.clip(p, least, 1 - least)
-    nll = -(y * np.log(cut) + (1 - y) * np.log1p(-cut))
-    # A map on disk is float32: 0.3 read back must fall in the bin of 0.3.
-    place = np.minimum((p * BINS + 1e-5).astype(int), BINS - 1)
-    columns = (np.ones_like(p), p, y, p * p, p * y, y * y, nll)
-    sums = np.stack([np.bincount(place, weights=one, minlength=BINS) for one in columns], axis=1)
-    return [
-        {"bin": b} | dict(zip(SUMS, map(float, row), strict=True))
-        for b, row in enumerate(sums)
-        if row[0]
-    ]
+FLAT = "no slope: the map is the same everywhere"
+NO_TRUE_MAP = "no true map: no patient of this group is a phantom"
 
 
 def _briers(sums: NDArray) -> NDArray[np.float64]:
@@ -94,8 +43,8 @@ def _briers(sums: NDArray) -> NDArray[np.float64]:
     return (pp - 2 * py + yy) / n
 
 
-def slope_rows(rows: NDArray) -> NDArray[np.float64]:
-    """Slope of truth on forecast over all voxels, of resampled patients' sums (..., n, 7).
+def reliability_slopes(rows: NDArray) -> NDArray[np.float64]:
+    """Slope of truth on forecast over all voxels, of resampled patients' sums (repeats, n, 7).
 
     The least-squares line: 1 when reliable, less when the map is too sure.
     """
@@ -132,59 +81,40 @@ def tabulate_maps(sums: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
                 part.groupby("patient_id")[list(SUMS)].sum()
                 for part in (same[ours], same[same["model"] == CLIMATOLOGY])
             )
-            rng = resampling.rng("maps", *head.values())
-            missing = EMPTY_REGION if reference == "outcome" else NO_TRUTH
-            rows.append(head | _map_row(chosen, yardstick, missing, resampling.repeats, rng))
-    return table_of(rows, MAPS)
+            if chosen.empty:
+                missing = Score(None, EMPTY_REGION if reference == "outcome" else NO_TRUE_MAP)
+                rows.append(head | cells(n=0, **dict.fromkeys(MAP_SCORES, missing)))
+                continue
+            resamples = resampling.of_row("maps", *head.values())
+            rows.append(head | _row(chosen.to_numpy(), yardstick.loc[chosen.index], resamples))
+    return table_of(rows, COLUMNS)
 
 
-def _map_row(
-    sums: pd.DataFrame,
-    yardstick: pd.DataFrame,
-    missing: str,
-    repeats: int,
-    rng: np.random.Generator,
-) -> dict[str, Any]:
-    if sums.empty:
-        return cells(n=0, **dict.fromkeys(MAPS[7:-1], Score(None, missing)))
-    values = sums.to_numpy()
-    brier = _briers(values)
-    pairs = np.stack([brier, _briers(yardstick.loc[sums.index].to_numpy())], axis=-1)
-    no_skill = Score(None, "no skill: the climatology has no error")
-    has_skill = bool(pairs[:, 1].min() > 0)
+def _row(sums: NDArray, yardstick: pd.DataFrame, resamples: Resamples) -> dict[str, Any]:
+    brier = _briers(sums)
+    pairs = np.stack([brier, _briers(yardstick.to_numpy())], axis=-1)
+    mean_brier, skill_found = estimate(brier, means, resamples), _skill(pairs, resamples)
+    slope = estimate(
+        sums, reliability_slopes, resamples, "no slope: the map is the same everywhere"
+    )
     return cells(
         n=len(sums),
-        brier=float(brier.mean()),
-        **interval_cells("brier", "", bootstrap_interval(brier, repeats, rng)),
-        nll=float((values[:, 6] / values[:, 0]).mean()),
-        skill=float(skill_rows(pairs[None])[0]) if has_skill else no_skill,
-        **(
-            interval_cells("skill", "", bootstrap_interval(pairs, repeats, rng, skill_rows))
-            if has_skill
-            else dict.fromkeys(("skill_low", "skill_high"), no_skill)
-        ),
-        **_slope_cells(values, repeats, rng),
+        **mean_brier.named("brier"),
+        nll=float((sums[:, 6] / sums[:, 0]).mean()),
+        **skill_found.named("skill"),
+        **slope.named("slope"),
+        intercept=_intercept(sums, slope),
     )
 
 
-def _slope_cells(values: NDArray, repeats: int, rng: np.random.Generator) -> dict[str, Score]:
-    slope, pooled = float(slope_rows(values)), values.sum(axis=0)
-    if np.isnan(slope):
-        reason = Score(None, "no slope: the map is the same everywhere")
-        return dict.fromkeys(("slope", "slope_low", "slope_high", "intercept"), reason)
-    interval = bootstrap_interval(values, repeats, rng, finite(slope_rows))
-    intercept = Score(float((pooled[2] - slope * pooled[1]) / pooled[0]))
-    ends = interval_cells("slope", "", interval)
-    return {"slope": Score(slope)} | ends | {"intercept": intercept}
+def _skill(pairs: NDArray, resamples: Resamples) -> Estimate:
+    if pairs[:, 1].min() <= 0:
+        return undefined("no skill: the climatology has no error")
+    return estimate(pairs, skill, resamples)
 
 
-def tabulate_reliability(sums: pd.DataFrame) -> pd.DataFrame:
-    """Mean forecast and mean truth a bin of the forecast, over all patients of a split."""
-    keys = ["split", "region", "reference", "model", "indicator", "bin"]
-    table = sums.groupby(keys)[["n", "p", "y"]].sum().reset_index()
-    table = table.assign(
-        n_voxels=table["n"].astype(int),
-        forecast=table["p"] / table["n"],
-        observed=table["y"] / table["n"],
-    )
-    return table[list(RELIABILITY)]
+def _intercept(sums: NDArray, slope: Estimate) -> Score:
+    if slope.value is None:
+        return Score(None, slope.note)
+    n, p, y, *_ = sums.sum(axis=0)
+    return Score(float((y - slope.value * p) / n))

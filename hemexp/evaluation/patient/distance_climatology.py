@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.evaluation.patient.inputs import read_new_blood, scan_files
+from hemexp.evaluation.patient.new_blood import grid_files, read_new_blood
+from hemexp.layout import Layout
 from hemexp.provenance import write_sidecars
 from hemexp.tables import read_table, write_table
-
-CLIMATOLOGY = "climatology_distance"
-"""The model's name in the tables."""
 
 EDGES_MM = (0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0, 40.0)
 """Bins of the distance to the baseline's blood, the last one open."""
@@ -47,29 +45,28 @@ def map_by_distance(distance_mm: NDArray, p_by_bin: NDArray) -> NDArray[np.float
     return np.where(distance_mm > 0, np.asarray(p_by_bin)[place], 0.0)
 
 
-def run_fit_climatology(patients: list[str], preprocess: Path, out: Path) -> None:
+def run_fit_climatology(layout: Layout, patients: list[str]) -> None:
     """Writes how often training patients have new blood at a distance from the baseline's.
 
+    The table's columns: from_mm, n_voxels, n_new, p (0 where no voxel was seen).
+
     Args:
+        layout: Of the run.
         patients: Training patients.
-        preprocess: `results/preprocess`.
-        out: Table to write: from_mm, n_voxels, n_new, p (0 where no voxel was seen).
     """
     started = time.perf_counter()
-    counts, files = np.zeros((len(EDGES_MM), 2)), []
+    counts = np.zeros((len(EDGES_MM), 2))
     for patient_id in patients:
-        counts += count_by_distance(*read_new_blood(preprocess, patient_id))
-        for session in ("baseline", "followup"):
-            files += scan_files(preprocess, patient_id, session)
+        counts += count_by_distance(*read_new_blood(layout, patient_id))
     voxels, new = counts.astype(int).T
     table = pd.DataFrame({"from_mm": EDGES_MM, "n_voxels": voxels, "n_new": new})
     table["p"] = table["n_new"] / table["n_voxels"].clip(lower=1)
-    write_table(out, table)
+    write_table(layout.climatology, table)
     write_sidecars(
-        [out],
+        [layout.climatology],
         verb="fit-climatology",
         settings={},
-        inputs=files,
+        inputs=[path for patient_id in patients for path in grid_files(layout, patient_id)],
         started=started,
         patients=len(patients),
     )

@@ -5,20 +5,21 @@ Patients of `val`, on whom no model was trained, say how much of each is to be b
 
 import logging
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hemexp.anatomy.blood import bleed_band
 from hemexp.evaluation.patient.distance_climatology import knows_anybody, read_climatology
-from hemexp.evaluation.patient.images import bleed_band
-from hemexp.evaluation.patient.inputs import read_maps, read_new_blood, scan_files
-from hemexp.evaluation.patient.pooled_map import EXPANSION, FORECASTERS, forecast_maps
-from hemexp.provenance import patient_file, write_sidecars
+from hemexp.evaluation.patient.new_blood import grid_files, read_new_blood
+from hemexp.evaluation.patient.pooled_map import FORECASTERS, forecast_maps
+from hemexp.layout import Layout
+from hemexp.provenance import write_sidecars
 from hemexp.settings import Evaluation
 from hemexp.tables import table_of, write_table
+from hemexp.volumes import read_volume
 
 log = logging.getLogger(__name__)
 
@@ -101,46 +102,43 @@ def _distance(patients: NDArray[np.float64], weights: NDArray) -> NDArray[np.flo
     return found - found.min()
 
 
-def run_fit_pool(
-    patients: list[str], samples: Path, preprocess: Path, out: Path, settings: Evaluation
-) -> None:
+def run_fit_pool(layout: Layout, patients: list[str], settings: Evaluation) -> None:
     """Writes how much of a drawn expansion map held-out patients would keep.
 
+    Of the three maps and the pooled one: the weight, its SD, and the mean Brier score in the band
+    round the bleeds of these very patients.
+
     Args:
+        layout: Of the run.
         patients: Those of `val`, with samples and a follow-up; may be none.
-        samples: `results/samples`.
-        preprocess: `results/preprocess`.
-        out: `results/evaluation`, where `climatology.tsv` lies; `pool.tsv` is written there: of
-            the three maps and the pooled one the weight, its SD, and the mean Brier score in the
-            band round the bleeds of these very patients.
         settings: Width of the band.
     """
     started = time.perf_counter()
-    p_by_bin, found, files = read_climatology(out / "climatology.tsv"), [], []
+    p_by_bin, found, files = read_climatology(layout.climatology), [], []
     for patient_id in patients:
-        distance_mm, happened, brain = read_new_blood(preprocess, patient_id)
+        distance_mm, happened, brain = read_new_blood(layout, patient_id)
         band = bleed_band(distance_mm, settings.band_mm) & brain
-        files.append(patient_file(samples, patient_id, EXPANSION))
-        for session in ("baseline", "followup"):
-            files += scan_files(preprocess, patient_id, session)
+        map_file = layout.sample_map(patient_id, "expansion")
+        files += [map_file, *grid_files(layout, patient_id)]
         if not band.any():
             log.warning("patient %s: no brain round the bleed, left out of the pool", patient_id)
             continue
-        drawn = read_maps(samples, patient_id).expansion
+        drawn = read_volume(map_file).data
         found.append(products(forecast_maps(drawn, distance_mm, brain, p_by_bin), happened, band))
     seen = np.reshape(found, (-1, 4, 4))
-    known = knows_anybody(out / "climatology.tsv")
+    known = knows_anybody(layout.climatology)
     weights = fit_weights(seen, known)
-    write_table(out / "pool.tsv", _tabulate(seen, weights, note(len(seen), known)))
+    write_table(layout.pool, _tabulate(seen, weights, note(len(seen), known)))
     write_sidecars(
-        [out / "pool.tsv"],
+        [layout.pool],
         verb="fit-pool",
         settings=settings.as_json(),
-        inputs=[out / "climatology.tsv", *files],
+        inputs=[layout.climatology, *files],
         started=started,
     )
-    told = ", ".join(f"{w:.2f} {name}" for w, name in zip(weights.mean, FORECASTERS, strict=True))
-    log.info("%d held-out patients: %s", len(seen), told)
+    shares = zip(weights.mean, FORECASTERS, strict=True)
+    words = ", ".join(f"{weight:.2f} {name}" for weight, name in shares)
+    log.info("%d held-out patients: %s", len(seen), words)
 
 
 def note(patients: int, climatology: bool) -> str:
@@ -154,7 +152,7 @@ def note(patients: int, climatology: bool) -> str:
     return "; ".join(reasons)
 
 
-def _tabulate(patients: NDArray[np.float64], weights: Weights, told: str) -> pd.DataFrame:
+def _tabulate(patients: NDArray[np.float64], weights: Weights, why: str) -> pd.DataFrame:
     parts = zip(
         [*FORECASTERS, "pooled"],
         [*np.eye(3), weights.mean],
@@ -163,7 +161,7 @@ def _tabulate(patients: NDArray[np.float64], weights: Weights, told: str) -> pd.
         strict=True,
     )
     rows = [
-        {"map": name, "weight": weight, "weight_sd": sd, "patients": len(patients), "note": told}
+        {"map": name, "weight": weight, "weight_sd": sd, "patients": len(patients), "note": why}
         | ({"brier": mean_brier(patients, used)} if len(patients) else {})
         for name, used, weight, sd in parts
     ]

@@ -1,97 +1,79 @@
-"""One patient's drawn follow-ups, seen one at a time: their scores, and what they share."""
+"""One patient's drawn follow-ups, seen one at a time, and every metric of them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hemexp.anatomy.surfaces import energy_distance, hd95_mm, surface_dice, surface_gaps
-from hemexp.anatomy.ventricles import score_amounts
-from hemexp.evaluation.patient.images import dice, map_brier, new_blood, score_image
-from hemexp.evaluation.patient.inputs import Maps, Member, Truth
+from hemexp.anatomy.blood import new_blood
+from hemexp.evaluation.metrics import METRICS
+from hemexp.evaluation.patient.amounts import Amount
+from hemexp.evaluation.patient.inputs import Followup, Maps, Truth
+from hemexp.evaluation.patient.match import Ensemble, ImageMatch, Match
 from hemexp.statistics.scores import Score
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """What is left of a patient's follow-ups when each has been looked at once.
+def score_followups(
+    followups: Iterable[Followup], shifts_mm: NDArray, maps: Maps, truth: Truth
+) -> dict[str, Score]:
+    """Every metric of one patient's follow-ups.
 
-    Attributes:
-        scores: Of every metric a score a member, in the members' order.
-        mean_hu: Their mean image, (x, y, z).
-        iph: Flat indices of every member's IPH.
-        expansion: Flat indices of every member's blood where the baseline had none.
-        slices_ml: IPH a slice, (members, z).
-        ventricles_ml: Volume of the ventricles, (members,).
+    Args:
+        followups: At least one.
+        shifts_mm: Their midline shifts.
+        maps: Their probability maps.
+        truth: What happened.
+
+    Returns:
+        By name, in the order of `METRICS`. What is taken of each follow-up is the mean over those
+        for which it is defined.
     """
+    ensemble, each = look_at(followups, shifts_mm, maps, truth)
+    return {
+        name: _mean(each[name])
+        if metric.source == "each"
+        else metric.compute(ensemble if metric.source == "all" else ensemble.slices_ml)
+        for name, metric in METRICS.items()
+    }
 
-    scores: dict[str, list[Score]]
-    mean_hu: NDArray[np.float64]
-    iph: list[NDArray[np.intp]]
-    expansion: list[NDArray[np.intp]]
-    slices_ml: NDArray[np.float64]
-    ventricles_ml: NDArray[np.float64]
 
-
-def collect_members(
-    members: Iterable[Member], truth: Truth, blood: NDArray, surface_mm: float
-) -> Ensemble:
+def look_at(
+    followups: Iterable[Followup], shifts_mm: NDArray, maps: Maps, truth: Truth
+) -> tuple[Ensemble, dict[str, list[Score]]]:
     """Looks at every follow-up once; 50 of them at a time would fill the memory.
 
     Args:
-        members: At least one follow-up.
+        followups: At least one.
+        shifts_mm: Their midline shifts.
+        maps: Their probability maps.
         truth: What happened.
-        blood: The baseline's blood.
-        surface_mm: Tolerance of the surface Dice.
-    """
-    scores: dict[str, list[Score]] = {}
-    total = np.zeros(truth.brain.shape)
-    iph, expansion, slices, ventricles = [], [], [], []
-    for member in members:
-        total += member.ct_hu
-        iph.append(np.flatnonzero(member.iph))
-        expansion.append(np.flatnonzero(new_blood(member.iph | member.ivh, blood)))
-        slices.append(member.iph.sum(axis=(0, 1)) * truth.voxel_ml)
-        ventricles.append(truth.ventricle_ml(member))
-        for name, score in score_member(member, truth, surface_mm).items():
-            scores.setdefault(name, []).append(score)
-    return Ensemble(
-        scores, total / len(iph), iph, expansion, np.array(slices), np.array(ventricles)
-    )
-
-
-def score_member(member: Member, truth: Truth, surface_mm: float) -> dict[str, Score]:
-    """Masks and image of one follow-up against the true one."""
-    scores = {}
-    for name in ("iph", "ivh"):
-        mask, true = getattr(member, name), getattr(truth.followup, name)
-        gaps = surface_gaps(mask, true, truth.spacing_mm)
-        both_empty = not (mask.any() or true.any())
-        scores[f"{name}_dice"] = dice(mask, true)
-        scores[f"{name}_hd95_mm"] = hd95_mm(gaps, both_empty)
-        scores[f"{name}_surface_dice"] = surface_dice(gaps, both_empty, surface_mm)
-    return scores | score_image(member.ct_hu, truth.followup.ct_hu, truth.brain, truth.band)
-
-
-def score_ensemble(ensemble: Ensemble, truth: Truth) -> dict[str, Score]:
-    """Scores of single follow-ups, averaged, of their mean image and of them as a set.
 
     Returns:
-        `*_sample` metrics are means over members for which the score is defined; `*_mean_image`
-        belong to the mean image; `iph_ged*` and `expansion_ged*` to the set of masks.
+        What is left of them, and of every metric of `each` a score a follow-up.
     """
-    scores = {f"{name}_sample": _mean(values) for name, values in ensemble.scores.items()}
-    image = score_image(ensemble.mean_hu, truth.followup.ct_hu, truth.brain, truth.band)
-    scores |= {f"{name}_mean_image": score for name, score in image.items()}
-    for name, members, true in (
-        ("iph", ensemble.iph, truth.followup.iph),
-        ("expansion", ensemble.expansion, truth.expansion),
-    ):
-        terms = energy_distance(members, np.flatnonzero(true))
-        scores |= {f"{name}_{term}": Score(value) for term, value in terms.items()}
+    each = {name: [] for name, metric in METRICS.items() if metric.source == "each"}
+    total = np.zeros(truth.brain.shape)
+    iph, expansion, slices, ventricles = [], [], [], []
+    for followup in followups:
+        total += followup.ct_hu
+        iph.append(np.flatnonzero(followup.iph))
+        expansion.append(np.flatnonzero(new_blood(followup.blood, truth.baseline_blood)))
+        slices.append(followup.iph.sum(axis=(0, 1)) * truth.voxel_ml)
+        ventricles.append(truth.ventricle_ml(followup))
+        match = Match(followup, truth)
+        for name, scores in each.items():
+            scores.append(METRICS[name].compute(match))
     true_ml = Score(truth.ventricle_ml(truth.followup))
-    return scores | score_amounts("ventricle", "ml", ensemble.ventricles_ml, true_ml)
+    ensemble = Ensemble(
+        mean_image=ImageMatch(total / len(iph), truth),
+        voxels={"iph": iph, "expansion": expansion},
+        maps=maps,
+        slices_ml=np.array(slices),
+        ventricle=Amount("ventricle", np.array(ventricles), true_ml),
+        midline=Amount("midline shift", shifts_mm, truth.shift_mm),
+        truth=truth,
+    )
+    return ensemble, each
 
 
 def _mean(scores: list[Score]) -> Score:
@@ -101,41 +83,16 @@ def _mean(scores: list[Score]) -> Score:
     return Score(float(np.mean(values)))
 
 
-def score_maps(maps: Maps, truth: Truth) -> dict[str, Score]:
-    """Dice of the maps cut above one half, and the expansion map's Brier score."""
-    return {
-        "iph_dice_map": dice(maps.iph > 0.5, truth.followup.iph),
-        "ivh_dice_map": dice(maps.ivh > 0.5, truth.followup.ivh),
-        "expansion_brier_brain": map_brier(maps.expansion, truth.expansion, truth.brain),
-        "expansion_brier_band": map_brier(maps.expansion, truth.expansion, truth.band),
-    }
+def score_truth(truth: Truth) -> dict[str, Score]:
+    """What happened, as far as metrics have that, in the order of their names."""
+    known = sorted(name for name, metric in METRICS.items() if metric.of_truth)
+    return {name: METRICS[name].of_truth(truth) for name in known}
 
 
 def score_slices(slices_ml: NDArray) -> dict[str, Score]:
-    """How the slices' areas move together: what the lag-1 correlation is made of.
-
-    Args:
-        slices_ml: IPH a slice, (members, z).
-
-    Returns:
-        Mean product of neighbouring slices' deviations from the members' mean, and the geometric
-        mean of the two slices' mean squares; their ratio is the correlation.
-    """
-    if len(slices_ml) < 2:
-        names = ("slice_covariance_ml2", "slice_variance_ml2")
-        return dict.fromkeys(names, Score(None, "one member has no deviation"))
-    deviation = slices_ml - slices_ml.mean(axis=0)
-    one, other = deviation[:, :-1], deviation[:, 1:]
-    variance = np.sqrt(np.mean(one**2) * np.mean(other**2))
+    """Metrics of IPH a slice alone, (followups, z)."""
     return {
-        "slice_covariance_ml2": Score(float(np.mean(one * other))),
-        "slice_variance_ml2": Score(float(variance)),
-    }
-
-
-def score_truth(truth: Truth) -> dict[str, Score]:
-    """Mass effect of what happened, beside that of the forecasts."""
-    return {
-        "midline_shift_mm": truth.shift_mm,
-        "ventricle_ml": Score(truth.ventricle_ml(truth.followup)),
+        name: metric.compute(slices_ml)
+        for name, metric in METRICS.items()
+        if metric.source == "slices"
     }

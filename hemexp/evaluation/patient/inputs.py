@@ -2,27 +2,39 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
+from hemexp.anatomy.blood import bleed_band
+from hemexp.anatomy.midline import midline_shift_mm
 from hemexp.anatomy.ventricles import ventricle_ml, ventricle_region
-from hemexp.evaluation.patient.images import bleed_band, blood_distance_mm, new_blood
-from hemexp.preprocess.scans import NATIVE
-from hemexp.provenance import patient_file
+from hemexp.evaluation.patient.new_blood import NewBlood
+from hemexp.grid_scan import GridScan, read_grid_scan
+from hemexp.layout import MAPS, Layout
+from hemexp.settings import Evaluation
 from hemexp.statistics.scores import Score
-from hemexp.volumes import Volume, read_volume
+from hemexp.volumes import read_volume
 
 
-class Member(NamedTuple):
-    """One follow-up, drawn or copied: CT numbers and two boolean masks, each (x, y, z)."""
+class Followup(NamedTuple):
+    """One follow-up, true, drawn or copied: CT numbers and two boolean masks, each (x, y, z)."""
 
     ct_hu: NDArray
     iph: NDArray
     ivh: NDArray
+
+    @classmethod
+    def of_scan(cls, scan: GridScan) -> Self:
+        """A scan as a follow-up."""
+        return cls(scan.ct.data, scan.iph, scan.ivh)
+
+    @property
+    def blood(self) -> NDArray[np.bool_]:
+        """IPH or IVH."""
+        return self.iph | self.ivh
 
 
 class Maps(NamedTuple):
@@ -39,16 +51,19 @@ class Truth:
 
     Attributes:
         followup: The true follow-up on the grid.
-        expansion: Its blood where the baseline had none.
+        baseline_blood: Blood that was there before.
+        expansion: Blood of the follow-up where the baseline had none.
         brain: Voxels in the brain on both scans; scores look nowhere else.
         band: Part of `brain` within `band_mm` of the baseline's blood and outside it.
         shift_mm: Midline shift since the baseline, with the reason when it has none.
         distance_mm: Of every voxel to the baseline's blood.
         ventricles: Where ventricles are looked for.
         spacing_mm: Voxel size along x, y, z.
+        surface_mm: How far surfaces may lie apart and still count as one.
     """
 
-    followup: Member
+    followup: Followup
+    baseline_blood: NDArray
     expansion: NDArray
     brain: NDArray
     band: NDArray
@@ -56,111 +71,67 @@ class Truth:
     distance_mm: NDArray
     ventricles: NDArray
     spacing_mm: NDArray
+    surface_mm: float
 
     @property
     def voxel_ml(self) -> float:
         """Volume of a voxel of the grid."""
         return float(np.prod(self.spacing_mm)) / 1000
 
-    def ventricle_ml(self, member: Member) -> float:
+    def ventricle_ml(self, followup: Followup) -> float:
         """Volume of one follow-up's ventricles."""
-        return ventricle_ml(member.ct_hu, member.iph, member.ivh, self.ventricles, self.voxel_ml)
+        masks = (followup.iph, followup.ivh, self.ventricles)
+        return ventricle_ml(followup.ct_hu, *masks, self.voxel_ml)
 
 
-def scan_files(preprocess: Path, patient_id: str, session: str) -> list[Path]:
-    """The grid products of one scan: CT, IPH, IVH and brain."""
-    start = f"ses-{session}_space-grid_"
-    return [patient_file(preprocess, patient_id, start + ending) for ending in NATIVE.values()]
+def read_truth(layout: Layout, patient_id: str, baseline: GridScan, settings: Evaluation) -> Truth:
+    """The true follow-up of one patient, with everything derived from it and the baseline.
 
-
-def read_scan(preprocess: Path, patient_id: str, session: str) -> tuple[Member, NDArray, Volume]:
-    """One grid scan, its boolean brain mask, and the CT with its geometry."""
-    ct, iph, ivh, brain = (
-        read_volume(path) for path in scan_files(preprocess, patient_id, session)
-    )
-    return Member(ct.data, iph.data > 0.5, ivh.data > 0.5), brain.data > 0.5, ct
-
-
-class NewBlood(NamedTuple):
-    """Where new blood came: each (x, y, z).
-
-    Attributes:
-        distance_mm: Of every voxel to the baseline's blood.
-        expansion: Blood of the follow-up where the baseline had none.
-        brain: Voxels in the brain on both scans.
+    Raises:
+        HemexpError: The two brains have no voxel in common.
     """
-
-    distance_mm: NDArray
-    expansion: NDArray
-    brain: NDArray
-
-
-def read_new_blood(preprocess: Path, patient_id: str) -> NewBlood:
-    """Reads both scans of one patient and says where new blood came."""
-    baseline, brain, grid = read_scan(preprocess, patient_id, "baseline")
-    followup, followup_brain, _ = read_scan(preprocess, patient_id, "followup")
-    blood = baseline.iph | baseline.ivh
-    return NewBlood(
-        blood_distance_mm(blood, grid.spacing_mm),
-        new_blood(followup.iph | followup.ivh, blood),
-        brain & followup_brain,
-    )
-
-
-def read_truth(
-    preprocess: Path,
-    patient_id: str,
-    baseline: Member,
-    brain: NDArray,
-    grid: Volume,
-    band_mm: float,
-) -> Truth:
-    """The true follow-up of one patient, with everything derived from it and the baseline."""
-    followup, followup_brain, _ = read_scan(preprocess, patient_id, "followup")
-    both = brain & followup_brain
-    if not both.any():
+    followup = read_grid_scan(layout, patient_id, "followup")
+    new = NewBlood.between(baseline, followup)
+    if not new.brain.any():
         raise HemexpError(
             Fault(
-                f"patient {patient_id}, {preprocess}",
+                f"patient {patient_id}, {layout.grid(patient_id, 'followup').brain.parent}",
                 "no voxel in the brain on both scans",
                 "two scans that overlap",
                 "Look at the registration figure of this patient.",
             )
         )
-    blood = baseline.iph | baseline.ivh
-    distance_mm = blood_distance_mm(blood, grid.spacing_mm)
+    spacing_mm = baseline.ct.spacing_mm
     return Truth(
-        followup,
-        new_blood(followup.iph | followup.ivh, blood),
-        both,
-        bleed_band(distance_mm, band_mm) & both,
-        _true_shift(baseline, followup, brain, grid),
-        distance_mm,
-        ventricle_region(brain, grid.spacing_mm),
-        grid.spacing_mm,
+        followup=Followup.of_scan(followup),
+        baseline_blood=baseline.blood,
+        expansion=new.expansion,
+        brain=new.brain,
+        band=bleed_band(new.distance_mm, settings.band_mm) & new.brain,
+        shift_mm=_true_shift(baseline, followup),
+        distance_mm=new.distance_mm,
+        ventricles=ventricle_region(baseline.brain, spacing_mm),
+        spacing_mm=spacing_mm,
+        surface_mm=settings.surface_mm,
     )
 
 
-def _true_shift(baseline: Member, followup: Member, brain: NDArray, grid: Volume) -> Score:
-    # Imported here: only this step of the room needs the measurement of the room on its left.
-    from hemexp.anatomy.midline import midline_shift_mm
-
-    blood = baseline.iph | baseline.ivh | followup.iph | followup.ivh
-    shift_mm = midline_shift_mm(baseline.ct_hu, followup.ct_hu, blood, brain, grid.spacing_mm)
+def _true_shift(baseline: GridScan, followup: GridScan) -> Score:
+    blood, spacing_mm = baseline.blood | followup.blood, baseline.ct.spacing_mm
+    images = (baseline.ct.data, followup.ct.data)
+    shift_mm = midline_shift_mm(*images, blood, baseline.brain, spacing_mm)
     if not np.isfinite(shift_mm):
         return Score(None, "no shift could be measured on the true follow-up")
     return Score(float(shift_mm))
 
 
-def read_samples(samples: Path, patient_id: str, numbers: Iterable[int]) -> Iterator[Member]:
+def read_followups(layout: Layout, patient_id: str, numbers: Iterable[int]) -> Iterator[Followup]:
     """Reads the drawn follow-ups one after the other: 50 at once would fill the memory."""
     for k in numbers:
-        ct = read_volume(patient_file(samples, patient_id, f"sample-{k}_ct.nii.gz"))
-        labels = read_volume(patient_file(samples, patient_id, f"sample-{k}_dseg.nii.gz"))
-        yield Member(ct.data, labels.data == 1, labels.data == 2)
+        ct, labels = (read_volume(path) for path in layout.sample(patient_id, k))
+        yield Followup(ct.data, labels.data == 1, labels.data == 2)
 
 
-def read_maps(samples: Path, patient_id: str) -> Maps:
+def read_maps(layout: Layout, patient_id: str) -> Maps:
     """Reads the three probability maps."""
-    names = (f"desc-{name}_probseg.nii.gz" for name in Maps._fields)
-    return Maps(*(read_volume(patient_file(samples, patient_id, name)).data for name in names))
+    return Maps(*(read_volume(layout.sample_map(patient_id, name)).data for name in MAPS))

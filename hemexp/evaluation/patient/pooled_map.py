@@ -12,22 +12,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hemexp.anatomy.blood import blood_distance_mm
 from hemexp.evaluation.patient.distance_climatology import (
     count_by_distance,
     map_by_distance,
     read_climatology,
 )
-from hemexp.evaluation.patient.images import blood_distance_mm
-from hemexp.evaluation.patient.inputs import read_maps, read_scan, scan_files
-from hemexp.evaluation.patient.map_files import pooled_file
-from hemexp.provenance import patient_file, write_sidecars
+from hemexp.grid_scan import read_grid_scan
+from hemexp.layout import Layout
+from hemexp.provenance import write_sidecars
 from hemexp.tables import read_table
-from hemexp.volumes import write_volume
+from hemexp.volumes import read_volume, write_volume
 
 POOLED = "hemexp_pooled"
 """The model's name in the tables."""
 
-EXPANSION = "desc-expansion_probseg.nii.gz"
 FORECASTERS = ("drawn", "isotropic", "climatology")
 
 
@@ -60,33 +59,25 @@ def read_weights(path: Path) -> NDArray[np.float64]:
     return read_table(path).set_index("map").loc[[*FORECASTERS], "weight"].to_numpy(np.float64)
 
 
-def run_pool_map(patient_id: str, samples: Path, preprocess: Path, out: Path) -> Path:
-    """Writes one patient's pooled expansion map; needs no follow-up.
+def run_pool_map(layout: Layout, patient_id: str) -> None:
+    """Writes one patient's pooled expansion map: 0 in the baseline's blood and outside its brain.
 
     Args:
-        patient_id: A patient with samples.
-        samples: `results/samples`.
-        preprocess: `results/preprocess`.
-        out: `results/evaluation`, with `climatology.tsv` and `pool.tsv`.
-
-    Returns:
-        `out/sub-ID/sub-ID_desc-expansion_pooled-probseg.nii.gz`: 0 in the baseline's blood and
-        outside its brain.
+        layout: Of the run; climatology and weights were fitted before.
+        patient_id: A patient with samples; needs no follow-up.
     """
     started = time.perf_counter()
-    baseline, brain, grid = read_scan(preprocess, patient_id, "baseline")
-    weight_file, climatology_file = out / "pool.tsv", out / "climatology.tsv"
-    distance_mm = blood_distance_mm(baseline.iph | baseline.ivh, grid.spacing_mm)
-    drawn = read_maps(samples, patient_id).expansion
-    maps = forecast_maps(drawn, distance_mm, brain, read_climatology(climatology_file))
-    path = pooled_file(out, patient_id)
-    pooled = np.where(brain, pool(maps, read_weights(weight_file)), 0)
-    write_volume(path, pooled, grid.affine, np.float32)
+    baseline = read_grid_scan(layout, patient_id, "baseline")
+    distance_mm = blood_distance_mm(baseline.blood, baseline.ct.spacing_mm)
+    map_file, path = layout.sample_map(patient_id, "expansion"), layout.pooled_map(patient_id)
+    p_by_bin = read_climatology(layout.climatology)
+    maps = forecast_maps(read_volume(map_file).data, distance_mm, baseline.brain, p_by_bin)
+    pooled = np.where(baseline.brain, pool(maps, read_weights(layout.pool)), 0)
+    write_volume(path, pooled, baseline.ct.affine, np.float32)
     inputs = [
-        patient_file(samples, patient_id, EXPANSION),
-        weight_file,
-        climatology_file,
-        *scan_files(preprocess, patient_id, "baseline"),
+        map_file,
+        layout.pool,
+        layout.climatology,
+        *layout.grid(patient_id, "baseline").images,
     ]
     write_sidecars([path], verb="pool-map", settings={}, inputs=inputs, started=started)
-    return path

@@ -1,0 +1,67 @@
+"""Table `expansion`: every probability of an event, one row a model."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hemexp.evaluation.cohort.groups import GROUP, by_group
+from hemexp.statistics.bootstrap import Resamples, Resampling, estimate, means
+from hemexp.statistics.calibration_line import NO_SLOPE, calibration_line, slopes
+from hemexp.statistics.discrimination import ONE_CLASS, auc
+from hemexp.tables import cells, table_of
+
+COLUMNS = (
+    *GROUP,
+    "event",
+    "model",
+    "indicator",
+    "n",
+    "n_events",
+    "auc",
+    "auc_low",
+    "auc_high",
+    "brier",
+    "brier_low",
+    "brier_high",
+    "calibration_slope",
+    "calibration_slope_low",
+    "calibration_slope_high",
+    "calibration_intercept",
+    "note",
+)
+
+
+def tabulate_expansion(probabilities: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
+    """AUC and Brier score of every model's probability of every event.
+
+    Args:
+        probabilities: One row per patient, model and event: patient_id, split, center, event,
+            model, indicator, probability, observed (0/1).
+        resampling: How intervals are drawn.
+    """
+    rows = []
+    for group, patients in by_group(probabilities):
+        keys = ["event", "model", "indicator"]
+        for (event, model, indicator), part in patients.groupby(keys, sort=False):
+            head = group | {"event": event, "model": model, "indicator": indicator}
+            resamples = resampling.of_row("expansion", *head.values())
+            rows.append(head | _row(part["probability"], part["observed"], resamples))
+    return table_of(rows, COLUMNS)
+
+
+def _row(probability: pd.Series, observed: pd.Series, resamples: Resamples) -> dict[str, Any]:
+    p, y = probability.to_numpy(), observed.to_numpy()
+    pairs = np.stack([p, y], axis=-1).astype(np.float64)
+    area = estimate(pairs, auc, resamples, ONE_CLASS)
+    squared = estimate((p - y) ** 2, means, resamples)
+    slope = estimate(pairs, slopes, resamples, NO_SLOPE)
+    intercept, _ = calibration_line(p, y)
+    return cells(
+        n=len(p),
+        n_events=int(y.sum()),
+        **area.named("auc"),
+        **squared.named("brier"),
+        **slope.named("calibration_slope"),
+        calibration_intercept=intercept,
+    )

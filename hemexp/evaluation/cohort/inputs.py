@@ -1,0 +1,231 @@
+"""All that the tables of a cohort are made from, read once."""
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from hemexp.evaluation.cohort.conformal import Levels, conformal_levels, training_pit
+from hemexp.evaluation.cohort.event_probabilities import event_probabilities
+from hemexp.evaluation.cohort.forecast_scores import score_forecasts
+from hemexp.evaluation.cohort.forecasts import (
+    TRUE_DISTRIBUTION,
+    Forecast,
+    redrawn_forecasts,
+    reference_forecasts,
+    sampled_forecasts,
+    tabular_forecasts,
+    true_forecast,
+)
+from hemexp.evaluation.cohort.growth_models import by_model, chosen_model, of_chosen
+from hemexp.evaluation.patient.map_sums import PATIENT_MAPS
+from hemexp.evaluation.patient.redraws import read_redraws
+from hemexp.layout import Layout
+from hemexp.settings import Evaluation
+from hemexp.statistics.bootstrap import Resampling
+from hemexp.tables import read_table
+
+log = logging.getLogger(__name__)
+
+VOLUME_COLUMNS = (
+    "patient_id",
+    "indicator",
+    "expansion_flag",
+    "target_growth_ml",
+    "iph_ml",
+    "iph_raw_ml",
+    "ivh_ml",
+    "logit_offset",
+)
+SCORE_COLUMNS = ("patient_id", "model", "indicator", "metric", "value", "note")
+
+CALIBRATED = (("hemexp", "iph_ml"), ("tabular", "iph_ml"))
+"""Forecasts whose growth is drawn from the chosen tabular distribution."""
+
+
+@dataclass(frozen=True)
+class PatientTables:
+    """What was written patient by patient, below one another, with split and center.
+
+    Attributes:
+        volumes: Of every sample, from `volumes.tsv`.
+        scores: From `scores.tsv`.
+        maps: From `maps.tsv`.
+        redraws: The phantom's further follow-ups, from `redraws.tsv`.
+    """
+
+    volumes: pd.DataFrame
+    scores: pd.DataFrame
+    maps: pd.DataFrame
+    redraws: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class GrowthModels:
+    """What is known without samples.
+
+    Attributes:
+        forecasts: Of volumes: references, tabular models and, for a phantom, the truth.
+        p_expansion: By model and patient.
+        pit: Of training patients under cross-fitted forecasts; None where there are none.
+    """
+
+    forecasts: list[Forecast]
+    p_expansion: dict[str, pd.Series]
+    pit: NDArray | None
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Everything of the scored patients; what several tables need is made once.
+
+    Attributes:
+        outcomes: `outcomes.tsv`, indexed by patient.
+        ids: The scored patients.
+        patients: Their tables.
+        models: What is known without their samples.
+        settings: Of the evaluation.
+        seed: Run seed.
+    """
+
+    outcomes: pd.DataFrame
+    ids: list[str]
+    patients: PatientTables
+    models: GrowthModels
+    settings: Evaluation
+    seed: int
+
+    @property
+    def resampling(self) -> Resampling:
+        """How bootstrap intervals are drawn."""
+        return Resampling(self.settings.bootstrap, self.seed)
+
+    @cached_property
+    def forecasts(self) -> list[Forecast]:
+        """All forecasts of volumes."""
+        return [
+            *sampled_forecasts(self.patients.volumes),
+            *self.models.forecasts,
+            *redrawn_forecasts(self.patients.redraws, self.outcomes),
+        ]
+
+    @cached_property
+    def scored(self) -> pd.DataFrame:
+        """Their scores, a row a patient and forecast."""
+        return score_forecasts(self.forecasts, self.outcomes, self.seed)
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """All probabilities of events, a row a patient, event and model."""
+        return event_probabilities(
+            self.patients.volumes,
+            self.patients.redraws,
+            self.outcomes,
+            self.ids,
+            self.models.p_expansion,
+            self.settings.ivh_present_ml,
+        )
+
+    @property
+    def forecast_maps(self) -> pd.DataFrame:
+        """Sums of the maps of forecasts; one that knew the outcome is none."""
+        maps = self.patients.maps
+        return maps[maps["indicator"] != "oracle"]
+
+    @property
+    def calibrated(self) -> list[Forecast]:
+        """Forecasts whose growth is drawn from the chosen tabular distribution."""
+        return [one for one in self.forecasts if (one.model, one.target) in CALIBRATED]
+
+    @property
+    def conformal_levels(self) -> dict[str, tuple[Levels, ...]]:
+        """By model, the levels at which intervals of those forecasts hold."""
+        levels = conformal_levels(self.models.pit)
+        return {one.model: levels for one in self.calibrated}
+
+
+def read_cohort(layout: Layout, settings: Evaluation, seed: int) -> tuple[Cohort, list[Path]]:
+    """Reads what was written of patients with a follow-up, and by the models of growth.
+
+    Args:
+        layout: Of the run; every patient of the scored splits with a follow-up must have samples.
+        settings: Splits, bootstrap, limits.
+        seed: Run seed.
+
+    Returns:
+        The cohort, and the files it was read from.
+    """
+    outcomes = read_table(layout.outcomes).set_index("patient_id")
+    kept = outcomes["split"].isin(settings.splits) & outcomes["followup_iph_ml"].notna()
+    ids = list(outcomes.index[kept])
+    _warn_of_strangers(layout, outcomes.index)
+    patients, patient_files = _read_patients(layout, outcomes, ids)
+    models, model_files = _read_models(layout, outcomes, ids, seed)
+    files = [layout.outcomes, *patient_files, *model_files]
+    return Cohort(outcomes, ids, patients, models, settings, seed), files
+
+
+def _warn_of_strangers(layout: Layout, known: pd.Index) -> None:
+    """Warns of folders that Snakemake left: patients dropped from the sheet, or excluded since."""
+    folders = layout.sample_volumes("*").parent
+    found = {path.name.removeprefix("sub-") for path in folders.parent.glob(folders.name)}
+    if strangers := sorted(found.difference(known)):
+        message = "%s: samples of patients who are not in this run (%s) count nowhere; delete them"
+        log.warning(message, folders.parent, ", ".join(strangers))
+
+
+def _read_patients(
+    layout: Layout, outcomes: pd.DataFrame, ids: list[str]
+) -> tuple[PatientTables, list[Path]]:
+    """The patients' tables and their files."""
+    volume_files = {name: layout.sample_volumes(name) for name in ids}
+    score_files = {name: layout.scores(name) for name in ids}
+    map_files = {name: layout.map_sums(name) for name in ids}
+    patients = PatientTables(
+        _read_all(volume_files, outcomes, VOLUME_COLUMNS),
+        _read_all(score_files, outcomes, SCORE_COLUMNS),
+        _read_all(map_files, outcomes, PATIENT_MAPS),
+        read_redraws(layout, ids),
+    )
+    return patients, [*volume_files.values(), *score_files.values(), *map_files.values()]
+
+
+def _read_all(
+    files: dict[str, Path], outcomes: pd.DataFrame, columns: tuple[str, ...]
+) -> pd.DataFrame:
+    """The patients' tables below one another, with split, center and baseline volume."""
+    read = [read_table(path).assign(patient_id=name) for name, path in files.items()]
+    table = pd.concat(read, ignore_index=True) if read else pd.DataFrame(columns=list(columns))
+    return table.join(outcomes[["split", "center", "baseline_iph_ml"]], on="patient_id")
+
+
+def _read_models(
+    layout: Layout, outcomes: pd.DataFrame, ids: list[str], seed: int
+) -> tuple[GrowthModels, list[Path]]:
+    """The forecasts that are no samples, and their files."""
+    files = {
+        "predictions": layout.growth("predictions"),
+        "forecasts": layout.growth("forecasts"),
+        "training_forecasts": layout.growth("training_forecasts"),
+        "truth": layout.truths,
+    }
+    files = {name: path for name, path in files.items() if path.exists()}
+    tables = {name: read_table(path) for name, path in files.items()}
+    chosen = chosen_model(tables["predictions"])
+    forecasts = reference_forecasts(outcomes, ids)
+    forecasts += tabular_forecasts(by_model(tables["forecasts"], chosen), outcomes, ids)
+    p_expansion = {
+        name: part.set_index("patient_id")["p_expansion"]
+        for name, part in by_model(tables["predictions"], chosen).items()
+    }
+    if "truth" in tables:
+        forecasts.append(true_forecast(tables["truth"], outcomes, ids))
+        p_expansion[TRUE_DISTRIBUTION] = tables["truth"].set_index("patient_id")["p_expansion"]
+    pit, training = None, tables.get("training_forecasts", ())
+    # Empty where the models were taken over: there are no training patients to calibrate on.
+    if len(training):
+        pit = training_pit(of_chosen(training, chosen), outcomes, seed)
+    return GrowthModels(forecasts, p_expansion, pit), list(files.values())
