@@ -7,12 +7,12 @@ import csv
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from hemexp import Fault, HemexpError
-from hemexp.columns import FILES, OPTIONAL_MASKS, REQUIRED, SPLITS
+from hemexp.columns import FILES, IMAGES, OPTIONAL_MASKS, REQUIRED, SPLITS
 from hemexp.layout import is_phantom
 
 Row = dict[str, str | float]
@@ -54,7 +54,7 @@ NUMBERS_OPTIONAL = {
 }
 
 
-class CohortError(HemexpError):
+class SheetError(HemexpError):
     """A sample sheet that cannot be used as it is."""
 
 
@@ -73,7 +73,7 @@ def read_rows(
         they lie below it; further columns are kept as text.
 
     Raises:
-        CohortError: With every fault of the sheet in one message.
+        SheetError: With every fault of the sheet in one message.
     """
     path = Path(path)
     (_, columns), *lines = _read_lines(path, patient_id or "")
@@ -90,7 +90,7 @@ def read_rows(
             row[column] = _locate(row[column], path.parent)
     faults += _file_faults(rows)
     if faults:
-        raise CohortError(*sorted(faults, key=_row_of), title=f"{path}: {len(faults)} fault(s)")
+        raise SheetError(*sorted(faults, key=_row_of), title=f"{path}: {len(faults)} fault(s)")
     return [*rows.values()]
 
 
@@ -98,9 +98,15 @@ def read_patient_row(path: Path | str, patient_id: str) -> Row:
     """Reads and checks one patient's row.
 
     Raises:
-        CohortError: There is no such row, or it has faults.
+        SheetError: There is no such row, or it has faults.
     """
     return read_rows(path, patient_id)[0]
+
+
+def scan_files(row: Mapping[str, str | float], session: str) -> dict[str, str]:
+    """Files that a row of the sheet names for one scan, a brain mask where it is given."""
+    named = {image: row.get(f"{session}_{image}", "") for image in (*IMAGES, "brain")}
+    return {image: name for image, name in named.items() if name}
 
 
 def _read_lines(path: Path, naming: str) -> list[tuple[int, list[str]]]:
@@ -112,7 +118,7 @@ def _read_lines(path: Path, naming: str) -> list[tuple[int, list[str]]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise CohortError(
+        raise SheetError(
             Fault(
                 where,
                 f"no readable text file ({error})",
@@ -122,7 +128,7 @@ def _read_lines(path: Path, naming: str) -> list[tuple[int, list[str]]]:
         ) from error
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if len(lines) < 2:
-        raise CohortError(
+        raise SheetError(
             Fault(
                 where,
                 f"{len(lines)} line(s)",
@@ -133,7 +139,7 @@ def _read_lines(path: Path, naming: str) -> list[tuple[int, list[str]]]:
     (first, header), *rows = lines
     if "\t" not in header:
         comma = "," in header or ";" in header
-        raise CohortError(
+        raise SheetError(
             Fault(
                 f"{where}, row {first}",
                 "commas between the columns" if comma else "no tab",
@@ -158,7 +164,7 @@ def _read_lines(path: Path, naming: str) -> list[tuple[int, list[str]]]:
         if len(row) != width
     ]
     if ragged:
-        raise CohortError(*ragged, title=f"{where}: {len(ragged)} fault(s)")
+        raise SheetError(*ragged, title=f"{where}: {len(ragged)} fault(s)")
     return cells
 
 
@@ -184,13 +190,13 @@ def _check_columns(path: Path, columns: list[str]) -> None:
         for name in twice
     ]
     if faults:
-        raise CohortError(*faults, title=f"{path}: {len(faults)} fault(s)")
+        raise SheetError(*faults, title=f"{path}: {len(faults)} fault(s)")
 
 
 def _one_patient(path: Path, rows: dict[int, Row], patient_id: str) -> dict[int, Row]:
     found = {line: row for line, row in rows.items() if row["patient_id"] == patient_id}
     if len(found) != 1:
-        raise CohortError(
+        raise SheetError(
             Fault(
                 f"{path}, patient {patient_id!r}",
                 "no row, or more than one",

@@ -10,10 +10,11 @@ from hemexp.evaluation.cohort import maps
 from hemexp.evaluation.cohort.tables import Resampling
 from hemexp.evaluation.patient import distance_climatology as distance
 from hemexp.evaluation.patient.inputs import read_scan
+from hemexp.layout import Layout
 from hemexp.phantom.centers import find_center
-from hemexp.phantom.draw import draw_patient
+from hemexp.phantom.draw import draw_scans
 from hemexp.phantom.redraw import draw_followups
-from hemexp.phantom.truth_map import grid_to_baseline, run_draw_truth_map
+from hemexp.phantom.truth_map import Gridding, grid_to_baseline, run_draw_truth_map
 from hemexp.preprocess.interpolate import resample_blood
 from hemexp.tables import read_table
 from hemexp.volumes import Volume, read_volume, write_volume
@@ -137,7 +138,7 @@ PHANTOM = load_settings({"preset": "demo"}).phantom.model_copy(update={"spacing_
 @pytest.fixture(scope="module")
 def seen():
     """A patient's masks by session, the truth, a 4 x 4 x 6 mm grid, the baseline's masks on it."""
-    scans, affine, truth = draw_patient("D02", find_center("D"), PHANTOM)
+    scans, affine, truth = draw_scans("D02", find_center("D"), PHANTOM)
     middle = affine @ [*np.argwhere(scans["baseline"].iph).mean(axis=0), 1]
     grid = np.diag([4.0, 4.0, 6.0, 1.0])
     grid[:3, 3] = middle[:3] - grid.diagonal()[:3] * 12
@@ -151,14 +152,13 @@ def seen():
 
 def test_the_true_map_is_the_share_of_redraws_with_new_blood(tmp_path, seen):
     _, _, grid, (iph0, ivh0) = seen
-    files = tmp_path / "iph.nii.gz", tmp_path / "ivh.nii.gz"
-    for path, mask in zip(files, (iph0, ivh0), strict=True):
+    layout, gridding = Layout(tmp_path), Gridding("baseline", resample_blood)
+    for name, mask in (("iph", iph0), ("ivh", ivh0)):
+        path = getattr(layout.grid("D02", "baseline"), name)
         write_volume(path, mask, grid.affine, np.uint8)
 
     def draw():
-        return run_draw_truth_map(
-            "D02", "D", files, tmp_path, PHANTOM, 8, "baseline", resample_blood
-        )
+        return run_draw_truth_map(layout, "D02", "D", PHANTOM, 8, gridding)
 
     found = draw()
     drawn = [

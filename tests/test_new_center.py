@@ -6,7 +6,7 @@ import pytest
 from hemexp import HemexpError
 from hemexp.cohort import read_sheet
 from hemexp.desk.new_center import column_of, compile_pattern, run_new_center, tell_draft
-from hemexp.sheet import NUMBERS, CohortError
+from hemexp.sheet import NUMBERS, SheetError
 
 
 def make(folder, *names):
@@ -45,7 +45,7 @@ def test_the_check_says_what_is_left_and_then_takes_the_rows(tmp_path):
     make(tmp_path, *FLAT)
     out = tmp_path / "rows.tsv"
     run_new_center(tmp_path, [], "E", out)
-    with pytest.raises(CohortError, match="onset_to_ct_h: found nothing"):
+    with pytest.raises(SheetError, match="onset_to_ct_h: found nothing"):
         read_sheet(out)
     filled = read(out)
     filled["onset_to_ct_h"], filled["split"] = "2", "train"

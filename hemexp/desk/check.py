@@ -11,7 +11,7 @@ from hemexp.layout import is_phantom
 from hemexp.preprocess.raw import RawScan, read_given_brain, read_raw_scan
 from hemexp.preprocess.register import pair_faults
 from hemexp.settings import Preprocess
-from hemexp.sheet import CohortError
+from hemexp.sheet import SheetError
 from hemexp.volumes import ImageError
 
 
@@ -29,14 +29,14 @@ def run_check(
         need_training: Refuse a sheet without training patients.
 
     Raises:
-        CohortError: With every fault of the sheet, or else of the scans, in one message.
+        SheetError: With every fault of the sheet, or else of the scans, in one message.
     """
     sheet = read_sheet(samples, need_training=need_training)
     if settings is None:
         return
     faults = [fault for _, row in sheet.iterrows() for fault in image_faults(row, settings)]
     if faults:
-        raise CohortError(*faults, title=f"{samples}: {len(faults)} fault(s) in its images")
+        raise SheetError(*faults, title=f"{samples}: {len(faults)} fault(s) in its images")
 
 
 def image_faults(row: pd.Series, settings: Preprocess) -> list[Fault]:

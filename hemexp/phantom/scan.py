@@ -235,7 +235,7 @@ def paint(
 
 
 @dataclass(frozen=True)
-class Scan:
+class PhantomScan:
     """What a scanner gives, and the truth on its grid.
 
     Attributes:
@@ -255,7 +255,7 @@ class Scan:
 
 def take_scan(
     head: Head, bleed: Shape, session: Session, grid: Grid, noise_hu: float, rng: Generator
-) -> Scan:
+) -> PhantomScan:
     """Scans a patient: every tissue is evaluated at the voxel centres of the grid."""
     shape, _ = grid
     filled = fill_head(head, bleed, session, grid)
@@ -269,10 +269,10 @@ def take_scan(
     return keep_scan(ct, filled)
 
 
-def keep_scan(ct_hu: Field, filled: Filled) -> Scan:
+def keep_scan(ct_hu: Field, filled: Filled) -> PhantomScan:
     """What a scanner stores of HU on a grid (x, y, z), and the truth there."""
     shape, blood = ct_hu.shape, filled.blood
-    return Scan(
+    return PhantomScan(
         ct=np.clip(np.rint(ct_hu), -1024, 3071).astype(np.int16),
         iph=filled.mask(shape, blood.iph),
         ivh=filled.mask(shape, blood.ivh),

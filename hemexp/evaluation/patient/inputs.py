@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hemexp import Fault, HemexpError
 from hemexp.anatomy.ventricles import ventricle_ml, ventricle_region
 from hemexp.evaluation.patient.images import bleed_band, blood_distance_mm, new_blood
-from hemexp.preprocess.scans import NATIVE
+from hemexp.layout import Layout
 from hemexp.provenance import patient_file
 from hemexp.statistics.scores import Score
 from hemexp.volumes import Volume, read_volume
@@ -69,8 +69,7 @@ class Truth:
 
 def scan_files(preprocess: Path, patient_id: str, session: str) -> list[Path]:
     """The grid products of one scan: CT, IPH, IVH and brain."""
-    start = f"ses-{session}_space-grid_"
-    return [patient_file(preprocess, patient_id, start + ending) for ending in NATIVE.values()]
+    return [*Layout(preprocess.parent).grid(patient_id, session).images]
 
 
 def read_scan(preprocess: Path, patient_id: str, session: str) -> tuple[Member, NDArray, Volume]:
