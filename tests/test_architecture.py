@@ -27,6 +27,8 @@ GROUND = (
     "settings",
     "config",
     "sheet",
+    "sheet_faults",
+    "ranges",
     "cohort",
     "outcomes",
     "volumes",

@@ -6,7 +6,8 @@ import pytest
 from hemexp import HemexpError
 from hemexp.cohort import read_sheet
 from hemexp.desk.new_center import column_of, compile_pattern, run_new_center, tell_draft
-from hemexp.sheet import NUMBERS, SheetError
+from hemexp.ranges import NUMBERS
+from hemexp.sheet import SheetError
 
 
 def make(folder, *names):

@@ -14,7 +14,7 @@ import pandas as pd
 from hemexp import Fault, HemexpError
 from hemexp.columns import FILES, REQUIRED, SESSIONS
 from hemexp.provenance import write_text
-from hemexp.sheet import NUMBERS
+from hemexp.ranges import NUMBERS
 
 PATTERN = "{patient}/{session}_{image}"
 WORDS = {

@@ -24,11 +24,11 @@ from hemexp.layout import Layout
 from hemexp.preprocess.resample import run_resample_scan
 from hemexp.preprocess.strip import run_strip_skull
 from hemexp.provenance import patient_file
+from hemexp.ranges import NUMBERS, NUMBERS_OPTIONAL
 from hemexp.release.models import FILES, Recipe, models_folder
 from hemexp.reporting.forecast_page import run_write_forecast
 from hemexp.sampling.finish import baseline_files, load_baseline
 from hemexp.sampling.run import sample_patient, tell
-from hemexp.sheet import NUMBERS, NUMBERS_OPTIONAL
 from hemexp.training import resolve_device
 
 log = logging.getLogger(__name__)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from hemexp.outcomes import HE_ML, HE_RELATIVE, is_expansion
 from hemexp.provenance import git_id, patient_file, versions, write_sidecars, write_text
+from hemexp.ranges import NUMBERS, NUMBERS_OPTIONAL
 from hemexp.reporting.slices import choose_view, mark_sides, outline, show_ct, show_map
 from hemexp.reporting.style import BLUE, GREY, IPH, IVH, MM, RED, STYLE, WIDE
-from hemexp.sheet import NUMBERS, NUMBERS_OPTIONAL
 from hemexp.volumes import Volume, read_ras
 
 NOTICE = (

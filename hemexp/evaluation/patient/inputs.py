@@ -64,7 +64,7 @@ class Truth:
 
     def ventricle_ml(self, member: Member) -> float:
         """Volume of one follow-up's ventricles."""
-        return ventricle_ml(member.ct_hu, member.iph, member.ivh, self.ventricles, self.voxel_ml)
+        return ventricle_ml(member.ct_hu, member.iph, member.ivh, self.ventricles, self.spacing_mm)
 
 
 def scan_files(preprocess: Path, patient_id: str, session: str) -> list[Path]:
