@@ -35,7 +35,7 @@ SMALLEST_SHARE = 0.01
 """A head CT holds more air and more soft tissue than this part of its voxels."""
 
 NOTED_SHARE = 0.01
-"""Padding is told in the quality control from this part of the voxels on."""
+"""Padding is named in the quality control from this part of the voxels on."""
 
 HISTOGRAM_VOXELS = 2_000_000
 """Of a larger scan, every second, third, ... voxel is counted."""

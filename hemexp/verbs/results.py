@@ -2,6 +2,7 @@
 
 import json
 
+from hemexp.layout import Layout
 from hemexp.verbs.options import Arguments, kept, section, sheet, training
 
 
@@ -78,9 +79,9 @@ def run_ablation(args: Arguments) -> None:
     from hemexp.desk.ablations import run_ablation
 
     run_ablation(
+        Layout(args.results),
         args.ablation,
         sheet(args),
-        args.results,
         json.loads(args.settings),
         args.shared,
         args.cores,
