@@ -31,7 +31,8 @@ from hemexp.phantom.centers import HEAD_CENTER_MM, draw_pose, find_center, scann
 from hemexp.phantom.draw import OEDEMA_MM
 from hemexp.phantom.head import draw_head
 from hemexp.phantom.model import draw_case, generator
-from hemexp.phantom.scan import Session, take_scan
+from hemexp.phantom.scan import take_scan
+from hemexp.phantom.tissue import Session
 from hemexp.preprocess.fit import HU_RANGE
 from hemexp.preprocess.register import RigidFit, beyond_limits, register
 from hemexp.preprocess.scans import NativeScan

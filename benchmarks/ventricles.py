@@ -22,7 +22,7 @@ from hemexp.phantom.centers import CENTERS, find_center
 from hemexp.phantom.draw import draw_scans
 from hemexp.phantom.head import draw_head
 from hemexp.phantom.model import draw_case
-from hemexp.phantom.scan import Session, fill_head
+from hemexp.phantom.tissue import Session, fill_head
 from hemexp.preprocess.grid import lay_grid
 from hemexp.preprocess.interpolate import soft_mask
 from hemexp.preprocess.resample import resample_scan
@@ -37,8 +37,6 @@ LIMITS = {
     "15 HU, 15 mm, all heights": (15, 15, 0.0, 0.0, 0.3),
     "18 HU, 25 mm, specks too": (18, 25, 1 / 3, 0.0, 0.0),
 }
-
-
 KERNELS = ("as it is", "4 HU more noise", "soft kernel", "sharp kernel")
 
 

@@ -32,6 +32,7 @@ GROUND = (
     "cohort",
     "outcomes",
     "volumes",
+    "image_header",
     "provenance",
     "training",
     "processes",

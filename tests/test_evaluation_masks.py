@@ -8,10 +8,11 @@ from hemexp.anatomy.surfaces import energy_distance, hd95_mm, surface_dice, surf
 from hemexp.anatomy.ventricles import score_amounts, ventricle_ml, ventricle_region
 from hemexp.evaluation.patient.followups import score_slices
 from hemexp.phantom.bleed import draw_shape
-from hemexp.phantom.head import draw_head
+from hemexp.phantom.head import cavity_mm, draw_head
 from hemexp.phantom.mass_effect import displacement_mm
 from hemexp.phantom.model import draw_case
-from hemexp.phantom.scan import Session, cavity_mm, deform, locate_voxels, take_scan
+from hemexp.phantom.scan import take_scan
+from hemexp.phantom.tissue import Session, deform, locate_voxels
 from hemexp.statistics.scores import Score
 
 SPACING = (2.0, 3.0, 5.0)

@@ -19,8 +19,8 @@ from hemexp.phantom.head import cavity_mm, draw_head, ventricle_mm
 from hemexp.phantom.mass_effect import displacement_mm, midline_shift_mm
 from hemexp.phantom.model import draw_case, draw_growth, generator, growth_quantile
 from hemexp.phantom.redraw import draw_followups, show_blood
-from hemexp.phantom.scan import Session, locate_voxels
 from hemexp.phantom.sheet import Size, list_patients, run_draw_cohort
+from hemexp.phantom.tissue import Session, locate_voxels
 from hemexp.volumes import Volume, read_volume, volume_ml
 
 

@@ -16,7 +16,8 @@ from hemexp.phantom.bleed import draw_shape
 from hemexp.phantom.centers import HEAD_CENTER_MM, find_center, scanner_grid
 from hemexp.phantom.head import draw_head
 from hemexp.phantom.model import draw_case
-from hemexp.phantom.scan import Session, take_scan
+from hemexp.phantom.scan import take_scan
+from hemexp.phantom.tissue import Session
 from hemexp.preprocess import register as room
 from hemexp.preprocess.fit import compare, make_levels, make_starts
 from hemexp.preprocess.raw import read_raw_scan

@@ -10,8 +10,8 @@ from tiny_head import AFFINE, SHAPE, ball, head, places, save, write_head
 
 from hemexp.desk.check import run_check
 from hemexp.layout import Layout
+from hemexp.preprocess.brain_hu import brain_faults, vessel_share
 from hemexp.preprocess.grid import lay_grid
-from hemexp.preprocess.hounsfield import brain_faults, vessel_share
 from hemexp.preprocess.masks import hu_inside
 from hemexp.preprocess.raw import read_given_brain, read_raw_scan
 from hemexp.preprocess.resample import resample_scan

@@ -113,7 +113,7 @@ def test_quaternions_near_a_half_turn_are_no_disagreement(tmp_path):
 
 def test_the_header_is_judged_before_the_data_are_read(tmp_path, monkeypatch):
     stored(tmp_path / "a.nii")
-    monkeypatch.setattr("hemexp.volumes.MOST_VOXELS", 139)
+    monkeypatch.setattr("hemexp.image_header.MOST_VOXELS", 139)
     monkeypatch.setattr(nib.arrayproxy.ArrayProxy, "__array__", None)
     with pytest.raises(ImageError, match=r"an array of shape \(5, 7, 4\)"):
         read_volume(tmp_path / "a.nii")

@@ -1,7 +1,11 @@
 """The ventricles on a CT: what is dark as CSF deep in the brain, and the blood that lies in it.
 
-One definition for the distance of a bleed to them and for their volume. On 20 phantom patients it
-overlaps the true ventricles by a Dice of FIGURES
+One definition for their volume and for the distance of a bleed to them. On 20 phantom patients
+(`benchmarks/ventricles.py`) it overlaps the true ventricles by a Dice of .93 on native scans and
+.91 on the demo's grid, with a root mean square error of 0.5 and 1.6 mL (of a change 0.5 and
+1.4 mL), and of 0.1 mm of a bleed's native distance (worst 0.5 mm); with more noise and other
+kernels Dice .92 and .86 or better. 15 HU at 15 mm: .90 and .87, 1.5 and 2.1 mL, 0.7 mm; 18 HU at
+25 mm, not smoothed and with specks: .89 and .90, 1.3 and 1.2 mL, 3.9 mm, and with noise .81.
 """
 
 import numpy as np

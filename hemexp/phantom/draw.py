@@ -33,7 +33,8 @@ from hemexp.phantom.model import (
     growth_quantile,
     he_threshold_ml,
 )
-from hemexp.phantom.scan import PhantomScan, Session, take_scan
+from hemexp.phantom.scan import PhantomScan, take_scan
+from hemexp.phantom.tissue import Session
 from hemexp.provenance import describe, write_json, write_sidecars
 from hemexp.settings import Phantom
 from hemexp.volumes import Volume, volume_ml, write_volume

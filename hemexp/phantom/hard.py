@@ -21,16 +21,8 @@ from hemexp.phantom.centers import (
 )
 from hemexp.phantom.head import Field, Head, Points, blend, cavity_mm, draw_head, shell_hu
 from hemexp.phantom.model import draw_case, generator
-from hemexp.phantom.scan import (
-    PhantomScan,
-    Session,
-    Tissue,
-    deform,
-    draw_noise,
-    fill_head,
-    keep_scan,
-    paint,
-)
+from hemexp.phantom.scan import PhantomScan, draw_noise, keep_scan, paint
+from hemexp.phantom.tissue import Session, Tissue, deform, fill_head
 
 GALEA_MM, SKIN_MM, SKIN_HU = 2.5, 3.0, 20
 """Layers of the flap over a craniotomy: galea on the dura, fat, skin."""

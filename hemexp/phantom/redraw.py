@@ -13,7 +13,7 @@ from hemexp.phantom.bleed import Shape, ball_radius_mm, draw_shape, redraw_direc
 from hemexp.phantom.centers import draw_motion, draw_pose, find_center, scanner_grid
 from hemexp.phantom.head import Head, draw_head
 from hemexp.phantom.model import draw_case, draw_growth, generator
-from hemexp.phantom.scan import Blood, Grid, Session, fill_head
+from hemexp.phantom.tissue import Blood, Grid, Session, fill_head
 from hemexp.settings import Phantom
 from hemexp.volumes import Volume
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hemexp.layout import Layout, is_phantom
+from hemexp.preprocess.brain_hu import brain_faults
 from hemexp.preprocess.dicom import files_of
-from hemexp.preprocess.hounsfield import brain_faults
 from hemexp.preprocess.raw import read_given_brain, read_raw_scan
 from hemexp.preprocess.rows import write_row
 from hemexp.preprocess.scans import NativeScan, name_faults, write_images
