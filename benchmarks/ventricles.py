@@ -68,10 +68,10 @@ def draw(patient_id: str, settings: Settings) -> dict[str, list[Seen]]:
         ct, iph, ivh, brain = (getattr(scan, n) for n in ("ct", "iph", "ivh", "brain"))
         arrays = ct.astype(np.float32), iph > 0, ivh > 0, (brain | iph | ivh) > 0
         found["native"].append(Seen(*arrays, inside.data, inside.spacing_mm))
-        volumes = [Volume(array, affine) for array in arrays[:3]]
-        on_grid = resample_scan(NativeScan(*volumes), arrays[3], grid, to_scan)
-        share = soft_mask(inside, grid, to_scan)
-        found["grid"].append(Seen(*on_grid.values(), share >= 0.5, grid.spacing_mm))
+        native = NativeScan(*(Volume(array, affine) for array in arrays[:3]))
+        on_grid = resample_scan(native, arrays[3], grid, to_scan).values()
+        there = soft_mask(inside, grid, to_scan) >= 0.5
+        found["grid"].append(Seen(*on_grid, there, grid.spacing_mm))
     return found
 
 
@@ -92,12 +92,9 @@ def judge(seen: Seen, ct_hu: NDArray) -> dict[str, float]:
         ndimage.distance_transform_edt(~(part | seen.ivh), sampling=seen.spacing_mm)[seen.iph]
         for part in (mask, seen.truth)
     ]
-    voxel_ml = np.prod(seen.spacing_mm) / 1000
-    return {
-        "dice": 2 * np.sum(one & other) / (one.sum() + other.sum()),
-        "ml": (int(mask.sum()) - int(seen.truth.sum())) * voxel_ml,
-        "mm": abs(away[0].min() - away[1].min()),
-    }
+    dice = 2 * np.sum(one & other) / (one.sum() + other.sum())
+    ml = (int(mask.sum()) - int(seen.truth.sum())) * np.prod(seen.spacing_mm) / 1000
+    return {"dice": dice, "ml": ml, "mm": abs(away[0].min() - away[1].min())}
 
 
 def main() -> None:
@@ -110,8 +107,7 @@ def main() -> None:
         patient_id = f"{list(CENTERS)[number % len(CENTERS)]}{40 + number // len(CENTERS)}"
         for space, pair in draw(patient_id, settings).items():
             for limits, values in LIMITS.items():
-                changed = dict(zip(NAMES, values, strict=True))
-                with mock.patch.multiple(ventricles, **changed):
+                with mock.patch.multiple(ventricles, **dict(zip(NAMES, values, strict=True))):
                     every = [[judge(s, ct) for ct in kernels(s.ct_hu, number)] for s in pair]
                 for kernel, before, after in zip(KERNELS, *every, strict=True):
                     names = {"space": space, "limits": limits, "kernel": kernel}

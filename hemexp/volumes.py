@@ -86,18 +86,7 @@ def read_volume(path: Path | str) -> Volume:
     """
     path = Path(path)
     try:
-        if path.stat().st_size == 0:
-            raise ImageError(
-                Fault(
-                    str(path),
-                    "a file of 0 bytes",
-                    "a complete NIfTI image (.nii or .nii.gz)",
-                    "Copy or export it again.",
-                )
-            )
-        image = nib.load(path)
-        check_header(path, image)
-        data = np.asanyarray(image.dataobj)
+        data, affine = _load(path)
     except ImageError:
         raise
     except UNREADABLE as error:
@@ -111,8 +100,22 @@ def read_volume(path: Path | str) -> Volume:
             )
         ) from error
     check_values(path, data)
-    affine = np.asarray(image.affine, dtype=np.float64)
-    return Volume(np.asarray(data, dtype=np.float32), affine)
+    return Volume(np.asarray(data, dtype=np.float32), np.asarray(affine, dtype=np.float64))
+
+
+def _load(path: Path) -> tuple[NDArray, NDArray]:
+    if path.stat().st_size == 0:
+        raise ImageError(
+            Fault(
+                str(path),
+                "a file of 0 bytes",
+                "a complete NIfTI image (.nii or .nii.gz)",
+                "Copy or export it again.",
+            )
+        )
+    image = nib.load(path)
+    check_header(path, image)
+    return np.asanyarray(image.dataobj), image.affine
 
 
 def read_ras(path: Path | str) -> Volume:

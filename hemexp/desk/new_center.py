@@ -59,12 +59,25 @@ def draft_rows(
     Raises:
         HemexpError: Two files for one cell, or two names that become one patient_id.
     """
+    cells, unmatched = _sort_names(names, list(patterns), start)
+    columns = [*REQUIRED, *(f"{s}_brain" for s in SESSIONS)]
+    blank = dict.fromkeys(columns, "")
+    rows = [blank | _row(patient_id, center, cells[patient_id]) for patient_id in sorted(cells)]
+    sheet = pd.DataFrame(rows, columns=columns)
+    empty = [name for name in columns if name not in REQUIRED and not sheet[name].any()]
+    missing = [f"{p}: no {c}" for p in sorted(cells) for c in _lacking(cells[p])]
+    return Draft(sheet.drop(columns=empty), unmatched, missing)
+
+
+def _sort_names(
+    names: Iterable[str], patterns: list[re.Pattern[str]], start: str
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Cells of every patient by column, and the names that fit no pattern."""
     cells: dict[str, dict[str, str]] = {}
     named: dict[str, str] = {}
     unmatched, faults = [], []
-    known = list(patterns)
     for name in names:
-        fit = next(filter(None, (column_of(name, one) for one in known)), None)
+        fit = next(filter(None, (column_of(name, one) for one in patterns)), None)
         if fit is None:
             unmatched.append(name)
             continue
@@ -92,13 +105,7 @@ def draft_rows(
         row[fit[1]] = f"{start}{name}"
     if faults:
         raise HemexpError(*faults)
-    columns = [*REQUIRED, *(f"{s}_brain" for s in SESSIONS)]
-    blank = dict.fromkeys(columns, "")
-    rows = [blank | _row(patient_id, center, cells[patient_id]) for patient_id in sorted(cells)]
-    sheet = pd.DataFrame(rows, columns=columns)
-    empty = [name for name in columns if name not in REQUIRED and not sheet[name].any()]
-    missing = [f"{p}: no {c}" for p in sorted(cells) for c in _lacking(cells[p])]
-    return Draft(sheet.drop(columns=empty), unmatched, missing)
+    return cells, unmatched
 
 
 def _row(patient_id: str, center: str, files: dict[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ detail made forecasts of what happened worse; docs/coherence.md).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,24 +77,18 @@ def run_draw_truth_map(
         had none, and `sub-ID_redraws.tsv`, one row a draw: draw, iph_growth_ml, ivh_growth_ml (on
         the grid, since the same patient's baseline there) and slice_00_ml ... (IPH a slice).
     """
-    started = time.perf_counter()
-    files = layout.grid(patient_id, "baseline")
+    started, files = time.perf_counter(), layout.grid(patient_id, "baseline")
     baseline = [files.iph, files.ivh]
-    grid, ivh0 = (read_volume(path) for path in baseline)
+    iph0, ivh0 = (read_volume(path) for path in baseline)
     to_baseline = grid_to_baseline(patient_id, center, settings, gridding.reference)
-    before = (grid.data > 0) | (ivh0.data > 0)
-    count, voxels = np.zeros(grid.data.shape), []
-    for redraw in draw_followups(patient_id, center, draws, settings):
-        iph, ivh = gridding.resample(redraw.iph, redraw.ivh, grid, redraw.motion @ to_baseline)
-        count += (iph | ivh) & ~before
-        grown = (int(iph.sum()) - int(grid.data.sum()), int(ivh.sum()) - int(ivh0.data.sum()))
-        voxels.append([*grown, *iph.sum(axis=(0, 1))])
-    slices = [f"slice_{z:02d}_ml" for z in range(grid.data.shape[2])]
-    table = pd.DataFrame(
-        np.array(voxels) * grid.voxel_ml, columns=["iph_growth_ml", "ivh_growth_ml", *slices]
+    redraws = draw_followups(patient_id, center, draws, settings)
+    seen = (
+        gridding.resample(redraw.iph, redraw.ivh, iph0, redraw.motion @ to_baseline)
+        for redraw in redraws
     )
+    count, table = _add_up(iph0, ivh0, seen)
     products = [layout.true_map(patient_id), layout.redraws(patient_id)]
-    write_volume(products[0], count / draws, grid.affine, np.float32)
+    write_volume(products[0], count / draws, iph0.affine, np.float32)
     with write_atomically(products[1]) as temporary:
         table.to_csv(temporary, sep="\t", index_label="draw", float_format="%.6g")
     write_sidecars(
@@ -107,3 +101,25 @@ def run_draw_truth_map(
         draws=draws,
     )
     return products
+
+
+def _add_up(
+    iph0: Volume, ivh0: Volume, redraws: Iterable[tuple[NDArray[np.bool_], NDArray[np.bool_]]]
+) -> tuple[NDArray[np.float64], pd.DataFrame]:
+    """In how many redraws a voxel was new blood (x, y, z), and how much each grew, a row a draw.
+
+    Args:
+        iph0: Baseline mask on the grid.
+        ivh0: Baseline mask on the grid.
+        redraws: Masks of IPH and IVH on the grid.
+    """
+    before = (iph0.data > 0) | (ivh0.data > 0)
+    before_iph, before_ivh = int(iph0.data.sum()), int(ivh0.data.sum())
+    count, voxels = np.zeros(before.shape), []
+    for iph, ivh in redraws:
+        count += (iph | ivh) & ~before
+        grown = int(iph.sum()) - before_iph, int(ivh.sum()) - before_ivh
+        voxels.append([*grown, *iph.sum(axis=(0, 1))])
+    slices = [f"slice_{z:02d}_ml" for z in range(before.shape[2])]
+    columns = ["iph_growth_ml", "ivh_growth_ml", *slices]
+    return count, pd.DataFrame(np.array(voxels) * iph0.voxel_ml, columns=columns)

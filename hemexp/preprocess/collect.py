@@ -79,19 +79,23 @@ def run_collect_qc(
     excluded = _excluded_table(failures)
     _refuse(excluded, sheet, settings.on_failure)
     kept = sheet.drop(index=excluded["patient_id"])
-    volumes = kept[["patient_id", "center", "split"]].join(
-        read_volumes(layout.root / "preprocess", kept)
-    )
     tables = {
         layout.qc: pd.DataFrame(rows)[list(QC)],
         layout.excluded: excluded,
-        layout.outcomes: expansion_outcomes(volumes)[list(OUTCOMES)],
+        layout.outcomes: _outcomes_table(layout, kept),
     }
     for path, table in tables.items():
         write_text(path, table.to_csv(sep="\t", index=False, float_format="%.6g"))
     write_sidecars(
         tables, verb="collect-qc", settings=settings.as_json(), inputs=inputs, started=started
     )
+
+
+def _outcomes_table(layout: Layout, kept: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `outcomes.tsv` from the sheet's rows of usable patients."""
+    measured = read_volumes(layout.root / "preprocess", kept)
+    volumes = kept[["patient_id", "center", "split"]].join(measured)
+    return expansion_outcomes(volumes)[list(OUTCOMES)]
 
 
 def _step_tables(
