@@ -411,7 +411,7 @@ def write_sheet(path, files):
 SHEET = {
     "link loop": ("ct", link_to("itself"), False, "expected an existing file"),
     "missing": ("iph", lambda path: path.unlink(), False, "expected an existing file"),
-    "zero bytes": ("ct", write(b""), True, "a file of 0 bytes"),
+    "zero bytes": ("ct", write(b""), True, "found a file of 0 bytes"),
     "mirrored": ("iph", edit(lambda d: d[::-1]), True, "it looks mirrored left-right"),
     "picture": ("ct", edit(lambda d: d.clip(0, 255)), True, "not HU"),
 }

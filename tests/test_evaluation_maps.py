@@ -13,7 +13,7 @@ from hemexp.evaluation.patient.inputs import read_scan
 from hemexp.layout import Layout
 from hemexp.phantom.centers import find_center
 from hemexp.phantom.draw import draw_scans
-from hemexp.phantom.redraw import draw_followups
+from hemexp.phantom.redraw import redraw_followups
 from hemexp.phantom.truth_map import Gridding, grid_to_baseline, run_draw_truth_map
 from hemexp.preprocess.interpolate import resample_blood
 from hemexp.tables import read_table
@@ -163,7 +163,7 @@ def test_the_true_map_is_the_share_of_redraws_with_new_blood(tmp_path, seen):
     found = draw()
     drawn = [
         resample_blood(one.iph, one.ivh, grid, one.motion)
-        for one in draw_followups("D02", "D", 8, PHANTOM)
+        for one in redraw_followups("D02", "D", 8, PHANTOM)
     ]
     expected = np.mean([(iph | ivh) & ~(iph0 | ivh0) for iph, ivh in drawn], axis=0)
     assert expected.max() > 0.3
@@ -181,7 +181,7 @@ def test_a_redraw_lies_where_the_baseline_does_whatever_the_head_did(seen):
     """On the grid the baseline's blood is blood again, but for voxels of the margin."""
     _, _, grid, (iph0, ivh0) = seen
     kept = {"led back": [], "as it lies": []}
-    for one in draw_followups("D02", "D", 8, PHANTOM):
+    for one in redraw_followups("D02", "D", 8, PHANTOM):
         for name, matrix in (("led back", one.motion), ("as it lies", np.eye(4))):
             iph, ivh = resample_blood(one.iph, one.ivh, grid, matrix)
             kept[name].append(np.mean((iph | ivh)[iph0 | ivh0]))

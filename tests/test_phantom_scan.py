@@ -15,11 +15,11 @@ from hemexp.phantom.bleed import draw_direction, draw_shape, redraw_direction
 from hemexp.phantom.centers import CENTERS, MOTION_DEG, MOTION_MM, find_center, scanner_grid
 from hemexp.phantom.collect_truth import run_collect_truth
 from hemexp.phantom.draw import draw_scans, run_draw_patient
-from hemexp.phantom.head import cavity_mm, draw_head, ventricle_mm
-from hemexp.phantom.mass_effect import displacement_mm, midline_shift_mm
+from hemexp.phantom.draw_cohort import Size, list_patients, run_draw_cohort
+from hemexp.phantom.head import cavity_mm, draw_head, ventricle_distance_mm
+from hemexp.phantom.mass_effect import displacement_mm, largest_shift_mm
 from hemexp.phantom.model import draw_case, draw_growth, generator, growth_quantile
-from hemexp.phantom.redraw import draw_followups, show_blood
-from hemexp.phantom.sheet import Size, list_patients, run_draw_cohort
+from hemexp.phantom.redraw import redraw_followups, show_blood
 from hemexp.phantom.tissue import Session, locate_voxels
 from hemexp.volumes import Volume, read_volume, volume_ml
 
@@ -100,7 +100,7 @@ def test_known_motion_lays_one_skull_on_the_other(spilled):
 def test_midline_moves_away_from_the_bleed_and_the_skull_stays(coarse):
     case = draw_case(coarse.seed, "A01")
     head, bleed = draw_head(coarse.seed, "A01", case.age), draw_shape(coarse.seed, case)
-    shifts = [midline_shift_mm(head, bleed.center_mm, volume) for volume in (5, 20, 60, 100)]
+    shifts = [largest_shift_mm(head, bleed.center_mm, volume) for volume in (5, 20, 60, 100)]
     assert np.all(-bleed.side * np.diff([0, *shifts]) > 0)
     assert 4 < abs(shifts[2]) < 8
     axis = np.linspace(-15, 15, 3001, dtype=np.float32)
@@ -132,7 +132,7 @@ def test_ivh_lies_in_ventricles_and_iph_outside(spilled, coarse):
     assert truth["baseline"]["ivh_ml"] > 0.3
     for session, scan in scans.items():
         head, index, _, material = undeformed("C02", session, scans, affine, truth, coarse.seed)
-        ventricle = ventricle_mm(head, material)
+        ventricle = ventricle_distance_mm(head, material)
         assert ventricle[scan.ivh.ravel()[index] == 1].max() < 0
         assert ventricle[scan.iph.ravel()[index] == 1].min() > 0
 
@@ -169,7 +169,7 @@ def test_redrawn_followups_contain_the_baseline_and_follow_the_truth(coarse):
     scans, affine, truth = draw_scans("B03", find_center("B"), coarse)
     baseline = scans["baseline"]
     bleed = draw_shape(coarse.seed, draw_case(coarse.seed, "B03"))
-    drawn = list(draw_followups("B03", "B", 12, coarse))
+    drawn = list(redraw_followups("B03", "B", 12, coarse))
     growth = np.array([volume_ml(one.iph) for one in drawn]) - truth["baseline"]["iph_ml"]
     case = draw_case(coarse.seed, "B03")
     low, high = growth_quantile(case, np.array([1e-6, 1 - 1e-6]))
@@ -210,7 +210,7 @@ def test_a_redraw_knows_what_the_baseline_shows_and_no_more(coarse):
 
 
 def test_redraw_does_not_depend_on_how_many(coarse):
-    few, more = ([*draw_followups("A03", "A", n, coarse)] for n in (2, 4))
+    few, more = ([*redraw_followups("A03", "A", n, coarse)] for n in (2, 4))
     for one, other in zip(few, more[:2], strict=True):
         assert np.array_equal(one.iph.data, other.iph.data)
         assert np.array_equal(one.motion, other.motion)

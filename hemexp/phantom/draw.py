@@ -21,7 +21,7 @@ from hemexp.phantom.centers import (
     scanner_grid,
 )
 from hemexp.phantom.head import Head, draw_head
-from hemexp.phantom.mass_effect import midline_shift_mm
+from hemexp.phantom.mass_effect import largest_shift_mm
 from hemexp.phantom.model import (
     GROWTH_PROBABILITIES,
     Case,
@@ -113,7 +113,7 @@ def _scan_truth(
 ) -> dict[str, float]:
     masks = {"iph_ml": scan.iph, "ivh_ml": scan.ivh, "brain_ml": scan.brain}
     measured = {name: volume_ml(Volume(mask, affine)) for name, mask in masks.items()}
-    shift_mm = -bleed.side * midline_shift_mm(head, bleed.center_mm, iph_ml)
+    shift_mm = -bleed.side * largest_shift_mm(head, bleed.center_mm, iph_ml)
     return {**measured, "midline_shift_mm": shift_mm, "model_iph_ml": iph_ml}
 
 

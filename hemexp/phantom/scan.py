@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from hemexp.phantom.bleed import Extent, Shape, ball_radius_mm
 from hemexp.phantom.head import AIR_HU, CAVITY_BOTTOM_MM, Field, Head, blend, brain_hu, shell_hu
-from hemexp.phantom.tissue import DURA_MM, Blood, Filled, Grid, Session, Tissue, fill_head
+from hemexp.phantom.tissue import DURA_MM, Blood, Filled, ScannerGrid, Session, Tissue, fill_head
 
 BLOOD_HU, BLOOD_FALL_HU, IVH_HU, POCKET_HU, OEDEMA_HU = 69, 9, 54, 40, 21
 """Fresh blood in the middle, its fall to the margin, blood in CSF, hypodense pocket, oedema."""
@@ -54,7 +54,7 @@ class PhantomScan:
 
 
 def take_scan(
-    head: Head, bleed: Shape, session: Session, grid: Grid, noise_hu: float, rng: Generator
+    head: Head, bleed: Shape, session: Session, grid: ScannerGrid, noise_hu: float, rng: Generator
 ) -> PhantomScan:
     """Scans a patient: every tissue is evaluated at the voxel centres of the grid."""
     shape, _ = grid

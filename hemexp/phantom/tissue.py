@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hemexp.phantom.bleed import Extent, Shape, first_extent, grow, relative_radius
-from hemexp.phantom.head import Field, Head, Points, cavity_mm, ventricle_mm
+from hemexp.phantom.head import Field, Head, Points, cavity_mm, ventricle_distance_mm
 from hemexp.phantom.mass_effect import displacement_mm
 
 HEAD_RADII_MM = (92.0, 108.0)
@@ -76,7 +76,7 @@ class Session:
     direction: NDArray[np.float64] | None = None
 
 
-Grid = tuple[tuple[int, int, int], NDArray[np.float64]]
+ScannerGrid = tuple[tuple[int, int, int], NDArray[np.float64]]
 """Shape and affine of a scan."""
 
 
@@ -133,7 +133,7 @@ def deform(head: Head, bleed: Shape, points: Points, cavity: Field, volume_ml: f
     """The inside of the skull with the mass effect of a bleed of this volume."""
     material = points - displacement_mm(points, cavity, bleed.center_mm, volume_ml)
     depth = cavity_mm(head, material)
-    ventricle = ventricle_mm(head, material)
+    ventricle = ventricle_distance_mm(head, material)
     free = (depth < -DURA_MM) & (ventricle > 0) & (points[2] > TENTORIUM_MM)
     free &= bleed.side * material[0] > MIDLINE_MM
     return Tissue(points, material, depth, ventricle, free)
@@ -175,7 +175,7 @@ def fill_head(
     head: Head,
     bleed: Shape,
     session: Session,
-    grid: Grid,
+    grid: ScannerGrid,
     cavity_at: Callable[[Head, Points], Field] = cavity_mm,
     tissue_at: Callable[[Head, Shape, Points, Field, float], Tissue] = deform,
 ) -> Filled:

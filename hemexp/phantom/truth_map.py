@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hemexp.layout import Layout
 from hemexp.phantom.centers import draw_motion, draw_pose, find_center
 from hemexp.phantom.model import generator
-from hemexp.phantom.redraw import draw_followups
+from hemexp.phantom.redraw import redraw_followups
 from hemexp.provenance import write_atomically, write_sidecars
 from hemexp.settings import Phantom
 from hemexp.volumes import Volume, read_volume, write_volume
@@ -81,7 +81,7 @@ def run_draw_truth_map(
     baseline = [files.iph, files.ivh]
     iph0, ivh0 = (read_volume(path) for path in baseline)
     to_baseline = grid_to_baseline(patient_id, center, settings, gridding.reference)
-    redraws = draw_followups(patient_id, center, draws, settings)
+    redraws = redraw_followups(patient_id, center, draws, settings)
     seen = (
         gridding.resample(redraw.iph, redraw.ivh, iph0, redraw.motion @ to_baseline)
         for redraw in redraws

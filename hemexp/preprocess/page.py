@@ -27,7 +27,7 @@ SESSION_WORDS = {"baseline": "Baseline", "followup": "Follow-up"}
 SPACE_WORDS = {"native": "as scanned", "grid": "on the grid, skull-stripped"}
 PAIR_WORDS = "Both scans after registration, checkerboard"
 
-MEASURES = {
+SHOWN = {
     "iph_ml": ("IPH", "mL", 2),
     "iph_grid_ml": ("IPH, grid", "mL", 2),
     "ivh_ml": ("IVH", "mL", 2),
@@ -83,7 +83,7 @@ def html_picture(path: Path, caption: str, kind: str = "") -> str:
 
 def html_numbers(scans: list[dict[str, Any]], limits: QualityLimits) -> str:
     """A patient's numbers, a row a scan, signed where there is a limit; arguments as `judge`."""
-    shown = {column: about for column, about in MEASURES.items() if column in scans[0]}
+    shown = {column: about for column, about in SHOWN.items() if column in scans[0]}
     head = "".join(
         f"<th scope='col'>{escape(name)}{f'<br>{escape(unit)}' if unit else ''}</th>"
         for name, unit, _ in shown.values()
@@ -188,7 +188,7 @@ def html_legend(limits: QualityLimits) -> str:
     return f"<dl><dt>Contours</dt><dd>{lines}</dd>{rows}</dl>"
 
 
-def html_page(
+def qc_html(
     qc: pd.DataFrame, excluded: pd.DataFrame, layout: Layout, limits: QualityLimits
 ) -> str:
     """The whole page.
@@ -222,7 +222,7 @@ def html_page(
 def read_text_table(path: Path) -> pd.DataFrame:
     """A table as it stands: every cell is text, nothing is taken for NaN; measures are numbers."""
     table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    return table.assign(**{name: pd.to_numeric(table[name]) for name in MEASURES if name in table})
+    return table.assign(**{name: pd.to_numeric(table[name]) for name in SHOWN if name in table})
 
 
 def run_write_qc(layout: Layout, limits: QualityLimits) -> None:
@@ -234,7 +234,7 @@ def run_write_qc(layout: Layout, limits: QualityLimits) -> None:
     """
     started = time.perf_counter()
     qc, excluded = read_text_table(layout.qc), read_text_table(layout.excluded)
-    write_text(layout.qc_page, html_page(qc, excluded, layout, limits))
+    write_text(layout.qc_page, qc_html(qc, excluded, layout, limits))
     patients = (rows.to_dict("records") for _, rows in qc.groupby("patient_id"))
     pictures = [path for scans in patients for path in picture_files(scans, layout).values()]
     # Not `sidecar_path`: `qc.json` is the sidecar of `qc.tsv`.

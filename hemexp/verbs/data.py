@@ -15,7 +15,7 @@ def _phantom_ids(args: Arguments) -> list[str]:
 
 def draw_cohort(args: Arguments) -> None:
     """Write a sample sheet of phantom patients."""
-    from hemexp.phantom.sheet import Size, run_draw_cohort
+    from hemexp.phantom.draw_cohort import Size, run_draw_cohort
 
     size = Size(args.per_center, args.validation, held_out=args.held_out)
     run_draw_cohort(args.out, section(args, "phantom"), size)

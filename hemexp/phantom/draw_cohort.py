@@ -1,4 +1,4 @@
-"""The sample sheet of a phantom cohort, such as the demo's `config/samples.tsv`."""
+"""Verb `draw-cohort`: the sample sheet of a phantom cohort, such as the demo's."""
 
 import os
 from pathlib import Path
