@@ -34,7 +34,8 @@ from hemexp.phantom.model import (
     generator,
     growth_quantile,
 )
-from hemexp.phantom.scan import Session, fill_head, take_scan
+from hemexp.phantom.scan import take_scan
+from hemexp.phantom.tissue import Session, fill_head
 from hemexp.provenance import hash_value
 from hemexp.settings import Autoencoder, Settings
 from hemexp.training import load_weights, save_weights

@@ -10,6 +10,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,12 @@ import skull
 from hemexp.cohort import read_sheet
 from hemexp.columns import SESSIONS
 from hemexp.config import load_settings
+from hemexp.layout import Layout
 from hemexp.phantom.centers import CENTERS
 from hemexp.phantom.draw import run_draw_patient
 from hemexp.preprocess.register import run_register_followup
 from hemexp.preprocess.resample import run_resample_scan
 from hemexp.preprocess.rows import read_row
-from hemexp.preprocess.scans import NATIVE, PAIR, STRIPPED
 from hemexp.preprocess.strip import run_strip_skull
 from hemexp.settings import Preprocess, Settings
 from hemexp.volumes import read_volume
@@ -57,40 +58,28 @@ def bring_pair(raw: dict[str, dict[str, str]], folder: Path, room: Preprocess) -
         measured native volume and the mask's own sum, mL; `grid_error`, the largest relative
         change of a bleed of 5 mL or more on the grid.
     """
-    native = {s: _files(folder, f"native_{s}_", STRIPPED) for s in SESSIONS}
-    grid = {s: _files(folder, f"grid_{s}_", STRIPPED) for s in SESSIONS}
-    pair = _files(folder, "pair_", PAIR)
-    images = {s: {name: native[s][name] for name in NATIVE} for s in SESSIONS}
-    spent = {"whole": 0.0}
+    layout, spent = Layout(folder), {"whole": 0.0}
     for s in SESSIONS:
-        arguments = ("P", s, raw[s], native[s], room.skull_strip, room.raw)
-        spent["whole"] += cpu_s(lambda given=arguments: run_strip_skull(*given))
-    spent["register"] = cpu_s(
-        lambda: run_register_followup(
-            "P", *images.values(), pair, room.registration, room.reference
-        )
-    )
-    for s, links in (
-        ("baseline", ()),
-        ("followup", (native["baseline"]["brain"], pair["transform"])),
-    ):
-        arguments = ("P", s, images[s], grid[s], room.grid, *links)
-        spent["whole"] += cpu_s(lambda given=arguments: run_resample_scan(*given))
+        given = (layout, "P", s, raw[s], room.skull_strip, room.raw)
+        spent["whole"] += cpu_s(partial(run_strip_skull, *given))
+    pair = (layout, "P", room.registration, room.reference)
+    spent["register"] = cpu_s(partial(run_register_followup, *pair))
+    for s in SESSIONS:
+        given = (layout, "P", s, room.grid, room.reference)
+        spent["whole"] += cpu_s(partial(run_resample_scan, *given))
     spent["whole"] += spent["register"]
-    return spent | _volume_errors(raw, native, grid)
+    return spent | _volume_errors(raw, layout)
 
 
-def _files(folder: Path, start: str, endings: dict[str, str]) -> dict[str, Path]:
-    return {name: folder / f"{start}{ending}" for name, ending in endings.items()}
-
-
-def _volume_errors(raw: dict, native: dict, grid: dict) -> dict[str, float]:
+def _volume_errors(raw: dict[str, dict[str, str]], layout: Layout) -> dict[str, float]:
     native_error, grid_error = 0.0, 0.0
     for s in SESSIONS:
         ivh = read_volume(raw[s]["ivh"])
         iph = read_volume(raw[s]["iph"])
         own = {"ivh": ivh.data > 0, "iph": (iph.data > 0) & ~(ivh.data > 0)}
-        measured, gridded = (read_row(table[s]["volumes"], "P") for table in (native, grid))
+        measured, gridded = (
+            read_row(files("P", s).volumes, "P") for files in (layout.native, layout.grid)
+        )
         for name, mask in own.items():
             true_ml = np.count_nonzero(mask) * iph.voxel_ml
             native_error = max(native_error, abs(measured[f"{name}_ml"] - true_ml))
@@ -107,11 +96,9 @@ def phantom_pairs(settings: Settings, folder: Path) -> list[dict[str, dict[str, 
     for number in range(PATIENTS):
         center = list(CENTERS)[number % len(CENTERS)]
         patient = f"{center}{90 + number}"
-        run_draw_patient(patient, center, folder, phantom)
-        start = f"{folder}/sub-{patient}/sub-{patient}_ses-"
-        pairs.append(
-            {s: {i: f"{start}{s}_{i}.nii.gz" for i in ("ct", "iph", "ivh")} for s in SESSIONS}
-        )
+        layout = Layout(folder)
+        run_draw_patient(layout, patient, center, phantom)
+        pairs.append({s: layout.raw(patient, s)._asdict() for s in SESSIONS})
     return pairs
 
 

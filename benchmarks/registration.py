@@ -31,10 +31,11 @@ from hemexp.phantom.centers import HEAD_CENTER_MM, draw_pose, find_center, scann
 from hemexp.phantom.draw import OEDEMA_MM
 from hemexp.phantom.head import draw_head
 from hemexp.phantom.model import draw_case, generator
-from hemexp.phantom.scan import Session, take_scan
+from hemexp.phantom.scan import take_scan
+from hemexp.phantom.tissue import Session
 from hemexp.preprocess.fit import HU_RANGE
-from hemexp.preprocess.register import Registration, beyond_limits, register
-from hemexp.preprocess.scans import Scan
+from hemexp.preprocess.register import RigidFit, beyond_limits, register
+from hemexp.preprocess.scans import NativeScan
 from hemexp.preprocess.skull import delineate_brain
 from hemexp.preprocess.transforms import LPS
 from hemexp.settings import Preprocess
@@ -78,9 +79,9 @@ class Pair(NamedTuple):
     """
 
     name: str
-    fixed: Scan
+    fixed: NativeScan
     fixed_brain: NDArray[np.bool_]
-    moving: Scan
+    moving: NativeScan
     moving_brain: NDArray[np.bool_]
     truth: NDArray[np.float64]
     points_mm: NDArray[np.float64]
@@ -125,13 +126,15 @@ def draw_pair(
     scans, brains = [], []
     for drawn, (_, affine) in zip((one, other), grids, strict=True):
         ct = Volume(drawn.ct.astype(np.float32), affine)
-        scans.append(Scan(ct, ct.with_data(drawn.iph > 0), ct.with_data(drawn.ivh > 0)))
+        scans.append(NativeScan(ct, ct.with_data(drawn.iph > 0), ct.with_data(drawn.ivh > 0)))
         brains.append(_find_brain(scans[-1], drawn.brain > 0, settings))
     points_mm = np.argwhere(one.brain) @ grids[0][1][:3, :3].T + grids[0][1][:3, 3]
     return Pair(name, scans[0], brains[0], scans[1], brains[1], truth, points_mm)
 
 
-def _find_brain(scan: Scan, drawn: NDArray[np.bool_], settings: Preprocess) -> NDArray[np.bool_]:
+def _find_brain(
+    scan: NativeScan, drawn: NDArray[np.bool_], settings: Preprocess
+) -> NDArray[np.bool_]:
     try:
         return delineate_brain(scan, settings.skull_strip)
     except ImageError as error:
@@ -145,7 +148,7 @@ def point_errors_mm(matrix: NDArray[np.float64], pair: Pair) -> NDArray[np.float
     return np.linalg.norm(pair.points_mm @ apart[:, :3].T + apart[:, 3], axis=1)
 
 
-def align(pair: Pair, settings: Preprocess) -> Registration:
+def align(pair: Pair, settings: Preprocess) -> RigidFit:
     """What hemexp finds."""
     return register(
         pair.fixed, pair.fixed_brain, pair.moving, pair.moving_brain, settings.registration

@@ -15,7 +15,7 @@ from hemexp.columns import SESSIONS
 from hemexp.config import load_settings
 from hemexp.phantom.centers import CENTERS
 from hemexp.phantom.hard import DIFFICULTIES, draw_hard_head
-from hemexp.preprocess.scans import Scan
+from hemexp.preprocess.scans import NativeScan
 from hemexp.preprocess.skull import delineate_brain
 from hemexp.settings import SkullStrip
 from hemexp.volumes import Volume, read_volume, volume_ml
@@ -42,14 +42,14 @@ def strip_phantoms(
                 for patient_id in patients:
                     drawn, affine = draw_hard_head(difficulty, center, factor, patient_id)
                     ct = Volume(drawn.ct.astype(np.float32), affine)
-                    scan = Scan(ct, ct.with_data(drawn.iph > 0), ct.with_data(drawn.ivh > 0))
+                    scan = NativeScan(ct, ct.with_data(drawn.iph > 0), ct.with_data(drawn.ivh > 0))
                     row = {"case": case, "center": center, "spacing_factor": factor}
                     row |= {"patient_id": patient_id, **judge(scan, drawn.brain > 0, settings)}
                     rows.append(row)
     return pd.DataFrame(rows)
 
 
-def judge(scan: Scan, truth: np.ndarray, settings: SkullStrip) -> dict[str, float]:
+def judge(scan: NativeScan, truth: np.ndarray, settings: SkullStrip) -> dict[str, float]:
     """Strips one head and compares the mask with the true brain (x, y, z)."""
     started = time.process_time()
     found = delineate_brain(scan, settings)
@@ -79,7 +79,7 @@ def strip_pairs(sheet: str, settings: SkullStrip) -> pd.DataFrame:
         row = {"patient_id": patient["patient_id"], "blood_kept": 1.0, "cpu_s": 0.0}
         for session in SESSIONS:
             ct, *masks = (read_volume(patient[f"{session}_{i}"]) for i in ("ct", "iph", "ivh"))
-            scan = Scan(ct, *(mask.with_data(mask.data != 0) for mask in masks))
+            scan = NativeScan(ct, *(mask.with_data(mask.data != 0) for mask in masks))
             started = time.process_time()
             found = delineate_brain(scan, settings)
             row["cpu_s"] += time.process_time() - started

@@ -16,7 +16,7 @@ def read_sheet(
     return pd.DataFrame(rows).set_index("patient_id", drop=False)
 
 
-def digest_rows(samples: pd.DataFrame, columns: tuple[str, ...]) -> str:
+def digest_rows(sheet: pd.DataFrame, columns: tuple[str, ...]) -> str:
     """Hash of some rows and columns, so that a rule reruns when just these change."""
-    kept = samples[list(columns)].astype(object)
+    kept = sheet[list(columns)].astype(object)
     return hash_value(kept.where(kept.notna(), None).to_dict("list"))

@@ -6,6 +6,7 @@ message reworded there makes nothing again.
 
 SPLITS = ("train", "val", "test", "predict")
 SESSIONS = ("baseline", "followup")
+OTHER_SESSION = dict(zip(SESSIONS, reversed(SESSIONS), strict=True))
 IMAGES = ("ct", "iph", "ivh")
 FILES = tuple(f"{session}_{image}" for session in SESSIONS for image in IMAGES)
 OPTIONAL_MASKS = ("baseline_brain", "followup_brain")

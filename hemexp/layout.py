@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+FOLDERS = {"preprocess": ("preprocess", "cohort"), "sampling": ("samples",)}
+"""Where a room's products lie, if not in the folder of its name alone."""
+
 RESULTS = "results"
 """Folder of a run's results, below its working directory."""
 
@@ -286,6 +289,14 @@ class Layout:
         return self.root / f"sub-{patient_id}.html"
 
     # runs
+
+    def room(self, name: str) -> list[Path]:
+        """Folders of a room's products."""
+        return [self.root / folder for folder in FOLDERS.get(name, (name,))]
+
+    def find(self, pattern: Path) -> list[Path]:
+        """What there is of a path whose patient or session is `*`, in order."""
+        return sorted(self.root.glob(pattern.relative_to(self.root).as_posix()))
 
     def ablation(self, name: str) -> Path:
         """Forecast scores of an ablation; its own run lies in the folder of that name."""

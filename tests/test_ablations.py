@@ -21,6 +21,7 @@ from hemexp.diffusion.objective import draw_batch
 from hemexp.diffusion.schedule import Schedule
 from hemexp.latents.encode import encode_copies, scan_copies
 from hemexp.latents.scale import measure_scale
+from hemexp.layout import Layout
 from hemexp.sampling.sample import draw_latents
 from hemexp.training import generator_for
 
@@ -148,16 +149,16 @@ def test_rooms_are_linked_and_unlinked_as_settings_change(tmp_path):
         (main / folder).mkdir(parents=True)
     (main / "diffusion" / "model").write_text("main")
     (main / "evaluation/sub-A/sub-A_redraws.tsv").write_text("drawn")
-    link_rooms(main, own, ["preprocess", "latents"])
+    link_rooms(Layout(main), Layout(own), ["preprocess", "latents"])
     assert (own / "latents").is_symlink() and (own / "cohort").resolve() == main / "cohort"
     assert (own / "evaluation/sub-A/sub-A_redraws.tsv").read_text() == "drawn"
     (own / "diffusion").mkdir()
     (own / "diffusion" / "model").write_text("own")
-    link_rooms(main, own, ["preprocess"])
+    link_rooms(Layout(main), Layout(own), ["preprocess"])
     assert not (own / "latents").exists() and (own / "diffusion/model").read_text() == "own"
-    link_rooms(main, own, ["preprocess", "diffusion"])
+    link_rooms(Layout(main), Layout(own), ["preprocess", "diffusion"])
     assert (own / "diffusion" / "model").read_text() == "main"
-    link_rooms(main, own, [])
+    link_rooms(Layout(main), Layout(own), [])
     assert (main / "diffusion" / "model").read_text() == "main" and (main / "latents").is_dir()
 
 

@@ -27,9 +27,10 @@ from tiny_head import (
 from hemexp import HemexpError
 from hemexp.columns import FILES, IMAGES, REQUIRED
 from hemexp.desk.check import run_check
+from hemexp.layout import Layout
 from hemexp.preprocess.strip import run_strip_skull
 from hemexp.provenance import StorageError, write_atomically
-from hemexp.sheet import CohortError
+from hemexp.sheet import SheetError
 
 LOW = np.array([[-88.0, -97.0, -70.0 + 7 * k] for k in range(SHAPE[2])])
 """First voxels of the head's slices as DICOM has them, in LPS mm."""
@@ -284,12 +285,13 @@ def files(tmp_path):
 
 def strip(files, settings, out, brain=False):
     raw = {image: path for image, path in files.items() if brain or image != "brain"}
-    out = out / "sub-P7"
-    outputs = {image: out / f"{image}.nii.gz" for image in (*IMAGES, "brain")}
-    outputs |= {"volumes": out / "volumes.tsv", "picture": out / "qc.png"}
-    room = settings.preprocess
-    run_strip_skull("P7", "followup", raw, outputs, room.skull_strip, room.raw)
-    return outputs
+    room, layout = settings.preprocess, Layout(out)
+    run_strip_skull(layout, "P7", "followup", raw, room.skull_strip, room.raw)
+    return layout.native("P7", "followup")
+
+
+def ct_file(out):
+    return Layout(out).native("P7", "followup").ct
 
 
 def tell(error):
@@ -319,9 +321,9 @@ def test_the_table_is_long_and_the_undamaged_scan_passes(files, tmp_path, settin
     assert len(BAD) >= 40
     for brain in (False, True):
         outputs = strip(files, settings, tmp_path / f"out{brain}", brain)
-        notes = outputs["volumes"].read_text().splitlines()[1].split("\t")[5]
+        notes = outputs.volumes.read_text().splitlines()[1].split("\t")[5]
         assert notes == ""
-        assert values(outputs["iph"]).sum() == values(files["iph"]).sum()
+        assert values(outputs.iph).sum() == values(files["iph"]).sum()
 
 
 def test_a_file_that_may_not_be_read_is_told(files, tmp_path, settings, monkeypatch):
@@ -371,7 +373,7 @@ def test_a_disk_that_is_full_is_told_and_leaves_no_half_file(files, tmp_path):
     command = [sys.executable, "-c", FULL, *paths]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("StorageError ")
-    assert f"{tmp_path}/out/sub-P7/ct.nii.gz: found a file that cannot be written" in done.stdout
+    assert f"{ct_file(tmp_path / 'out')}: found a file that cannot be written" in done.stdout
     assert "(File too large)" in done.stdout and "Make room (disk, quota" in done.stdout
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
@@ -387,7 +389,7 @@ def test_whatever_keeps_a_file_from_being_written_is_told(
     monkeypatch.setattr(nib, "save", fail)
     with pytest.raises(StorageError) as error:
         strip(files, settings, tmp_path / "out")
-    assert "sub-P7/ct.nii.gz: found a file that cannot be written" in tell(error)
+    assert f"{ct_file(tmp_path / 'out')}: found a file that cannot be written" in tell(error)
     assert os.strerror(code) in tell(error)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
@@ -409,7 +411,7 @@ def write_sheet(path, files):
 SHEET = {
     "link loop": ("ct", link_to("itself"), False, "expected an existing file"),
     "missing": ("iph", lambda path: path.unlink(), False, "expected an existing file"),
-    "zero bytes": ("ct", write(b""), True, "a file of 0 bytes"),
+    "zero bytes": ("ct", write(b""), True, "found a file of 0 bytes"),
     "mirrored": ("iph", edit(lambda d: d[::-1]), True, "it looks mirrored left-right"),
     "picture": ("ct", edit(lambda d: d.clip(0, 255)), True, "not HU"),
 }
@@ -423,7 +425,7 @@ def test_the_check_of_the_sheet_tells_the_same(case, files, tmp_path, settings, 
     write_sheet(sheet, files)
     run_check(sheet, settings.preprocess)
     damage(files[image])
-    with pytest.raises(CohortError) as error:
+    with pytest.raises(SheetError) as error:
         run_check(sheet, settings.preprocess if images else None)
     assert len(error.value.faults) == 1
     assert "P7" in str(error.value) and str(files[image].relative_to(tmp_path)) in str(error.value)

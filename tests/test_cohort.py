@@ -10,7 +10,7 @@ from hemexp import HemexpError
 from hemexp.cohort import digest_rows, read_sheet
 from hemexp.columns import REQUIRED
 from hemexp.outcomes import expansion_outcomes
-from hemexp.sheet import CohortError
+from hemexp.sheet import SheetError
 from hemexp.verbs.options import chosen_patients
 
 GOOD = {
@@ -101,14 +101,14 @@ FAULTS = {
 def test_each_fault_names_row_column_found_expected(tmp_path, name):
     changes, message = FAULTS[name]
     path = write(tmp_path, [row(tmp_path, "P1"), row(tmp_path, "P2") | changes])
-    with pytest.raises(CohortError, match=message) as caught:
+    with pytest.raises(SheetError, match=message) as caught:
         read_sheet(path)
     assert all(part for fault in caught.value.faults for part in fault)
 
 
 def test_all_faults_come_in_one_message(tmp_path):
     rows = [row(tmp_path, "P1", age="x"), row(tmp_path, "P2", split="?", gcs="99", sbp="1")]
-    with pytest.raises(CohortError, match=r"4 fault\(s\)") as caught:
+    with pytest.raises(SheetError, match=r"4 fault\(s\)") as caught:
         read_sheet(write(tmp_path, rows))
     assert [fault.where.split(",")[0] for fault in caught.value.faults] == ["row 2"] + 3 * [
         "row 3"
@@ -116,12 +116,12 @@ def test_all_faults_come_in_one_message(tmp_path):
 
 
 def test_no_training_patient(tmp_path):
-    with pytest.raises(CohortError, match="no training patient"):
+    with pytest.raises(SheetError, match="no training patient"):
         read_sheet(write(tmp_path, [row(tmp_path, "P1", split="test")]))
 
 
 def test_a_misspelt_split_is_told_beside_what_it_leaves_missing(tmp_path):
-    with pytest.raises(CohortError, match=r"(?s)2 fault\(s\).*no training.*'trian'"):
+    with pytest.raises(SheetError, match=r"(?s)2 fault\(s\).*no training.*'trian'"):
         read_sheet(write(tmp_path, [row(tmp_path, "P1", split="trian")]))
 
 
@@ -129,18 +129,18 @@ def test_rows_are_numbered_as_in_the_file_blank_ones_too(tmp_path):
     path = write(tmp_path, [row(tmp_path, "P1"), row(tmp_path, "P2", age="x")])
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0], "", lines[1], "\t" * lines[0].count("\t"), lines[2]]))
-    with pytest.raises(CohortError, match="row 5, patient 'P2', column age"):
+    with pytest.raises(SheetError, match="row 5, patient 'P2', column age"):
         read_sheet(path)
     path.write_text(lines[0] + "\n\n")
-    with pytest.raises(CohortError, match="1 line.*at least one patient"):
+    with pytest.raises(SheetError, match="1 line.*at least one patient"):
         read_sheet(path, need_training=False)
 
 
 def test_missing_and_doubled_columns(tmp_path):
     columns = [name for name in REQUIRED if name not in ("gcs", "followup_iph")]
-    with pytest.raises(CohortError, match=r"(?s)followup_iph.*no such column.*gcs"):
+    with pytest.raises(SheetError, match=r"(?s)followup_iph.*no such column.*gcs"):
         read_sheet(write(tmp_path, [row(tmp_path, "P1")], columns))
-    with pytest.raises(CohortError, match="column age.*more than once"):
+    with pytest.raises(SheetError, match="column age.*more than once"):
         read_sheet(write(tmp_path, [row(tmp_path, "P1")], [*REQUIRED, "age"]))
 
 
@@ -156,21 +156,21 @@ def test_missing_and_doubled_columns(tmp_path):
 def test_a_sheet_of_the_wrong_form(tmp_path, text, message):
     path = tmp_path / "samples.tsv"
     path.write_text(text)
-    with pytest.raises(CohortError, match=message):
+    with pytest.raises(SheetError, match=message):
         read_sheet(path)
 
 
 def test_no_sheet_at_all(tmp_path):
-    with pytest.raises(CohortError, match="no readable text file.*samples"):
+    with pytest.raises(SheetError, match="no readable text file.*samples"):
         read_sheet(tmp_path / "none.tsv")
 
 
 def test_one_patients_row_is_read_alone(tmp_path):
     path = write(tmp_path, [row(tmp_path, "P1", age="x"), row(tmp_path, "P2", split="test")])
     assert list(read_sheet(path, "P2").index) == ["P2"]
-    with pytest.raises(CohortError, match="row 2.*age"):
+    with pytest.raises(SheetError, match="row 2.*age"):
         read_sheet(path, "P1")
-    with pytest.raises(CohortError, match="'P3'.*no row"):
+    with pytest.raises(SheetError, match="'P3'.*no row"):
         read_sheet(path, "P3")
 
 

@@ -13,9 +13,9 @@ from hemexp.evaluation.patient.map_sums import SUMS, map_sums
 from hemexp.grid_scan import read_grid_scan
 from hemexp.layout import Layout
 from hemexp.phantom.centers import find_center
-from hemexp.phantom.draw import draw_patient
-from hemexp.phantom.redraw import draw_followups
-from hemexp.phantom.truth_map import grid_to_baseline, run_draw_truth_map
+from hemexp.phantom.draw import draw_scans
+from hemexp.phantom.redraw import redraw_followups
+from hemexp.phantom.truth_map import Gridding, grid_to_baseline, run_draw_truth_map
 from hemexp.preprocess.interpolate import resample_blood
 from hemexp.statistics.bootstrap import Resampling
 from hemexp.tables import read_table
@@ -139,7 +139,7 @@ PHANTOM = load_settings({"preset": "demo"}).phantom.model_copy(update={"spacing_
 @pytest.fixture(scope="module")
 def seen():
     """A patient's masks by session, the truth, a 4 x 4 x 6 mm grid, the baseline's masks on it."""
-    scans, affine, truth = draw_patient("D02", find_center("D"), PHANTOM)
+    scans, affine, truth = draw_scans("D02", find_center("D"), PHANTOM)
     middle = affine @ [*np.argwhere(scans["baseline"].iph).mean(axis=0), 1]
     grid = np.diag([4.0, 4.0, 6.0, 1.0])
     grid[:3, 3] = middle[:3] - grid.diagonal()[:3] * 12
@@ -153,19 +153,18 @@ def seen():
 
 def test_the_true_map_is_the_share_of_redraws_with_new_blood(tmp_path, seen):
     _, _, grid, (iph0, ivh0) = seen
-    files = tmp_path / "iph.nii.gz", tmp_path / "ivh.nii.gz"
-    for path, mask in zip(files, (iph0, ivh0), strict=True):
+    layout, gridding = Layout(tmp_path), Gridding("baseline", resample_blood)
+    for name, mask in (("iph", iph0), ("ivh", ivh0)):
+        path = getattr(layout.grid("D02", "baseline"), name)
         write_volume(path, mask, grid.affine, np.uint8)
 
     def draw():
-        return run_draw_truth_map(
-            "D02", "D", files, tmp_path, PHANTOM, 8, "baseline", resample_blood
-        )
+        return run_draw_truth_map(layout, "D02", "D", PHANTOM, 8, gridding)
 
     found = draw()
     drawn = [
         resample_blood(one.iph, one.ivh, grid, one.motion)
-        for one in draw_followups("D02", "D", 8, PHANTOM)
+        for one in redraw_followups("D02", "D", 8, PHANTOM)
     ]
     expected = np.mean([(iph | ivh) & ~(iph0 | ivh0) for iph, ivh in drawn], axis=0)
     assert expected.max() > 0.3
@@ -183,7 +182,7 @@ def test_a_redraw_lies_where_the_baseline_does_whatever_the_head_did(seen):
     """On the grid the baseline's blood is blood again, but for voxels of the margin."""
     _, _, grid, (iph0, ivh0) = seen
     kept = {"led back": [], "as it lies": []}
-    for one in draw_followups("D02", "D", 8, PHANTOM):
+    for one in redraw_followups("D02", "D", 8, PHANTOM):
         for name, matrix in (("led back", one.motion), ("as it lies", np.eye(4))):
             iph, ivh = resample_blood(one.iph, one.ivh, grid, matrix)
             kept[name].append(np.mean((iph | ivh)[iph0 | ivh0]))

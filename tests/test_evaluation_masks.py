@@ -9,10 +9,11 @@ from hemexp.anatomy.ventricles import ventricle_ml, ventricle_region
 from hemexp.evaluation.patient.amounts import Amount, slice_covariance, slice_variance
 from hemexp.evaluation.patient.masks import energy_distance, hd95_mm, surface_dice
 from hemexp.phantom.bleed import draw_shape
-from hemexp.phantom.head import draw_head
+from hemexp.phantom.head import cavity_mm, draw_head
 from hemexp.phantom.mass_effect import displacement_mm
 from hemexp.phantom.model import draw_case
-from hemexp.phantom.scan import Session, cavity_mm, deform, locate_voxels, take_scan
+from hemexp.phantom.scan import take_scan
+from hemexp.phantom.tissue import Session, deform, locate_voxels
 from hemexp.statistics.scores import Score
 
 SPACING = (2.0, 3.0, 5.0)
@@ -156,9 +157,8 @@ def test_mass_effect_is_that_of_the_phantom(patient):
     ct2, iph2, ivh2, _, true2_ml, _ = grid_scan(head, bleed, later_ml, extent)
 
     region = ventricle_region(brain, GRID_MM)
-    voxel_ml = float(np.prod(GRID_MM)) / 1000
     found, found2 = (
-        ventricle_ml(*scan, region, voxel_ml) for scan in ((ct, iph, ivh), (ct2, iph2, ivh2))
+        ventricle_ml(*scan, region, GRID_MM) for scan in ((ct, iph, ivh), (ct2, iph2, ivh2))
     )
     assert found == pytest.approx(true_ml, rel=0.1)
     # Of eight phantom heads measured like this: root mean square error of a change 1.0 mL.
@@ -175,18 +175,21 @@ def test_mass_effect_is_that_of_the_phantom(patient):
 
 
 def test_ventricles_are_dark_deep_and_may_be_filled_with_blood():
-    brain = np.ones((40, 40, 30), dtype=bool)
-    region = ventricle_region(brain, (3.0, 3.0, 5.0))
+    brain, spacing_mm = np.ones((40, 40, 30), dtype=bool), (3.0, 3.0, 5.0)
+    region = ventricle_region(brain, spacing_mm)
     assert region[20, 20, 20] and not region[5, 20, 20] and not region[20, 20, 8]
     ct = np.full(brain.shape, 30.0)
     ct[18:22, 18:22, 18:20] = 8
     ct[2:4] = 8
+    ct[20, 26, 24] = 8  # a speck of 0.045 mL
     nothing = np.zeros_like(brain)
-    assert ventricle_ml(ct, nothing, nothing, region, 0.1) == pytest.approx(3.2)
+    assert ventricle_ml(ct, nothing, nothing, region, spacing_mm) == pytest.approx(32 * 0.045)
     blood = nothing.copy()
     blood[18:20, 18:22, 18:20] = True
     filled = np.where(blood, 60.0, ct)
-    assert ventricle_ml(filled, nothing, blood, region, 0.1) == pytest.approx(3.2)
+    found = ventricle_ml(filled, nothing, blood, region, spacing_mm)
+    assert found == pytest.approx(32 * 0.045, rel=0.2)
     # A dark pocket inside a bleed is no ventricle.
-    assert ventricle_ml(ct, blood, nothing, region, 0.1) == pytest.approx(1.6)
-    assert not ventricle_region(nothing, (3.0, 3.0, 5.0)).any()
+    found = ventricle_ml(ct, blood, nothing, region, spacing_mm)
+    assert found == pytest.approx(16 * 0.045)
+    assert not ventricle_region(nothing, spacing_mm).any()

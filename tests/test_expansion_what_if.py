@@ -8,6 +8,7 @@ import pytest
 
 from hemexp.expansion.model import ExpansionModel, Linear
 from hemexp.expansion.what_if import answer, summarise
+from hemexp.layout import Layout
 from hemexp.phantom.model import MODEL, draw_case, expansion_probability
 from hemexp.phantom.what_if import run_collect_what_if_truth, true_answer
 from hemexp.what_if_cases import ANTICOAGULANT, ONSETS_H, ask
@@ -29,9 +30,9 @@ def patients(cases):
 
 @pytest.fixture(scope="module")
 def truth(settings, tmp_path_factory):
-    path = tmp_path_factory.mktemp("truth") / "what_if_truth.tsv"
-    run_collect_what_if_truth(PATIENTS, path, settings.phantom)
-    return pd.read_csv(path, sep="\t")
+    layout = Layout(tmp_path_factory.mktemp("truth"))
+    run_collect_what_if_truth(layout, PATIENTS, settings.phantom)
+    return pd.read_csv(layout.what_if_truths, sep="\t")
 
 
 def model(onset, anticoagulant):

@@ -5,8 +5,10 @@ import pytest
 
 from hemexp import HemexpError
 from hemexp.cohort import read_sheet
-from hemexp.desk.new_center import column_of, compile_pattern, run_new_center, tell_draft
-from hemexp.sheet import NUMBERS, CohortError
+from hemexp.desk.name_patterns import column_of, compile_pattern
+from hemexp.desk.new_center import draft_lines, run_new_center
+from hemexp.ranges import NUMBERS
+from hemexp.sheet import SheetError
 
 
 def make(folder, *names):
@@ -37,7 +39,7 @@ def test_rows_hold_the_files_and_no_invented_value(tmp_path):
     assert (sheet[list(NUMBERS)] == "").all(axis=None)
     assert draft.unmatched == ["notes.txt"]
     assert draft.missing == ["012: no baseline_iph", "012: no baseline_ivh"]
-    told = "\n".join(tell_draft(draft, out))
+    told = "\n".join(draft_lines(draft, out))
     assert "fits no pattern: notes.txt" in told and "missing: 012: no baseline_iph" in told
 
 
@@ -45,7 +47,7 @@ def test_the_check_says_what_is_left_and_then_takes_the_rows(tmp_path):
     make(tmp_path, *FLAT)
     out = tmp_path / "rows.tsv"
     run_new_center(tmp_path, [], "E", out)
-    with pytest.raises(CohortError, match="onset_to_ct_h: found nothing"):
+    with pytest.raises(SheetError, match="onset_to_ct_h: found nothing"):
         read_sheet(out)
     filled = read(out)
     filled["onset_to_ct_h"], filled["split"] = "2", "train"

@@ -10,17 +10,17 @@ import pytest
 from hemexp import HemexpError
 from hemexp.cohort import read_sheet
 from hemexp.columns import REQUIRED
+from hemexp.layout import Layout
 from hemexp.phantom.bleed import draw_direction, draw_shape, redraw_direction
 from hemexp.phantom.centers import CENTERS, MOTION_DEG, MOTION_MM, find_center, scanner_grid
 from hemexp.phantom.collect_truth import run_collect_truth
-from hemexp.phantom.draw import draw_patient, run_draw_patient
-from hemexp.phantom.head import cavity_mm, draw_head, ventricle_mm
-from hemexp.phantom.mass_effect import displacement_mm, midline_shift_mm
+from hemexp.phantom.draw import draw_scans, run_draw_patient
+from hemexp.phantom.draw_cohort import Size, list_patients, run_draw_cohort
+from hemexp.phantom.head import cavity_mm, draw_head, ventricle_distance_mm
+from hemexp.phantom.mass_effect import displacement_mm, largest_shift_mm
 from hemexp.phantom.model import draw_case, draw_growth, generator, growth_quantile
-from hemexp.phantom.redraw import draw_followups, show_blood
-from hemexp.phantom.scan import Session, locate_voxels
-from hemexp.phantom.sheet import list_patients, run_draw_cohort
-from hemexp.provenance import patient_file
+from hemexp.phantom.redraw import redraw_followups, show_blood
+from hemexp.phantom.tissue import Session, locate_voxels
 from hemexp.volumes import Volume, read_volume, volume_ml
 
 
@@ -32,7 +32,7 @@ def coarse(settings):
 @pytest.fixture(scope="module")
 def spilled(coarse):
     """A patient whose bleed expands and reaches a ventricle at the oblique centre."""
-    return draw_patient("C02", find_center("C"), coarse)
+    return draw_scans("C02", find_center("C"), coarse)
 
 
 def undeformed(patient_id, session, scans, affine, truth, seed):
@@ -51,7 +51,7 @@ def undeformed(patient_id, session, scans, affine, truth, seed):
 
 @pytest.mark.parametrize("patient_id", ["A01", "B03", "C02", "D08"])
 def test_masks_have_the_volume_of_the_model(patient_id, coarse):
-    scans, affine, truth = draw_patient(patient_id, find_center(patient_id[0]), coarse)
+    scans, affine, truth = draw_scans(patient_id, find_center(patient_id[0]), coarse)
     baseline_ml = draw_case(coarse.seed, patient_id).baseline_iph_ml
     for session, expected in (
         ("baseline", baseline_ml),
@@ -100,7 +100,7 @@ def test_known_motion_lays_one_skull_on_the_other(spilled):
 def test_midline_moves_away_from_the_bleed_and_the_skull_stays(coarse):
     case = draw_case(coarse.seed, "A01")
     head, bleed = draw_head(coarse.seed, "A01", case.age), draw_shape(coarse.seed, case)
-    shifts = [midline_shift_mm(head, bleed.center_mm, volume) for volume in (5, 20, 60, 100)]
+    shifts = [largest_shift_mm(head, bleed.center_mm, volume) for volume in (5, 20, 60, 100)]
     assert np.all(-bleed.side * np.diff([0, *shifts]) > 0)
     assert 4 < abs(shifts[2]) < 8
     axis = np.linspace(-15, 15, 3001, dtype=np.float32)
@@ -116,7 +116,7 @@ def test_midline_moves_away_from_the_bleed_and_the_skull_stays(coarse):
 
 def test_septum_in_the_image_moves_by_the_true_shift(coarse):
     """Of the tissue seen in the followup, what lay in the midline is displaced as told."""
-    scans, affine, truth = draw_patient("D08", find_center("D"), coarse)
+    scans, affine, truth = draw_scans("D08", find_center("D"), coarse)
     _, _, points, material = undeformed("D08", "followup", scans, affine, truth, coarse.seed)
     told = truth["followup"]["midline_shift_mm"]
     assert told > truth["baseline"]["midline_shift_mm"] > 1
@@ -132,7 +132,7 @@ def test_ivh_lies_in_ventricles_and_iph_outside(spilled, coarse):
     assert truth["baseline"]["ivh_ml"] > 0.3
     for session, scan in scans.items():
         head, index, _, material = undeformed("C02", session, scans, affine, truth, coarse.seed)
-        ventricle = ventricle_mm(head, material)
+        ventricle = ventricle_distance_mm(head, material)
         assert ventricle[scan.ivh.ravel()[index] == 1].max() < 0
         assert ventricle[scan.iph.ravel()[index] == 1].min() > 0
 
@@ -166,10 +166,10 @@ def test_blood_alone_is_that_of_the_scans_to_the_voxel(coarse, spilled):
 
 
 def test_redrawn_followups_contain_the_baseline_and_follow_the_truth(coarse):
-    scans, affine, truth = draw_patient("B03", find_center("B"), coarse)
+    scans, affine, truth = draw_scans("B03", find_center("B"), coarse)
     baseline = scans["baseline"]
     bleed = draw_shape(coarse.seed, draw_case(coarse.seed, "B03"))
-    drawn = list(draw_followups("B03", "B", 12, coarse))
+    drawn = list(redraw_followups("B03", "B", 12, coarse))
     growth = np.array([volume_ml(one.iph) for one in drawn]) - truth["baseline"]["iph_ml"]
     case = draw_case(coarse.seed, "B03")
     low, high = growth_quantile(case, np.array([1e-6, 1 - 1e-6]))
@@ -210,7 +210,7 @@ def test_a_redraw_knows_what_the_baseline_shows_and_no_more(coarse):
 
 
 def test_redraw_does_not_depend_on_how_many(coarse):
-    few, more = ([*draw_followups("A03", "A", n, coarse)] for n in (2, 4))
+    few, more = ([*redraw_followups("A03", "A", n, coarse)] for n in (2, 4))
     for one, other in zip(few, more[:2], strict=True):
         assert np.array_equal(one.iph.data, other.iph.data)
         assert np.array_equal(one.motion, other.motion)
@@ -218,22 +218,23 @@ def test_redraw_does_not_depend_on_how_many(coarse):
 
 def test_written_patient_is_reproducible_and_readable(tmp_path, coarse):
     coarse = coarse.model_copy(update={"spacing_factor": 3.0})
-    files = run_draw_patient("D01", "D", tmp_path / "one", coarse)
-    run_draw_patient("A09", "A", tmp_path / "two", coarse)
-    again = run_draw_patient("D01", "D", tmp_path / "two", coarse)
+    layout, other = Layout(tmp_path / "one"), Layout(tmp_path / "two")
+    files = run_draw_patient(layout, "D01", "D", coarse)
+    run_draw_patient(other, "A09", "A", coarse)
+    again = run_draw_patient(other, "D01", "D", coarse)
     assert len(files) == 7
     for one, two in zip(files[:6], again[:6], strict=True):
         assert one.read_bytes() == two.read_bytes()
         assert one.with_name(one.name.replace(".nii.gz", ".json")).is_file()
     truth = json.loads(files[6].read_text())
-    mask = read_volume(patient_file(tmp_path / "one", "D01", "ses-followup_iph.nii.gz"))
+    mask = read_volume(layout.raw("D01", "followup").iph)
     assert set(np.unique(mask.data)) == {0, 1}
     assert volume_ml(mask) == pytest.approx(truth["followup"]["iph_ml"], rel=1e-5)
     assert volume_ml(mask) - truth["baseline"]["iph_ml"] == pytest.approx(
         truth["growth_ml"], abs=0.1
     )
-    run_collect_truth(["D01"], tmp_path / "one", tmp_path / "truth.tsv", coarse)
-    row = pd.read_csv(tmp_path / "truth.tsv", sep="\t", index_col="patient_id").loc["D01"]
+    run_collect_truth(layout, ["D01"], coarse)
+    row = pd.read_csv(layout.truths, sep="\t", index_col="patient_id").loc["D01"]
     assert row["p_expansion"] == pytest.approx(truth["p_expansion"])
     assert row["growth_q50"] == pytest.approx(truth["growth_quantiles_ml"][49])
     assert row["motion_13"] == pytest.approx(truth["baseline_to_followup"][1][3])
@@ -253,7 +254,7 @@ def test_centres_differ_and_one_is_oblique(coarse):
 
 def test_sheet_passes_its_own_check(tmp_path, monkeypatch, settings):
     monkeypatch.chdir(tmp_path)
-    run_draw_cohort("config/samples.tsv", settings.phantom)
+    run_draw_cohort("config/samples.tsv", settings.phantom, Size())
     sheet = read_sheet("config/samples.tsv")
     assert list(pd.read_csv("config/samples.tsv", sep="\t").columns) == list(REQUIRED)
     counts = sheet["split"].value_counts()
@@ -271,10 +272,10 @@ def test_sheet_passes_its_own_check(tmp_path, monkeypatch, settings):
 
 
 def test_larger_cohort_keeps_the_patients(settings):
-    small, large = list_patients(10, 4, 2), list_patients(12, 4, 2)
+    small, large = list_patients(Size()), list_patients(Size(12))
     assert set(small["patient_id"]) < set(large["patient_id"])
     assert large["split"].value_counts()["val"] == 4
-    wide = list_patients(12, 4, 2, held_out=5)
+    wide = list_patients(Size(12, held_out=5))
     assert wide["center"].value_counts().to_dict() == {"A": 12, "B": 12, "C": 12, "D": 5}
     assert wide["split"].value_counts()["test"] == 3
 
@@ -282,4 +283,4 @@ def test_larger_cohort_keeps_the_patients(settings):
 @pytest.mark.parametrize("counts", [(0, 4, 2), (1, 3, 0), (5, -1, 2), (5, 4, 2, 2)])
 def test_a_cohort_without_training_or_test_patients_is_refused(counts):
     with pytest.raises(HemexpError, match="draw-cohort"):
-        list_patients(*counts)
+        list_patients(Size(*counts))

@@ -15,7 +15,7 @@ from hemexp.preprocess.coarse import block_factors, coarsen, crop, mask_box, ref
 from hemexp.preprocess.grid import lay_grid
 from hemexp.preprocess.interpolate import average, resample_blood, sigma_voxels
 from hemexp.preprocess.resample import resample_scan
-from hemexp.preprocess.scans import Scan
+from hemexp.preprocess.scans import NativeScan
 from hemexp.preprocess.transforms import read_transform, to_itk, write_transform
 from hemexp.volumes import Volume, volume_ml
 
@@ -180,7 +180,7 @@ def test_an_unmoved_scan_on_its_own_grid_stays_as_it_is():
     iph = np.zeros_like(brain)
     iph[4:6, 5:9, 4:6] = True
     ct = Volume(rng.normal(30, 20, brain.shape).astype(np.float32), affine)
-    scan = Scan(ct, ct.with_data(iph), ct.with_data(np.zeros_like(brain)))
+    scan = NativeScan(ct, ct.with_data(iph), ct.with_data(np.zeros_like(brain)))
     found = resample_scan(scan, brain, ct.with_data(np.zeros_like(brain)), np.eye(4))
     assert np.array_equal(found["iph"], iph)
     assert not found["ivh"].any()
@@ -195,7 +195,7 @@ def test_bone_does_not_spill_into_the_brain_on_a_coarse_grid():
     ct = Volume(np.where(brain, 30.0, 1000.0), affine)
     blood = np.zeros_like(brain)
     blood[20, 20, 4] = True
-    scan = Scan(ct, ct.with_data(blood), ct.with_data(np.zeros_like(brain)))
+    scan = NativeScan(ct, ct.with_data(blood), ct.with_data(np.zeros_like(brain)))
     grid = Volume(np.zeros((12, 12, 6), bool), np.diag([3.3, 3.3, 6.0, 1.0]))
     found = resample_scan(scan, brain, grid, np.eye(4))
     assert found["brain"].sum() > 200

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from hemexp.config import load_settings
+from hemexp.layout import Layout
 from hemexp.preprocess.page import html_picture, judge, rank, read_text_table, run_write_qc
 from hemexp.preprocess.thumbnails import (
     COLOURS,
@@ -23,7 +24,6 @@ from hemexp.preprocess.thumbnails import (
     sample,
     write_png,
 )
-from hemexp.provenance import patient_file
 from hemexp.volumes import Volume
 
 LIMITS = load_settings({"preset": "demo"}).preprocess.quality
@@ -248,39 +248,39 @@ def cohort():
     ]
 
 
-def write_cohort(folder, rows):
+def write_cohort(layout, rows):
     """The tables and the pictures as the verbs leave them; the failed patient's are empty."""
     lines = ["\t".join("" if row[c] != row[c] else str(row[c]) for c in COLUMNS) for row in rows]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "qc.tsv").write_text("\n".join(["\t".join(COLUMNS), *lines]) + "\n")
-    (folder / "excluded.tsv").write_text(
+    layout.qc.parent.mkdir(parents=True, exist_ok=True)
+    layout.qc.write_text("\n".join(["\t".join(COLUMNS), *lines]) + "\n")
+    layout.excluded.write_text(
         "patient_id\tsession\tstep\treason\nlost\tbaseline\tstrip-skull\tno <b>head</b>\n"
     )
     scan, masks = head()
-    drawn = {"native": draw_scan(scan, masks), "grid": draw_scan(scan, masks, ("ivh", "iph"))}
+    native, grid = draw_scan(scan, masks), draw_scan(scan, masks, ("ivh", "iph"))
     pair = draw_pair(scan, masks, scan, np.eye(4))
     for row in rows:
         name = row["patient_id"]
-        for space, picture in drawn.items():
-            path = patient_file(folder, name, f"ses-{row['session']}_space-{space}_qc.png")
+        for files, picture in ((layout.native, native), (layout.grid, grid)):
+            path = files(name, row["session"]).picture
             write_png(path, picture)
             if name == "lost":
                 path.write_bytes(b"")
         if row["session"] == "followup" and name != "lost":
-            write_png(patient_file(folder, name, "desc-checkerboard_qc.png"), pair)
+            write_png(layout.pair(name).picture, pair)
 
 
-def write_page(folder):
-    run_write_qc(folder / "qc.tsv", folder / "excluded.tsv", folder, folder / "qc.html", LIMITS)
-    return (folder / "qc.html").read_text(encoding="utf-8")
+def write_page(layout):
+    run_write_qc(layout, LIMITS)
+    return layout.qc_page.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run") / "preprocess"
-    write_cohort(folder, cohort())
-    write_page(folder)
-    return folder
+    layout = Layout(tmp_path_factory.mktemp("run"))
+    write_cohort(layout, cohort())
+    write_page(layout)
+    return layout.qc.parent
 
 
 def card(text, name):
@@ -348,7 +348,7 @@ def test_the_page_holds_its_pictures_and_links_to_nothing(results):
 def test_equal_runs_write_equal_pages_and_keep_the_tables_sidecar(results):
     before = (results / "qc.html").read_bytes()
     (results / "qc.json").write_text("of qc.tsv")
-    write_page(results)
+    write_page(Layout(results.parent))
     assert (results / "qc.html").read_bytes() == before
     assert (results / "qc.json").read_text() == "of qc.tsv"
     assert '"verb": "write-qc"' in (results / "qc.html.json").read_text()

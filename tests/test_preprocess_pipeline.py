@@ -1,5 +1,7 @@
 """A head of ellipsoids through the room: skull strip, registration, grid, quality control."""
 
+import shutil
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -9,16 +11,17 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from hemexp import HemexpError
+from hemexp.cohort import read_sheet
 from hemexp.columns import REQUIRED
-from hemexp.preprocess.collect import Outputs, run_collect_qc
+from hemexp.layout import Layout
+from hemexp.preprocess.collect import run_collect_qc
 from hemexp.preprocess.quality import scan_warnings
 from hemexp.preprocess.register import register, run_register_followup
 from hemexp.preprocess.resample import run_resample_scan
-from hemexp.preprocess.scans import PAIR, STRIPPED, Scan
+from hemexp.preprocess.scans import NativeScan
 from hemexp.preprocess.skull import delineate_brain
 from hemexp.preprocess.strip import run_strip_skull
 from hemexp.preprocess.transforms import read_transform
-from hemexp.provenance import patient_file
 from hemexp.volumes import Volume, write_volume
 
 BRAIN_MM = np.array([62.0, 78.0, 60.0])
@@ -68,7 +71,7 @@ def take(shape, spacing_mm, pose, bleed_mm, ivh_mm, seed, turn=(0, 0, 0)):
     ct[iph | ivh] = 62
     ct += np.random.default_rng(seed).normal(0, 4, shape)
     volume = Volume(ct.astype(np.float32), affine)
-    return Scan(volume, volume.with_data(iph), volume.with_data(ivh)), inside > 0.5
+    return NativeScan(volume, volume.with_data(iph), volume.with_data(ivh)), inside > 0.5
 
 
 POSE = rigid((4, -2, 3), (1, 2, -1))
@@ -116,7 +119,7 @@ def test_the_mask_does_not_depend_on_the_order_of_the_axes(pair, settings_here):
         return Volume(np.flip(volume.data, 0).transpose(2, 0, 1), affine)
 
     images = [turned(image) for image in (scan.ct, scan.iph, scan.ivh)]
-    found = delineate_brain(Scan(*images), settings_here.skull_strip)
+    found = delineate_brain(NativeScan(*images), settings_here.skull_strip)
     assert np.array_equal(turned(scan.ct.with_data(expected)).data, found)
 
 
@@ -127,7 +130,7 @@ def test_bright_blood_at_the_skull_and_calcium_inside_are_kept(pair, settings_he
     plexus = (slice(36, 39), slice(43, 46), slice(26, 28))
     ct = scan.ct.with_data(np.where(rim, 120, scan.ct.data))
     ct.data[plexus] = 220
-    bright = Scan(ct, scan.iph.with_data(rim), scan.ivh)
+    bright = NativeScan(ct, scan.iph.with_data(rim), scan.ivh)
     mask = delineate_brain(bright, settings_here.skull_strip)
     assert mask[rim].all()
     assert mask[plexus].all()
@@ -166,7 +169,7 @@ def test_a_large_turn_is_found_from_the_axes_of_the_brain(settings_here):
 def cohort(pair, settings_here, tmp_path_factory):
     """Two patients brought through all verbs, the second without follow-up."""
     root = tmp_path_factory.mktemp("cohort")
-    results = root / "results"
+    layout = Layout(root / "results")
     sheet = [{"patient_id": "P1", "split": "train"}, {"patient_id": "P2", "split": "predict"}]
     for row in sheet:
         sessions = ("baseline", "followup") if row["split"] == "train" else ("baseline",)
@@ -175,7 +178,7 @@ def cohort(pair, settings_here, tmp_path_factory):
         }
         row |= {"center": "A", "onset_to_ct_h": "2"}
         row |= {f"{s}_{image}": str(f[image]) for s, f in files.items() for image in FILES}
-        bring(row["patient_id"], files, results, settings_here, "baseline")
+        bring(layout, row["patient_id"], files, settings_here)
     lines = ["\t".join(REQUIRED)]
     lines += ["\t".join(row.get(name, "") for name in REQUIRED) for row in sheet]
     (root / "samples.tsv").write_text("\n".join(lines) + "\n")
@@ -194,40 +197,25 @@ def save_scan(root, patient_id, session, pair):
     return files
 
 
-def products(results, patient_id, start, endings):
-    return {n: patient_file(results, patient_id, f"{start}{end}") for n, end in endings.items()}
-
-
-def native_files(results, patient_id, session):
-    return products(results, patient_id, f"ses-{session}_space-native_", STRIPPED)
-
-
-def bring(patient_id, files, results, settings, reference):
+def bring(layout, patient_id, files, settings):
     """What the rules of one patient do."""
-    native = {session: native_files(results, patient_id, session) for session in files}
     for session, raw in files.items():
-        outputs = native[session]
-        run_strip_skull(patient_id, session, raw, outputs, settings.skull_strip, settings.raw)
-    pair = products(results, patient_id, "", PAIR)
+        run_strip_skull(layout, patient_id, session, raw, settings.skull_strip, settings.raw)
     if len(files) == 2:
-        run_register_followup(patient_id, *native.values(), pair, settings.registration, reference)
-    for session, scan in native.items():
-        outputs = products(results, patient_id, f"ses-{session}_space-grid_", STRIPPED)
-        alone = session == reference or len(files) == 1
-        links = () if alone else (native[reference]["brain"], pair["transform"])
-        run_resample_scan(patient_id, session, scan, outputs, settings.grid, *links)
+        run_register_followup(layout, patient_id, settings.registration, "baseline")
+    for session in files:
+        run_resample_scan(layout, patient_id, session, settings.grid, "baseline")
 
 
 def grid_image(root, name, session="followup"):
-    path = patient_file(root / "results", "P1", f"ses-{session}_space-grid_{name}.nii.gz")
-    return nib.load(path)
+    return nib.load(getattr(Layout(root / "results").grid("P1", session), name))
 
 
 def test_both_scans_come_to_lie_on_each_other(cohort, pair):
     """The true place of each grid voxel is known: the follow-up shows the head that lies there."""
     image = grid_image(cohort, "ct")
     assert image.get_data_dtype() == np.int16
-    brain = np.asarray(grid_image(cohort, "desc-brain_mask").dataobj) > 0
+    brain = np.asarray(grid_image(cohort, "brain").dataobj) > 0
     ct = image.get_fdata()
     assert not ct[~brain].any()
     baseline = grid_image(cohort, "ct", "baseline")
@@ -250,7 +238,7 @@ def test_both_scans_come_to_lie_on_each_other(cohort, pair):
         errors.append(np.abs(ct - expected)[deep].mean())
     assert np.argmin(errors) == 0
     for session in ("baseline", "followup"):
-        iph = np.asarray(grid_image(cohort, "desc-iph_mask", session).dataobj) > 0
+        iph = np.asarray(grid_image(cohort, "iph", session).dataobj) > 0
         assert np.linalg.norm(where[iph].mean(0) - (30, 5, 4)) < 1.5
 
 
@@ -259,41 +247,30 @@ def test_the_transform_file_maps_baseline_to_followup_either_way(
     cohort, pair, settings_here, reference, tmp_path
 ):
     scan, brain = pair["baseline"]
-    files = {session: native_files(cohort / "results", "P1", session) for session in pair}
-    outputs = products(tmp_path, "P1", "", PAIR)
-    run_register_followup("P1", *files.values(), outputs, settings_here.registration, reference)
-    matrix = read_transform(outputs["transform"])
+    layout = Layout(shutil.copytree(cohort / "results", tmp_path / "results"))
+    run_register_followup(layout, "P1", settings_here.registration, reference)
+    transform = layout.pair("P1").transform
+    matrix = read_transform(transform)
     assert mean_error_mm(matrix, MOTION, brain, scan.ct.affine) < 0.3
     point = np.array([10.0, -20.0, 30.0, 1.0])
     lps = np.array([-1, -1, 1])
-    moved = sitk.ReadTransform(str(outputs["transform"])).TransformPoint(
-        (point[:3] * lps).tolist()
-    )
+    moved = sitk.ReadTransform(str(transform)).TransformPoint((point[:3] * lps).tolist())
     np.testing.assert_allclose(np.array(moved) * lps, (MOTION @ point)[:3], atol=0.6)
-    grid = products(tmp_path, "P1", "", STRIPPED)
     other = "followup" if reference == "baseline" else "baseline"
-    run_resample_scan(
-        "P1",
-        other,
-        files[other],
-        grid,
-        settings_here.grid,
-        files[reference]["brain"],
-        outputs["transform"],
-    )
-    iph = nib.load(grid["iph"])
+    run_resample_scan(layout, "P1", other, settings_here.grid, reference)
+    iph = nib.load(layout.grid("P1", other).iph)
     found = iph.affine @ [*ndimage.center_of_mass(np.asarray(iph.dataobj)), 1]
     pose = POSE if reference == "baseline" else MOTION @ POSE
     expected = pose @ [30, 5, 4, 1]
     assert np.linalg.norm((found - expected)[:3]) < 1.5
 
 
-def test_qc_and_outcomes_gather_every_scan(cohort, pair, settings_here, tmp_path):
-    qc, outcomes = tmp_path / "qc.tsv", tmp_path / "outcomes.tsv"
-    outputs = Outputs(qc, tmp_path / "excluded.tsv", outcomes)
-    run_collect_qc(cohort / "samples.tsv", cohort / "results", outputs, settings_here)
-    assert outputs.excluded.read_text() == "patient_id\tsession\tstep\treason\n"
-    assert qc.read_text().splitlines()[0].split("\t") == [
+def test_qc_and_outcomes_gather_every_scan(cohort, pair, settings_here):
+    layout = Layout(cohort / "results")
+    sheet = read_sheet(cohort / "samples.tsv")
+    run_collect_qc(layout, sheet, cohort / "samples.tsv", settings_here)
+    assert layout.excluded.read_text() == "patient_id\tsession\tstep\treason\n"
+    assert layout.qc.read_text().splitlines()[0].split("\t") == [
         "patient_id",
         "session",
         "iph_ml",
@@ -310,7 +287,7 @@ def test_qc_and_outcomes_gather_every_scan(cohort, pair, settings_here, tmp_path
         "reason",
         "notes",
     ]
-    table = pd.read_csv(qc, sep="\t")
+    table = pd.read_csv(layout.qc, sep="\t")
     assert table["session"].tolist() == ["baseline", "followup", "baseline"]
     assert table["rotation_deg"].notna().tolist() == [False, True, False]
     assert (table["status"] == "ok").all()
@@ -318,7 +295,7 @@ def test_qc_and_outcomes_gather_every_scan(cohort, pair, settings_here, tmp_path
         iph_ml = scan.iph.data.sum() * np.prod(scan.ct.spacing_mm) / 1000
         assert row.iph_ml == pytest.approx(iph_ml, rel=1e-5)
         assert row.iph_grid_ml == pytest.approx(iph_ml, rel=0.02)
-    result = pd.read_csv(outcomes, sep="\t").set_index("patient_id")
+    result = pd.read_csv(layout.outcomes, sep="\t").set_index("patient_id")
     growth = table["iph_ml"][1] - table["iph_ml"][0]
     assert growth > 6
     assert result.loc["P1", "growth_ml"] == pytest.approx(growth, rel=1e-4)
@@ -340,21 +317,23 @@ def test_qc_and_outcomes_gather_every_scan(cohort, pair, settings_here, tmp_path
 
 
 def test_a_missing_table_is_told_with_its_patient(cohort, settings_here, tmp_path):
-    lost = patient_file(tmp_path, "P1", "ses-baseline_space-native_volumes.tsv")
+    layout, sheet = Layout(tmp_path), cohort / "samples.tsv"
     with pytest.raises(HemexpError) as error:
-        outputs = Outputs(*(tmp_path / f"{name}.tsv" for name in Outputs._fields))
-        run_collect_qc(cohort / "samples.tsv", tmp_path, outputs, settings_here)
+        run_collect_qc(layout, read_sheet(sheet), sheet, settings_here)
+    lost = layout.native("P1", "baseline").volumes
     assert f"patient P1, {lost}" in str(error.value)
-    assert not (tmp_path / "qc.tsv").exists()
+    assert not layout.qc.exists()
 
 
 def test_a_brain_larger_than_the_grid_is_told_with_its_patient(cohort, settings_here, tmp_path):
     small = settings_here.grid.model_copy(update={"shape": (56, 64, 10)})
-    files = native_files(cohort / "results", "P1", "baseline")
-    outputs = products(tmp_path / "out", "P1", "", STRIPPED)
+    layout = Layout(tmp_path)
+    for path in Layout(cohort / "results").native("P1", "baseline").images:
+        layout.native("P1", "baseline").ct.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, layout.native("P1", "baseline").ct.parent)
     with pytest.raises(HemexpError, match=r"patient P1, .*mm along z"):
-        run_resample_scan("P1", "baseline", files, outputs, small)
-    assert not (tmp_path / "out").exists()
+        run_resample_scan(layout, "P1", "baseline", small, "baseline")
+    assert not any(path.exists() for path in layout.grid("P1", "baseline"))
 
 
 def test_every_limit_gives_a_reason_in_words(settings_here):

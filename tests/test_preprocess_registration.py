@@ -11,19 +11,22 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from hemexp import HemexpError
+from hemexp.layout import Layout
 from hemexp.phantom.bleed import draw_shape
 from hemexp.phantom.centers import HEAD_CENTER_MM, find_center, scanner_grid
 from hemexp.phantom.head import draw_head
 from hemexp.phantom.model import draw_case
-from hemexp.phantom.scan import Session, take_scan
+from hemexp.phantom.scan import take_scan
+from hemexp.phantom.tissue import Session
 from hemexp.preprocess import register as room
 from hemexp.preprocess.fit import compare, make_levels, make_starts
 from hemexp.preprocess.raw import read_raw_scan
-from hemexp.preprocess.register import beyond_limits, pair_faults, register, run_register_followup
-from hemexp.preprocess.scans import NATIVE, PAIR, Scan
+from hemexp.preprocess.register import beyond_limits, register, run_register_followup
+from hemexp.preprocess.scans import NativeScan, write_images
+from hemexp.preprocess.shrinkage import pair_faults
 from hemexp.preprocess.skull import delineate_brain
 from hemexp.preprocess.transforms import itk_from_matrix
-from hemexp.volumes import Volume, write_volume
+from hemexp.volumes import Volume
 
 REALHEAD = Path(
     os.environ.get("HEMEXP_REALHEAD", Path(__file__).parents[2] / "shared" / "data" / "realhead")
@@ -52,7 +55,7 @@ def take(letter, turn_deg=(0, 0, 0), shift_mm=(0, 0, 0), iph_ml=12.0, scale=None
     rng = np.random.default_rng(3)
     drawn = take_scan(head, BLEED, Session(pose, iph_ml, 3.0), grid, center.noise_hu, rng)
     ct = Volume(drawn.ct.astype(np.float32), grid[1])
-    scan = Scan(ct, ct.with_data(drawn.iph > 0), ct.with_data(drawn.ivh > 0))
+    scan = NativeScan(ct, ct.with_data(drawn.iph > 0), ct.with_data(drawn.ivh > 0))
     return scan, drawn.brain > 0, pose
 
 
@@ -106,7 +109,9 @@ def test_a_scan_cut_at_the_base_is_found_as_well(drawn, fixed, limits):
     cut = slice(12, None)
     affine = whole.ct.affine.copy()
     affine[:3, 3] += affine[:3, 2] * cut.start
-    scan = Scan(*(Volume(v.data[:, :, cut], affine) for v in (whole.ct, whole.iph, whole.ivh)))
+    scan = NativeScan(
+        *(Volume(v.data[:, :, cut], affine) for v in (whole.ct, whole.iph, whole.ivh))
+    )
     found = register(*fixed, scan, brain[:, :, cut], limits)
     truth = pose @ np.linalg.inv(drawn[2])
     assert errors_mm(found.matrix, truth, fixed[1], fixed[0].ct.affine).max() < 0.3
@@ -117,7 +122,9 @@ def test_a_scan_cut_at_the_base_is_found_as_well(drawn, fixed, limits):
 def test_the_bleed_is_left_out_of_the_likeness(fixed, limits):
     """Only outside both bleeds: blood of -900 HU would spoil the correlation."""
     scan, brain = fixed
-    odd = Scan(scan.ct.with_data(np.where(scan.iph.data, -900, scan.ct.data)), scan.iph, scan.ivh)
+    odd = NativeScan(
+        scan.ct.with_data(np.where(scan.iph.data, -900, scan.ct.data)), scan.iph, scan.ivh
+    )
     level = make_levels(*fixed, odd, brain, limits)[-1]
     correlation, overlap = compare(level, itk_from_matrix(np.eye(4), np.zeros(3)), 0)
     assert correlation == pytest.approx(1, abs=1e-6)
@@ -157,51 +164,45 @@ def test_a_failed_fit_is_tried_from_turned_starts(drawn, fixed, limits, monkeypa
     assert errors_mm(found.matrix, truth, fixed[1], fixed[0].ct.affine).mean() < 0.1
 
 
-def save(folder, session, scan, brain):
-    files = {name: folder / f"{session}_{ending}" for name, ending in NATIVE.items()}
-    images = {"ct": scan.ct.data, "iph": scan.iph.data, "ivh": scan.ivh.data, "brain": brain}
-    for name, data in images.items():
-        dtype = np.int16 if name == "ct" else np.uint8
-        write_volume(files[name], data, scan.ct.affine, dtype)
-    return files
-
-
-def products(folder):
-    return {name: folder / ending for name, ending in PAIR.items()}
+def save(layout, **scans):
+    """Writes native scans by session; returns the CTs."""
+    for session, (scan, brain) in scans.items():
+        images = {"ct": scan.ct.data, "iph": scan.iph.data, "ivh": scan.ivh.data, "brain": brain}
+        write_images(layout.native("P9", session), images, scan.ct.affine)
+    return [str(layout.native("P9", session).ct) for session in scans]
 
 
 def test_the_followup_of_another_patient_is_refused(fixed, limits, tmp_path, monkeypatch):
     """A head 8 % longer, 6 % narrower: no start fits it (two are enough to see)."""
     monkeypatch.setattr(room, "TURNS_DEG", room.TURNS_DEG[:1])
     stranger = take("B", (5, 0, 3), (2, 3, 4), scale=(0.94, 1.08, 1.0))[:2]
-    files = save(tmp_path, "baseline", *fixed), save(tmp_path, "followup", *stranger)
-    outputs = products(tmp_path)
+    layout = Layout(tmp_path)
+    files = save(layout, baseline=fixed, followup=stranger)
     with pytest.raises(HemexpError) as error:
-        run_register_followup("P9", *files, outputs, limits, "baseline")
+        run_register_followup(layout, "P9", limits, "baseline")
     text = str(error.value)
     for part in (
         "patient P9",
-        str(files[0]["ct"]),
-        str(files[1]["ct"]),
+        files[0],
+        files[1],
         "do not match",
         "correlation 0.",
         f"least_correlation {limits.least_correlation:g}",
         "another patient's",
     ):
         assert part in text
-    assert not any(path.exists() for path in outputs.values())
+    assert not any(path.exists() for path in layout.pair("P9"))
 
 
 def test_the_table_tells_how_alike_the_heads_are_and_is_the_same_twice(fixed, limits, tmp_path):
     moving = take("B", (3, 0, 5), (2, 3, 4))[:2]
-    files = save(tmp_path, "baseline", *fixed), save(tmp_path, "followup", *moving)
-    written = []
-    for run in ("a", "b"):
-        outputs = products(tmp_path / run)
-        run_register_followup("P9", *files, outputs, limits, "baseline")
-        written.append([path.read_bytes() for path in outputs.values()])
+    layout, written = Layout(tmp_path), []
+    save(layout, baseline=fixed, followup=moving)
+    for _ in range(2):
+        run_register_followup(layout, "P9", limits, "baseline")
+        written.append([path.read_bytes() for path in layout.pair("P9")])
     assert written[0] == written[1]
-    row = pd.read_csv(tmp_path / "a" / PAIR["qc"], sep="\t").iloc[0]
+    row = pd.read_csv(layout.pair("P9").qc, sep="\t").iloc[0]
     assert row.index.tolist() == [
         "patient_id",
         "rotation_deg",
@@ -217,22 +218,22 @@ def test_the_table_tells_how_alike_the_heads_are_and_is_the_same_twice(fixed, li
 
 def test_swapped_scans_are_told_before_anything_is_registered(fixed, limits, tmp_path):
     grown = take("B", iph_ml=30.0)[:2]
-    files = save(tmp_path, "baseline", *grown), save(tmp_path, "followup", *fixed)
-    outputs = products(tmp_path)
+    layout = Layout(tmp_path)
+    files = save(layout, baseline=grown, followup=fixed)
     with pytest.raises(HemexpError) as error:
-        run_register_followup("P9", *files, outputs, limits, "baseline")
+        run_register_followup(layout, "P9", limits, "baseline")
     before, after = (scan.iph.data.sum() * scan.ct.voxel_ml for scan, _ in (grown, fixed))
     for part in (
         "patient P9",
-        str(files[0]["ct"]),
-        str(files[1]["ct"]),
+        files[0],
+        files[1],
         f"{before:.1f} mL",
         f"{after:.1f} mL",
         "swapped",
         "largest_shrinkage_ml",
     ):
         assert part in str(error.value)
-    assert not any(path.exists() for path in outputs.values())
+    assert not any(path.exists() for path in layout.pair("P9"))
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,18 @@ from test_bad_inputs import edit, put, values, write_sheet
 from tiny_head import AFFINE, SHAPE, ball, head, places, save, write_head
 
 from hemexp.desk.check import run_check
+from hemexp.layout import Layout
+from hemexp.preprocess.brain_hu import brain_faults, vessel_share
 from hemexp.preprocess.grid import lay_grid
-from hemexp.preprocess.hounsfield import brain_faults, vessel_share
 from hemexp.preprocess.masks import hu_inside
 from hemexp.preprocess.raw import read_given_brain, read_raw_scan
 from hemexp.preprocess.resample import resample_scan
 from hemexp.preprocess.skull import delineate_brain
 from hemexp.preprocess.strip import run_strip_skull
 from hemexp.settings import Grid
-from hemexp.sheet import CohortError
+from hemexp.sheet import SheetError
 from hemexp.volumes import ImageError, Volume, volume_ml
 
-IMAGES = ("ct", "iph", "ivh", "brain")
 BRAIN = ball(places(), (0, 0, 0), (62, 78, 52))
 
 
@@ -36,11 +36,9 @@ def read(settings):
 
 
 def strip(files, out, settings):
-    outputs = {image: out / f"{image}.nii.gz" for image in IMAGES}
-    room = settings.preprocess
-    table = {"volumes": out / "volumes.tsv", "picture": out / "qc.png"}
-    run_strip_skull("P7", "baseline", files, outputs | table, room.skull_strip, room.raw)
-    return outputs
+    room, layout = settings.preprocess, Layout(out)
+    run_strip_skull(layout, "P7", "baseline", files, room.skull_strip, room.raw)
+    return layout.native("P7", "baseline")
 
 
 def row(path):
@@ -258,8 +256,8 @@ def test_a_given_brain_mask_is_used_with_the_blood(files, tmp_path, settings, re
     given[tuple(np.argwhere(values(files["iph"]))[0])] = False
     save(tmp_path / "brain.nii.gz", given)
     outputs = strip(files | {"brain": tmp_path / "brain.nii.gz"}, tmp_path / "out", settings)
-    assert values(outputs["brain"]).sum() == BRAIN.sum()
-    told = row(tmp_path / "out" / "volumes.tsv")
+    assert values(outputs.brain).sum() == BRAIN.sum()
+    told = row(outputs.volumes)
     assert list(told) == ["patient_id", "session", "iph_ml", "ivh_ml", "brain_ml", "notes"]
     assert float(told["brain_ml"]) == pytest.approx(BRAIN.sum() * 0.1386, rel=1e-5)
     affine = np.diag([3.0, 3, 4, 1])
@@ -294,7 +292,7 @@ def test_check_tells_the_faults_of_all_scans_in_one_message(
     files["ct"].write_bytes(b"not an image at all")
     save(files["iph"], np.full(SHAPE, 2))
     assert run_check(tmp_path / "samples.tsv", None) is None
-    with pytest.raises(CohortError) as error:
+    with pytest.raises(SheetError) as error:
         run_check(tmp_path / "samples.tsv", limits)
     assert "2 fault(s)" in str(error.value)
     assert "patient P7, baseline ct, study/ct.nii.gz" in str(error.value)

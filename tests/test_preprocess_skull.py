@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from hemexp.cohort import read_sheet
 from hemexp.phantom.hard import DIFFICULTIES, draw_hard_head
-from hemexp.preprocess.scans import Scan
+from hemexp.preprocess.scans import NativeScan
 from hemexp.preprocess.skull import METHODS, delineate_brain, find_by_morphology
 from hemexp.settings import SkullStrip
 from hemexp.volumes import ImageError, Volume, read_volume, volume_ml
@@ -30,7 +30,7 @@ def strip(settings):
 def draw(case, center, factor=2.0, patient_id="B03"):
     drawn, affine = draw_hard_head(DIFFICULTIES[case], center, factor, patient_id)
     ct = Volume(drawn.ct.astype(np.float32), affine)
-    scan = Scan(ct, ct.with_data(drawn.iph > 0), ct.with_data(drawn.ivh > 0))
+    scan = NativeScan(ct, ct.with_data(drawn.iph > 0), ct.with_data(drawn.ivh > 0))
     return scan, drawn.brain > 0
 
 
@@ -68,7 +68,7 @@ def test_the_mask_is_the_same_with_the_head_stored_upside_down(strip):
         affine[:3, 2] *= -1
         return Volume(np.flip(volume.data, 2).transpose(2, 0, 1), affine[:, [2, 0, 1, 3]])
 
-    found = delineate_brain(Scan(*map(turned, (scan.ct, scan.iph, scan.ivh))), strip)
+    found = delineate_brain(NativeScan(*map(turned, (scan.ct, scan.iph, scan.ivh))), strip)
     expected = turned(scan.ct.with_data(delineate_brain(scan, strip))).data
     assert dice(found, expected) > 0.999
 
@@ -89,13 +89,13 @@ def test_blood_is_kept_wherever_it_is_drawn(strip, place):
     corner = {"in the scalp": (slice(3, 5), slice(60, 64), 20), "below the skull": (50, 60, 0)}
     blood[corner[place]] = True
     assert not (blood & truth).any()
-    scan = Scan(scan.ct, scan.ct.with_data(blood), scan.ivh)
+    scan = NativeScan(scan.ct, scan.ct.with_data(blood), scan.ivh)
     assert delineate_brain(scan, strip)[scan.blood].all()
 
 
 def test_a_scan_without_a_skull_is_an_error(strip):
     scan, _ = draw("easy", "A")
-    stripped = Scan(scan.ct.with_data(np.minimum(scan.ct.data, 90)), scan.iph, scan.ivh)
+    stripped = NativeScan(scan.ct.with_data(np.minimum(scan.ct.data, 90)), scan.iph, scan.ivh)
     with pytest.raises(ImageError, match="no soft tissue enclosed by bone above 300 HU"):
         find_by_morphology(stripped, strip)
 
@@ -106,7 +106,7 @@ def test_the_brain_keeps_its_volume_between_two_scans_of_a_patient(strip):
     volumes_ml = []
     for session in ("baseline", "followup"):
         images = [read_volume(patient[f"{session}_{image}"]) for image in ("ct", "iph", "ivh")]
-        scan = Scan(images[0], *(mask.with_data(mask.data > 0) for mask in images[1:]))
+        scan = NativeScan(images[0], *(mask.with_data(mask.data > 0) for mask in images[1:]))
         found = delineate_brain(scan, strip)
         assert found[scan.blood].all()
         volumes_ml.append(volume_ml(scan.ct.with_data(found)))
@@ -146,7 +146,7 @@ def synthstrip(tmp_path, monkeypatch, strip):
     ct = Volume(box, affine)
     iph, ivh = np.zeros(box.shape, bool), np.zeros(box.shape, bool)
     iph[5, 4, 3] = ivh[0, 4, 3] = True
-    scan = Scan(ct, ct.with_data(iph), ct.with_data(ivh))
+    scan = NativeScan(ct, ct.with_data(iph), ct.with_data(ivh))
     monkeypatch.setenv("PATH", str(tmp_path))
 
     def run(act):

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from hemexp import Fault, HemexpError
-from hemexp.desk.provenance_chain import tell, trace
+from hemexp.desk.provenance_chain import chain_lines, trace
+from hemexp.layout import Layout
 from hemexp.preprocess.exclude import run_or_exclude
 from hemexp.preprocess.strip import name_raw
 from hemexp.provenance import hash_value, write_sidecars
@@ -40,7 +41,7 @@ def run(tmp_path):
 
 def test_the_chain_reaches_raw_files_and_settings(run):
     table, results, raw = run
-    chain = trace(table, results, raw)
+    chain = trace(table, Layout(results), raw)
     assert set(chain.behind()) == {
         "autoencoder/model.safetensors",
         "sub-P1/sub-P1_ct.nii.gz",
@@ -48,7 +49,7 @@ def test_the_chain_reaches_raw_files_and_settings(run):
         "raw/sub-P1_ses-baseline_ct",
         "raw/sub-P2_ses-baseline_ct",
     }
-    lines = tell(chain)
+    lines = chain_lines(chain)
     assert lines[0].startswith("t.csv [hemexp write-tables")
     (scan,) = [line for line in lines if "sub-P1_ct.nii.gz [hemexp strip-skull, settings" in line]
     assert scan.endswith("unchanged (and 1 of other patients)")
@@ -58,14 +59,14 @@ def test_the_chain_reaches_raw_files_and_settings(run):
         f'settings {hash_value({"k": 1})} = {{"k":1}}'
     ]
     assert lines[-1] == "5 files behind it, 0 changed since or missing"
-    assert len(tell(chain, whole=True)) == len(lines) + 2
+    assert len(chain_lines(chain, whole=True)) == len(lines) + 2
 
 
 def test_what_changed_is_named_even_among_many_alike(run, tmp_path):
     table, results, raw = run
     (tmp_path / "hospital/P2_MUELLER/ct.nii.gz").write_text("drawn again")
     (results / "autoencoder/model.safetensors").unlink()
-    lines = tell(trace(table, results, raw))
+    lines = chain_lines(trace(table, Layout(results), raw))
     assert "5 files behind it, 2 changed since or missing" in lines[-1]
     assert "CHANGED: raw/sub-P2_ses-baseline_ct" in lines[-1]
     assert "missing: autoencoder/model.safetensors" in lines[-1]
@@ -73,7 +74,9 @@ def test_what_changed_is_named_even_among_many_alike(run, tmp_path):
 
 def test_without_the_sheet_raw_files_are_missing_and_nothing_else(run):
     table, results, _ = run
-    states = {name: link.state for name, link in trace(table, results, {}).behind().items()}
+    states = {
+        name: link.state for name, link in trace(table, Layout(results), {}).behind().items()
+    }
     assert {name for name, state in states.items() if state == "missing"} == {
         "raw/sub-P1_ses-baseline_ct",
         "raw/sub-P2_ses-baseline_ct",
@@ -83,7 +86,7 @@ def test_without_the_sheet_raw_files_are_missing_and_nothing_else(run):
 def test_a_file_without_a_sidecar_is_refused(tmp_path):
     (tmp_path / "x.csv").touch()
     with pytest.raises(HemexpError, match=r"x.csv: found a file without a sidecar"):
-        trace(tmp_path / "x.csv", tmp_path, {})
+        trace(tmp_path / "x.csv", Layout(tmp_path), {})
 
 
 def test_no_sidecar_says_where_or_as_whom_a_hospital_keeps_a_scan(run):
@@ -116,8 +119,7 @@ def test_the_reason_of_an_exclusion_hides_the_path(tmp_path):
         raise HemexpError(Fault(f"patient P1, {path}", "noise", "a head", "Mend it."))
 
     table = tmp_path / "volumes.tsv"
-    run_or_exclude(
-        step, table, [table], {"patient_id": "P1"}, "exclude", {path: "baseline_ct of the sheet"}
-    )
+    hidden = {path: "baseline_ct of the sheet"}
+    run_or_exclude(step, "P1", table, [table], "exclude", hidden)
     assert "MUELLER" not in table.read_text()
     assert "patient P1, baseline_ct of the sheet: found noise" in table.read_text()

@@ -1,17 +1,31 @@
-"""Size of the ventricles, from the picture."""
+"""The ventricles on a CT: what is dark as CSF deep in the brain, and the blood that lies in it.
+
+One definition for their volume and for the distance of a bleed to them. On 20 phantom patients
+(`benchmarks/ventricles.py`) it overlaps the true ventricles by a Dice of .93 on native scans and
+.91 on the demo's grid, with a root mean square error of 0.5 and 1.6 mL (of a change 0.5 and
+1.4 mL), and of 0.1 mm of a bleed's native distance (worst 0.5 mm); with more noise and other
+kernels Dice .92 and .86 or better. 15 HU at 15 mm: .90 and .87, 1.5 and 2.1 mL, 0.7 mm; 18 HU at
+25 mm, not smoothed and with specks: .89 and .90, 1.3 and 1.2 mL, 3.9 mm, and with noise .81.
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy import ndimage
 
 CSF_HU = 18.0
 """Darker is CSF: half way between CSF (6 HU) and white matter (29 HU); oedema is brighter."""
 
-DEEP_MM = 25.0
+DEEP_MM = 20.0
 """Ventricles lie deeper than this under the brain's surface, sulci do not."""
 
 LOWEST_PART = 1 / 3
 """Of the brain's height: below it lie the cisterns and the fourth ventricle."""
+
+SMOOTHING_MM = 1.0
+"""SD of the Gaussian over HU: evens out noise and what kernels differ in, on small voxels."""
+
+LEAST_ML = 0.3
+"""Ventricles are pieces of at least this; less is noise."""
 
 
 def ventricle_region(brain: NDArray, spacing_mm: ArrayLike) -> NDArray[np.bool_]:
@@ -24,28 +38,43 @@ def ventricle_region(brain: NDArray, spacing_mm: ArrayLike) -> NDArray[np.bool_]
     slices = np.flatnonzero(brain.any(axis=(0, 1)))
     if not slices.size:
         return np.zeros(brain.shape, dtype=bool)
-    depth_mm = distance_transform_edt(np.pad(brain, 1), sampling=np.asarray(spacing_mm))
+    depth_mm = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=np.asarray(spacing_mm))
     region = depth_mm[1:-1, 1:-1, 1:-1] > DEEP_MM
     lowest = slices[0] + LOWEST_PART * (slices[-1] - slices[0])
     region[..., : int(np.ceil(lowest))] = False
     return region
 
 
-def ventricle_ml(
-    ct_hu: NDArray, iph: NDArray, ivh: NDArray, region: NDArray, voxel_ml: float
-) -> float:
-    """Volume of the ventricles: what is dark as CSF, and the blood that lies in them.
-
-    On the phantom (3 x 3 x 6 mm grid, noise of 4 HU) within 5 mL of the truth and its change
-    within 1 mL (root mean square). Hydrocephalus enlarges ventricles, a bleed beside them narrows
-    them: read it with the shift.
+def ventricle_mask(
+    ct_hu: NDArray, iph: NDArray, ivh: NDArray, region: NDArray, spacing_mm: ArrayLike
+) -> NDArray[np.bool_]:
+    """Voxels of the ventricles.
 
     Args:
-        ct_hu: CT numbers.
+        ct_hu: CT numbers (x, y, z).
         iph: Boolean mask; dark pockets in a bleed are no ventricle.
         ivh: Boolean mask; blood in a ventricle does not make it smaller.
         region: From `ventricle_region`, the same for all scans that are compared.
-        voxel_ml: Volume of a voxel.
+        spacing_mm: Voxel size along x, y, z.
     """
-    inside = ((ct_hu < CSF_HU) & ~iph | ivh) & region
-    return int(np.count_nonzero(inside)) * voxel_ml
+    spacing = np.asarray(spacing_mm, dtype=float)
+    smooth_hu = ndimage.gaussian_filter(np.asarray(ct_hu, np.float32), SMOOTHING_MM / spacing)
+    found = ((smooth_hu < CSF_HU) & ~iph | ivh) & region
+    labels, count = ndimage.label(found)
+    sizes_ml = ndimage.sum_labels(found, labels, np.arange(1, count + 1)) * _voxel_ml(spacing)
+    return np.isin(labels, 1 + np.flatnonzero(sizes_ml >= LEAST_ML))
+
+
+def ventricle_ml(
+    ct_hu: NDArray, iph: NDArray, ivh: NDArray, region: NDArray, spacing_mm: ArrayLike
+) -> float:
+    """Volume of the ventricles; arguments as for `ventricle_mask`.
+
+    Hydrocephalus enlarges ventricles, a bleed beside them narrows them: read it with the shift.
+    """
+    mask = ventricle_mask(ct_hu, iph, ivh, region, spacing_mm)
+    return int(np.count_nonzero(mask)) * _voxel_ml(spacing_mm)
+
+
+def _voxel_ml(spacing_mm: ArrayLike) -> float:
+    return float(np.prod(spacing_mm)) / 1000

@@ -19,9 +19,12 @@ import pandas as pd
 from hemexp import Fault, HemexpError
 from hemexp.columns import FILES, OPTIONAL_MASKS
 from hemexp.config import load_settings, overlay, read_config
-from hemexp.layout import is_phantom
-from hemexp.provenance import PACKAGE, write_atomically, write_json, write_sidecars
+from hemexp.layout import RESULTS, Layout, is_phantom
+from hemexp.provenance import PACKAGE, sidecar_path, write_atomically, write_json, write_sidecars
 from hemexp.settings import Settings
+
+SHEET = "config/samples.tsv"
+"""The sheet of a run, below its folder."""
 
 AS_DESIGNED = "as_designed"
 """Name of the main run's row: nothing changed."""
@@ -37,15 +40,6 @@ UPSTREAM = {
     "evaluation": ("sampling",),
 }
 """Rooms whose products a room reads; it is the main run's only where they are."""
-
-FOLDERS = {room: (room,) for room in UPSTREAM if room != "evaluation"} | {
-    "preprocess": ("preprocess", "cohort"),
-    "sampling": ("samples",),
-}
-"""Where a room's products lie in `results/`."""
-
-TRUE_MAPS = ("sub-*/*_desc-expansion_truth-probseg.*", "sub-*/*_redraws.*")
-"""What the phantom drew again for `evaluation`: true of every run on the same grid."""
 
 
 def ablated_settings(config: dict[str, Any], overrides: Path | None) -> Settings:
@@ -81,46 +75,48 @@ def shared_rooms(main: Settings, other: Settings) -> list[str]:
     return shared
 
 
-def link_rooms(results: Path, own: Path, shared: Iterable[str]) -> None:
-    """Links the shared rooms of `results` into an ablation's own results folder.
+def link_rooms(main: Layout, own: Layout, shared: Iterable[str]) -> None:
+    """Links the shared rooms of the main run into an ablation's own results.
 
     What stood there of other settings goes: a room of its own that is now shared, or the link of
-    one that no longer is.
+    one that no longer is. What the phantom drew again for `evaluation` is true of both runs.
     """
-    own.mkdir(parents=True, exist_ok=True)
-    for room, folders in FOLDERS.items():
-        for folder in folders:
-            link = own / folder
+    own.root.mkdir(parents=True, exist_ok=True)
+    for room in UPSTREAM.keys() - {"evaluation"}:
+        for link, folder in zip(own.room(room), main.room(room), strict=True):
             if link.is_symlink():
                 link.unlink()
             elif link.is_dir() and room in shared:
                 shutil.rmtree(link)
             if room in shared:
-                link.symlink_to(os.path.relpath(results / folder, own))
-    for pattern in TRUE_MAPS:
-        for path in (results / "evaluation").glob(pattern):
-            link = own / "evaluation" / path.parent.name / path.name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            if not link.exists():
-                link.unlink(missing_ok=True)
-                link.symlink_to(os.path.relpath(path, link.parent))
+                link.symlink_to(os.path.relpath(folder, own.root))
+    for drawn in (*main.find(main.true_map("*")), *main.find(main.redraws("*"))):
+        for path in filter(Path.exists, (drawn, sidecar_path(drawn))):
+            _link(path, own.root / path.relative_to(main.root))
 
 
-def move_sheet(samples: pd.DataFrame, path: Path) -> None:
+def _link(path: Path, link: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.exists():
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(path, link.parent))
+
+
+def move_sheet(sheet: pd.DataFrame, path: Path) -> None:
     """Writes the sheet for a run elsewhere: the phantom's files are that run's, others absolute.
 
     Args:
-        samples: As `cohort.read_sheet` gives them.
+        sheet: As `cohort.read_sheet` gives it.
         path: `FOLDER/config/samples.tsv`; the phantom's files are then `FOLDER/results/phantom`.
     """
 
     def moved(name: str) -> str:
         return f"../{name}" if is_phantom(name) else name and str(Path(name).absolute())
 
-    columns = [name for name in (*FILES, *OPTIONAL_MASKS) if name in samples]
-    sheet = samples.assign(**{name: samples[name].map(moved) for name in columns})
+    columns = [name for name in (*FILES, *OPTIONAL_MASKS) if name in sheet]
+    here = sheet.assign(**{name: sheet[name].map(moved) for name in columns})
     with write_atomically(path) as temporary:
-        sheet.to_csv(temporary, sep="\t", index=False)
+        here.to_csv(temporary, sep="\t", index=False)
 
 
 def run_workflow(folder: Path, config: dict[str, Any], cores: int) -> None:
@@ -130,7 +126,7 @@ def run_workflow(folder: Path, config: dict[str, Any], cores: int) -> None:
         HemexpError: A job of it failed.
     """
     path = folder.absolute() / "config" / "config.json"
-    write_json(path, config | {"samples": "config/samples.tsv"})
+    write_json(path, config | {"samples": SHEET})
     command = [
         sys.executable,
         "-m",
@@ -162,9 +158,9 @@ def run_workflow(folder: Path, config: dict[str, Any], cores: int) -> None:
 
 
 def run_ablation(
+    layout: Layout,
     name: str,
-    samples: pd.DataFrame,
-    results: Path,
+    sheet: pd.DataFrame,
     settings: dict[str, Any],
     shared: list[str],
     cores: int,
@@ -172,23 +168,22 @@ def run_ablation(
     """Runs one ablation and keeps its scores as `results/ablations/NAME.tsv`.
 
     Args:
+        layout: Of the finished main run.
         name: Of the ablation.
-        samples: The whole sheet.
-        results: The finished main run's.
+        sheet: The whole sheet.
         settings: Of the ablation, as JSON values; what is missing comes from its preset.
         shared: Rooms that are the main run's; with `evaluation` nothing is left to run.
         cores: That its jobs may use at a time.
     """
-    started, folder = time.perf_counter(), results / "ablations" / name
-    scores = Path("evaluation") / "forecasts.tsv"
-    if "evaluation" in shared:
-        source = results / scores
-    else:
-        link_rooms(results, folder / "results", shared)
-        move_sheet(samples, folder / "config" / "samples.tsv")
+    started, table = time.perf_counter(), layout.ablation(name)
+    scored = layout
+    if "evaluation" not in shared:
+        folder = table.with_suffix("")
+        scored = Layout(folder / RESULTS)
+        link_rooms(layout, scored, shared)
+        move_sheet(sheet, folder / SHEET)
         run_workflow(folder, settings, cores)
-        source = folder / "results" / scores
-    table = results / "ablations" / f"{name}.tsv"
+    source = scored.evaluation("forecasts")
     with write_atomically(table) as temporary:
         shutil.copyfile(source, temporary)
     write_sidecars(

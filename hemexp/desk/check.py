@@ -9,34 +9,34 @@ from hemexp.cohort import read_sheet
 from hemexp.columns import SESSIONS
 from hemexp.layout import is_phantom
 from hemexp.preprocess.raw import RawScan, read_given_brain, read_raw_scan
-from hemexp.preprocess.register import pair_faults
+from hemexp.preprocess.shrinkage import pair_faults
 from hemexp.settings import Preprocess
-from hemexp.sheet import CohortError
+from hemexp.sheet import SheetError
 from hemexp.volumes import ImageError
 
 
 def run_check(
-    samples: Path | str, settings: Preprocess | None, *, need_training: bool = True
+    path: Path | str, settings: Preprocess | None, *, need_training: bool = True
 ) -> None:
     """Checks the sample sheet and, if asked, every scan in it.
 
-    A faulty sheet is told first: its scans can only be found once it is right. Scans that the
+    The sheet's faults come first: its scans can only be found once it is right. Scans that the
     workflow makes and has not made yet are not looked for.
 
     Args:
-        samples: The sample sheet.
+        path: The sample sheet.
         settings: Limits for the scans; without them, only the sheet is checked.
         need_training: Refuse a sheet without training patients.
 
     Raises:
-        CohortError: With every fault of the sheet, or else of the scans, in one message.
+        SheetError: With every fault of the sheet, or else of the scans, in one message.
     """
-    sheet = read_sheet(samples, need_training=need_training)
+    sheet = read_sheet(path, need_training=need_training)
     if settings is None:
         return
     faults = [fault for _, row in sheet.iterrows() for fault in image_faults(row, settings)]
     if faults:
-        raise CohortError(*faults, title=f"{samples}: {len(faults)} fault(s) in its images")
+        raise SheetError(*faults, title=f"{path}: {len(faults)} fault(s) in its images")
 
 
 def image_faults(row: pd.Series, settings: Preprocess) -> list[Fault]:

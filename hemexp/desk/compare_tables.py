@@ -36,7 +36,7 @@ def is_equal(one: str, other: str, tolerance: float) -> bool:
 
 
 def differing_cells(one: Path, other: Path, tolerance: float) -> list[str]:
-    """Every difference between two tables, a line each, told with row and column."""
+    """Every difference between two tables, a line each, with row and column."""
     a, b = read_cells(one), read_cells(other)
     if a[:1] != b[:1]:
         return [f"{one.name}: columns {a[:1]} and {b[:1]}"]

@@ -13,25 +13,10 @@ import pandas as pd
 
 from hemexp import Fault, HemexpError
 from hemexp.columns import FILES, REQUIRED, SESSIONS
+from hemexp.desk.name_patterns import PATTERN, column_of, compile_pattern
+from hemexp.preprocess.dicom import is_dicom
 from hemexp.provenance import write_text
-from hemexp.sheet import NUMBERS
-
-PATTERN = "{patient}/{session}_{image}"
-WORDS = {
-    "session": {
-        "baseline": ("baseline", "base", "bl", "t0"),
-        "followup": ("followup", "follow-up", "follow", "fu", "t1"),
-    },
-    "image": {
-        "ct": ("ct", "ncct"),
-        "iph": ("iph", "ich"),
-        "ivh": ("ivh",),
-        "brain": ("brain", "brainmask"),
-    },
-}
-"""What stands in a name for a session and an image, letter case aside."""
-
-ENDING = r"(?:\.nii(?:\.gz)?|\.dcm)?"
+from hemexp.ranges import NUMBERS
 
 
 class Draft(NamedTuple):
@@ -48,64 +33,6 @@ class Draft(NamedTuple):
     missing: list[str]
 
 
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """A pattern as a regular expression over paths relative to the folder.
-
-    Args:
-        pattern: Such as `{patient}_{session}_{image}.nii.gz`, or one that names the file of one
-            column, such as `{patient}_baseline_ct.nii.gz`. An ending may be left out; `*` stands
-            for anything within one name.
-
-    Raises:
-        HemexpError: It lacks `{patient}`, or has another word in braces.
-    """
-    fields = re.findall(r"{(\w*)}", pattern)
-    unknown = [name for name in fields if name not in ("patient", *WORDS)]
-    if "patient" not in fields or unknown or len(set(fields)) < len(fields):
-        raise HemexpError(
-            Fault(
-                f"--pattern {pattern}",
-                f"{', '.join(fields) or 'nothing'} in braces",
-                "{patient}, and where the name says them {session} and {image}, each once",
-                "Write it as the files are named, such as {patient}_{session}_{image}.nii.gz.",
-            )
-        )
-    parts = []
-    for part in re.split(r"({\w+}|\*)", pattern):
-        name = part.strip("{}")
-        if part == "*":
-            parts.append("[^/]*")
-        elif name == "patient":
-            parts.append("(?P<patient>[^/]+?)")
-        elif name in WORDS:
-            words = sorted({w for words in WORDS[name].values() for w in words}, key=len)
-            parts.append(f"(?P<{name}>{'|'.join(map(re.escape, reversed(words)))})")
-        else:
-            parts.append(re.escape(part))
-    return re.compile("".join(parts) + ENDING, re.IGNORECASE)
-
-
-def column_of(path: str, pattern: re.Pattern[str]) -> tuple[str, str] | None:
-    """Patient as named and column (`baseline_ct`) of a path; None where it does not fit."""
-    found = pattern.fullmatch(path)
-    if not found:
-        return None
-    # What the pattern does not say in braces it says in its own words.
-    given = found.groupdict()
-    kinds = [_kind(field, given.get(field), pattern.pattern) for field in WORDS]
-    return None if None in kinds else (given["patient"], "_".join(kinds))
-
-
-def _kind(field: str, word: str | None, pattern: str) -> str | None:
-    for kind, words in WORDS[field].items():
-        if word is not None and word.lower() in words:
-            return kind
-        parts = re.split(r"[^a-z0-9]+", re.sub(r"\(.*?\)", " ", pattern.replace("\\", "")).lower())
-        if word is None and set(words) & set(parts):
-            return kind
-    return None
-
-
 def scan_names(folder: Path) -> list[str]:
     """Images below a folder, relative to it; a folder that holds DICOM counts as one."""
     names: set[str] = set()
@@ -113,14 +40,9 @@ def scan_names(folder: Path) -> list[str]:
         if path.is_dir() or any(part.startswith(".") for part in path.parts):
             continue
         # DICOM files carry no suffix, or .dcm; their folder is what the sheet names.
-        dicom = path.suffix.lower() == ".dcm" or _is_dicom(path)
+        dicom = path.suffix.lower() == ".dcm" or is_dicom(path)
         names.add(str((path.parent if dicom else path).relative_to(folder)))
     return sorted(names)
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as handle:
-        return handle.read(132)[128:] == b"DICM"
 
 
 def draft_rows(
@@ -137,12 +59,25 @@ def draft_rows(
     Raises:
         HemexpError: Two files for one cell, or two names that become one patient_id.
     """
+    cells, unmatched = _sort_names(names, list(patterns), start)
+    columns = [*REQUIRED, *(f"{s}_brain" for s in SESSIONS)]
+    blank = dict.fromkeys(columns, "")
+    rows = [blank | _row(patient_id, center, cells[patient_id]) for patient_id in sorted(cells)]
+    sheet = pd.DataFrame(rows, columns=columns)
+    empty = [name for name in columns if name not in REQUIRED and not sheet[name].any()]
+    missing = [f"{p}: no {c}" for p in sorted(cells) for c in _lacking(cells[p])]
+    return Draft(sheet.drop(columns=empty), unmatched, missing)
+
+
+def _sort_names(
+    names: Iterable[str], patterns: list[re.Pattern[str]], start: str
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Cells of every patient by column, and the names that fit no pattern."""
     cells: dict[str, dict[str, str]] = {}
     named: dict[str, str] = {}
     unmatched, faults = [], []
-    known = list(patterns)
     for name in names:
-        fit = next(filter(None, (column_of(name, one) for one in known)), None)
+        fit = next(filter(None, (column_of(name, one) for one in patterns)), None)
         if fit is None:
             unmatched.append(name)
             continue
@@ -170,13 +105,7 @@ def draft_rows(
         row[fit[1]] = f"{start}{name}"
     if faults:
         raise HemexpError(*faults)
-    columns = [*REQUIRED, *(f"{s}_brain" for s in SESSIONS)]
-    blank = dict.fromkeys(columns, "")
-    rows = [blank | _row(patient_id, center, cells[patient_id]) for patient_id in sorted(cells)]
-    sheet = pd.DataFrame(rows, columns=columns)
-    empty = [name for name in columns if name not in REQUIRED and not sheet[name].any()]
-    missing = [f"{p}: no {c}" for p in sorted(cells) for c in _lacking(cells[p])]
-    return Draft(sheet.drop(columns=empty), unmatched, missing)
+    return cells, unmatched
 
 
 def _row(patient_id: str, center: str, files: dict[str, str]) -> dict[str, str]:
@@ -244,7 +173,7 @@ def _way(start: Path, folder: Path) -> str:
     return f"{target.as_posix()}/"
 
 
-def tell_draft(draft: Draft, out: Path) -> list[str]:
+def draft_lines(draft: Draft, out: Path) -> list[str]:
     """What was drafted and what is left to fill in, as lines."""
     splits = draft.sheet["split"].value_counts().to_dict()
     counted = ", ".join(f"{count} {name}" for name, count in splits.items())

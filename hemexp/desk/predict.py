@@ -22,14 +22,13 @@ from hemexp.expansion.patients import read_patients
 from hemexp.latents.encode import run_encode_patients
 from hemexp.layout import Layout
 from hemexp.preprocess.resample import run_resample_scan
-from hemexp.preprocess.scans import NATIVE, STRIPPED
 from hemexp.preprocess.strip import run_strip_skull
 from hemexp.provenance import patient_file
+from hemexp.ranges import NUMBERS, NUMBERS_OPTIONAL
 from hemexp.release.models import FILES, Recipe, models_folder
 from hemexp.reporting.forecast_page import run_write_forecast
 from hemexp.sampling.finish import baseline_files, load_baseline
 from hemexp.sampling.run import sample_patient, tell
-from hemexp.sheet import NUMBERS, NUMBERS_OPTIONAL
 from hemexp.training import resolve_device
 
 log = logging.getLogger(__name__)
@@ -86,20 +85,9 @@ def sheet_row(patient_id: str, values: Mapping[str, float | None]) -> pd.DataFra
 
 def prepare(patient_id: str, images: Mapping[str, Path], preprocess: Path, recipe: Recipe) -> None:
     """Check, strip and grid: the rules `strip_skull` and `resample_scan` of a new patient."""
-
-    def files(space: str, endings: Mapping[str, str]) -> dict[str, Path]:
-        start = f"ses-{BASELINE}_space-{space}_"
-        return {
-            name: patient_file(preprocess, patient_id, start + end)
-            for name, end in endings.items()
-        }
-
-    run_strip_skull(
-        patient_id, BASELINE, images, files("native", STRIPPED), recipe.skull_strip, recipe.raw
-    )
-    run_resample_scan(
-        patient_id, BASELINE, files("native", NATIVE), files("grid", STRIPPED), recipe.grid
-    )
+    layout, scan = Layout(preprocess.parent), (patient_id, BASELINE)
+    run_strip_skull(layout, *scan, images, recipe.skull_strip, recipe.raw)
+    run_resample_scan(layout, *scan, recipe.grid, BASELINE)
 
 
 def run_predict(

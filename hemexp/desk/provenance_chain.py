@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hemexp import Fault, HemexpError
+from hemexp.layout import Layout
 from hemexp.provenance import canonical_json, hash_file, hash_value, sidecar_path
 
 
@@ -42,12 +43,12 @@ class Link:
         return found
 
 
-def trace(product: Path, results: Path, raw: Mapping[str, Path]) -> Link:
+def trace(product: Path, layout: Layout, raw: Mapping[str, Path]) -> Link:
     """The chain of a product, with the hash of every file compared with the file of today.
 
     Args:
         product: Any product of a run.
-        results: The run's folder of results.
+        layout: Of the run.
         raw: Raw files by the names that sidecars give them; may be empty.
 
     Raises:
@@ -66,33 +67,33 @@ def trace(product: Path, results: Path, raw: Mapping[str, Path]) -> Link:
         )
     known: dict[str, Link] = {}
 
-    def follow(name: str, told: str) -> Link:
+    def follow(name: str, digest: str) -> Link:
         if name not in known:
-            path = _find(name, results, raw)
-            known[name] = Link(name, path, _state(name, path, told), _record(path))
+            path = _find(name, layout.root, raw)
+            known[name] = Link(name, path, _state(name, path, digest), _record(path))
             if path is not None:
                 known[name].links = links(known[name].record)
         link = known[name]
-        return Link(name, link.path, _state(name, link.path, told), link.record, link.links)
+        return Link(name, link.path, _state(name, link.path, digest), link.record, link.links)
 
     def links(record: dict[str, Any]) -> list[Link]:
-        return [follow(name, told) for name, told in sorted(record.get("inputs", {}).items())]
+        return [follow(name, digest) for name, digest in sorted(record.get("inputs", {}).items())]
 
     return Link(product.name, product, "", record, links(record))
 
 
-def tell(root: Link, *, whole: bool = False) -> list[str]:
+def chain_lines(root: Link, *, whole: bool = False) -> list[str]:
     """The chain as lines of a tree, each file with its verb, settings and state.
 
-    Files that differ in the patient alone are told once, with how many are like them, unless one
-    of them is not as it was; what was told above is not told again.
+    Of files that differ in the patient alone one is shown, with how many are like it, unless one
+    of them is not as it was; what is shown above is not shown again.
 
     Args:
         root: Of `trace`.
-        whole: Tell every file.
+        whole: Show every file.
     """
     lines = [f"{_describe(root)} commit {root.record.get('git', 'unknown')}"]
-    told: set[str] = set()
+    shown_above: set[str] = set()
 
     def branch(links: list[Link], indent: str) -> None:
         shown = links if whole else _one_of_a_kind(links)
@@ -101,13 +102,13 @@ def tell(root: Link, *, whole: bool = False) -> list[str]:
             alike = "" if whole else _alike(link, links)
             # What one verb made of the same files has one chain.
             made = canonical_json([link.record.get("verb"), link.record.get("inputs")])
-            again = " (made as above)" if made in told and link.links else ""
+            again = " (made as above)" if made in shown_above and link.links else ""
             git = link.record.get("git", root.record.get("git"))
             commit = "" if git == root.record.get("git") else f" commit {git}"
             mark = "└─ " if last else "├─ "
             lines.append(f"{indent}{mark}{_describe(link)}{commit}{alike}{again}")
             if not again:
-                told.add(made)
+                shown_above.add(made)
                 branch(link.links, indent + ("   " if last else "│  "))
 
     branch(root.links, "")
@@ -168,12 +169,12 @@ def _find(name: str, results: Path, raw: Mapping[str, Path]) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def _state(name: str, path: Path | None, told: str) -> str:
+def _state(name: str, path: Path | None, digest: str) -> str:
     if name.startswith("released/"):
         return ""  # another run's: its hash is in the sidecar, the file need not be here
     if path is None or not path.is_file():
         return "missing"
-    return "unchanged" if hash_file(path) == told else "CHANGED"
+    return "unchanged" if hash_file(path) == digest else "CHANGED"
 
 
 def _record(path: Path | None) -> dict[str, Any]:

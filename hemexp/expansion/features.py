@@ -15,6 +15,8 @@ from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist, squareform
 from skimage.measure import marching_cubes, mesh_surface_area
 
+from hemexp.anatomy.ventricles import ventricle_mask, ventricle_region
+
 EDGE_MM = 1.0
 """Nearer to the margin a voxel shows other tissue too, however small it is."""
 
@@ -26,12 +28,6 @@ DARK_HU, SPOT_ML = 9.0, 0.03
 least so large: a ball of 4 mm."""
 
 LEAST_VOXELS, LEAST_SD_HU = 8, 1e-6
-CSF_HU = 15.0
-DEEP_MM = 15.0
-"""CSF this far inside the brain is ventricle; sulci lie nearer to the surface."""
-
-LEAST_ML = 0.3
-"""Ventricles are pieces of CSF of at least this; less is noise."""
 
 FARTHEST_MM = 60.0
 """Distance to the ventricle where none is seen."""
@@ -189,12 +185,10 @@ def ventricle_mm(
     brain: NDArray[np.bool_],
     spacing_mm: NDArray[np.float64],
 ) -> float:
-    """Shortest way from the bleed to a ventricle (CSF deep in the brain, or blood in it)."""
-    depth = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=spacing_mm)
-    csf = (ct_hu < CSF_HU) & (depth[1:-1, 1:-1, 1:-1] > DEEP_MM)
-    labels, count = ndimage.label(csf)
-    sizes_ml = ndimage.sum_labels(csf, labels, np.arange(1, count + 1)) * _voxel_ml(spacing_mm)
-    ventricle = np.isin(labels, 1 + np.flatnonzero(sizes_ml >= LEAST_ML)) | ivh
+    """Shortest way from the bleed to a ventricle, or to blood in one."""
+    region = ventricle_region(brain, spacing_mm)
+    # Blood in a ventricle shows it where none is looked for, too.
+    ventricle = ventricle_mask(ct_hu, iph, ivh, region, spacing_mm) | ivh
     if not ventricle.any():
         return FARTHEST_MM
     away = ndimage.distance_transform_edt(~ventricle, sampling=spacing_mm)

@@ -3,15 +3,15 @@
 import json
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hemexp.columns import SESSIONS
+from hemexp.layout import Layout
 from hemexp.phantom.model import GROWTH_PROBABILITIES
-from hemexp.provenance import patient_file, write_atomically, write_sidecars
+from hemexp.provenance import write_atomically, write_sidecars
 from hemexp.settings import Phantom
 
 PATIENT_SCALARS = ("p_expansion", "growth_mean_ml", "baseline_iph_ml", "growth_ml", "expanded")
@@ -31,9 +31,7 @@ def truth_row(truth: dict[str, Any]) -> dict[str, Any]:
     return row | {f"motion_{i}{j}": motion[i, j] for i in range(3) for j in range(4)}
 
 
-def run_collect_truth(
-    patient_ids: Iterable[str], folder: Path | str, out: Path | str, settings: Phantom
-) -> None:
+def run_collect_truth(layout: Layout, patient_ids: Iterable[str], settings: Phantom) -> None:
     """Writes `truth.tsv`, for evaluation alone: one row a patient.
 
     Columns: patient_id, center, p_expansion (the true probability of HE), growth_mean_ml, the
@@ -42,18 +40,17 @@ def run_collect_truth(
     of the 3 x 4 matrix from a baseline to a follow-up scanner point, RAS mm).
 
     Args:
+        layout: Of the run.
         patient_ids: Whose truth to gather.
-        folder: Where `sub-ID/sub-ID_truth.json` lie.
-        out: The table.
         settings: The phantom's settings.
     """
     started = time.perf_counter()
-    files = [patient_file(folder, patient_id, "truth.json") for patient_id in patient_ids]
+    files = [layout.truth(patient_id) for patient_id in patient_ids]
     rows = [truth_row(json.loads(path.read_text(encoding="utf-8"))) for path in files]
-    with write_atomically(out) as temporary:
+    with write_atomically(layout.truths) as temporary:
         pd.DataFrame(rows).to_csv(temporary, sep="\t", index=False)
     write_sidecars(
-        [out],
+        [layout.truths],
         verb="collect-truth",
         settings=settings.as_json(),
         inputs=files,

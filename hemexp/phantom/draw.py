@@ -1,4 +1,4 @@
-"""Writes phantom patients and their truth."""
+"""Verb `draw-patient`: the raw scans of a phantom patient, and what is true of them."""
 
 import time
 from dataclasses import asdict
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hemexp.columns import IMAGES, SESSIONS
+from hemexp.columns import SESSIONS
+from hemexp.layout import Layout
 from hemexp.phantom.bleed import Shape, draw_direction, draw_shape
 from hemexp.phantom.centers import (
     HEAD_CENTER_MM,
@@ -20,7 +21,7 @@ from hemexp.phantom.centers import (
     scanner_grid,
 )
 from hemexp.phantom.head import Head, draw_head
-from hemexp.phantom.mass_effect import midline_shift_mm
+from hemexp.phantom.mass_effect import largest_shift_mm
 from hemexp.phantom.model import (
     GROWTH_PROBABILITIES,
     Case,
@@ -32,8 +33,9 @@ from hemexp.phantom.model import (
     growth_quantile,
     he_threshold_ml,
 )
-from hemexp.phantom.scan import Scan, Session, take_scan
-from hemexp.provenance import describe, patient_file, write_json, write_sidecars
+from hemexp.phantom.scan import PhantomScan, take_scan
+from hemexp.phantom.tissue import Session
+from hemexp.provenance import describe, write_json, write_sidecars
 from hemexp.settings import Phantom
 from hemexp.volumes import Volume, volume_ml, write_volume
 
@@ -41,9 +43,9 @@ OEDEMA_MM = (1.5, 0.25, 5.0)
 """Oedema at baseline: 1.5 mm plus 0.25 mm per hour since onset; at follow-up 5 mm."""
 
 
-def draw_patient(
+def draw_scans(
     patient_id: str, center: Center, settings: Phantom
-) -> tuple[dict[str, Scan], NDArray[np.float64], dict[str, Any]]:
+) -> tuple[dict[str, PhantomScan], NDArray[np.float64], dict[str, Any]]:
     """Draws both scans of a patient.
 
     Args:
@@ -107,23 +109,23 @@ def _motion_truth(pose: NDArray[np.float64], motion: NDArray[np.float64]) -> dic
 
 
 def _scan_truth(
-    scan: Scan, affine: NDArray[np.float64], head: Head, bleed: Shape, iph_ml: float
+    scan: PhantomScan, affine: NDArray[np.float64], head: Head, bleed: Shape, iph_ml: float
 ) -> dict[str, float]:
     masks = {"iph_ml": scan.iph, "ivh_ml": scan.ivh, "brain_ml": scan.brain}
     measured = {name: volume_ml(Volume(mask, affine)) for name, mask in masks.items()}
-    shift_mm = -bleed.side * midline_shift_mm(head, bleed.center_mm, iph_ml)
+    shift_mm = -bleed.side * largest_shift_mm(head, bleed.center_mm, iph_ml)
     return {**measured, "midline_shift_mm": shift_mm, "model_iph_ml": iph_ml}
 
 
 def run_draw_patient(
-    patient_id: str, center: str, folder: Path | str, settings: Phantom
+    layout: Layout, patient_id: str, center: str, settings: Phantom
 ) -> list[Path]:
     """Writes both raw scans of a patient with their masks, and the truth beside them.
 
     Args:
+        layout: Of the run.
         patient_id: Letters and digits.
         center: Letter of the centre.
-        folder: `results/phantom`.
         settings: The phantom's settings.
 
     Returns:
@@ -135,15 +137,14 @@ def run_draw_patient(
         HemexpError: There is no such centre.
     """
     started = time.perf_counter()
-    scans, affine, truth = draw_patient(patient_id, find_center(center), settings)
+    scans, affine, truth = draw_scans(patient_id, find_center(center), settings)
     images = []
     for session, scan in scans.items():
-        for image in IMAGES:
-            path = patient_file(folder, patient_id, f"ses-{session}_{image}.nii.gz")
+        for image, path in layout.raw(patient_id, session)._asdict().items():
             data = getattr(scan, image)
             write_volume(path, data, affine, data.dtype)
             images.append(path)
-    written = patient_file(folder, patient_id, "truth.json")
+    written = layout.truth(patient_id)
     record: dict[str, Any] = {
         "verb": "draw-patient",
         "settings": settings.as_json(),

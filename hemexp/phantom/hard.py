@@ -21,16 +21,8 @@ from hemexp.phantom.centers import (
 )
 from hemexp.phantom.head import Field, Head, Points, blend, cavity_mm, draw_head, shell_hu
 from hemexp.phantom.model import draw_case, generator
-from hemexp.phantom.scan import (
-    Scan,
-    Session,
-    Tissue,
-    deform,
-    draw_noise,
-    fill_head,
-    keep_scan,
-    paint,
-)
+from hemexp.phantom.scan import PhantomScan, draw_noise, keep_scan, paint
+from hemexp.phantom.tissue import Session, Tissue, deform, fill_head
 
 GALEA_MM, SKIN_MM, SKIN_HU = 2.5, 3.0, 20
 """Layers of the flap over a craniotomy: galea on the dura, fat, skin."""
@@ -95,7 +87,7 @@ DIFFICULTIES = {
 
 def draw_hard_head(
     difficulty: Difficulty, center_name: str, spacing_factor: float, patient_id: str, seed: int = 1
-) -> tuple[Scan, NDArray[np.float64]]:
+) -> tuple[PhantomScan, NDArray[np.float64]]:
     """Draws one scan of a hard head.
 
     Args:
@@ -227,8 +219,8 @@ def _move_to_skull(bleed: Shape, head: Head, volume_ml: float) -> Shape:
 
 
 def _cut_ends(
-    scan: Scan, affine: NDArray[np.float64], difficulty: Difficulty
-) -> tuple[Scan, NDArray[np.float64]]:
+    scan: PhantomScan, affine: NDArray[np.float64], difficulty: Difficulty
+) -> tuple[PhantomScan, NDArray[np.float64]]:
     """Leaves out slices so that the brain lacks what the difficulty says."""
     slice_mm = np.linalg.norm(affine[:3, 2])
     slices = np.flatnonzero(scan.brain.any(axis=(0, 1)))

@@ -120,7 +120,7 @@ def _smooth_minimum(one: Field, other: Field, width: float) -> Field:
     return np.minimum(one, other) - h * h * np.float32(width / 4)
 
 
-def ventricle_mm(head: Head, points: Points) -> Field:
+def ventricle_distance_mm(head: Head, points: Points) -> Field:
     """Distance to the ventricles, negative inside; the septum keeps the lateral ones apart."""
     scaled = points / head.scale[:, None]
     inside = nearest_mm(scaled, VENTRICLES, head.ventricle_scale)

@@ -40,7 +40,7 @@ def displacement_mm(points: Points, cavity: Field, center_mm: Points, volume_ml:
     return away * (size / np.sqrt(squared + np.float32(softening**2))).astype(np.float32)
 
 
-def midline_shift_mm(head: Head, center_mm: NDArray[np.float32], volume_ml: float) -> float:
+def largest_shift_mm(head: Head, center_mm: NDArray[np.float32], volume_ml: float) -> float:
     """Largest sideways shift of the midline at the height of the septum pellucidum, in mm.
 
     Positive towards the patient's right (+x). The displaced plane is x = u_x(x, y, z), solved by

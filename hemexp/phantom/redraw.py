@@ -13,7 +13,7 @@ from hemexp.phantom.bleed import Shape, ball_radius_mm, draw_shape, redraw_direc
 from hemexp.phantom.centers import draw_motion, draw_pose, find_center, scanner_grid
 from hemexp.phantom.head import Head, draw_head
 from hemexp.phantom.model import draw_case, draw_growth, generator
-from hemexp.phantom.scan import Blood, Grid, Session, fill_head
+from hemexp.phantom.tissue import Blood, ScannerGrid, Session, fill_head
 from hemexp.settings import Phantom
 from hemexp.volumes import Volume
 
@@ -35,7 +35,7 @@ class Redraw(NamedTuple):
     motion: NDArray[np.float64]
 
 
-def draw_followups(patient_id: str, center: str, n: int, settings: Phantom) -> Iterator[Redraw]:
+def redraw_followups(patient_id: str, center: str, n: int, settings: Phantom) -> Iterator[Redraw]:
     """Draws what might have become of a baseline: growth, direction, head motion.
 
     Args:
@@ -61,7 +61,7 @@ def draw_followups(patient_id: str, center: str, n: int, settings: Phantom) -> I
 
 
 def show_blood(
-    head: Head, bleed: Shape, session: Session, grid: Grid
+    head: Head, bleed: Shape, session: Session, grid: ScannerGrid
 ) -> tuple[Blood, Volume, Volume]:
     """The blood of `take_scan`: what it is, and masks of IPH and IVH in a box that holds it."""
     shape, affine = grid

@@ -1,6 +1,5 @@
-"""One scan of a phantom patient: anatomy, bleed and noise at the voxel centres of a scanner."""
+"""One scan of a phantom patient: HU and noise at the voxel centres of a scanner."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,211 +7,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from hemexp.phantom.bleed import Extent, Shape, ball_radius_mm, first_extent, grow, relative_radius
-from hemexp.phantom.head import (
-    AIR_HU,
-    CAVITY_BOTTOM_MM,
-    Field,
-    Head,
-    Points,
-    blend,
-    brain_hu,
-    cavity_mm,
-    shell_hu,
-    ventricle_mm,
-)
-from hemexp.phantom.mass_effect import displacement_mm
-
-HEAD_RADII_MM = (92.0, 108.0)
-"""Nothing of the head lies outside this elliptic cylinder."""
-
-DURA_MM, MIDLINE_MM, TENTORIUM_MM = 4.0, 1.5, -48.0
-"""A bleed keeps this far from skull and midline, and above this height."""
-
-SPILL_ML, SPILL_REACH = (0.3, 3.0), 0.4
-"""Less than 0.3 mL of the bleed in a ventricle stays unseen; from there on blood spreads beyond
-the bleed's margin, at 3 mL and more by 40 % of its radius."""
+from hemexp.phantom.bleed import Extent, Shape, ball_radius_mm
+from hemexp.phantom.head import AIR_HU, CAVITY_BOTTOM_MM, Field, Head, blend, brain_hu, shell_hu
+from hemexp.phantom.tissue import DURA_MM, Blood, Filled, ScannerGrid, Session, Tissue, fill_head
 
 BLOOD_HU, BLOOD_FALL_HU, IVH_HU, POCKET_HU, OEDEMA_HU = 69, 9, 54, 40, 21
 """Fresh blood in the middle, its fall to the margin, blood in CSF, hypodense pocket, oedema."""
-
-
-@dataclass(frozen=True)
-class Tissue:
-    """The inside of the skull at one session, at n voxels.
-
-    Attributes:
-        points: Head coordinates, (3, n).
-        material: Where the tissue seen there lies in the undeformed head, (3, n).
-        cavity: Distance of `material` to the skull, negative, (n,).
-        ventricle: Distance of `material` to the ventricles, negative inside, (n,).
-        free: Where a bleed may lie: parenchyma of its own hemisphere, (n,).
-    """
-
-    points: Points
-    material: Points
-    cavity: Field
-    ventricle: Field
-    free: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Blood:
-    """A bleed at the voxels of a `Tissue`.
-
-    Attributes:
-        extent: How far it reaches.
-        radius: Relative radius at each voxel, below 1 inside, (n,).
-        iph: Blood in the parenchyma, (n,).
-        ivh: Blood in the ventricles, (n,).
-    """
-
-    extent: Extent
-    radius: Field
-    iph: NDArray[np.bool_]
-    ivh: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Session:
-    """What is asked of a scan.
-
-    Attributes:
-        pose: Head coordinates to scanner mm, 4 x 4.
-        volume_ml: IPH volume.
-        oedema_mm: Width of the oedema.
-        before: Extent at baseline, for a follow-up.
-        direction: Growth direction, for a follow-up.
-    """
-
-    pose: NDArray[np.float64]
-    volume_ml: float
-    oedema_mm: float = 0.0
-    before: Extent | None = None
-    direction: NDArray[np.float64] | None = None
-
-
-Grid = tuple[tuple[int, int, int], NDArray[np.float64]]
-"""Shape and affine of a scan."""
-
-
-@dataclass(frozen=True)
-class Filled:
-    """The head at the voxels of a grid, with its bleed.
-
-    Attributes:
-        index: Flat indices of the n voxels in or near the head, (n,).
-        points: Their head coordinates, (3, n).
-        cavity: Their distance to the skull's inside, negative within, (n,).
-        tissue: What is inside.
-        blood: The bleed there.
-    """
-
-    index: NDArray[np.intp]
-    points: Points
-    cavity: Field
-    tissue: Tissue
-    blood: Blood
-
-    @property
-    def inside(self) -> NDArray[np.bool_]:
-        """Which of the n voxels `tissue` and `blood` speak of."""
-        return self.cavity < 0
-
-    def mask(self, shape: tuple[int, int, int], where: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """A mask of the grid's shape from a property of the voxels inside."""
-        return fill_mask(shape, self.index[self.inside][where])
-
-
-def locate_voxels(
-    shape: tuple[int, int, int], affine: NDArray[np.float64], pose: NDArray[np.float64]
-) -> tuple[NDArray[np.intp], Points]:
-    """Voxels in or near the head.
-
-    Args:
-        shape: Array shape.
-        affine: Voxel index to scanner mm.
-        pose: Head coordinates to scanner mm.
-
-    Returns:
-        Their flat indices (n,) and head coordinates (3, n).
-    """
-    matrix = (np.linalg.inv(pose) @ affine).astype(np.float32)
-    i, j, k = np.ogrid[: shape[0], : shape[1], : shape[2]]
-    x, y, z = ((row[0] * i + row[1] * j) + (row[2] * k + row[3]) for row in matrix[:3])
-    near = (x / np.float32(HEAD_RADII_MM[0])) ** 2 + (y / np.float32(HEAD_RADII_MM[1])) ** 2 < 1
-    index = np.flatnonzero(near)
-    return index, np.stack([axis.ravel()[index] for axis in (x, y, z)]).astype(np.float32)
-
-
-def deform(head: Head, bleed: Shape, points: Points, cavity: Field, volume_ml: float) -> Tissue:
-    """The inside of the skull with the mass effect of a bleed of this volume."""
-    material = points - displacement_mm(points, cavity, bleed.center_mm, volume_ml)
-    depth = cavity_mm(head, material)
-    ventricle = ventricle_mm(head, material)
-    free = (depth < -DURA_MM) & (ventricle > 0) & (points[2] > TENTORIUM_MM)
-    free &= bleed.side * material[0] > MIDLINE_MM
-    return Tissue(points, material, depth, ventricle, free)
-
-
-def place_blood(
-    bleed: Shape,
-    tissue: Tissue,
-    volume_ml: float,
-    voxel_ml: float,
-    before: Extent | None = None,
-    direction: NDArray[np.float64] | None = None,
-) -> Blood:
-    """Fills tissue with blood of a given IPH volume, and ventricles where it reaches them.
-
-    Args:
-        bleed: Form and place.
-        tissue: The inside of the skull with this volume's mass effect.
-        volume_ml: IPH volume, met within a voxel.
-        voxel_ml: Volume of a voxel.
-        before: Extent at baseline; None draws the baseline bleed itself.
-        direction: Growth direction of this follow-up, with `before`.
-    """
-    voxels = round(volume_ml / voxel_ml)
-    free = tissue.points[:, tissue.free]
-    if before is None or direction is None:
-        extent = first_extent(bleed, free, voxels)
-    else:
-        extent = grow(bleed, free, voxels, before, direction)
-    radius = relative_radius(bleed, tissue.points, extent)
-    in_ventricle = (tissue.ventricle < 0) & (bleed.side * tissue.material[0] > -MIDLINE_MM)
-    spilled_ml = np.count_nonzero(in_ventricle & (radius < 1)) * voxel_ml
-    reach = 1 + SPILL_REACH * min(spilled_ml / SPILL_ML[1], 1)
-    ivh = in_ventricle & (radius < reach) & (spilled_ml >= SPILL_ML[0])
-    return Blood(extent, radius, tissue.free & (radius < 1), ivh)
-
-
-def fill_head(
-    head: Head,
-    bleed: Shape,
-    session: Session,
-    grid: Grid,
-    cavity_at: Callable[[Head, Points], Field] = cavity_mm,
-    tissue_at: Callable[[Head, Shape, Points, Field, float], Tissue] = deform,
-) -> Filled:
-    """Evaluates anatomy and bleed at the voxel centres of a grid.
-
-    Args:
-        head: Anatomy.
-        bleed: Form and place.
-        session: Pose, volume and, for a follow-up, what it grew from.
-        grid: Where.
-        cavity_at: Distance to the skull's inside; another for a head that is open elsewhere.
-        tissue_at: The inside of the skull; another for a bleed that may lie elsewhere.
-    """
-    shape, affine = grid
-    voxel_ml = abs(np.linalg.det(affine[:3, :3])) / 1000
-    index, points = locate_voxels(shape, affine, session.pose)
-    cavity = cavity_at(head, points)
-    inside, volume_ml = cavity < 0, session.volume_ml
-    tissue = tissue_at(head, bleed, points[:, inside], cavity[inside], volume_ml)
-    blood = place_blood(bleed, tissue, volume_ml, voxel_ml, session.before, session.direction)
-    return Filled(index, points, cavity, tissue, blood)
 
 
 def paint(
@@ -235,7 +35,7 @@ def paint(
 
 
 @dataclass(frozen=True)
-class Scan:
+class PhantomScan:
     """What a scanner gives, and the truth on its grid.
 
     Attributes:
@@ -254,8 +54,8 @@ class Scan:
 
 
 def take_scan(
-    head: Head, bleed: Shape, session: Session, grid: Grid, noise_hu: float, rng: Generator
-) -> Scan:
+    head: Head, bleed: Shape, session: Session, grid: ScannerGrid, noise_hu: float, rng: Generator
+) -> PhantomScan:
     """Scans a patient: every tissue is evaluated at the voxel centres of the grid."""
     shape, _ = grid
     filled = fill_head(head, bleed, session, grid)
@@ -269,10 +69,10 @@ def take_scan(
     return keep_scan(ct, filled)
 
 
-def keep_scan(ct_hu: Field, filled: Filled) -> Scan:
+def keep_scan(ct_hu: Field, filled: Filled) -> PhantomScan:
     """What a scanner stores of HU on a grid (x, y, z), and the truth there."""
     shape, blood = ct_hu.shape, filled.blood
-    return Scan(
+    return PhantomScan(
         ct=np.clip(np.rint(ct_hu), -1024, 3071).astype(np.int16),
         iph=filled.mask(shape, blood.iph),
         ivh=filled.mask(shape, blood.ivh),
@@ -286,10 +86,3 @@ def draw_noise(shape: tuple[int, int, int], noise_hu: float, rng: Generator) -> 
     white = rng.standard_normal(shape, dtype=np.float32)
     smooth = gaussian_filter(white, (0.6, 0.6, 0), truncate=3)
     return smooth * np.float32(noise_hu / smooth.std())
-
-
-def fill_mask(shape: tuple[int, int, int], index: NDArray[np.intp]) -> NDArray[np.uint8]:
-    """A mask of this shape that is 1 at these flat indices."""
-    mask = np.zeros(shape, np.uint8)
-    mask.ravel()[index] = 1
-    return mask

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from hemexp.layout import Layout
 from hemexp.outcomes import HE_ML
 from hemexp.phantom.model import Case, draw_case, expansion_probability, growth_quantile
 from hemexp.provenance import write_atomically, write_sidecars
@@ -34,15 +34,17 @@ def true_answer(case: Case, points: int) -> dict[str, float]:
     }
 
 
-def run_collect_what_if_truth(patient_ids: Iterable[str], out: Path, settings: Phantom) -> None:
+def run_collect_what_if_truth(
+    layout: Layout, patient_ids: Iterable[str], settings: Phantom
+) -> None:
     """Verb `collect-what-if-truth`: true answers to the questions put to the models.
 
     Columns: patient_id, onset_to_ct_h, anticoagulant, median_growth_ml, p_growth_6ml,
     p_expansion.
 
     Args:
+        layout: Of the run.
         patient_ids: Phantom patients.
-        out: The table.
         settings: The phantom's settings.
     """
     started = time.perf_counter()
@@ -55,10 +57,10 @@ def run_collect_what_if_truth(patient_ids: Iterable[str], out: Path, settings: P
         for name, onset, drug in asked.itertuples(index=False)
     ]
     table = asked.join(pd.DataFrame(answers, index=asked.index))
-    with write_atomically(out) as temporary:
+    with write_atomically(layout.what_if_truths) as temporary:
         table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", lineterminator="\n")
     write_sidecars(
-        [out],
+        [layout.what_if_truths],
         verb="collect-what-if-truth",
         settings=settings.as_json(),
         inputs=[],

@@ -3,18 +3,17 @@
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.cohort import read_sheet
-from hemexp.columns import SESSIONS
+from hemexp.columns import OTHER_SESSION, SESSIONS
 from hemexp.layout import Layout
 from hemexp.outcomes import expansion_outcomes, read_volumes
 from hemexp.preprocess.quality import scan_warnings
 from hemexp.preprocess.rows import read_row
-from hemexp.provenance import patient_file, write_sidecars, write_text
+from hemexp.provenance import write_sidecars, write_text
 from hemexp.settings import Preprocess
 
 REGISTRATION = ("rotation_deg", "translation_mm", "registration_metric", "correlation", "overlap")
@@ -50,80 +49,82 @@ EXCLUDED = ("patient_id", "session", "step", "reason")
 """Columns of `excluded.tsv`: one row for each step that failed first in a scan or a pair."""
 
 
-class Outputs(NamedTuple):
-    """Tables that `collect-qc` writes."""
-
-    qc: Path
-    excluded: Path
-    outcomes: Path
-
-
 def run_collect_qc(
-    samples: Path | str, folder: Path | str, outputs: Outputs, settings: Preprocess
+    layout: Layout, sheet: pd.DataFrame, source: Path | str, settings: Preprocess
 ) -> None:
     """Gathers the one-row tables of every scan and pair.
 
+    Writes `qc.tsv`, one row a scan; `excluded.tsv`, one row a patient who cannot be used; and
+    `outcomes.tsv`, one row a usable patient: native volumes, growth, expansion.
+
     Args:
-        samples: The sample sheet.
-        folder: `results/preprocess`, where the one-row tables lie.
-        outputs: Tables to write: `qc`, one row a scan; `excluded`, one row a patient who cannot
-            be used; `outcomes`, one row a usable patient: native volumes, growth, expansion.
+        layout: Of the run.
+        sheet: All patients.
+        source: The sample sheet's file, for the sidecars.
         settings: Limits beyond which a scan is marked, reference, what a failure does.
 
     Raises:
-        HemexpError: The sheet is faulty, a scan's table is missing, a patient failed and the run
-            shall stop, or no training patient is left.
+        HemexpError: A scan's table is missing, a patient failed and the run shall stop, or no
+            training patient is left.
     """
     started = time.perf_counter()
-    sheet = read_sheet(samples, need_training=False)
-    inputs: list[Path] = [Path(samples)]
+    inputs: list[Path] = [Path(source)]
     rows, failures = [], []
     for _, patient in sheet.iterrows():
-        found, failed = _read_patient(patient, Path(folder), settings.reference, inputs)
+        tables = _step_tables(layout, patient, settings.reference)
+        inputs += [path for _, _, path in tables]
+        found, failed = _read_patient(patient["patient_id"], tables)
         rows += _judge(found, failed, settings)
         failures += failed
     excluded = _excluded_table(failures)
     _refuse(excluded, sheet, settings.on_failure)
     kept = sheet.drop(index=excluded["patient_id"])
-    volumes = kept[["patient_id", "center", "split"]].join(
-        read_volumes(Layout(Path(folder).parent), kept)
-    )
     tables = {
-        outputs.qc: pd.DataFrame(rows)[list(QC)],
-        outputs.excluded: excluded,
-        outputs.outcomes: expansion_outcomes(volumes)[list(OUTCOMES)],
+        layout.qc: pd.DataFrame(rows)[list(QC)],
+        layout.excluded: excluded,
+        layout.outcomes: _outcomes_table(layout, kept),
     }
     for path, table in tables.items():
         write_text(path, table.to_csv(sep="\t", index=False, float_format="%.6g"))
     write_sidecars(
-        outputs, verb="collect-qc", settings=settings.as_json(), inputs=inputs, started=started
+        tables, verb="collect-qc", settings=settings.as_json(), inputs=inputs, started=started
     )
 
 
-def _read_patient(
-    patient: pd.Series, folder: Path, reference: str, inputs: list[Path]
-) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """Measures of a patient's scans and the failed steps, in order; appends what was read."""
+def _outcomes_table(layout: Layout, kept: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `outcomes.tsv` from the sheet's rows of usable patients."""
+    measured = read_volumes(layout, kept)
+    volumes = kept[["patient_id", "center", "split"]].join(measured)
+    return expansion_outcomes(volumes)[list(OUTCOMES)]
+
+
+def _step_tables(
+    layout: Layout, patient: pd.Series, reference: str
+) -> list[tuple[str, str, Path]]:
+    """Step, session and one-row table of all that was done to a patient's scans, in order."""
     patient_id = patient["patient_id"]
     sessions = [session for session in SESSIONS if patient[f"{session}_ct"]]
-    rows = {session: dict.fromkeys(QC, float("nan")) for session in sessions}
-    tables = [
-        ("strip-skull", session, f"ses-{session}_space-native_volumes.tsv") for session in sessions
-    ]
-    if len(sessions) == 2:
-        moving = "followup" if reference == "baseline" else "baseline"
-        tables.append(("register-followup", moving, "desc-registration_qc.tsv"))
-    tables += [
-        ("resample-scan", session, f"ses-{session}_space-grid_volumes.tsv") for session in sessions
-    ]
+    stripped = [("strip-skull", s, layout.native(patient_id, s).volumes) for s in sessions]
+    resampled = [("resample-scan", s, layout.grid(patient_id, s).volumes) for s in sessions]
+    if len(sessions) < len(SESSIONS):
+        return stripped + resampled
+    moved = ("register-followup", OTHER_SESSION[reference], layout.pair(patient_id).qc)
+    return [*stripped, moved, *resampled]
+
+
+def _read_patient(
+    patient_id: str, tables: Iterable[tuple[str, str, Path]]
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Measures of a patient's scans and the failed steps, in order, from `_step_tables`."""
+    rows: dict[str, dict[str, Any]] = {}
     failures = []
-    for step, session, ending in tables:
-        inputs.append(patient_file(folder, patient_id, ending))
-        found = read_row(inputs[-1], patient_id)
+    for step, session, path in tables:
+        found = read_row(path, patient_id)
         if reason := found.pop("failure", ""):
             names = {"patient_id": patient_id, "session": session, "step": step}
             failures.append({**names, "reason": reason})
-        rows[session] |= found | {"session": session}
+        row = rows.setdefault(session, dict.fromkeys(QC, float("nan")))
+        row |= found | {"session": session}
     return list(rows.values()), failures
 
 

@@ -40,7 +40,7 @@ class Series(NamedTuple):
 
     @property
     def key(self) -> tuple[str, int]:
-        """What tells two series apart."""
+        """What two series differ in."""
         return self.about.get("SeriesInstanceUID", ""), self.about.get("SeriesNumber", 0)
 
     @property

@@ -13,9 +13,9 @@ log = logging.getLogger(__name__)
 
 def run_or_exclude(
     step: Callable[[], None],
+    patient_id: str,
     table: Path,
     products: Iterable[Path],
-    row: Mapping[str, str],
     on_failure: str,
     hidden: Mapping[str, str] | None = None,
 ) -> None:
@@ -23,9 +23,9 @@ def run_or_exclude(
 
     Args:
         step: The work.
+        patient_id: Whose.
         table: The step's one-row table.
         products: The files that the step writes, the table among them.
-        row: `patient_id`, for the table of a failed step.
         on_failure: `stop` lets the error through. `exclude` leaves empty files in place of the
             products, and in the table the reason (column `failure`), for `collect-qc` to find.
         hidden: What the reason calls a path that it must not give away.
@@ -45,5 +45,5 @@ def run_or_exclude(
         reason = str(error)
         for path, name in (hidden or {}).items():
             reason = reason.replace(path, name)
-        write_row(table, {**row, "failure": reason})
+        write_row(table, {"patient_id": patient_id, "failure": reason})
         log.warning("excluded: %s", error)

@@ -14,9 +14,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
 from hemexp.preprocess.coarse import block_factors, coarsen, crop, mask_box
-from hemexp.preprocess.scans import Scan
+from hemexp.preprocess.scans import NativeScan
 from hemexp.preprocess.transforms import itk_from_matrix, to_itk
-from hemexp.settings import Registration as RegistrationSettings
+from hemexp.settings import Registration
 from hemexp.volumes import Volume
 
 HU_RANGE = (-200.0, 1200.0)
@@ -56,11 +56,11 @@ class Level(NamedTuple):
 
 
 def make_levels(
-    fixed: Scan,
+    fixed: NativeScan,
     fixed_brain: NDArray[np.bool_],
-    moving: Scan,
+    moving: NativeScan,
     moving_brain: NDArray[np.bool_],
-    settings: RegistrationSettings,
+    settings: Registration,
 ) -> list[Level]:
     """Makes the images and the metric of every level, coarse to fine."""
     levels = []
@@ -74,7 +74,7 @@ def make_levels(
 
 
 def _prepare(
-    scan: Scan, brain: NDArray[np.bool_], voxel_mm: float
+    scan: NativeScan, brain: NDArray[np.bool_], voxel_mm: float
 ) -> tuple[sitk.Image, sitk.Image]:
     """The head on coarser voxels, cropped, and the mask of where the metric looks."""
     box = mask_box(brain, HEAD_MM, scan.ct.spacing_mm)
@@ -91,7 +91,7 @@ def _prepare(
     return to_itk(ct), to_itk(ct.with_data((head & calm).astype(np.uint8)))
 
 
-def _method(settings: RegistrationSettings, level: int) -> sitk.ImageRegistrationMethod:
+def _method(settings: Registration, level: int) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
     method.SetMetricAsMattesMutualInformation(settings.histogram_bins)

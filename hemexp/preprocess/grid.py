@@ -23,7 +23,7 @@ def lay_grid(brain: Volume, grid: Grid) -> Volume:
         An empty volume (all False) on the grid, in the reference scan's RAS mm.
 
     Raises:
-        HemexpError: The brain is larger than the grid; tells how much is missing.
+        HemexpError: The brain is larger than the grid; it says how much is missing.
     """
     orientation = io_orientation(brain.affine)
     order = np.argsort(orientation[:, 0])

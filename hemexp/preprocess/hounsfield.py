@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hemexp import Fault
-from hemexp.preprocess.coarse import block_factors, coarsen
 from hemexp.settings import RawInput
 from hemexp.volumes import ImageError, Volume
 
@@ -35,16 +34,13 @@ SMALLEST_SHARE = 0.01
 """A head CT holds more air and more soft tissue than this part of its voxels."""
 
 NOTED_SHARE = 0.01
-"""Padding is told in the quality control from this part of the voxels on."""
+"""Padding is named in the quality control from this part of the voxels on."""
 
 HISTOGRAM_VOXELS = 2_000_000
 """Of a larger scan, every second, third, ... voxel is counted."""
 
 SLICE_CM2 = 10.0
 """Soft tissue of a slice that shows a head."""
-
-VESSEL_HU, RIM_MM = (110, 400), 8.0
-"""Vessels with contrast; near the skull, voxels of part bone are as bright."""
 
 EXPECTED = "Hounsfield units (air near -1000, brain 20 to 45, bone above 300)"
 
@@ -193,66 +189,3 @@ def coverage_faults(path: Path, ct: Volume, through: int, limits: RawInput) -> l
     else:
         return []
     return [Fault(str(path), found, expected, "Export the whole head series as one volume.")]
-
-
-def brain_faults(
-    ct: Volume, brain: NDArray[np.bool_], blood: NDArray[np.bool_], limits: RawInput
-) -> list[Fault]:
-    """Faults that only show once the brain is known: wrong units, contrast medium.
-
-    Args:
-        ct: CT in HU.
-        brain: Brain mask (x, y, z).
-        blood: IPH and IVH together (x, y, z).
-        limits: Median HU of the brain, share of bright vessels.
-
-    Returns:
-        Faults whose `where` is a word; the caller adds patient and file.
-    """
-    calm = brain & ~blood
-    if not calm.any():
-        return []
-    median, (low, high) = float(np.median(ct.data[calm])), limits.brain_hu
-    if not low <= median <= high:
-        return [
-            Fault(
-                "brain",
-                f"a median of {median:.0f} HU",
-                f"{low:g} to {high:g} HU",
-                "Check that this is a head CT without contrast in HU; the limits are "
-                "preprocess.raw.brain_hu.",
-            )
-        ]
-    share = vessel_share(ct, calm, limits.vessel_share)
-    if share <= limits.vessel_share:
-        return []
-    return [
-        Fault(
-            "brain",
-            f"{share:.1%} of its inside brighter than {VESSEL_HU[0]} HU, as vessels "
-            "with contrast are",
-            f"at most {limits.vessel_share:.1%} (a scan without contrast)",
-            "Name the scan taken before contrast; the limit is preprocess.raw.vessel_share.",
-        )
-    ]
-
-
-def vessel_share(ct: Volume, calm: NDArray[np.bool_], limit: float) -> float:
-    """Part of the brain's inside, more than 8 mm from its rim, that is as bright as vessels.
-
-    Args:
-        ct: CT in HU.
-        calm: Brain without blood (x, y, z).
-        limit: A brain far below this with its rim is not looked at more closely.
-    """
-    bright = calm & (ct.data > VESSEL_HU[0]) & (ct.data < VESSEL_HU[1])
-    everywhere = np.count_nonzero(bright) / np.count_nonzero(calm)
-    if everywhere <= limit / 4:
-        return everywhere
-    factors = block_factors(ct.spacing_mm, RIM_MM / 2)
-    blocks = coarsen(ct.with_data(calm), factors)
-    filled = ndimage.binary_fill_holes(blocks.data > 0.5)
-    deep = ndimage.distance_transform_edt(filled, sampling=blocks.spacing_mm) > RIM_MM
-    if not deep.any():
-        return 0.0
-    return float(coarsen(ct.with_data(bright), factors).data[deep].sum() / blocks.data[deep].sum())

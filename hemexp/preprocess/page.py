@@ -12,19 +12,22 @@ from typing import Any
 
 import pandas as pd
 
+from hemexp.layout import Layout
+from hemexp.preprocess.page_style import STYLE
 from hemexp.preprocess.quality import marks
 from hemexp.preprocess.thumbnails import CHECK_MM, COLOURS, PIXEL_MM
-from hemexp.provenance import describe, patient_file, write_json, write_text
+from hemexp.provenance import describe, write_json, write_text
 from hemexp.settings import QualityLimits
 
 NOTICE = "Research software, not a medical device."
 RANKS = {"failed": "✗", "warning": "!", "ok": "✓"}
 """Status of a scan and its sign, worst first."""
 
-SESSIONS = {"baseline": "Baseline", "followup": "Follow-up"}
-SPACES = {"native": "as scanned", "grid": "on the grid, skull-stripped"}
+SESSION_WORDS = {"baseline": "Baseline", "followup": "Follow-up"}
+SPACE_WORDS = {"native": "as scanned", "grid": "on the grid, skull-stripped"}
+PAIR_WORDS = "Both scans after registration, checkerboard"
 
-MEASURES = {
+SHOWN = {
     "iph_ml": ("IPH", "mL", 2),
     "iph_grid_ml": ("IPH, grid", "mL", 2),
     "ivh_ml": ("IVH", "mL", 2),
@@ -37,29 +40,6 @@ MEASURES = {
     "overlap": ("Overlap", "", 2),
 }
 """Columns of `qc.tsv` that are shown, where there are any: header, unit, decimals."""
-
-STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:120rem;margin:1.5rem auto;padding:0 1rem;"
-    "color:#1a1a1a}table{border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums}"
-    "th,td{border-bottom:1px solid #ddd;padding:.2rem .35rem;text-align:right;vertical-align:"
-    "bottom}td,th[scope=row]{white-space:nowrap}th[scope=row]{text-align:left}thead th{"
-    "border-bottom:2px solid #555}.notice{border:2px solid #d55e00;padding:.5rem 1rem}"
-    "h2{font-size:17px;margin:0}ul{margin:.2rem 0}.about{color:#444;font:13px system-ui}"
-    ".patient{border-top:6px solid #009e73;margin:1.2rem 0;padding-top:.4rem;break-inside:avoid}"
-    ".patient.warning{border-color:#e69f00}.patient.failed{border-color:#d55e00}"
-    ".badge{border-radius:.3rem;padding:0 .5rem;background:#d3efe5}td.fine{background:#e6f5f0}"
-    ".warning .badge,td.doubtful{background:#fde3ad}.failed .badge{background:#f7cdb5}"
-    "td.doubtful{font-weight:700}figure{margin:0;min-width:0}figcaption{color:#444;font-size:12px}"
-    ".pictures{display:grid;gap:.4rem .6rem;grid-template-columns:1fr}.missing{background:#f2f2f2;"
-    "margin:0;padding:1rem}img{width:100%;height:auto;display:block;background:#000}"
-    ".numbers{overflow-x:auto;min-width:0}dl{display:grid;grid-template-columns:max-content 1fr;"
-    "gap:.1rem .8rem;font-size:13px}dt{font-weight:600}dd{margin:0}.line{display:inline-block;"
-    "width:1.1rem;height:.65rem;border:2px solid;margin:0 .3rem 0 .6rem}"
-    "@media(min-width:62rem),print{.pictures{grid-template-columns:1fr 1fr}}"
-    "@media(min-width:106rem){.pictures{grid-template-columns:1fr 1fr 1fr}"
-    ".pair{grid-area:1/3}.numbers{grid-area:2/3}}"
-)
-"""The look of the run's report; with room, a patient is two rows of pictures, else three."""
 
 
 def judge(scans: list[dict[str, Any]], limits: QualityLimits) -> list[dict[str, float]]:
@@ -103,7 +83,7 @@ def html_picture(path: Path, caption: str, kind: str = "") -> str:
 
 def html_numbers(scans: list[dict[str, Any]], limits: QualityLimits) -> str:
     """A patient's numbers, a row a scan, signed where there is a limit; arguments as `judge`."""
-    shown = {column: about for column, about in MEASURES.items() if column in scans[0]}
+    shown = {column: about for column, about in SHOWN.items() if column in scans[0]}
     head = "".join(
         f"<th scope='col'>{escape(name)}{f'<br>{escape(unit)}' if unit else ''}</th>"
         for name, unit, _ in shown.values()
@@ -114,7 +94,7 @@ def html_numbers(scans: list[dict[str, Any]], limits: QualityLimits) -> str:
             _cell(scan[column], decimals, ratios.get(column))
             for column, (_, _, decimals) in shown.items()
         )
-        rows.append(f"<tr><th scope='row'>{SESSIONS[scan['session']]}</th>{cells}</tr>")
+        rows.append(f"<tr><th scope='row'>{SESSION_WORDS[scan['session']]}</th>{cells}</tr>")
     return (
         f"<div class='numbers'><table><thead><tr><th scope='row'>Scan</th>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
@@ -132,15 +112,32 @@ def _cell(value: float, decimals: int, ratio: float | None) -> str:
     return f"<td class='{kind}' title='{word} the limit: {ratio:.2f} of it'>{text} {sign}</td>"
 
 
+def picture_files(scans: list[dict[str, Any]], layout: Layout) -> dict[str, Path]:
+    """A patient's pictures by what they show: each scan in both spaces, then the pair.
+
+    Args:
+        scans: The patient's rows of `qc.tsv`.
+        layout: Of the run.
+    """
+    found = {}
+    for name, session in ((scan["patient_id"], scan["session"]) for scan in scans):
+        files = {"native": layout.native(name, session), "grid": layout.grid(name, session)}
+        for space, words in SPACE_WORDS.items():
+            found[f"{SESSION_WORDS[session]}, {words}"] = files[space].picture
+    if len(scans) == 2:
+        found[PAIR_WORDS] = layout.pair(scans[0]["patient_id"]).picture
+    return found
+
+
 def html_patient(
-    scans: list[dict[str, Any]], step: str, folder: Path, limits: QualityLimits
+    scans: list[dict[str, Any]], step: str, layout: Layout, limits: QualityLimits
 ) -> str:
     """Everything about one patient: status, reasons, pictures, numbers.
 
     Args:
         scans: The patient's rows of `qc.tsv`.
         step: The step that failed, empty for a patient who is used.
-        folder: `results/preprocess`.
+        layout: Of the run.
         limits: Beyond these a number is doubtful.
     """
     place, worst, name = rank(scans, limits)
@@ -149,23 +146,16 @@ def html_patient(
     about += [f"worst number at {-worst:.0%} of its limit"] if worst else []
     about += [f"excluded: {step} failed"] if step else []
     said = [
-        f"{SESSIONS[scan['session']]}: {scan[text]}"
+        f"{SESSION_WORDS[scan['session']]}: {scan[text]}"
         for scan in scans
         for text in ("reason", "notes")
         if scan.get(text)
     ]
     reasons = "".join(f"<li>{escape(line)}</li>" for line in said)
     pictures = [
-        html_picture(
-            patient_file(folder, name, f"ses-{scan['session']}_space-{space}_qc.png"),
-            f"{SESSIONS[scan['session']]}, {words}",
-        )
-        for scan in scans
-        for space, words in SPACES.items()
+        html_picture(path, words, "pair" if words == PAIR_WORDS else "")
+        for words, path in picture_files(scans, layout).items()
     ]
-    if len(scans) == 2:
-        path = patient_file(folder, name, "desc-checkerboard_qc.png")
-        pictures.append(html_picture(path, "Both scans after registration, checkerboard", "pair"))
     return (
         f"<section class='patient {status}' id='sub-{escape(name)}'><h2>{escape(name)} "
         f"<span class='badge'>{RANKS[status]} {status}</span> "
@@ -198,24 +188,24 @@ def html_legend(limits: QualityLimits) -> str:
     return f"<dl><dt>Contours</dt><dd>{lines}</dd>{rows}</dl>"
 
 
-def html_page(
-    qc: pd.DataFrame, excluded: pd.DataFrame, folder: Path, limits: QualityLimits
+def qc_html(
+    qc: pd.DataFrame, excluded: pd.DataFrame, layout: Layout, limits: QualityLimits
 ) -> str:
     """The whole page.
 
     Args:
         qc: `qc.tsv`: text columns without NaN, measures as numbers.
         excluded: `excluded.tsv`: patient_id, session, step, reason.
-        folder: `results/preprocess`, where the pictures lie.
+        layout: Of the run, where the pictures lie.
         limits: Beyond these a number is doubtful.
     """
     patients = [rows.to_dict("records") for _, rows in qc.groupby("patient_id", sort=False)]
     patients.sort(key=lambda scans: rank(scans, limits))
     steps = dict(zip(excluded["patient_id"], excluded["step"], strict=True))
     counts = qc["status"].value_counts()
-    told = ", ".join(f"{counts.get(status, 0)} {status}" for status in reversed(RANKS))
+    total = ", ".join(f"{counts.get(status, 0)} {status}" for status in reversed(RANKS))
     cards = "\n".join(
-        html_patient(scans, steps.get(scans[0]["patient_id"], ""), folder, limits)
+        html_patient(scans, steps.get(scans[0]["patient_id"], ""), layout, limits)
         for scans in patients
     )
     return (
@@ -223,7 +213,7 @@ def html_page(
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         f"<title>hemexp: preprocessing</title><style>{STYLE}</style></head>\n"
         f"<body><h1>Preprocessing, patient by patient</h1><p class='notice' role='note'>{NOTICE}"
-        f"</p>\n<p><strong>{len(patients)} patients, {len(qc)} scans: {told}. Patients excluded: "
+        f"</p>\n<p><strong>{len(patients)} patients, {len(qc)} scans: {total}. Patients excluded: "
         f"{len(excluded)}.</strong> Worst first.</p>\n{html_legend(limits)}\n{cards}\n"
         "</body></html>\n"
     )
@@ -232,27 +222,27 @@ def html_page(
 def read_text_table(path: Path) -> pd.DataFrame:
     """A table as it stands: every cell is text, nothing is taken for NaN; measures are numbers."""
     table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    return table.assign(**{name: pd.to_numeric(table[name]) for name in MEASURES if name in table})
+    return table.assign(**{name: pd.to_numeric(table[name]) for name in SHOWN if name in table})
 
 
-def run_write_qc(qc: Path, excluded: Path, folder: Path, out: Path, limits: QualityLimits) -> None:
+def run_write_qc(layout: Layout, limits: QualityLimits) -> None:
     """Writes `qc.html`; where it comes from lies beside it in `qc.html.json`.
 
     Args:
-        qc: `qc.tsv`.
-        excluded: `excluded.tsv`.
-        folder: `results/preprocess`, where the pictures lie.
-        out: The page.
+        layout: Of the run, whose `qc.tsv`, `excluded.tsv` and pictures it shows.
         limits: Beyond these a number is doubtful.
     """
     started = time.perf_counter()
-    write_text(out, html_page(read_text_table(qc), read_text_table(excluded), folder, limits))
-    pictures = sorted(folder.glob("sub-*/sub-*_qc.png"))
+    qc, excluded = read_text_table(layout.qc), read_text_table(layout.excluded)
+    write_text(layout.qc_page, qc_html(qc, excluded, layout, limits))
+    patients = (rows.to_dict("records") for _, rows in qc.groupby("patient_id"))
+    pictures = [path for scans in patients for path in picture_files(scans, layout).values()]
     # Not `sidecar_path`: `qc.json` is the sidecar of `qc.tsv`.
     record = describe(
         verb="write-qc",
         settings=limits.as_json(),
         started=started,
-        inputs=[qc, excluded, *pictures],
+        inputs=[layout.qc, layout.excluded, *filter(Path.is_file, pictures)],
     )
-    write_json(out.with_name(f"{out.name}.json"), {"product": out.name, **record})
+    page = layout.qc_page
+    write_json(page.with_name(f"{page.name}.json"), {"product": page.name, **record})

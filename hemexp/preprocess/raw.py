@@ -19,7 +19,7 @@ from hemexp.preprocess.masks import (
     read_mask,
     without,
 )
-from hemexp.preprocess.scans import Scan, name_faults
+from hemexp.preprocess.scans import NativeScan, name_faults
 from hemexp.settings import RawInput
 from hemexp.volumes import ImageError, Volume, read_volume, volume_ml
 
@@ -35,7 +35,7 @@ class RawScan:
         notes: What was mended or resampled, a phrase each, for the quality control.
     """
 
-    scan: Scan
+    scan: NativeScan
     iph_ml: float
     ivh_ml: float
     notes: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ def read_raw_scan(
         raise ImageError(*named)
     iph_ml, ivh_ml = volume_ml(images["iph"]), volume_ml(images["ivh"])
     *masks, resampled = on_ct_grid(images["iph"], images["ivh"], images["ct"])
-    return RawScan(Scan(images["ct"], *masks), iph_ml, ivh_ml, (*notes, *resampled))
+    return RawScan(NativeScan(images["ct"], *masks), iph_ml, ivh_ml, (*notes, *resampled))
 
 
 def _read_files(
@@ -121,7 +121,7 @@ def read_ct(path: Path, limits: RawInput) -> tuple[Volume, list[str]]:
     return ct, notes + mended
 
 
-def read_given_brain(patient_id: str, session: str, path: Path | str, scan: Scan) -> Volume:
+def read_given_brain(patient_id: str, session: str, path: Path | str, scan: NativeScan) -> Volume:
     """Reads a brain mask that the study gives, onto the grid of its scan.
 
     Raises:

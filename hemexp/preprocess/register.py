@@ -6,22 +6,23 @@ Matrices are 4 x 4 in RAS mm.
 """
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
+from hemexp.columns import OTHER_SESSION, SESSIONS
+from hemexp.layout import Layout
 from hemexp.preprocess.fit import SEED, Level, compare, descend, make_levels, make_starts, moments
 from hemexp.preprocess.rows import write_row
-from hemexp.preprocess.scans import Scan, read_scan
+from hemexp.preprocess.scans import NativeScan, read_native_scan
+from hemexp.preprocess.shrinkage import pair_faults
 from hemexp.preprocess.thumbnails import draw_pair, write_png
 from hemexp.preprocess.transforms import matrix_from_itk, write_transform
 from hemexp.provenance import write_sidecars
-from hemexp.settings import Registration as RegistrationSettings
+from hemexp.settings import Registration
 from hemexp.volumes import volume_ml
 
 TURNS_DEG = ((20, 0, 0), (-20, 0, 0), (0, 20, 0), (0, -20, 0), (0, 0, 20), (0, 0, -20))
@@ -29,12 +30,12 @@ TURNS_DEG = ((20, 0, 0), (-20, 0, 0), (0, 20, 0), (0, -20, 0), (0, 0, 20), (0, 0
 
 
 @dataclass(frozen=True)
-class Registration:
-    """A rigid map between two scans of one patient.
+class RigidFit:
+    """A rigid map between two scans of one patient, and how well it fits.
 
     Attributes:
         matrix: 4 x 4, RAS mm: takes a point of the fixed scan to the moving scan.
-        centre_mm: Centre of the fixed brain (RAS), about which the motion is told.
+        centre_mm: Centre of the fixed brain (RAS), whose motion `translation_mm` is.
         metric: Mattes mutual information at the end, negated by ITK: lower is better.
         correlation: Of HU in both heads outside the bleeds, after alignment; 1 is the best.
         overlap: How much of the smaller head lies on the other one, 0-1.
@@ -57,14 +58,24 @@ class Registration:
         """How far the centre of the brain moved."""
         return float(np.linalg.norm((self.matrix @ [*self.centre_mm, 1])[:3] - self.centre_mm))
 
+    def measures(self) -> dict[str, float]:
+        """The numbers of the quality control by column."""
+        return {
+            "rotation_deg": self.rotation_deg,
+            "translation_mm": self.translation_mm,
+            "registration_metric": self.metric,
+            "correlation": self.correlation,
+            "overlap": self.overlap,
+        }
+
 
 def register(
-    fixed: Scan,
+    fixed: NativeScan,
     fixed_brain: NDArray[np.bool_],
-    moving: Scan,
+    moving: NativeScan,
     moving_brain: NDArray[np.bool_],
-    settings: RegistrationSettings,
-) -> Registration:
+    settings: Registration,
+) -> RigidFit:
     """Finds the rigid map from the fixed to the moving scan.
 
     Runs on one thread with a fixed seed, so that a pair gives the same matrix everywhere.
@@ -105,14 +116,14 @@ def _fit(
     levels: list[Level],
     starts: list[sitk.Euler3DTransform],
     centre_mm: NDArray[np.float64],
-    settings: RegistrationSettings,
-) -> Registration:
+    settings: Registration,
+) -> RigidFit:
     transform, metric = descend(levels, starts)
     likeness = compare(levels[-1], transform, settings.smoothing_mm[-1])
-    return Registration(matrix_from_itk(transform), centre_mm, metric, *likeness)
+    return RigidFit(matrix_from_itk(transform), centre_mm, metric, *likeness)
 
 
-def beyond_limits(found: Registration, settings: RegistrationSettings) -> list[str]:
+def beyond_limits(found: RigidFit, settings: Registration) -> list[str]:
     """Which limits of the settings a fit breaks, in words; empty for a good fit.
 
     The translation has none: scanners put their origins decimetres apart.
@@ -133,111 +144,59 @@ def beyond_limits(found: Registration, settings: RegistrationSettings) -> list[s
     return broken
 
 
-def pair_faults(
-    patient_id: str,
-    files: Mapping[str, Path | str],
-    iph_ml: Mapping[str, float],
-    ivh_ml: Mapping[str, float],
-    settings: RegistrationSettings,
-) -> list[Fault]:
-    """A fault if the bleed shrank as no bleed does within days, else nothing.
-
-    Two readings of a bleed differ by a few mL or by a tenth, and blood that broke into the
-    ventricles is not lost: so both limits must be broken by what left the brain altogether. That
-    finds a swapped pair when its bleed really grew by half or more.
-
-    Args:
-        patient_id: For the message.
-        files: File to name for `baseline` and `followup`.
-        iph_ml: Native IPH volume of `baseline` and `followup`.
-        ivh_ml: Native IVH volume of both.
-        settings: `largest_shrinkage` (part of the baseline IPH) and `largest_shrinkage_ml`.
-    """
-    before_ml, after_ml = iph_ml["baseline"], iph_ml["followup"]
-    lost_ml = before_ml - after_ml - max(0.0, ivh_ml["followup"] - ivh_ml["baseline"])
-    part = lost_ml / before_ml if before_ml else 0.0
-    if lost_ml <= settings.largest_shrinkage_ml or part <= settings.largest_shrinkage:
-        return []
-    return [
-        Fault(
-            f"patient {patient_id}, {files['baseline']} and {files['followup']}",
-            f"an IPH of {before_ml:.1f} mL at baseline and {after_ml:.1f} mL at follow-up",
-            "a bleed that stays or grows, or shrinks by no more than "
-            f"{settings.largest_shrinkage:g} of itself or {settings.largest_shrinkage_ml:g} mL "
-            "(largest_shrinkage and largest_shrinkage_ml of preprocess.registration)",
-            "Are baseline and follow-up swapped in the sheet? After an operation there is no "
-            "growth to learn: take the patient's follow-up out of the sheet.",
-        )
-    ]
-
-
 def run_register_followup(
-    patient_id: str,
-    baseline: Mapping[str, Path | str],
-    followup: Mapping[str, Path | str],
-    outputs: Mapping[str, Path | str],
-    settings: RegistrationSettings,
-    reference: str,
+    layout: Layout, patient_id: str, settings: Registration, reference: str
 ) -> None:
     """Registers the two scans of a patient; writes the transform and its quality control.
 
+    The transform maps a baseline point to the follow-up point, whichever of the two is the
+    reference; the picture is a checkerboard; `qc` is a one-row table: patient_id rotation_deg
+    translation_mm registration_metric correlation overlap.
+
     Args:
+        layout: Of the run.
         patient_id: Patient of the sample sheet.
-        baseline: Native files of the baseline scan: `ct`, `iph`, `ivh` and `brain`.
-        followup: The same of the follow-up.
-        outputs: Files to write: `transform` (ITK; maps a baseline point to the follow-up point,
-            whichever of the two is the reference), `picture` (PNG, a checkerboard), and `qc`, a
-            one-row table: patient_id rotation_deg translation_mm registration_metric correlation
-            overlap.
         settings: Levels, steps, sampling and limits.
         reference: The session that is held fixed, `baseline` or `followup`.
 
     Raises:
         HemexpError: A scan cannot be read, the bleed shrank, or the two heads do not match.
     """
-    started = time.perf_counter()
-    files = {"baseline": baseline, "followup": followup}
-    scans, brains = {}, {}
-    for session, paths in files.items():
-        scans[session], brains[session] = read_scan(patient_id, session, paths)
-    names = {session: paths["ct"] for session, paths in files.items()}
+    started, outputs = time.perf_counter(), layout.pair(patient_id)
+    files = {session: layout.native(patient_id, session).images for session in SESSIONS}
+    found = {session: read_native_scan(layout, patient_id, session) for session in SESSIONS}
+    names = {session: images.ct for session, images in files.items()}
     iph_ml, ivh_ml = (
-        {session: volume_ml(getattr(scan, image)) for session, scan in scans.items()}
+        {session: volume_ml(getattr(scan, image)) for session, (scan, _) in found.items()}
         for image in ("iph", "ivh")
     )
     if faults := pair_faults(patient_id, names, iph_ml, ivh_ml, settings):
         raise HemexpError(*faults)
-    moving = "followup" if reference == "baseline" else "baseline"
-    pair = scans[reference], brains[reference], scans[moving], brains[moving]
+    (fixed, brain), (moving, moving_brain) = found[reference], found[OTHER_SESSION[reference]]
     where = f"patient {patient_id}, {names['baseline']} and {names['followup']}"
-    found = _register_or_tell(where, pair, settings)
-    matrix = found.matrix if reference == "baseline" else np.linalg.inv(found.matrix)
-    write_transform(outputs["transform"], matrix, found.centre_mm)
-    fixed, brain = scans[reference], brains[reference]
+    fit = _register_or_refuse(where, (fixed, brain, moving, moving_brain), settings)
+    matrix = fit.matrix if reference == "baseline" else np.linalg.inv(fit.matrix)
+    write_transform(outputs.transform, matrix, fit.centre_mm)
     masks = {"brain": brain, "iph": fixed.iph.data, "ivh": fixed.ivh.data}
-    board = draw_pair(fixed.ct, masks, scans[moving].ct, found.matrix)
-    write_png(outputs["picture"], board)
-    row = {"rotation_deg": found.rotation_deg, "translation_mm": found.translation_mm}
-    row |= {"registration_metric": found.metric}
-    row |= {"correlation": found.correlation, "overlap": found.overlap}
-    write_row(outputs["qc"], {"patient_id": patient_id, **row})
+    write_png(outputs.picture, draw_pair(fixed.ct, masks, moving.ct, fit.matrix))
+    write_row(outputs.qc, {"patient_id": patient_id, **fit.measures()})
     write_sidecars(
-        outputs.values(),
+        outputs,
         verb="register-followup",
         settings=settings.as_json(),
         started=started,
-        inputs=[*baseline.values(), *followup.values()],
+        inputs=[path for images in files.values() for path in images],
         reference=reference,
         sampling_seed=SEED,
     )
 
 
-def _register_or_tell(
+def _register_or_refuse(
     where: str,
-    pair: tuple[Scan, NDArray[np.bool_], Scan, NDArray[np.bool_]],
-    settings: RegistrationSettings,
-) -> Registration:
-    """Registers a pair; a fit beyond the limits is told with what was found and expected."""
+    pair: tuple[NativeScan, NDArray[np.bool_], NativeScan, NDArray[np.bool_]],
+    settings: Registration,
+) -> RigidFit:
+    """Registers a pair; a fit beyond the limits is a fault that says what was found."""
     failure = None
     try:
         found = register(*pair, settings)

@@ -1,30 +1,29 @@
 """One scan on the grid: every transform composed, each voxel interpolated once."""
 
 import time
-from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hemexp import HemexpError
+from hemexp.layout import Layout
 from hemexp.preprocess.coarse import crop, mask_box
 from hemexp.preprocess.grid import lay_grid
 from hemexp.preprocess.interpolate import resample_blood, resample_ct
 from hemexp.preprocess.rows import write_row
-from hemexp.preprocess.scans import Scan, name_faults, read_scan
+from hemexp.preprocess.scans import NativeScan, name_faults, read_native_scan, write_images
 from hemexp.preprocess.thumbnails import draw_scan, write_png
 from hemexp.preprocess.transforms import read_transform
 from hemexp.provenance import write_sidecars
 from hemexp.settings import Grid
-from hemexp.volumes import Volume, read_volume, volume_ml, write_volume
+from hemexp.volumes import Volume, read_volume, volume_ml
 
 MARGIN_MM = 10.0
 """Kept round the brain before resampling; only for speed, wider than any kernel here."""
 
 
 def resample_scan(
-    scan: Scan, brain: NDArray[np.bool_], grid: Volume, matrix: NDArray[np.float64]
+    scan: NativeScan, brain: NDArray[np.bool_], grid: Volume, matrix: NDArray[np.float64]
 ) -> dict[str, NDArray]:
     """Brings a scan onto the grid, skull-stripped.
 
@@ -50,61 +49,44 @@ def resample_scan(
 
 
 def run_resample_scan(
-    patient_id: str,
-    session: str,
-    scan: Mapping[str, Path | str],
-    outputs: Mapping[str, Path | str],
-    settings: Grid,
-    reference_brain: Path | str | None = None,
-    transform: Path | str | None = None,
+    layout: Layout, patient_id: str, session: str, settings: Grid, reference: str
 ) -> None:
     """Brings one scan of a patient onto the patient's grid and measures it there.
 
+    `volumes` is a one-row table: patient_id session iph_grid_ml ivh_grid_ml.
+
     Args:
+        layout: Of the run.
         patient_id: Patient of the sample sheet.
         session: `baseline` or `followup`.
-        scan: Native files: `ct`, `iph`, `ivh` and `brain`.
-        outputs: Files to write: `ct` (int16 HU), `iph`, `ivh`, `brain` (uint8), `picture` (PNG)
-            and `volumes`, a one-row table: patient_id session iph_grid_ml ivh_grid_ml.
         settings: The grid.
-        reference_brain: Native brain mask of the reference scan, on which the grid is laid;
-            None when this scan is the reference.
-        transform: ITK transform from baseline to follow-up points; None like `reference_brain`.
+        reference: Session on whose brain the grid is laid: this one, or the other one of a
+            registered pair.
 
     Raises:
         HemexpError: The scan cannot be used, or its reference brain is larger than the grid.
-        ValueError: Only one of `reference_brain` and `transform` was given.
     """
-    if (reference_brain is None) != (transform is None):
-        raise ValueError("reference_brain and transform belong together: give both or neither")
-    started = time.perf_counter()
-    native, brain = read_scan(patient_id, session, scan)
-    matrix = np.eye(4)
-    if transform is not None:
-        matrix = read_transform(transform)
-        matrix = matrix if session == "followup" else np.linalg.inv(matrix)
-    reference = native.ct.with_data(brain)
-    if reference_brain is not None:
-        reference = read_volume(reference_brain)
+    started, files = time.perf_counter(), layout.grid(patient_id, session)
+    inputs = [*layout.native(patient_id, session).images]
+    native, brain = read_native_scan(layout, patient_id, session)
+    matrix, reference_brain = np.eye(4), native.ct.with_data(brain)
+    if reference != session:
+        pair = layout.native(patient_id, reference).brain, layout.pair(patient_id).transform
+        inputs += pair
+        reference_brain, to_followup = read_volume(pair[0]), read_transform(pair[1])
+        matrix = to_followup if session == "followup" else np.linalg.inv(to_followup)
     try:
-        grid = lay_grid(reference, settings)
+        grid = lay_grid(reference_brain, settings)
     except HemexpError as error:
-        where = f"{reference_brain or scan['brain']}"
+        where = f"{layout.native(patient_id, reference).brain}"
         raise HemexpError(*name_faults(error.faults, patient_id, where)) from error
     found = resample_scan(native, brain, grid, matrix)
-    write_volume(outputs["ct"], found["ct"], grid.affine, np.int16)
-    for image in ("iph", "ivh", "brain"):
-        write_volume(outputs[image], found[image], grid.affine, np.uint8)
-    write_png(outputs["picture"], draw_scan(grid.with_data(found["ct"]), found, ("ivh", "iph")))
+    write_images(files, found, grid.affine)
+    write_png(files.picture, draw_scan(grid.with_data(found["ct"]), found, ("ivh", "iph")))
     measured = {
         f"{image}_grid_ml": volume_ml(grid.with_data(found[image])) for image in ("iph", "ivh")
     }
-    write_row(outputs["volumes"], {"patient_id": patient_id, "session": session, **measured})
-    inputs = [*scan.values(), *(path for path in (reference_brain, transform) if path)]
+    write_row(files.volumes, {"patient_id": patient_id, "session": session, **measured})
     write_sidecars(
-        outputs.values(),
-        verb="resample-scan",
-        settings=settings.as_json(),
-        inputs=inputs,
-        started=started,
+        files, verb="resample-scan", settings=settings.as_json(), inputs=inputs, started=started
     )

@@ -2,37 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hemexp import Fault
-from hemexp.volumes import ImageError, Volume, read_volume
-
-NATIVE = {
-    "ct": "ct.nii.gz",
-    "iph": "desc-iph_mask.nii.gz",
-    "ivh": "desc-ivh_mask.nii.gz",
-    "brain": "desc-brain_mask.nii.gz",
-}
-"""Endings of a scan's files in standard form, after `ses-{session}_space-native_`."""
-
-STRIPPED = NATIVE | {"picture": "qc.png", "volumes": "volumes.tsv"}
-"""Endings of all that `strip-skull` writes; of all that `resample-scan` writes, too, there after
-`ses-{session}_space-grid_`."""
-
-PAIR = {
-    "transform": "from-followup_to-baseline_mode-image_xfm.tfm",
-    "qc": "desc-registration_qc.tsv",
-    "picture": "desc-checkerboard_qc.png",
-}
-"""Endings of what `register-followup` writes."""
+from hemexp.layout import Layout, ScanFiles
+from hemexp.volumes import ImageError, Volume, read_volume, write_volume
 
 
 @dataclass(frozen=True)
-class Scan:
-    """One head CT and its haemorrhage masks, all on one grid.
+class NativeScan:
+    """One head CT and its haemorrhage masks, all on the scanner's grid.
 
     Attributes:
         ct: HU, float32, not below -1024.
@@ -50,29 +31,42 @@ class Scan:
         return self.iph.data | self.ivh.data
 
 
-def read_scan(
-    patient_id: str, session: str, files: Mapping[str, Path | str]
-) -> tuple[Scan, NDArray[np.bool_]]:
+def read_native_scan(
+    layout: Layout, patient_id: str, session: str
+) -> tuple[NativeScan, NDArray[np.bool_]]:
     """Reads a scan in standard form; it was checked when it was written.
 
     Args:
-        patient_id: For the messages.
-        session: `baseline` or `followup`, for the messages.
-        files: The files named in `NATIVE`.
+        layout: Of the run.
+        patient_id: Patient of the sample sheet.
+        session: `baseline` or `followup`.
 
     Returns:
         The scan and its brain mask (x, y, z).
 
     Raises:
-        ImageError: A file cannot be read.
+        ImageError: A file cannot be read; the message names the patient and the session.
     """
     try:
-        images = {image: read_volume(files[image]) for image in NATIVE}
+        ct, *masks = map(read_volume, layout.native(patient_id, session).images)
     except ImageError as error:
         raise ImageError(*name_faults(error.faults, patient_id, session)) from error
-    ct, iph, ivh, brain = images.values()
-    scan = Scan(ct, *(mask.with_data(mask.data != 0) for mask in (iph, ivh)))
-    return scan, brain.data != 0
+    iph, ivh, brain = (mask.with_data(mask.data != 0) for mask in masks)
+    return NativeScan(ct, iph, ivh), brain.data
+
+
+def write_images(
+    files: ScanFiles, images: Mapping[str, NDArray], affine: NDArray[np.float64]
+) -> None:
+    """Writes the four images of a scan, in either space.
+
+    Args:
+        files: Where they lie.
+        images: `ct` (HU, stored as int16), `iph`, `ivh` and `brain` (stored as uint8).
+        affine: Voxel index to RAS mm.
+    """
+    for name, path in files.images._asdict().items():
+        write_volume(path, images[name], affine, np.int16 if name == "ct" else np.uint8)
 
 
 def name_faults(faults: Iterable[Fault], patient_id: str, what: str) -> list[Fault]:

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from hemexp import Fault
 from hemexp.preprocess.coarse import block_factors, coarsen, crop, mask_box, refine
-from hemexp.preprocess.scans import Scan
+from hemexp.preprocess.scans import NativeScan
 from hemexp.preprocess.synthstrip import find_by_synthstrip
 from hemexp.settings import SkullStrip
 from hemexp.volumes import ImageError, Volume
@@ -42,7 +42,7 @@ FORAMEN_MM2, BELOW_MM = 1300.0, 5.0
 far below the lowest slice of the posterior fossa that is wider."""
 
 
-def delineate_brain(scan: Scan, settings: SkullStrip) -> NDArray[np.bool_]:
+def delineate_brain(scan: NativeScan, settings: SkullStrip) -> NDArray[np.bool_]:
     """Delineates the brain by the configured method.
 
     Args:
@@ -69,7 +69,7 @@ def delineate_brain(scan: Scan, settings: SkullStrip) -> NDArray[np.bool_]:
     return METHODS[settings.method](scan, settings) | scan.blood
 
 
-def find_by_morphology(scan: Scan, settings: SkullStrip) -> NDArray[np.bool_]:
+def find_by_morphology(scan: NativeScan, settings: SkullStrip) -> NDArray[np.bool_]:
     """The soft tissue inside the skull: brain, CSF and blood.
 
     Args:
@@ -203,7 +203,7 @@ def _fill_slices(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArra
     return ~outside[tuple(slice(before, -before or None) for before, _ in rim)]
 
 
-METHODS: dict[str, Callable[[Scan, SkullStrip], NDArray[np.bool_]]] = {
+METHODS: dict[str, Callable[[NativeScan, SkullStrip], NDArray[np.bool_]]] = {
     "morphology": find_by_morphology,
     "synthstrip": find_by_synthstrip,
 }

@@ -4,26 +4,24 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from hemexp.layout import is_phantom
+from hemexp.layout import Layout, is_phantom
+from hemexp.preprocess.brain_hu import brain_faults
 from hemexp.preprocess.dicom import files_of
-from hemexp.preprocess.hounsfield import brain_faults
 from hemexp.preprocess.raw import read_given_brain, read_raw_scan
 from hemexp.preprocess.rows import write_row
-from hemexp.preprocess.scans import Scan, name_faults
+from hemexp.preprocess.scans import NativeScan, name_faults, write_images
 from hemexp.preprocess.skull import delineate_brain
 from hemexp.preprocess.thumbnails import draw_scan, write_png
 from hemexp.provenance import write_sidecars
 from hemexp.settings import RawInput, SkullStrip
-from hemexp.volumes import ImageError, Volume, volume_ml, write_volume
+from hemexp.volumes import ImageError, Volume, volume_ml
 
 
 def find_brain(
     patient_id: str,
     session: str,
     raw: Mapping[str, Path | str],
-    scan: Scan,
+    scan: NativeScan,
     settings: SkullStrip,
     limits: RawInput,
 ) -> Volume:
@@ -83,43 +81,41 @@ def name_raw(patient_id: str, session: str, raw: Mapping[str, Path | str]) -> di
 
 
 def run_strip_skull(
+    layout: Layout,
     patient_id: str,
     session: str,
     raw: Mapping[str, Path | str],
-    outputs: Mapping[str, Path | str],
     settings: SkullStrip,
     limits: RawInput,
 ) -> None:
     """Checks one raw scan and writes it in standard form, with its brain mask and its volumes.
 
+    CT and masks are on the raw CT's grid; `volumes` is a one-row table: patient_id session iph_ml
+    ivh_ml brain_ml notes.
+
     Args:
+        layout: Of the run.
         patient_id: Patient of the sample sheet.
         session: `baseline` or `followup`.
         raw: The study's files: `ct` in HU, masks `iph` and `ivh`, and `brain` where one is given.
-        outputs: Files to write: `ct` (int16 HU), `iph`, `ivh`, `brain` (uint8, the CT's grid),
-            `picture` (PNG) and `volumes`, a one-row table: patient_id session iph_ml ivh_ml
-            brain_ml notes.
         settings: Skull-strip settings.
         limits: Outside these a raw scan is refused.
 
     Raises:
         ImageError: The scan cannot be used; the message names the patient and the file.
     """
-    started = time.perf_counter()
+    started, files = time.perf_counter(), layout.native(patient_id, session)
     found = read_raw_scan(patient_id, session, raw["ct"], raw["iph"], raw["ivh"], limits)
     scan = found.scan
     brain = find_brain(patient_id, session, raw, scan, settings, limits)
-    masks = {"iph": scan.iph, "ivh": scan.ivh, "brain": brain}
-    write_volume(outputs["ct"], scan.ct.data, scan.ct.affine, np.int16)
-    for image, mask in masks.items():
-        write_volume(outputs[image], mask.data, mask.affine, np.uint8)
-    arrays = {image: mask.data for image, mask in masks.items()}
-    write_png(outputs["picture"], draw_scan(scan.ct, arrays))
+    masks = {"iph": scan.iph.data, "ivh": scan.ivh.data, "brain": brain.data}
+    write_images(files, {"ct": scan.ct.data, **masks}, scan.ct.affine)
+    write_png(files.picture, draw_scan(scan.ct, masks))
     measured = {"iph_ml": found.iph_ml, "ivh_ml": found.ivh_ml, "brain_ml": volume_ml(brain)}
     row = {"patient_id": patient_id, "session": session, **measured}
-    write_row(outputs["volumes"], {**row, "notes": "; ".join(found.notes)})
+    write_row(files.volumes, {**row, "notes": "; ".join(found.notes)})
     write_sidecars(
-        outputs.values(),
+        files,
         verb="strip-skull",
         settings={"skull_strip": settings.as_json(), "raw": limits.as_json()},
         inputs=name_raw(patient_id, session, raw),

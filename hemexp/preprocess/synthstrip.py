@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hemexp import Fault
-from hemexp.preprocess.scans import Scan
+from hemexp.preprocess.scans import NativeScan
 from hemexp.settings import SkullStrip
 from hemexp.volumes import SAME_GRID_MM, ImageError, grid_distance_mm, read_volume, write_volume
 
@@ -25,7 +25,7 @@ BORDER_MM = "0"
 OTHER_METHOD = "or choose preprocess.skull_strip.method: morphology."
 
 
-def find_by_synthstrip(scan: Scan, settings: SkullStrip) -> NDArray[np.bool_]:
+def find_by_synthstrip(scan: NativeScan, settings: SkullStrip) -> NDArray[np.bool_]:
     """The brain as SynthStrip delineates it.
 
     Args:

@@ -20,10 +20,10 @@ from hemexp.autoencoder.slices import SliceSet
 from hemexp.expansion.measure import measure_files
 from hemexp.latents.encode import encode_copies
 from hemexp.latents.place import describe_place
+from hemexp.ranges import NUMBERS, NUMBERS_OPTIONAL, Range
 from hemexp.sampling.finish import Baseline
 from hemexp.sampling.run import sample_patient
 from hemexp.settings import Grid, Sampling
-from hemexp.sheet import NUMBERS, NUMBERS_OPTIONAL, Range
 from hemexp.training import resolve_device
 from hemexp.volumes import SAME_GRID_MM, grid_distance_mm, read_volume
 

@@ -8,8 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp.anatomy.midline import midline_shift_mm
-from hemexp.preprocess.scans import NATIVE
-from hemexp.provenance import patient_file
+from hemexp.layout import Layout
 from hemexp.sampling.sample import Decoded
 from hemexp.sampling.volume import correct_logits, iph_margin, matched_ml, matching_offset
 from hemexp.volumes import Volume, read_volume
@@ -46,8 +45,8 @@ class Baseline:
 
 def baseline_files(preprocess: Path, patient_id: str) -> list[Path]:
     """The files behind `load_baseline`, and the native volumes it is told."""
-    endings = ["space-native_volumes.tsv", *(f"space-grid_{end}" for end in NATIVE.values())]
-    return [patient_file(preprocess, patient_id, f"ses-baseline_{end}") for end in endings]
+    layout, scan = Layout(preprocess.parent), (patient_id, "baseline")
+    return [layout.native(*scan).volumes, *layout.grid(*scan).images]
 
 
 def load_baseline(preprocess: Path, patient: pd.Series) -> Baseline:

@@ -3,8 +3,10 @@
 import sys
 from pathlib import Path
 
-from hemexp.columns import IMAGES, SESSIONS
+from hemexp.columns import SESSIONS
 from hemexp.config import load_settings, read_config
+from hemexp.layout import Layout
+from hemexp.sheet import scan_files
 from hemexp.verbs.options import Arguments, section, sheet
 
 
@@ -14,31 +16,31 @@ def check(args: Arguments) -> None:
 
     limits = section(args, "preprocess") if args.images else None
     config = args.settings
-    told = not config.lstrip().startswith("{") and Path(config).is_file()
-    needed = not told or load_settings(read_config(config)).need_training
+    whole = not config.lstrip().startswith("{") and Path(config).is_file()
+    needed = not whole or load_settings(read_config(config)).need_training
     run_check(Path(args.samples), limits, need_training=needed)
 
 
 def new_center(args: Arguments) -> None:
     """Draft rows of a sample sheet from a folder of files; a person completes them."""
-    from hemexp.desk.new_center import run_new_center, tell_draft
+    from hemexp.desk.new_center import draft_lines, run_new_center
 
     draft = run_new_center(args.folder, args.pattern, args.center, args.out)
-    print("\n".join(tell_draft(draft, args.out)))
+    print("\n".join(draft_lines(draft, args.out)))
 
 
 def provenance(args: Arguments) -> None:
     """Say where a product comes from, back to raw files and settings, and what changed since."""
-    from hemexp.desk.provenance_chain import tell, trace
+    from hemexp.desk.provenance_chain import chain_lines, trace
     from hemexp.preprocess.strip import name_raw
 
     raw: dict[str, Path] = {}
     if Path(args.samples).is_file():
         for _, row in sheet(args).iterrows():
             for session in SESSIONS:
-                files = {i: row.get(f"{session}_{i}") for i in (*IMAGES, "brain")}
-                raw |= name_raw(row["patient_id"], session, {i: f for i, f in files.items() if f})
-    print("\n".join(tell(trace(args.file, args.results, raw), whole=args.whole)))
+                raw |= name_raw(row["patient_id"], session, scan_files(row, session))
+    chain = trace(args.file, Layout(args.results), raw)
+    print("\n".join(chain_lines(chain, whole=args.whole)))
 
 
 def predict(args: Arguments) -> None:
@@ -70,11 +72,12 @@ def compare_tables(args: Arguments) -> None:
 
 def where(args: Arguments) -> None:
     """Say where a run's tables, figures and maps lie."""
-    maps = sorted(args.results.glob("samples/sub-*/sub-*_desc-expansion_probseg.nii.gz"))
+    layout = Layout(args.results)
+    maps = layout.find(layout.sample_map("*", "expansion"))
     places = {
-        "tables": args.results / "tables",
-        "figures": args.results / "figures",
-        "page": args.results / "report" / "index.html",
+        "tables": layout.table("").parent,
+        "figures": layout.figure("").parent,
+        "page": layout.report,
         "one patient's expansion-probability map": maps[0] if maps else "none drawn yet",
     }
     for name, place in places.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hemexp import Fault, HemexpError
 from hemexp.config import load_section
+from hemexp.layout import Layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +33,11 @@ def kept(args: Arguments) -> "pd.DataFrame":
     return _without_excluded(sheet(args), args)
 
 
-def _without_excluded(samples: "pd.DataFrame", args: Arguments) -> "pd.DataFrame":
+def _without_excluded(patients: "pd.DataFrame", args: Arguments) -> "pd.DataFrame":
     from hemexp.outcomes import read_excluded
 
-    excluded = read_excluded(args.results / "preprocess" / "excluded.tsv")
-    return samples.drop(index=excluded, errors="ignore")
+    excluded = read_excluded(Layout(args.results).excluded)
+    return patients.drop(index=excluded, errors="ignore")
 
 
 def chosen_patients(args: Arguments) -> tuple["pd.DataFrame", "pd.Index"]:
@@ -51,8 +52,8 @@ def chosen_patients(args: Arguments) -> tuple["pd.DataFrame", "pd.Index"]:
     from hemexp.cohort import read_sheet
 
     one = args.patients[0] if len(args.patients) == 1 and not args.splits else None
-    samples = read_sheet(args.samples, one, need_training=False)
-    if unknown := sorted(set(args.patients).difference(samples.index)):
+    patients = read_sheet(args.samples, one, need_training=False)
+    if unknown := sorted(set(args.patients).difference(patients.index)):
         raise HemexpError(
             Fault(
                 f"{args.samples}, --patients {' '.join(unknown)}",
@@ -61,13 +62,13 @@ def chosen_patients(args: Arguments) -> tuple["pd.DataFrame", "pd.Index"]:
                 "Check the spelling.",
             )
         )
-    in_splits = samples[samples["split"].isin(args.splits)]
-    chosen = samples[samples["split"].isin(args.splits) | samples.index.isin(args.patients)]
+    in_splits = patients[patients["split"].isin(args.splits)]
+    chosen = patients[patients["split"].isin(args.splits) | patients.index.isin(args.patients)]
     chosen = _without_excluded(chosen, args)
     return chosen, in_splits.index.difference(chosen.index)
 
 
 def training(args: Arguments) -> "pd.DataFrame":
     """Rows of the training patients who were kept."""
-    samples = kept(args)
-    return samples[samples["split"] == "train"]
+    patients = kept(args)
+    return patients[patients["split"] == "train"]

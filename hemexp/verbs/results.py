@@ -48,9 +48,9 @@ def run_ablation(args: Arguments) -> None:
     from hemexp.desk.ablations import run_ablation
 
     run_ablation(
+        Layout(args.results),
         args.ablation,
         sheet(args),
-        args.results,
         json.loads(args.settings),
         args.shared,
         args.cores,

@@ -81,7 +81,7 @@ class Truth:
     def ventricle_ml(self, followup: Followup) -> float:
         """Volume of one follow-up's ventricles."""
         masks = (followup.iph, followup.ivh, self.ventricles)
-        return ventricle_ml(followup.ct_hu, *masks, self.voxel_ml)
+        return ventricle_ml(followup.ct_hu, *masks, self.spacing_mm)
 
 
 def read_truth(layout: Layout, patient_id: str, baseline: GridScan, settings: Evaluation) -> Truth:

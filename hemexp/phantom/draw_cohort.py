@@ -1,14 +1,14 @@
-"""The sample sheet of a phantom cohort, such as the demo's `config/samples.tsv`."""
+"""Verb `draw-cohort`: the sample sheet of a phantom cohort, such as the demo's."""
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from hemexp import Fault, HemexpError
 from hemexp.columns import CLINICAL, REQUIRED, SESSIONS
-from hemexp.layout import RESULTS, Layout
+from hemexp.layout import Layout
 from hemexp.phantom.centers import CENTERS
 from hemexp.phantom.model import draw_case, generator
 from hemexp.provenance import write_text
@@ -19,16 +19,27 @@ UNKNOWN_SHARE = 0.08
 """Share of cells left empty in each of these columns: hospitals do not know everything."""
 
 
-def list_patients(
-    per_center: int, validation: int, predict: int, held_out: int | None = None
-) -> pd.DataFrame:
-    """Names the patients of a cohort: the last centre is held out for testing.
+class Size(NamedTuple):
+    """How many patients a cohort has.
 
-    Args:
+    Attributes:
         per_center: Patients in each centre.
         validation: How many of the training centres' patients are `val`: the last numbers.
         predict: How many of the last centre's patients have no follow-up: the last numbers.
-        held_out: Patients of the last centre; None takes as many as in the others.
+        held_out: Patients of the last centre, the test centre; None: as many as in the others.
+    """
+
+    per_center: int = 10
+    validation: int = 4
+    predict: int = 2
+    held_out: int | None = None
+
+
+def list_patients(size: Size) -> pd.DataFrame:
+    """Names the patients of a cohort: the last centre is held out for testing.
+
+    Args:
+        size: How many.
 
     Returns:
         Columns patient_id, center, split.
@@ -37,6 +48,7 @@ def list_patients(
         HemexpError: No training patient is left, or no test patient.
     """
     *training, last = CENTERS
+    per_center, validation, predict, held_out = size
     held_out = per_center if held_out is None else held_out
     if validation < 0 or per_center * len(training) <= validation or held_out <= predict:
         raise HemexpError(
@@ -64,28 +76,16 @@ def describe_patient(patient_id: str, seed: int) -> dict[str, Any]:
     return {name: "" if unknown.get(name) else str(getattr(case, name)) for name in CLINICAL}
 
 
-def run_draw_cohort(
-    out: Path | str,
-    settings: Phantom,
-    results: Path | str = RESULTS,
-    per_center: int = 10,
-    validation: int = 4,
-    predict: int = 2,
-    held_out: int | None = None,
-) -> None:
+def run_draw_cohort(out: Path | str, settings: Phantom, size: Size) -> None:
     """Writes a sample sheet whose scans `run_draw_patient` makes.
 
     Args:
         out: The sheet, such as `config/samples.tsv`; an input of later runs, so it has no sidecar.
         settings: The phantom's settings.
-        results: The run's folder of results, where the scans will lie.
-        per_center: Patients in each of the four centres.
-        validation: How many of them are `val`.
-        predict: How many of the last centre's are `predict`.
-        held_out: Patients of the last centre, the test centre; None: as many as in the others.
+        size: How many patients.
     """
-    rows, layout = [], Layout(Path(results))
-    for _, patient in list_patients(per_center, validation, predict, held_out).iterrows():
+    rows, layout = [], Layout()
+    for _, patient in list_patients(size).iterrows():
         row = {**patient, **describe_patient(patient["patient_id"], settings.seed)}
         for session in SESSIONS:
             for image, path in layout.raw(patient["patient_id"], session)._asdict().items():

@@ -1,0 +1,194 @@
+"""What can be wrong with a sample sheet, each fault with what was expected and its cure."""
+
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from hemexp import Fault
+from hemexp.columns import FILES, OPTIONAL_MASKS, REQUIRED, SPLITS
+from hemexp.layout import is_phantom
+from hemexp.ranges import RANGES
+
+Row = dict[str, str | float]
+"""A patient: text (files relative to the working directory) and numbers (NaN where unknown)."""
+
+
+def column_faults(path: Path, columns: list[str]) -> list[Fault]:
+    """Columns that are missing, or there more than once."""
+    missing = [name for name in REQUIRED if name not in columns]
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    faults = [
+        Fault(
+            f"{path}, column {name}",
+            "no such column",
+            f"a column named {name}",
+            "Add it; config/README.md says what it holds. Unknown values may stay empty.",
+        )
+        for name in missing
+    ]
+    return faults + [
+        Fault(
+            f"{path}, column {name}",
+            "the column more than once",
+            "each column once",
+            "Remove or rename one of them.",
+        )
+        for name in twice
+    ]
+
+
+def training_faults(rows: Iterable[Row]) -> list[Fault]:
+    """A sheet to train with that has nobody to learn from."""
+    if any(row["split"] == "train" for row in rows):
+        return []
+    return [
+        Fault(
+            "column split",
+            "no training patient",
+            "at least one 'train' row",
+            "Mark the patients to learn from as 'train', or name released models in "
+            "autoencoder.model, diffusion.model and expansion.model_file.",
+        )
+    ]
+
+
+def id_faults(rows: dict[int, Row]) -> list[Fault]:
+    """Names that cannot be a file's, and patients who stand in more than one row."""
+    faults: list[Fault] = []
+    first: dict[str, int] = {}
+    for line, row in rows.items():
+        patient_id = row["patient_id"]
+        for column in ("patient_id", "center"):
+            if not re.fullmatch(r"[A-Za-z0-9]+", row[column]):
+                faults.append(
+                    Fault(
+                        _where(line, row, column),
+                        repr(row[column]),
+                        "letters and digits only",
+                        "Rename it.",
+                    )
+                )
+        if patient_id in first:
+            splits = {rows[first[patient_id]]["split"], row["split"]}
+            found = f"the patient again (first in row {first[patient_id]})"
+            if len(splits) > 1:
+                found += f", in two splits ({' and '.join(sorted(splits))})"
+            faults.append(
+                Fault(
+                    _where(line, row, "patient_id"), found, "one row per patient", "Keep one row."
+                )
+            )
+        first.setdefault(patient_id, line)
+    return faults
+
+
+def split_faults(line: int, row: Row) -> list[Fault]:
+    """A word that is no split."""
+    if row["split"] in SPLITS:
+        return []
+    return [
+        Fault(
+            _where(line, row, "split"),
+            repr(row["split"]),
+            f"one of {', '.join(SPLITS)}",
+            "Correct the word.",
+        )
+    ]
+
+
+def number_faults(line: int, row: Row) -> list[Fault]:
+    """Numeric cells, still text, that do not fit."""
+    faults = []
+    for column, allowed in RANGES.items():
+        text = str(row.get(column, ""))
+        if column not in row or allowed.fits(read_number(text)):
+            continue
+        expected = str(allowed) + ("" if allowed.required else ", or empty when unknown")
+        found = repr(text) if text else "nothing"
+        faults.append(
+            Fault(_where(line, row, column), found, expected, "Correct the value or its unit.")
+        )
+    return faults
+
+
+def read_number(text: str) -> float | None:
+    """The number in a cell; None when empty, NaN (which fits no range) when it is no number."""
+    if text == "":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def file_columns(row: Row) -> list[str]:
+    """Columns of a row that name files."""
+    return [*FILES, *(name for name in OPTIONAL_MASKS if name in row)]
+
+
+def file_faults(rows: dict[int, Row]) -> list[Fault]:
+    """Files that are not named, not there, not wanted, or named twice; paths as a job opens them.
+
+    Args:
+        rows: By line of the sheet.
+    """
+    faults: list[Fault] = []
+    first: dict[str, str] = {}
+    for line, row in rows.items():
+        for column in file_columns(row):
+            value, where = str(row[column]), _where(line, row, column)
+            faults += _one_file_faults(row, column, where)
+            if value and value in first:
+                faults.append(
+                    Fault(
+                        where,
+                        f"{value}, already used in {first[value]}",
+                        "each file once",
+                        "Name the right file.",
+                    )
+                )
+            first.setdefault(value, where)
+    return faults
+
+
+def _one_file_faults(row: Row, column: str, where: str) -> list[Fault]:
+    """What is wrong with one cell, whatever the others name."""
+    value = str(row[column])
+    unwanted = row["split"] == "predict" and column.startswith("followup")
+    if not value:
+        if unwanted or column in OPTIONAL_MASKS:
+            return []
+        cure = "Name the follow-up's file, or set split to 'predict'."
+        if column.startswith("baseline"):
+            cure = "Name the file."
+        return [Fault(where, "nothing", "a file", cure)]
+    if unwanted:
+        expected = "nothing for a 'predict' patient"
+        return [Fault(where, value, expected, "Empty the cell, or set split to 'test'.")]
+    why = "" if is_phantom(value) else _why_missing(value)
+    if why:
+        cure = "Correct the path: it is relative to the sheet."
+        return [Fault(where, f"{value}, which {why}", "an existing file", cure)]
+    return []
+
+
+def _why_missing(path: str) -> str:
+    """Why a file cannot be found, in words; empty for a file that is there."""
+    try:
+        Path(path).stat()
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be reached ({error.strerror})"
+    return ""
+
+
+def _where(line: int, row: Row, column: str) -> str:
+    return f"row {line}, patient {row['patient_id']!r}, column {column}"
+
+
+def row_of(fault: Fault) -> int:
+    """Row of the sheet a fault is in; faults of the whole sheet come first."""
+    found = re.match(r"row (\d+)", fault.where)
+    return int(found.group(1)) if found else 0
