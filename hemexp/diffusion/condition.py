@@ -1,5 +1,6 @@
 """What a sample is conditioned on: clinical variables, what drives growth, the bleed's place."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -20,6 +21,12 @@ CLINICAL_SCALE = {
 
 OFFSET_SCALE_MM, DRIFT_SCALE_MM = 50.0, 5.0
 DRIVE_SIZE = {"growth": 3, "flag": 1}
+
+OFFSETS = ("offset_z_mm", "offset_x_mm", "offset_y_mm")
+"""Of the latents to the baseline bleed, in a file of latents: one row a copy of the pair."""
+
+Kind = Literal["growth", "flag"]
+"""What a denoiser is conditioned on."""
 
 
 def clinical_vector(patient: pd.Series) -> Tensor:
@@ -90,6 +97,34 @@ class Condition:
         return replace(self, **{name: value[index] for name, value in vars(self).items()})
 
 
+def build_condition(
+    kind: Kind,
+    patients: Iterable[pd.Series],
+    growth_ml: Tensor,
+    flag: Tensor,
+    place: Mapping[str, Tensor],
+) -> Condition:
+    """Conditions (n, copies, ...) of n stacks and their copies, for training and sampling alike.
+
+    Args:
+        kind: What the denoiser is conditioned on.
+        patients: Rows of the sheet with `baseline_iph_ml`: n, or one for all stacks.
+        growth_ml: (n,) target growth; NaN means the learned null.
+        flag: (n,) expansion indicator; NaN means the learned null.
+        place: `drift_mm` (n, copies, 3) and those of `OFFSETS` (n or 1, copies, ...).
+    """
+    rows = list(patients)
+    volume = torch.tensor([float(row["baseline_iph_ml"]) for row in rows], dtype=torch.float64)
+    clinical = torch.stack([clinical_vector(row) for row in rows])
+    drive = growth_features(growth_ml, volume) if kind == "growth" else flag.float()[:, None]
+    size = place["drift_mm"].shape[:2]
+    return Condition(
+        *(part[:, None].expand(*size, -1) for part in (clinical, drive)),
+        drift_mm=place["drift_mm"].float(),
+        **{name: place[name].expand(*size, -1) for name in OFFSETS},
+    )
+
+
 def outward_drift(condition: Condition) -> Tensor:
     """How much further than elsewhere growth reaches at every latent (n, z, 1, h, w).
 
@@ -111,7 +146,7 @@ class ConditionEncoder(nn.Module):
     It stands in the place of MONAI's class embedding, which may be any module.
     """
 
-    def __init__(self, kind: Literal["growth", "flag"], size: int) -> None:
+    def __init__(self, kind: Kind, size: int) -> None:
         """Makes three small networks whose outputs (n * z, size) are added."""
         super().__init__()
         self.unknown_clinical = nn.Parameter(torch.zeros(len(CLINICAL_SCALE)))
