@@ -21,7 +21,8 @@ from hemexp.diffusion.objective import draw_batch
 from hemexp.diffusion.schedule import Schedule
 from hemexp.latents.encode import encode_copies, scan_copies
 from hemexp.latents.scale import measure_scale
-from hemexp.sampling.sample import draw_latents
+from hemexp.sampling.noise import PatientSeed
+from hemexp.sampling.sample import Start, draw_latents
 from hemexp.training import generator_for
 
 CONFIGS = {path.stem: path for path in (REPOSITORY / "config" / "ablations").glob("*.yaml")}
@@ -105,16 +106,13 @@ def draw_stack(settings, condition, **update):
     data = stacks()
     network = Denoiser(diffusion, 4, 3).eval()
     wake(network)
-    model = DiffusionModel(
-        network, diffusion, Schedule("cosine", -2, -6, 4), 1, DriftModel([], [])
-    )
     scale = measure_scale(list(zip(data.baseline[:, 0], data.target[:, 0] * 0.1, strict=True)))
+    schedule = Schedule("cosine", -2, -6, 4)
+    model = DiffusionModel(network, diffusion, schedule, 1, DriftModel([], []), scale)
     sampling = settings.sampling.model_copy(update={"evaluations": 3, "batch_slices": 6})
     may_change = torch.tensor([False, True, False])
-    drawn = draw_latents(
-        model, scale, data.baseline[0, 0], condition, sampling, 1, "A", 5.0, may_change
-    )
-    return drawn, data.baseline[0, 0]
+    start = Start(PatientSeed(1, "A"), data.baseline[0, 0], 5.0, may_change)
+    return draw_latents(model, start, condition, sampling), start.latents
 
 
 def test_a_drawn_followup_stands_for_itself_where_the_stack_may_change(settings):
