@@ -124,7 +124,7 @@ def test_a_drawn_followup_stands_for_itself_where_the_stack_may_change(settings)
     assert not torch.allclose(difference[:, 1], followup[:, 1], atol=1e-2)
 
 
-@pytest.mark.parametrize(("key", "part"), [("clinical", "clinical"), ("condition", "drive")])
+@pytest.mark.parametrize(("key", "part"), [("clinical", "clinical"), ("condition", "request")])
 def test_what_training_always_hid_is_never_told(settings, key, part):
     """Told or not, samples of a denoiser of dropout 1 are equal to the bit; of 0.1 they differ."""
     condition = stacks().condition[:2, 0]

@@ -84,7 +84,7 @@ def save_models(root, settings):
     record = {
         "settings": settings.diffusion.as_json(),
         "schedule": schedule,
-        "context_step": 1,
+        "context_stride": 1,
         "n_slices": GRID.shape[2],
         "latent_channels": latents,
         "patients": 26,

@@ -23,7 +23,7 @@ from hemexp.diffusion.network import (
     Denoiser,
     DiffusionModel,
     context_stack,
-    context_step,
+    context_stride,
     load_diffusion,
 )
 from hemexp.diffusion.objective import draw_batch
@@ -133,8 +133,8 @@ def test_a_drift_is_shown_where_it_leads(stacks):
     away_mm = torch.stack(torch.meshgrid(*place(Z, H, W)[1:], indexing="ij"))
     expected = away_mm.sum(dim=0) / (5 + away_mm.norm(dim=0))
     assert torch.allclose(shown[0, :, 0], expected, atol=1e-5)
-    assert not outward_drift(condition.without(drive=True)).any()
-    only_one = outward_drift(condition.without(drive=torch.tensor([True, False])))
+    assert not outward_drift(condition.without(request=True)).any()
+    only_one = outward_drift(condition.without(request=torch.tensor([True, False])))
     assert not only_one[0].any() and torch.equal(only_one[1], shown[1])
 
 
@@ -143,7 +143,7 @@ def test_growth_is_told_where_to_and_a_flag_is_not(tiny, stacks, kind, aims):
     torch.manual_seed(0)
     network = Denoiser(tiny.model_copy(update={"condition": kind}), C, Z)
     wake(network)
-    here = replace(stacks.condition[:1, 0], drive=torch.ones(1, {"growth": 3, "flag": 1}[kind]))
+    here = replace(stacks.condition[:1, 0], request=torch.ones(1, {"growth": 3, "flag": 1}[kind]))
     there = replace(here, drift_mm=-here.drift_mm)
     context, noisy = context_stack(stacks.baseline[:1, 0], 3, 1), torch.randn(1, Z, C, H, W)
     with torch.no_grad():
@@ -199,7 +199,7 @@ def test_guidance_ends_are_exact(tiny, stacks):
     context = context_stack(stacks.baseline[:2, 0], 3, 1)
     with torch.no_grad():
         conditional = model.denoise(noisy, -1.0, context, condition)
-        null = model.denoise(noisy, -1.0, context, condition.without(drive=True))
+        null = model.denoise(noisy, -1.0, context, condition.without(request=True))
         assert torch.equal(model.denoise(noisy, -1.0, context, condition, 0.0), null)
         assert not torch.allclose(conditional, null)
         half = model.denoise(noisy, -1.0, context, condition, 0.5)
@@ -208,9 +208,9 @@ def test_guidance_ends_are_exact(tiny, stacks):
 
 def test_a_flag_may_be_a_probability(tiny):
     encoder = ConditionEncoder("flag", 8)
-    drive = torch.tensor([[0.0], [0.7], [1.0], [torch.nan]])
+    request = torch.tensor([[0.0], [0.7], [1.0], [torch.nan]])
     clinical = torch.rand(1, 7).expand(4, 7)
-    out = encoder(Condition(clinical, drive, *(p.expand(4, -1) for p in place(1, H, W))))
+    out = encoder(Condition(clinical, request, *(p.expand(4, -1) for p in place(1, H, W))))
     assert len({tuple(row.tolist()) for row in out}) == 4
 
 
@@ -254,7 +254,7 @@ def test_context_repeats_the_last_slice_and_steps_in_mm():
     baseline = torch.arange(4.0).reshape(1, 4, 1, 1, 1)
     context = context_stack(baseline, 3, 2)[0, :, :, 0, 0]
     assert context.tolist() == [[0, 0, 2], [0, 1, 3], [0, 2, 3], [1, 3, 3]]
-    assert context_step(5, 5) == 1 and context_step(5, 1.5) == 3 and context_step(5, 30) == 1
+    assert context_stride(5, 5) == 1 and context_stride(5, 1.5) == 3 and context_stride(5, 30) == 1
 
 
 def test_batches_are_balanced_and_repeatable(tiny, stacks):
@@ -281,5 +281,5 @@ def test_copies_are_taken_as_often_as_asked_and_all_of_them():
 def test_a_model_of_another_version_is_refused_with_what_it_lacks(tmp_path):
     record = {"settings": {}, "latent_channels": 4, "n_slices": 5, "schedule": {}}
     write_json(Layout(tmp_path).network("diffusion").model, record)
-    with pytest.raises(HemexpError, match=r"model\.json.*nothing about context_step, drift"):
+    with pytest.raises(HemexpError, match=r"model\.json.*nothing about context_stride, drift"):
         load_diffusion(Layout(tmp_path), torch.device("cpu"))

@@ -20,7 +20,7 @@ class Stacks:
     Attributes:
         baseline: (n, copies, z, c, h, w) normalised baseline latents.
         target: (n, copies, z, c, h, w) what is to be drawn, normalised: the difference as a rule.
-        condition: (n, copies, ...), with what truly drove growth.
+        condition: (n, copies, ...), with what truly happened as the request.
         position_mm: (n, 3) of the baseline bleed seen from the brain's centroid.
         expands: (n,) bool.
     """

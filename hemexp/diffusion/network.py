@@ -145,7 +145,7 @@ def context_stack(baseline: Tensor, slices: int, step: int) -> Tensor:
     return torch.cat([baseline[:, (position + k).clamp(0, z - 1)] for k in offsets], dim=2)
 
 
-def context_step(context_mm: float, slice_spacing_mm: float) -> int:
+def context_stride(context_mm: float, slice_spacing_mm: float) -> int:
     """Slices that lie nearest to the context distance, at least 1."""
     return max(1, round(context_mm / slice_spacing_mm))
 
@@ -158,7 +158,7 @@ class DiffusionModel:
         network: Predicts v.
         settings: It was trained with.
         schedule: Of noise, in training and sampling.
-        context_step: Slices between neighbours in the context.
+        context_stride: Slices between neighbours in the context.
         drift: Where bleeds grow to.
         scale: Normalisation of latents and differences.
     """
@@ -166,7 +166,7 @@ class DiffusionModel:
     network: Denoiser
     settings: Diffusion
     schedule: Schedule
-    context_step: int
+    context_stride: int
     drift: DriftModel
     scale: Scale
 
@@ -174,7 +174,7 @@ class DiffusionModel:
         """The condition without what training always hid (a dropout of 1): it means nothing."""
         return condition.without(
             clinical=self.settings.clinical_dropout == 1,
-            drive=self.settings.condition_dropout == 1,
+            request=self.settings.condition_dropout == 1,
         )
 
     def denoise(
@@ -187,7 +187,7 @@ class DiffusionModel:
     ) -> Tensor:
         """Expected clean difference given a noisy one at half log-SNR `lam`.
 
-        Guidance is eps = null + w (cond - null) on the drive of growth; at a fixed noise level
+        Guidance is eps = null + w (cond - null) on the request; at a fixed noise level
         the same line in v. w = 0 is the learned null, w = 1 the plain conditional.
 
         Args:
@@ -199,7 +199,7 @@ class DiffusionModel:
         """
         level = torch.tensor(lam, device=noisy.device)
         time = self.schedule.time(level).expand(len(noisy))
-        null = condition.without(drive=True)
+        null = condition.without(request=True)
         if guidance == 1:
             v = self.network(noisy, time, context, condition)
         elif guidance == 0:
@@ -210,7 +210,7 @@ class DiffusionModel:
         return clean_from_v(noisy, v, level)
 
 
-FACTS = ("settings", "latent_channels", "n_slices", "schedule", "context_step", "drift")
+FACTS = ("settings", "latent_channels", "n_slices", "schedule", "context_stride", "drift")
 """What `model.json` says of a denoiser."""
 
 
@@ -238,7 +238,7 @@ def load_diffusion(layout: Layout, device: torch.device) -> DiffusionModel:
         network,
         settings,
         Schedule(**record["schedule"]),
-        record["context_step"],
+        record["context_stride"],
         DriftModel(**record["drift"]),
         load_scale(layout.scale),
     )

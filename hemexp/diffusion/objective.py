@@ -42,8 +42,8 @@ def draw_batch(
 ) -> Batch:
     """Draws a micro-batch, a function of seed, step and part alone.
 
-    Noise levels are stratified over the batch; clinical variables and what drives growth are
-    hidden independently, so that guidance exists for each.
+    Noise levels are stratified over the batch; clinical variables and requests are hidden
+    independently, so that guidance exists for each.
     """
     generator = generator_for(seed, "diffusion", step, part)
     n = settings.batch_stacks
@@ -54,7 +54,7 @@ def draw_batch(
     stratum = (torch.randperm(n, generator=generator) + chance[0]) / n
     condition = stacks.condition[patients, copy].without(
         clinical=chance[1] < settings.clinical_dropout,
-        drive=chance[2] < settings.condition_dropout,
+        request=chance[2] < settings.condition_dropout,
     )
     noise = torch.randn(clean.shape, generator=generator)
     lam = schedule.lam(stratum).float().reshape(n, 1, 1, 1, 1)

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from hemexp.code_hash import hash_code
 from hemexp.diffusion.dataset import Stacks, load_stacks
 from hemexp.diffusion.drift import DriftModel, fit_drift, shell_mm
-from hemexp.diffusion.network import Denoiser, context_step
+from hemexp.diffusion.network import Denoiser, context_stride
 from hemexp.diffusion.objective import Batch, accumulate_gradients, diffusion_loss, draw_batch
 from hemexp.diffusion.schedule import Schedule, check_start, choose_lambda_min
 from hemexp.layout import Layout
@@ -99,7 +99,7 @@ def train(
     weights = list(network.parameters())
     optimiser = make_optimiser(weights, settings.optimiser, settings.learning_rate, fused)
     rate = make_schedule(optimiser, settings.schedule_lr, settings.steps)
-    stride = context_step(settings.context_mm, stacks.slice_spacing_mm)
+    stride = context_stride(settings.context_mm, stacks.slice_spacing_mm)
 
     def loss_of(batch: Batch) -> Tensor:
         return diffusion_loss(network, batch, schedule, settings, stride)
@@ -146,7 +146,7 @@ def run_train_diffusion(
     stacks = load_stacks(table, layout, settings.condition, settings.target)
     schedule = make_noise_schedule(settings, stacks)
     inputs = [layout.scale, *map(layout.latents, table.index)]
-    given = [stacks.condition.clinical.nan_to_num(-1), stacks.condition.drive, stacks.expands]
+    given = [stacks.condition.clinical.nan_to_num(-1), stacks.condition.request, stacks.expands]
     data = hash_value([*map(hash_file, inputs), *(values.tolist() for values in given)])
     run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("diffusion.train")}
     out = layout.network("diffusion")
@@ -182,7 +182,7 @@ def describe_model(
     n_slices, latent_channels = stacks.target.shape[2:4]
     return {
         "schedule": schedule.as_json(),
-        "context_step": context_step(settings.context_mm, stacks.slice_spacing_mm),
+        "context_stride": context_stride(settings.context_mm, stacks.slice_spacing_mm),
         "n_slices": n_slices,
         "latent_channels": latent_channels,
         "patients": len(table),

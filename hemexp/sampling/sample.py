@@ -64,10 +64,10 @@ def stream_latents(
     """
     device = next(model.network.parameters()).device
     condition = model.hide_untrained(condition)
-    count, z = len(condition.drive), len(start.latents)
+    count, z = len(condition.request), len(start.latents)
     size = max(1, settings.batch_slices // z)
     one = model.scale.normalise_latent(start.latents)[None].to(device)
-    context = context_stack(one, model.settings.context_slices, model.context_step)
+    context = context_stack(one, model.settings.context_slices, model.context_stride)
     context = context.expand(size, *context.shape[1:])
     lambdas = lambda_grid(model.schedule, settings.spacing, settings.evaluations)
     autocast = autocast_for(settings.precision, device)
