@@ -5,9 +5,11 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from tiny_training import place
@@ -15,7 +17,8 @@ from tiny_training import place
 from hemexp import HemexpError
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
-from hemexp.diffusion.condition import Condition
+from hemexp.diffusion.condition import CLINICAL_SCALE, OFFSETS, Condition
+from hemexp.diffusion.dataset import make_stacks
 from hemexp.diffusion.drift import DriftModel, shell_mm
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma
@@ -25,8 +28,8 @@ from hemexp.latents.scale import Scale
 from hemexp.sampling.finish import finish_sample
 from hemexp.sampling.noise import PatientSeed, correlate_slices, white_noise
 from hemexp.sampling.patient import Baseline
-from hemexp.sampling.requests import draw_drifts, draw_requests
-from hemexp.sampling.run import slices_that_may_change
+from hemexp.sampling.requests import Requests, draw_drifts, draw_requests
+from hemexp.sampling.run import condition_samples, slices_that_may_change
 from hemexp.sampling.sample import DecodedScan, Start, decode_stack, draw_latents, stream_latents
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
 from hemexp.sampling.volume import OUTSIDE, correct_logits, iph_margin, matched_ml, matching_offset
@@ -354,6 +357,29 @@ def test_every_sample_has_a_drift_of_its_own_in_proportion_to_its_growth():
     assert not np.array_equal(draw_for([10.0] * 400, "P2"), many)
     grown, none, unknown = draw_for([10.0, -2.0, np.nan])
     assert np.array_equal(grown, many[0]) and not none.any() and np.isnan(unknown).all()
+
+
+@pytest.mark.parametrize("kind", ["growth", "flag"])
+def test_samples_are_conditioned_as_training_was(model, kind):
+    """Asked for what happened, a sample's condition is the one its patient was learned with."""
+    clinical = dict.fromkeys(CLINICAL_SCALE, 20.0) | {"gcs": np.nan}
+    row = pd.Series(clinical | {"growth_ml": 8.0, "he": 1.0})
+    generator = torch.Generator().manual_seed(0)
+    scans = torch.randn(2, 1, 2, 5, 4, 8, 12, generator=generator)
+    offsets = (torch.stack([part, -part])[None] for part in place(5, 8, 12)[1:])
+    encoded = dict(zip(("baseline", "followup"), scans, strict=True))
+    encoded |= dict(zip(OFFSETS, offsets, strict=True))
+    encoded |= {"drift_mm": torch.zeros(1, 2, 3), "position_mm": torch.zeros(1, 3)}
+    known = make_stacks(row.to_frame().T, encoded, model.scale, kind, "difference").condition[0]
+
+    denoiser = replace(model, settings=model.settings.model_copy(update={"condition": kind}))
+    requests = Requests(np.array([8.0, np.nan]), np.array([1.0, np.nan]))
+    one = {name: part[0] for name, part in encoded.items()}
+    asked = condition_samples(denoiser, row, one, requests, PatientSeed(1, "P1"))
+    for name in ("clinical", "request", *OFFSETS):
+        learned, drawn = getattr(known, name)[0], getattr(asked, name)
+        assert torch.equal(learned.nan_to_num(-1), drawn[0].nan_to_num(-1)), name
+    assert asked.request[1].isnan().all() and asked.clinical[1].isnan().sum() == 1
 
 
 @pytest.mark.parametrize("target", [0, 1, 57, 300, 10_000])
