@@ -26,7 +26,7 @@ class Score(NamedTuple):
 Kind = Literal["independent", "even", "quantiles"]
 """How an ensemble stands for a distribution.
 
-`independent` draws; draws that an `even` sequence spreads, as `sampling.requests` does; or
+`independent` draws; draws that an `even` sequence spreads, as `sampling.drive` does; or
 `quantiles` at k / (K + 1), k from 1 to K.
 """
 
