@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hemexp.autoencoder.network import MultiHeadVae
-from hemexp.diffusion.condition import Kind
+from hemexp.diffusion.condition import RequestKind
 from hemexp.diffusion.network import Denoiser, DiffusionModel, context_stride
 from hemexp.diffusion.train import learn_drift, make_noise_schedule, train
 from hemexp.expansion.fit import fit_model
@@ -216,7 +216,7 @@ class CohortSampler:
 
 
 def forecast_requests(
-    cohort: Cohort, row: int, growth: ExpansionModel, kind: Kind, settings: Sampling
+    cohort: Cohort, row: int, growth: ExpansionModel, kind: RequestKind, settings: Sampling
 ) -> Requests:
     """What the samples of one patient are asked for, as `sample-followups` would draw it."""
     patient = cohort.table.iloc[row]

@@ -20,7 +20,7 @@ from hemexp.latents.encode import run_encode_patients
 from hemexp.layout import Layout
 from hemexp.preprocess.resample import run_resample_scan
 from hemexp.preprocess.strip import run_strip_skull
-from hemexp.release.models import PARTS, Recipe, models_layout
+from hemexp.release.models import MODEL_PARTS, Recipe, models_layout
 from hemexp.release.patient_values import PATIENT_NUMBERS, is_patient_id, number_faults
 from hemexp.reporting.forecast_page import run_write_forecast
 from hemexp.sampling.models import load_trained
@@ -119,7 +119,7 @@ def run_predict(
     started = time.perf_counter()
     if faults := option_faults(patient):
         raise HemexpError(*faults)
-    released, layout, sheet = models_layout(folder, *PARTS), Layout(out), patient.sheet()
+    released, layout, sheet = models_layout(folder, *MODEL_PARTS), Layout(out), patient.sheet()
     prepare(patient, layout, recipe)
     run_encode_patients(layout, sheet, recipe.latents, seed, device, released)
     run_measure_bleed(sheet, out / "preprocess", out / "expansion")

@@ -25,7 +25,7 @@ REQUEST_SIZE = {"growth": 3, "flag": 1}
 OFFSETS = ("offset_z_mm", "offset_x_mm", "offset_y_mm")
 """Of the latents to the baseline bleed, in a file of latents: one row a copy of the pair."""
 
-Kind = Literal["growth", "flag"]
+RequestKind = Literal["growth", "flag"]
 """What a denoiser is conditioned on."""
 
 
@@ -98,7 +98,7 @@ class Condition:
 
 
 def build_condition(
-    kind: Kind,
+    kind: RequestKind,
     patients: Iterable[pd.Series],
     growth_ml: Tensor,
     flag: Tensor,
@@ -146,7 +146,7 @@ class ConditionEncoder(nn.Module):
     It stands in the place of MONAI's class embedding, which may be any module.
     """
 
-    def __init__(self, kind: Kind, size: int) -> None:
+    def __init__(self, kind: RequestKind, size: int) -> None:
         """Makes three small networks whose outputs (n * z, size) are added."""
         super().__init__()
         self.unknown_clinical = nn.Parameter(torch.zeros(len(CLINICAL_SCALE)))

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from hemexp.columns import SESSIONS
-from hemexp.diffusion.condition import Condition, Kind, build_condition
+from hemexp.diffusion.condition import Condition, RequestKind, build_condition
 from hemexp.latents.scale import Scale, Target, load_scale
 from hemexp.layout import Layout
 
@@ -38,7 +38,7 @@ class Stacks:
         return float(offsets_mm[1] - offsets_mm[0])
 
 
-def load_stacks(table: pd.DataFrame, layout: Layout, kind: Kind, target: Target) -> Stacks:
+def load_stacks(table: pd.DataFrame, layout: Layout, kind: RequestKind, target: Target) -> Stacks:
     """Loads the cached latents of patients with a known outcome.
 
     Args:
@@ -53,7 +53,11 @@ def load_stacks(table: pd.DataFrame, layout: Layout, kind: Kind, target: Target)
 
 
 def make_stacks(
-    table: pd.DataFrame, encoded: dict[str, Tensor], scale: Scale, kind: Kind, target: Target
+    table: pd.DataFrame,
+    encoded: dict[str, Tensor],
+    scale: Scale,
+    kind: RequestKind,
+    target: Target,
 ) -> Stacks:
     """Puts together what is known of n patients; see `load_stacks`.
 

@@ -17,7 +17,7 @@ from hemexp.layout import Layout, ScanImages
 from hemexp.provenance import hash_file, versions, write_atomically, write_json, write_text
 from hemexp.release.bundle_texts import LICENSE, describe_bundle, write_readme
 from hemexp.release.forecast import BUNDLE_NUMBERS, draw_followups
-from hemexp.release.models import PARTS, BundleLayout, part_files
+from hemexp.release.models import MODEL_PARTS, BundleLayout, part_files
 from hemexp.sampling.models import load_trained, model_files
 from hemexp.settings import Settings
 
@@ -93,7 +93,7 @@ def check_models(layout: Layout, settings: Settings) -> None:
 
 def exported_files(layout: Layout) -> set[Path]:
     """All files of the models: what samples are drawn with, and the networks' records."""
-    return {path for part in PARTS for path in part_files(layout, part)}
+    return {path for part in MODEL_PARTS for path in part_files(layout, part)}
 
 
 def copy_models(layout: Layout, bundle: Layout) -> dict[str, str]:

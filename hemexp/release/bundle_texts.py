@@ -13,7 +13,7 @@ SCHEMA = (
 NOT_A_DEVICE = (
     "Research software, not a medical device. Nothing it draws may guide the care of a patient."
 )
-REQUIRED = ("hemexp", "SimpleITK", "nibabel", "scikit-learn")
+RUNS_WITH = ("hemexp", "SimpleITK", "nibabel", "scikit-learn")
 
 LICENSE = """\
 Code: the bundle calls the Python package `hemexp`, MIT License, Copyright (c) 2026 the hemexp
@@ -71,7 +71,7 @@ def describe_bundle(
         "monai_version": versions["monai"],
         "pytorch_version": versions["torch"].split("+")[0],
         "numpy_version": versions["numpy"],
-        "required_packages_version": {name: versions[name] for name in REQUIRED},
+        "required_packages_version": {name: versions[name] for name in RUNS_WITH},
         "name": "Follow-up CT of a brain haemorrhage",
         "task": "Draws plausible follow-up head CT scans of an intracerebral haemorrhage",
         "description": "A multi-head autoencoder, a distribution of haematoma growth and a "

@@ -15,7 +15,7 @@ from hemexp.layout import Layout
 from hemexp.provenance import sidecar_path
 from hemexp.settings import Grid, Latents, RawInput, Sampling, Settings, SkullStrip
 
-PARTS = ("autoencoder", "scale", "diffusion", "expansion")
+MODEL_PARTS = ("autoencoder", "scale", "diffusion", "expansion")
 """Models that are handed on, each by itself."""
 
 
@@ -68,7 +68,7 @@ class Recipe:
 
 
 def part_files(layout: Layout, part: str) -> tuple[Path, ...]:
-    """What has to be there of one of `PARTS`."""
+    """What has to be there of one of `MODEL_PARTS`."""
     alone = {"scale": layout.scale, "expansion": layout.growth_models}
     if part in alone:
         return (alone[part],)
@@ -81,7 +81,7 @@ def models_layout(folder: Path | str, *parts: str) -> Layout:
 
     Args:
         folder: Results of a run, or a bundle.
-        *parts: Of `PARTS`: what has to be there.
+        *parts: Of `MODEL_PARTS`: what has to be there.
 
     Raises:
         HemexpError: A file of them is missing.
@@ -121,7 +121,7 @@ def read_recipe(folder: Path) -> Recipe:
     Raises:
         HemexpError: A model or a record is missing.
     """
-    models_layout(folder, *PARTS)
+    models_layout(folder, *MODEL_PARTS)
     if _is_bundle(folder):
         prepared = read_record(BundleLayout(folder).preprocess)
         inference = read_record(BundleLayout(folder).inference)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hemexp.layout import MAPS, Layout
-from hemexp.sampling.finish import IPH, IVH, FinishedSample
+from hemexp.sampling.finish import IPH_LABEL, IVH_LABEL, FinishedSample
 from hemexp.sampling.patient import PatientAtBaseline
 from hemexp.volumes import write_volume
 
@@ -29,8 +29,8 @@ def write_samples(
         write_volume(files.ct, sample.ct_hu, affine, np.int16)
         write_volume(files.labels, sample.labels, affine, np.uint8)
         products += files
-        counts["iph"] += sample.labels == IPH
-        counts["ivh"] += sample.labels == IVH
+        counts["iph"] += sample.labels == IPH_LABEL
+        counts["ivh"] += sample.labels == IVH_LABEL
         counts["expansion"] += (sample.labels > 0) & ~scan.blood
     for name, count in counts.items():
         products.append(layout.sample_map(patient.patient_id, name))

@@ -10,7 +10,7 @@ from hemexp.sampling.patient import Baseline
 from hemexp.sampling.sample import DecodedScan
 from hemexp.sampling.volume import correct_logits, iph_margin, matched_ml, matching_offset
 
-IPH, IVH = 1, 2
+IPH_LABEL, IVH_LABEL = 1, 2
 """Labels of the `_dseg` files."""
 
 
@@ -19,7 +19,7 @@ class FinishedSample(NamedTuple):
 
     Attributes:
         ct_hu: (x, y, z), the baseline's plus the decoded change.
-        labels: (x, y, z) of `IPH` and `IVH`.
+        labels: (x, y, z) of `IPH_LABEL` and `IVH_LABEL`.
         measured: The row's measured columns.
     """
 
@@ -32,7 +32,7 @@ def label_voxels(
     iph: NDArray[np.bool_], ivh_logit: NDArray[np.float32], brain: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
     """Labels (x, y, z): 1 where `iph` holds, else 2 where the brain has a positive IVH logit."""
-    return (IPH * iph + IVH * ((ivh_logit > 0) & brain & ~iph)).astype(np.uint8)
+    return (IPH_LABEL * iph + IVH_LABEL * ((ivh_logit > 0) & brain & ~iph)).astype(np.uint8)
 
 
 def finish_sample(
@@ -56,9 +56,11 @@ def finish_sample(
     if not np.isnan(target_growth_ml):
         offset = matching_offset(margin, before + target_growth_ml / voxel_ml)
     labels = label_voxels(margin + offset > 0, ivh_logit, brain)
-    iph_ml = matched_ml(baseline.iph_ml, np.count_nonzero(labels == IPH), before, voxel_ml)
+    iph_ml = matched_ml(baseline.iph_ml, np.count_nonzero(labels == IPH_LABEL), before, voxel_ml)
     ivh_before = np.count_nonzero(scan.ivh)
-    ivh_ml = matched_ml(baseline.ivh_ml, np.count_nonzero(labels == IVH), ivh_before, voxel_ml)
+    ivh_ml = matched_ml(
+        baseline.ivh_ml, np.count_nonzero(labels == IVH_LABEL), ivh_before, voxel_ml
+    )
     ct_hu = np.where(brain, scan.ct.data + decoded.ct_hu - reference.ct_hu, 0.0)
     shift_mm = midline_shift_mm(
         scan.ct.data, ct_hu, scan.blood | (labels > 0), brain, scan.ct.spacing_mm

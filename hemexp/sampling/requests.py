@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.stats.qmc import Halton
 
 from hemexp import Fault, HemexpError
-from hemexp.diffusion.condition import Kind
+from hemexp.diffusion.condition import RequestKind
 from hemexp.diffusion.drift import DriftModel, shell_mm
 from hemexp.expansion.distribution import GrowthDistribution
 from hemexp.outcomes import is_expansion
@@ -40,7 +40,7 @@ def spread_evenly(count: int, seed: PatientSeed) -> NDArray[np.float64]:
 
 
 def draw_requests(
-    kind: Kind,
+    kind: RequestKind,
     settings: Sampling,
     distribution: GrowthDistribution,
     true_growth_ml: float,
