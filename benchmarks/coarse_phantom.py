@@ -38,7 +38,7 @@ from hemexp.phantom.scan import take_scan
 from hemexp.phantom.tissue import Session, fill_head
 from hemexp.provenance import hash_value
 from hemexp.settings import Autoencoder, Settings
-from hemexp.training import load_weights, save_weights
+from hemexp.training import Checkpoint, load_weights, save_weights
 
 SEED = 5
 SHAPE, SPACING_MM = (48, 48, 12), (4.0, 4.0, 7.0)
@@ -50,7 +50,6 @@ NOISE_LEFT = 0.3
 """Part of a scanner's noise that averaging over a coarse voxel leaves."""
 
 SHEET = ("patient_id", "onset_to_ct_h", "anticoagulant", "antiplatelet", "age", "gcs", "sbp")
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -176,11 +175,11 @@ def fit_autoencoder(folder: Path, cohort: Cohort, settings: Autoencoder) -> Mult
     if not file.exists():
         parts = [value[rows].flatten(0, 2) for value in (cohort.ct_hu, cohort.iph, cohort.ivh)]
         slices = SliceSet(*parts, SLICE_SPACING_MM)
-        checkpoint = file.with_suffix(".ckpt")
         run = {"settings": settings.as_json(), "patients": len(rows)}
-        vae, _ = train_autoencoder(slices, settings, SEED, CPU, checkpoint, run)
+        checkpoint = Checkpoint(file.with_suffix(".ckpt"), run)
+        vae, _ = train_autoencoder(slices, settings, SEED, checkpoint)
         save_weights(file, vae)
-        checkpoint.unlink(missing_ok=True)
+        checkpoint.path.unlink(missing_ok=True)
     return load_weights(file, MultiHeadVae(settings))
 
 
@@ -198,8 +197,8 @@ def encode_cohort(
     Returns:
         As `encode_patient`, one more axis before: the patients.
     """
-    told = [len(cohort.table), settings.autoencoder.as_json(), settings.latents.as_json()]
-    file = folder / f"latents-{hash_value(told)}.safetensors"
+    key = [len(cohort.table), settings.autoencoder.as_json(), settings.latents.as_json()]
+    file = folder / f"latents-{hash_value(key)}.safetensors"
     if not file.exists():
         images = zip(cohort.ct_hu, cohort.iph, cohort.ivh, strict=True)
         pairs = (

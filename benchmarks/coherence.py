@@ -21,10 +21,10 @@ import pandas as pd
 import torch
 from coarse_phantom import SHAPE, Cohort, encode_cohort, fit_autoencoder, load_cohort
 from coherence_samples import (
-    Sampler,
+    CohortSampler,
     Samples,
     fit_growth,
-    forecast_drives,
+    forecast_requests,
     train_arm,
     true_samples,
 )
@@ -71,7 +71,7 @@ def summarise(
         kind: `even` if a forecast drove the samples, else `independent`.
     """
     rng = np.random.default_rng(0)
-    drawn, told = samples.growth_ml, samples.flag == 1
+    drawn, asked = samples.growth_ml, samples.flag == 1
     error = drawn.mean(axis=1) - growth_ml
     spread = spread_ratio([ensemble_sd(x, kind) for x in drawn], error)
     pit = [randomised_pit(y, x, rng, kind) for y, x in zip(growth_ml, drawn, strict=True)]
@@ -82,7 +82,7 @@ def summarise(
         "spread": spread.value,
         "bias of expanders mL": error[expands].mean(),
         "lag-1": slice_correlation(samples.area_ml),
-        "adjacent Dice": samples.dice[told].mean(),
+        "adjacent Dice": samples.dice[asked].mean(),
     }
     return row | obedience(samples)
 
@@ -108,22 +108,22 @@ def obedience(samples: Samples) -> dict[str, float]:
 
 
 def draw_arm(
-    folder: Path, name: str, sampler: Sampler, cohort: Cohort, settings: Settings, indicator: str
+    folder: Path,
+    name: str,
+    sampler: CohortSampler,
+    cohort: Cohort,
+    settings: Settings,
+    indicator: str,
 ) -> tuple[Samples, Samples]:
     """Samples of all test patients, raw and matched, drawn or read again."""
     files = [folder / f"{name}-{state}.npz" for state in ("raw", "matched")]
     if not all(file.exists() for file in files):
         growth, drawn = fit_growth(cohort, settings.expansion), []
         for row in cohort.rows(test=True):
-            drives = forecast_drives(
-                cohort,
-                row,
-                growth,
-                sampler.model.settings.condition,
-                indicator,
-                sampler.settings.samples,
-            )
-            drawn.append(sampler.draw(row, drives))
+            kind = sampler.model.settings.condition
+            sampling = sampler.settings.model_copy(update={"indicator": indicator})
+            requests = forecast_requests(cohort, row, growth, kind, sampling)
+            drawn.append(sampler.draw(row, requests))
         for file, state in zip(files, (0, 1), strict=True):
             Samples.join([one[state] for one in drawn]).save(file)
     return tuple(Samples.load(file) for file in files)
@@ -137,11 +137,11 @@ def arms(
         update = {"denoiser": denoiser, "condition": condition}
         diffusion = settings.diffusion.model_copy(update=update)
         started = time.process_time()
-        model, scale = train_arm(folder, cohort, encoded, diffusion)
+        model = train_arm(folder, cohort, encoded, diffusion)
         log.info("%s: trained, %.0f s CPU", update, time.process_time() - started)
         for noise, indicator in cells(denoiser, condition):
             sampling = settings.sampling.model_copy(update={"noise_length_mm": NOISES_MM[noise]})
-            sampler = Sampler(cohort, encoded, vae, model, scale, sampling)
+            sampler = CohortSampler(cohort, encoded, vae, model, sampling)
             started = time.process_time()
             parts = [diffusion.as_json(), sampling.model_dump(), len(cohort.table)]
             parts += [indicator, hash_code("sampling")]

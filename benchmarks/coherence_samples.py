@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 from coarse_phantom import (
-    CPU,
     SEED,
     SPACING_MM,
     VOXEL_ML,
@@ -23,19 +22,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hemexp.autoencoder.network import MultiHeadVae
-from hemexp.diffusion.network import Denoiser, DiffusionModel, context_step
+from hemexp.diffusion.condition import RequestKind
+from hemexp.diffusion.network import Denoiser, DiffusionModel, context_stride
 from hemexp.diffusion.train import learn_drift, make_noise_schedule, train
 from hemexp.expansion.fit import fit_model
 from hemexp.expansion.model import ExpansionModel, patient_distribution
-from hemexp.latents.scale import Scale
 from hemexp.outcomes import is_expansion
 from hemexp.provenance import hash_value
-from hemexp.sampling.requests import Drives, draw_drifts, draw_drives
-from hemexp.sampling.run import make_condition
-from hemexp.sampling.sample import decode_stack, draw_latents
+from hemexp.sampling.noise import PatientSeed
+from hemexp.sampling.requests import Requests, draw_requests
+from hemexp.sampling.run import condition_samples
+from hemexp.sampling.sample import Start, decode_stack, draw_latents
 from hemexp.sampling.volume import correct_logits, iph_margin, matching_offset
 from hemexp.settings import Diffusion, Expansion, Sampling, Settings
-from hemexp.training import load_weights, save_weights
+from hemexp.training import Checkpoint, load_weights, save_weights
 
 Indicator = Literal["oracle", "predicted"]
 
@@ -46,7 +46,7 @@ class Samples:
 
     Attributes:
         requested_ml: (n, K) target growth; NaN with a flag.
-        flag: (n, K) whether the sample was told to expand.
+        flag: (n, K) whether the sample was asked to expand.
         growth_ml: (n, K) growth that came out.
         offset: (n, K) logit offset of the matching, 0 without.
         area_ml: (n, K, z) IPH volume of every slice.
@@ -110,35 +110,35 @@ def true_samples(cohort: Cohort, count: int, indicator: Indicator) -> Samples:
 
 def train_arm(
     folder: Path, cohort: Cohort, encoded: dict[str, Tensor], settings: Diffusion
-) -> tuple[DiffusionModel, Scale]:
+) -> DiffusionModel:
     """The denoiser of one arm, trained or read again from `folder`."""
     patients = cohort.table["patient_id"].tolist()
     key = hash_value([settings.as_json(), patients, list(encoded["baseline"].shape)])
     file = folder / f"{settings.denoiser}-{settings.condition}-{key}.safetensors"
     stacks, scale = training_stacks(cohort, encoded, settings.condition)
     schedule = make_noise_schedule(settings, stacks)
-    step = context_step(settings.context_mm, SPACING_MM[2])
+    stride = context_stride(settings.context_mm, SPACING_MM[2])
     if not file.exists():
-        checkpoint = file.with_suffix(".ckpt")
         run = {"settings": settings.as_json(), "key": key}
-        network, history = train(stacks, schedule, settings, step, SEED, CPU, checkpoint, run)
+        checkpoint = Checkpoint(file.with_suffix(".ckpt"), run)
+        network, history = train(stacks, schedule, settings, SEED, checkpoint)
         save_weights(file, network)
-        checkpoint.unlink(missing_ok=True)
+        checkpoint.path.unlink(missing_ok=True)
         pd.DataFrame(history).to_csv(file.with_suffix(".tsv"), sep="\t", index=False)
     z, c = encoded["baseline"].shape[2:4]
     network = load_weights(file, Denoiser(settings, c, z))
     table = cohort.table.iloc[cohort.rows(test=False)]
-    return DiffusionModel(network, settings, schedule, step, learn_drift(table, stacks)), scale
+    return DiffusionModel(network, settings, schedule, stride, learn_drift(table, stacks), scale)
 
 
 def make_sampler(
     folder: Path, cohort: Cohort, settings: Settings, correct: bool = True
-) -> "Sampler":
+) -> "CohortSampler":
     """A sampler of a cohort; autoencoder and denoiser are trained, or read from `folder`."""
     vae = fit_autoencoder(folder, cohort, settings.autoencoder)
     encoded = encode_cohort(folder, cohort, vae, settings)
-    model, scale = train_arm(folder, cohort, encoded, settings.diffusion)
-    return Sampler(cohort, encoded, vae, model, scale, settings.sampling, correct)
+    model = train_arm(folder, cohort, encoded, settings.diffusion)
+    return CohortSampler(cohort, encoded, vae, model, settings.sampling, correct)
 
 
 def fit_growth(cohort: Cohort, settings: Expansion) -> ExpansionModel:
@@ -147,7 +147,7 @@ def fit_growth(cohort: Cohort, settings: Expansion) -> ExpansionModel:
     return fit_model("four_variable", training, settings, seed=0)
 
 
-class Sampler:
+class CohortSampler:
     """Draws follow-ups of a cohort's patients with one denoiser."""
 
     def __init__(
@@ -156,60 +156,42 @@ class Sampler:
         encoded: dict[str, Tensor],
         vae: MultiHeadVae,
         model: DiffusionModel,
-        scale: Scale,
         settings: Sampling,
         correct: bool = True,
     ) -> None:
         """Keeps what all patients share; without `correct` the decoder's mistakes stay."""
         self.correct = correct
         self.cohort, self.encoded, self.vae = cohort, encoded, vae
-        self.model, self.scale, self.settings = model, scale, settings
+        self.model, self.settings = model, settings
 
-    def draw(self, row: int, drives: Drives) -> tuple[dict, dict]:
+    def draw(self, row: int, requests: Requests) -> tuple[dict, dict]:
         """Measurements of one patient's samples: as decoded, and matched to the request."""
         patient = self.cohort.table.iloc[row]
-        margin, offset = self.margins(row, drives)
+        margin, offset = self.margins(row, requests)
         before = int(self.cohort.iph[row, 0].sum())
-        told = {"requested_ml": drives.growth_ml, "flag": drives.flag}
+        asked = {"requested_ml": requests.growth_ml, "flag": requests.flag}
         results = []
         for moved in (np.zeros_like(offset), offset):
             masks = margin + moved[:, None, None, None] > 0
             growth_ml = (masks.sum(axis=(1, 2, 3)) - before) * VOXEL_ML
             growth_ml = np.maximum(growth_ml, -patient["baseline_iph_ml"])
             found = describe_masks(masks)
-            results.append(told | found | {"growth_ml": growth_ml, "offset": moved})
+            results.append(asked | found | {"growth_ml": growth_ml, "offset": moved})
         return results[0], results[1]
 
-    def margins(self, row: int, drives: Drives) -> tuple[NDArray, NDArray]:
+    def margins(self, row: int, requests: Requests) -> tuple[NDArray, NDArray]:
         """IPH margins (k, z, x, y) of one patient's samples, and the offsets that match them."""
         patient = self.cohort.table.iloc[row]
         iph = self.cohort.iph[row, 0]
         encoded = {name: part[row] for name, part in self.encoded.items()}
-        drifts_mm = draw_drifts(
-            self.model.drift,
-            encoded["position_mm"].double().numpy(),
-            drives.growth_ml,
-            patient["baseline_iph_ml"],
-            SEED,
-            patient["patient_id"],
-        )
-        kind, baseline = self.model.settings.condition, encoded["baseline"][0]
-        condition = make_condition(patient, drives, drifts_mm, kind, encoded)
-        drawn = draw_latents(
-            self.model,
-            self.scale,
-            baseline,
-            condition,
-            self.settings,
-            SEED,
-            patient["patient_id"],
-            SPACING_MM[2],
-            torch.ones(len(baseline)),
-        )
+        baseline, seed = encoded["baseline"][0], PatientSeed(SEED, patient["patient_id"])
+        condition = condition_samples(self.model, patient, encoded, requests, seed)
+        start = Start(seed, baseline, SPACING_MM[2], torch.ones(len(baseline)))
+        drawn = draw_latents(self.model, start, condition, self.settings)
         margin = self._margin(row, drawn)
         offset = np.zeros(len(drawn))
-        if not np.isnan(drives.growth_ml).any():
-            targets = int(iph.sum()) + drives.growth_ml / VOXEL_ML
+        if not np.isnan(requests.growth_ml).any():
+            targets = int(iph.sum()) + requests.growth_ml / VOXEL_ML
             offset = np.array(
                 [matching_offset(m, t) for m, t in zip(margin, targets, strict=True)]
             )
@@ -233,18 +215,11 @@ class Sampler:
         ]
 
 
-def forecast_drives(
-    cohort: Cohort, row: int, growth: ExpansionModel, kind: str, indicator: Indicator, count: int
-) -> Drives:
-    """What drives the samples of one patient, as `sample-followups` would draw it."""
+def forecast_requests(
+    cohort: Cohort, row: int, growth: ExpansionModel, kind: RequestKind, settings: Sampling
+) -> Requests:
+    """What the samples of one patient are asked for, as `sample-followups` would draw it."""
     patient = cohort.table.iloc[row]
-    return draw_drives(
-        kind,
-        indicator,
-        patient_distribution(growth, patient),
-        patient["baseline_iph_ml"],
-        patient["growth_ml"],
-        count,
-        SEED,
-        patient["patient_id"],
-    )
+    distribution = patient_distribution(growth, patient)
+    seed = PatientSeed(SEED, patient["patient_id"])
+    return draw_requests(kind, settings, distribution, patient["growth_ml"], seed)

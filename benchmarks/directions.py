@@ -17,12 +17,12 @@ import pandas as pd
 import torch
 from coarse_phantom import SLICE_SPACING_MM, VOXEL_ML, load_cohort, redraw_iph
 from coherence import as_markdown, load_benchmark_settings
-from coherence_samples import Sampler, make_sampler
+from coherence_samples import CohortSampler, make_sampler
 from numpy.typing import NDArray
 
 from hemexp.latents.place import centroid_mm
 from hemexp.phantom.bleed import ball_radius_mm
-from hemexp.sampling.requests import Drives
+from hemexp.sampling.requests import Requests
 
 DRAWS, LEAST_ML = 16, 6.0
 
@@ -49,14 +49,14 @@ def summarise(of_patients: list[NDArray[np.float64]]) -> dict[str, float]:
     return {"alike": float(np.mean(alike)), "shift": float(np.mean(size))}
 
 
-def measure(sampler: Sampler, patients: int) -> pd.DataFrame:
+def measure(sampler: CohortSampler, patients: int) -> pd.DataFrame:
     """The table: the phantom's own follow-ups, samples as decoded, samples with volume matched."""
     cohort, found = sampler.cohort, {"the phantom": [], "samples": [], "matched": []}
     rows = cohort.rows(test=True)
     for row in rows[cohort.table["growth_ml"].to_numpy()[rows] > LEAST_ML][:patients]:
         patient, baseline = cohort.table.iloc[row], cohort.iph[row, 0].numpy() > 0
         growth_ml = np.full(DRAWS, patient["growth_ml"])
-        margin, offset = sampler.margins(row, Drives(growth_ml, np.ones(DRAWS)))
+        margin, offset = sampler.margins(row, Requests(growth_ml, np.ones(DRAWS)))
         masks = {
             "the phantom": redraw_iph(patient["center"], patient["patient_id"], growth_ml),
             "samples": margin > 0,

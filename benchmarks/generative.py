@@ -27,6 +27,7 @@ from generative_parts import (
     published_spread,
     seconds,
     size_of,
+    start_of,
 )
 from generative_training import measure_device, measure_training
 from torch import Tensor
@@ -74,17 +75,8 @@ def draw_ours(
     update = {"evaluations": evaluations, "precision": precision}
     settings = size.sampling.model_copy(update=update)
     latents = encode_images(ours.vae, images, settings.batch_slices)
-    drawn = stream_latents(
-        ours.model,
-        ours.scale,
-        latents,
-        condition_of(size, samples, z),
-        settings,
-        1,
-        "P1",
-        5.0,
-        torch.ones(z, dtype=torch.bool),
-    )
+    condition = condition_of(size, samples, z)
+    drawn = stream_latents(ours.model, start_of(latents), condition, settings)
     autocast = autocast_for(precision, device)
     for stack in (latents, *drawn):
         decode_stack(ours.vae, stack, settings.batch_slices, autocast)

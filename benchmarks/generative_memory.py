@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from generative_parts import Size, condition_of, make_ours, size_of
+from generative_parts import Size, condition_of, make_ours, size_of, start_of
 
 from hemexp.sampling.sample import decode_stack, draw_latents, stream_latents
 
@@ -32,17 +32,7 @@ def draw_in_little_memory(samples: int, streamed: bool) -> float:
     baseline = torch.randn(SLICES, *size.latent)
     condition = condition_of(size, samples, SLICES)
     draw = stream_latents if streamed else draw_latents
-    for stack in draw(
-        ours.model,
-        ours.scale,
-        baseline,
-        condition,
-        settings,
-        1,
-        "P1",
-        5.0,
-        torch.ones(SLICES, dtype=torch.bool),
-    ):
+    for stack in draw(ours.model, start_of(baseline), condition, settings):
         decode_stack(ours.vae, stack[:4], 4)  # the other slices would take the same memory again
     # Not ru_maxrss: that keeps the peak of the process which started this one.
     status = Path("/proc/self/status").read_text(encoding="ascii")

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
-from hemexp.diffusion.condition import DRIVE_SIZE, Condition
+from hemexp.diffusion.condition import REQUEST_SIZE, Condition
 from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma, sigmoid_alpha_bar
 from hemexp.latents.scale import Scale
+from hemexp.sampling.noise import PatientSeed
+from hemexp.sampling.sample import Start
 from hemexp.settings import Autoencoder, Diffusion, Sampling
 
 PUBLISHED_STEPS, PUBLISHED_ETA, PUBLISHED_BATCH, CONTEXT = 100, 0.5, 2, 3
@@ -87,7 +89,7 @@ def condition_of(size: Size, n: int, z: int) -> Condition:
     _, h, w = size.latent
     return Condition(
         torch.full((n, 7), 0.4),
-        torch.ones(n, DRIVE_SIZE[size.diffusion.condition]),
+        torch.ones(n, REQUEST_SIZE[size.diffusion.condition]),
         torch.ones(n, 3),
         torch.zeros(n, z),
         torch.zeros(n, h),
@@ -101,7 +103,6 @@ class Ours:
 
     model: DiffusionModel
     vae: MultiHeadVae
-    scale: Scale
 
 
 def make_ours(size: Size, slices: int, device: torch.device) -> Ours:
@@ -111,9 +112,14 @@ def make_ours(size: Size, slices: int, device: torch.device) -> Ours:
     network = Denoiser(size.diffusion, c, slices).to(device).eval().requires_grad_(False)
     vae = MultiHeadVae(size.autoencoder).to(device).eval().requires_grad_(False)
     unit = Scale([0.0] * c, [1.0] * c, [0.0] * c, [0.3] * c)
-    return Ours(
-        DiffusionModel(network, size.diffusion, SCHEDULE, 1, DriftModel([], [])), vae, unit
-    )
+    model = DiffusionModel(network, size.diffusion, SCHEDULE, 1, DriftModel([], []), unit)
+    return Ours(model, vae)
+
+
+def start_of(latents: Tensor) -> Start:
+    """Start of the samples of a baseline (z, c, h, w), all of whose slices may change."""
+    may_change = torch.ones(len(latents), dtype=torch.bool)
+    return Start(PatientSeed(1, "P1"), latents, 5.0, may_change)
 
 
 def published_scheduler(steps: int = PUBLISHED_STEPS) -> DDIMScheduler:

@@ -15,6 +15,7 @@ from generative_parts import (
     make_ours,
     seconds,
     size_of,
+    start_of,
     stopwatch,
 )
 from torch import Tensor, nn
@@ -112,17 +113,8 @@ def sampling_seconds(
     autocast = autocast_for(precision, device)
 
     def draw(count: int) -> None:
-        for stack in stream_latents(
-            ours.model,
-            ours.scale,
-            baseline,
-            condition[slice(count)],
-            settings,
-            1,
-            "P1",
-            5.0,
-            torch.ones(z, dtype=torch.bool),
-        ):
+        part = condition[slice(count)]
+        for stack in stream_latents(ours.model, start_of(baseline), part, settings):
             decode_stack(ours.vae, stack, settings.batch_slices, autocast)
 
     draw(1)

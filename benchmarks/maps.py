@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from coarse_phantom import SLICE_SPACING_MM, Cohort, load_cohort, redraw_iph, true_growths_ml
 from coherence import as_markdown, load_benchmark_settings
-from coherence_samples import Sampler, fit_growth, forecast_drives, make_sampler
+from coherence_samples import CohortSampler, fit_growth, forecast_requests, make_sampler
 from numpy.typing import NDArray
 
 from hemexp.anatomy.blood import blood_distance_mm
@@ -52,13 +52,14 @@ def true_map(cohort: Cohort, row: int) -> NDArray[np.float64]:
     return (again & (cohort.iph[row, 0].numpy() == 0)).mean(axis=0)
 
 
-def score(sampler: Sampler, settings: Settings, p_by_bin: NDArray) -> dict[str, float]:
+def score(sampler: CohortSampler, settings: Settings, p_by_bin: NDArray) -> dict[str, float]:
     """Brier score, skill over the climatology and slope of truth on forecast."""
     cohort, growth = sampler.cohort, fit_growth(sampler.cohort, settings.expansion)
-    samples, sums = settings.sampling.samples, {"ours": [], "climatology": []}
+    predicted = settings.sampling.model_copy(update={"indicator": "predicted"})
+    samples, sums = predicted.samples, {"ours": [], "climatology": []}
     for row in cohort.rows(test=True):
-        drives = forecast_drives(cohort, row, growth, "growth", "predicted", samples)
-        margin, offset = sampler.margins(row, drives)
+        requests = forecast_requests(cohort, row, growth, "growth", predicted)
+        margin, offset = sampler.margins(row, requests)
         iph = cohort.iph[row, 0].numpy() > 0
         forecast = ((margin + offset[:, None, None, None] > 0) & ~iph).mean(axis=0)
         distance_mm = blood_distance_mm(iph, SLICE_SPACING_MM)

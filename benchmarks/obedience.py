@@ -20,12 +20,12 @@ import pandas as pd
 import torch
 from coarse_phantom import Cohort, encode_cohort, fit_autoencoder, load_cohort
 from coherence import as_markdown, load_benchmark_settings
-from coherence_samples import Sampler, Samples, fit_growth, train_arm
+from coherence_samples import CohortSampler, Samples, fit_growth, train_arm
 from torch import Tensor
 
 from hemexp.expansion.model import patient_distribution
 from hemexp.provenance import hash_value
-from hemexp.sampling.requests import Drives
+from hemexp.sampling.requests import Requests
 from hemexp.settings import Settings
 from hemexp.statistics.line import Line, fit_line
 
@@ -46,15 +46,16 @@ def keep_training(
     }
 
 
-def draw_requests(sampler: Sampler, settings: Settings, patients: int) -> tuple[Samples, Samples]:
+def draw_fixed_requests(
+    sampler: CohortSampler, settings: Settings, patients: int
+) -> tuple[Samples, Samples]:
     """Raw and matched samples of requests at fixed quantiles of the predictive distribution."""
     growth = fit_growth(sampler.cohort, settings.expansion)
     drawn, rng = [], np.random.default_rng(0)
     for row in sampler.cohort.rows(test=True)[:patients]:
         distribution = patient_distribution(growth, sampler.cohort.table.iloc[row])
         u, v = np.r_[np.zeros(ASKED - 1), 1.0], rng.uniform(0.05, 0.95, ASKED)
-        drives = Drives(distribution.quantile(u, v), 1 - u)
-        drawn.append(sampler.draw(row, drives))
+        drawn.append(sampler.draw(row, Requests(distribution.quantile(u, v), 1 - u)))
     return tuple(Samples.join([one[state] for one in drawn]) for state in (0, 1))
 
 
@@ -84,18 +85,17 @@ def one_row(
 ) -> dict:
     """Trains one denoiser, asks it, and keeps the answer."""
     train = len(cohort.rows(test=False))
-    told = settings.sampling
-    guided = [told.guidance, told.guidance_below]
+    guided = [settings.sampling.guidance, settings.sampling.guidance_below]
     key = hash_value([settings.diffusion.as_json(), train, patients, guided])
     file = folder / f"obedience-{key}.json"
     if file.exists():
         return json.loads(file.read_text(encoding="utf-8"))
     started = time.process_time()
-    model, scale = train_arm(folder, cohort, encoded, settings.diffusion)
+    model = train_arm(folder, cohort, encoded, settings.diffusion)
     seconds = time.process_time() - started
     vae = fit_autoencoder(folder, cohort, settings.autoencoder)
-    sampler = Sampler(cohort, encoded, vae, model, scale, settings.sampling)
-    row = score(*draw_requests(sampler, settings, patients)) | {"CPU s": seconds}
+    sampler = CohortSampler(cohort, encoded, vae, model, settings.sampling)
+    row = score(*draw_fixed_requests(sampler, settings, patients)) | {"CPU s": seconds}
     file.write_text(json.dumps(row), encoding="utf-8")
     return row
 
@@ -128,7 +128,7 @@ def main() -> None:
         update = {"guidance": guidance, "guidance_below": args.guidance_below}
         sampling = settings.sampling.model_copy(update=update)
         settings = settings.model_copy(update={"sampling": sampling})
-        told = {
+        changed = {
             "patients": str(args.patients),
             "steps": str(steps),
             "bleed weight": str(weight),
@@ -136,7 +136,7 @@ def main() -> None:
             "below": str(args.guidance_below),
             "changes": " ".join(args.set),
         }
-        rows.append(told | one_row(args.out, cohort, encoded, settings, args.asked))
+        rows.append(changed | one_row(args.out, cohort, encoded, settings, args.asked))
         print(as_markdown(pd.DataFrame(rows[-1:])), flush=True)
     print(as_markdown(pd.DataFrame(rows)))
 

@@ -23,12 +23,15 @@ from scipy.ndimage import binary_erosion, convolve
 from torch import Tensor
 
 from hemexp.autoencoder.network import MultiHeadVae
-from hemexp.autoencoder.slices import SliceSet, load_scan, load_slices
+from hemexp.autoencoder.slices import SliceSet, load_slices, slices_of
 from hemexp.autoencoder.train import train
 from hemexp.cohort import read_sheet
 from hemexp.config import load_settings
+from hemexp.grid_scan import read_grid_scan
 from hemexp.latents.encode import encode_images, reconstruction_scores
+from hemexp.layout import Layout
 from hemexp.settings import Autoencoder
+from hemexp.training import Checkpoint
 
 SECOND_DIFFERENCE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6
 BATCH = 48
@@ -60,7 +63,7 @@ def score(vae: MultiHeadVae, folder: Path, scans: Scans) -> dict[str, float]:
     """Means over scans; Dice over those that show such blood."""
     rows = []
     for patient_id, session in scans:
-        scan = load_scan(folder / "preprocess", patient_id, session)
+        scan = slices_of(read_grid_scan(Layout(folder), patient_id, session))
         latents: Tensor = encode_images(vae, scan.images(), BATCH)
         rows.append(
             reconstruction_scores(vae, scan, latents, BATCH) | {"noise_db": noise_psnr_db(scan)}
@@ -77,7 +80,7 @@ def score(vae: MultiHeadVae, folder: Path, scans: Scans) -> dict[str, float]:
 def fit(slices: SliceSet, settings: Autoencoder) -> MultiHeadVae:
     """An autoencoder trained from nothing."""
     with tempfile.TemporaryDirectory() as folder:
-        vae, _ = train(slices, settings, 1, torch.device("cpu"), Path(folder) / "last.ckpt", {})
+        vae, _ = train(slices, settings, 1, Checkpoint(Path(folder) / "last.ckpt", {}))
     return vae.eval()
 
 
@@ -88,12 +91,12 @@ def main() -> None:
     parser.add_argument("--samples", type=Path, required=True)
     parser.add_argument("--also", type=Path, nargs=2, default=None, metavar=("RESULTS", "SHEET"))
     widths = [f"feature_channels={n}" for n in (8, 64, 256)]
-    told = "changes of the demo's `autoencoder`, a row each: key=value;key=value"
-    parser.add_argument("--rows", nargs="+", default=widths, help=told)
+    meaning = "changes of the demo's `autoencoder`, a row each: key=value;key=value"
+    parser.add_argument("--rows", nargs="+", default=widths, help=meaning)
     args = parser.parse_args()
     torch.set_num_threads(1)
     base = load_settings({"preset": "demo"}).autoencoder
-    slices = load_slices(args.results / "preprocess", scans_of(args.samples, ("train",)))
+    slices = load_slices(Layout(args.results), scans_of(args.samples, ("train",)))
     sets = [("held-out", args.results, scans_of(args.samples, ("test", "predict")))]
     if args.also:
         sets.append(

@@ -1,6 +1,7 @@
 """One scan on the common grid, as `resample-scan` leaves it: the only reader of these files."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,11 @@ class GridScan:
     ivh: NDArray[np.bool_]
     brain: NDArray[np.bool_]
 
+    @classmethod
+    def of_volumes(cls, ct: Volume, iph: Volume, ivh: Volume, brain: Volume) -> Self:
+        """A scan from its four images, masks 0 or 1."""
+        return cls(ct, *(mask.data > 0 for mask in (iph, ivh, brain)))
+
     @property
     def blood(self) -> NDArray[np.bool_]:
         """IPH or IVH (x, y, z)."""
@@ -42,5 +48,5 @@ def read_grid_scan(layout: Layout, patient_id: str, session: str) -> GridScan:
     Raises:
         ImageError: A file cannot be read.
     """
-    ct, *masks = (read_volume(path) for path in layout.grid(patient_id, session).images)
-    return GridScan(ct, *(mask.data > 0 for mask in masks))
+    images = layout.grid(patient_id, session).images
+    return GridScan.of_volumes(*(read_volume(path) for path in images))

@@ -92,9 +92,11 @@ class Layout:
     Attributes:
         root: `results/` of a run; the folder of released models and the one that `predict`
             writes are laid out alike.
+        samples: Folder of all patients' samples; a bundle writes them into the root itself.
     """
 
     root: Path = Path(RESULTS)
+    samples: str = "samples"
 
     def of_patient(self, folder: str, patient_id: str, ending: str) -> Path:
         """`folder/sub-ID/sub-ID_ending`: where the products of one patient lie."""
@@ -211,15 +213,15 @@ class Layout:
     def sample(self, patient_id: str, k: int | str) -> SampleFiles:
         """Drawn follow-up number k of a patient."""
         names = (f"sample-{k}_{name}.nii.gz" for name in ("ct", "dseg"))
-        return SampleFiles(*(self.of_patient("samples", patient_id, name) for name in names))
+        return SampleFiles(*(self.of_patient(self.samples, patient_id, name) for name in names))
 
     def sample_map(self, patient_id: str, name: str) -> Path:
         """One of `MAPS`: share of the samples with that blood."""
-        return self.of_patient("samples", patient_id, f"desc-{name}_probseg.nii.gz")
+        return self.of_patient(self.samples, patient_id, f"desc-{name}_probseg.nii.gz")
 
     def sample_volumes(self, patient_id: str) -> Path:
         """Volumes of every sample of a patient."""
-        return self.root / "samples" / f"sub-{patient_id}" / "volumes.tsv"
+        return self.root / self.samples / f"sub-{patient_id}" / "volumes.tsv"
 
     # evaluation
 

@@ -22,6 +22,7 @@ from tqdm import trange
 from hemexp import Fault, HemexpError
 
 log = logging.getLogger(__name__)
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,12 @@ class Processes:
     Attributes:
         rank: Place of this process; 0 alone writes files.
         count: Number of processes.
+        device: Where this process works.
     """
 
     rank: int = 0
     count: int = 1
+    device: torch.device = CPU
 
     @property
     def is_main(self) -> bool:
@@ -80,11 +83,11 @@ class Processes:
             distributed.all_reduce(numbers)
         return dict(zip(values, numbers.tolist(), strict=True))
 
-    def any(self, asked: bool, device: torch.device) -> bool:
+    def any(self, asked: bool) -> bool:
         """Whether any process asks: all get the same answer."""
         if self.count == 1:
             return asked
-        flag = torch.tensor(float(asked), device=device)
+        flag = torch.tensor(float(asked), device=self.device)
         distributed.all_reduce(flag)
         return bool(flag > 0)
 
@@ -98,17 +101,17 @@ ALONE = Processes()
 
 
 @contextlib.contextmanager
-def launched_processes(device: torch.device) -> Iterator[tuple[Processes, torch.device]]:
+def launched_processes(device: torch.device) -> Iterator[Processes]:
     """Joins the processes that `accelerate launch` or `torchrun` started; alone without them.
 
     Args:
         device: Kind of device; a launched process gets one of its own.
 
     Yields:
-        The processes, and the device of this one.
+        The processes.
     """
     if "LOCAL_RANK" not in os.environ:
-        yield ALONE, device
+        yield Processes(device=device)
         return
     # Imported here: a process that was not launched has no use for it.
     from accelerate import PartialState
@@ -117,7 +120,7 @@ def launched_processes(device: torch.device) -> Iterator[tuple[Processes, torch.
     if not state.is_main_process:
         logging.getLogger("hemexp").setLevel(logging.WARNING)
     log.info("%d processes train together", state.num_processes)
-    yield Processes(state.process_index, state.num_processes), state.device
+    yield Processes(state.process_index, state.num_processes, state.device)
     state.destroy_process_group()
 
 
@@ -136,12 +139,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
 
 
 def run_steps(
-    start: int,
-    total: int,
-    every: int,
-    save: Callable[[int], None],
-    processes: Processes,
-    device: torch.device,
+    start: int, total: int, every: int, save: Callable[[int], None], processes: Processes
 ) -> Iterator[int]:
     """Steps of a training from `start` on; between them it is saved, or stopped on SIGTERM.
 
@@ -151,7 +149,6 @@ def run_steps(
         every: Steps between checkpoints.
         save: Writes a checkpoint, given the steps done. The main process alone calls it.
         processes: Those that train together; asked to stop, all stop after the same step.
-        device: Of this process.
 
     Raises:
         SystemExit: On SIGTERM, once the checkpoint is written.
@@ -162,7 +159,7 @@ def run_steps(
         for step in trange(start, total, desc="training", disable=silent):
             yield step
             done = step + 1
-            stop = processes.any(stop_asked(), device)
+            stop = processes.any(stop_asked())
             if (stop or done % every == 0) and processes.is_main:
                 save(done)
                 log.info("step %d of %d", done, total)

@@ -5,7 +5,7 @@ import pickle
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import pandas as pd
 import torch
@@ -118,8 +118,21 @@ def make_schedule(
     return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
 
 
+class Checkpoint(NamedTuple):
+    """Where an unfinished training is kept.
+
+    Attributes:
+        path: The file.
+        run: What the training is made of: settings, seed and hashes of data and code, as JSON
+            values; a checkpoint of another is refused.
+    """
+
+    path: Path
+    run: dict[str, Any]
+
+
 def save_checkpoint(
-    path: Path, parts: dict[str, Stateful], run: dict[str, Any], history: list[dict], step: int
+    checkpoint: Checkpoint, parts: dict[str, Stateful], history: list[dict], step: int
 ) -> None:
     """Writes all that is needed to go on after `step` steps, whole or not at all.
 
@@ -128,12 +141,12 @@ def save_checkpoint(
     (`generator_for`). Nor is a gradient scaler: bf16 needs none.
 
     Args:
-        path: File to write.
+        checkpoint: Where.
         parts: What has state, by name.
-        run: Settings, seed and hashes of data and code, as JSON values.
         history: The training curves so far.
         step: Steps done.
     """
+    path, run = checkpoint
     _sweep(path.parent)
     state = {name: part.state_dict() for name, part in parts.items()}
     saved = {"step": step, "run": run, "hash": hash_value(run), "history": history, "state": state}
@@ -141,15 +154,12 @@ def save_checkpoint(
         torch.save(saved, temporary)
 
 
-def load_checkpoint(
-    path: Path, parts: dict[str, Stateful], run: dict[str, Any]
-) -> tuple[int, list[dict]]:
+def load_checkpoint(checkpoint: Checkpoint, parts: dict[str, Stateful]) -> tuple[int, list[dict]]:
     """Takes a training up where a checkpoint left it.
 
     Args:
-        path: The checkpoint; it need not exist.
+        checkpoint: Where; there need not be one.
         parts: The same parts that were saved, by the same names.
-        run: What this training is made of, as it was saved.
 
     Returns:
         Steps already done and the history so far: 0 and [] without a checkpoint.
@@ -159,6 +169,7 @@ def load_checkpoint(
             or code. A finished training removes its checkpoint: this one was broken off, and
             what to do with it is the user's to say.
     """
+    path, run = checkpoint
     if not path.exists():
         return 0, []
     try:

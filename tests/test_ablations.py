@@ -22,7 +22,8 @@ from hemexp.diffusion.schedule import Schedule
 from hemexp.latents.encode import encode_copies, scan_copies
 from hemexp.latents.scale import measure_scale
 from hemexp.layout import Layout
-from hemexp.sampling.sample import draw_latents
+from hemexp.sampling.noise import PatientSeed
+from hemexp.sampling.sample import Start, draw_latents
 from hemexp.training import generator_for
 
 CONFIGS = {path.stem: path for path in (REPOSITORY / "config" / "ablations").glob("*.yaml")}
@@ -106,16 +107,13 @@ def draw_stack(settings, condition, **update):
     data = stacks()
     network = Denoiser(diffusion, 4, 3).eval()
     wake(network)
-    model = DiffusionModel(
-        network, diffusion, Schedule("cosine", -2, -6, 4), 1, DriftModel([], [])
-    )
     scale = measure_scale(list(zip(data.baseline[:, 0], data.target[:, 0] * 0.1, strict=True)))
+    schedule = Schedule("cosine", -2, -6, 4)
+    model = DiffusionModel(network, diffusion, schedule, 1, DriftModel([], []), scale)
     sampling = settings.sampling.model_copy(update={"evaluations": 3, "batch_slices": 6})
     may_change = torch.tensor([False, True, False])
-    drawn = draw_latents(
-        model, scale, data.baseline[0, 0], condition, sampling, 1, "A", 5.0, may_change
-    )
-    return drawn, data.baseline[0, 0]
+    start = Start(PatientSeed(1, "A"), data.baseline[0, 0], 5.0, may_change)
+    return draw_latents(model, start, condition, sampling), start.latents
 
 
 def test_a_drawn_followup_stands_for_itself_where_the_stack_may_change(settings):
@@ -127,7 +125,7 @@ def test_a_drawn_followup_stands_for_itself_where_the_stack_may_change(settings)
     assert not torch.allclose(difference[:, 1], followup[:, 1], atol=1e-2)
 
 
-@pytest.mark.parametrize(("key", "part"), [("clinical", "clinical"), ("condition", "drive")])
+@pytest.mark.parametrize(("key", "part"), [("clinical", "clinical"), ("condition", "request")])
 def test_what_training_always_hid_is_never_told(settings, key, part):
     """Told or not, samples of a denoiser of dropout 1 are equal to the bit; of 0.1 they differ."""
     condition = stacks().condition[:2, 0]

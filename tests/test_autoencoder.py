@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from hemexp import HemexpError
+from hemexp.autoencoder.gradients import Networks, accumulate_gradients
 from hemexp.autoencoder.losses import kl_divergence, make_perceptual, mask_loss, term_weights
 from hemexp.autoencoder.network import MultiHeadVae, model_input
 from hemexp.autoencoder.slices import SliceSet, augment, draw_indices
-from hemexp.autoencoder.train import accumulate_gradients, train
+from hemexp.autoencoder.train import train
+from hemexp.training import Checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +93,15 @@ def test_mask_loss_falls_to_zero_for_a_sure_and_right_mask():
 def test_accumulated_gradients_equal_one_big_batch(tiny, slices):
     """The published code wiped 15 of 16 micro-batches; a mean loss makes the two ways equal."""
     torch.manual_seed(0)
-    vae, critic = MultiHeadVae(tiny), torch.nn.Identity()
+    vae = MultiHeadVae(tiny)
+    networks = Networks(vae, critic=torch.nn.Identity())
     images = slices.images()[4:8]
     noise = torch.randn(4, tiny.latent_channels, 6, 8)
     weights = term_weights(tiny, 0)
 
     def gradients(batches):
         vae.zero_grad()
-        accumulate_gradients(vae, critic, None, weights, batches, len(batches))
+        accumulate_gradients(networks, weights, batches, len(batches))
         return torch.cat([p.grad.flatten() for p in vae.parameters() if p.grad is not None])
 
     whole = gradients([(images, noise)])
@@ -130,12 +133,12 @@ def test_augmentation_flips_left_right_only(slices):
 
 def test_generator_learns_in_the_adversarial_phase(tiny, slices, tmp_path):
     """In the published code the generator was all but frozen once the GAN started."""
-    cpu = torch.device("cpu")
-    before, _ = train(slices, tiny.model_copy(update={"steps": 3}), 1, cpu, tmp_path / "c", "x")
+    checkpoints = [Checkpoint(tmp_path / name, {}) for name in ("c", "d")]
+    before, _ = train(slices, tiny.model_copy(update={"steps": 3}), 1, checkpoints[0])
     constant = tiny.model_copy(update={"adversarial_start": 0})
     weights = term_weights(constant, 0)
     assert "adversarial" in weights and "adversarial" not in term_weights(tiny, 2)
-    after, _ = train(slices, tiny, 1, cpu, tmp_path / "d", "x")
+    after, _ = train(slices, tiny, 1, checkpoints[1])
     moved = [
         not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True)
     ]
@@ -146,7 +149,7 @@ def test_training_lowers_the_loss(tiny, slices, tmp_path):
     settings = tiny.model_copy(
         update={"steps": 40, "adversarial_weight": 0, "checkpoint_every": 40}
     )
-    _, history = train(slices, settings, 1, torch.device("cpu"), tmp_path / "e", "x")
+    _, history = train(slices, settings, 1, Checkpoint(tmp_path / "e", {}))
     assert history[-1]["ct"] < 0.5 * history[0]["ct"]
     assert history[-1]["iph"] < history[0]["iph"]
     assert set(history[0]) == {"step", "ct", "iph", "ivh", "kl"}

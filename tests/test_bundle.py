@@ -21,9 +21,9 @@ from hemexp.expansion.measure import run_measure_bleed
 from hemexp.expansion.model import ExpansionModel, Linear
 from hemexp.latents.encode import run_encode_patients
 from hemexp.layout import Layout
-from hemexp.provenance import patient_file, write_json
-from hemexp.release.bundle import inference_config, run_export_bundle
-from hemexp.release.forecast import draw_followups, read_patient
+from hemexp.provenance import write_json
+from hemexp.release.bundle import OPTIONS, inference_config, run_export_bundle
+from hemexp.release.forecast import draw_followups, patient_row
 from hemexp.sampling.run import run_sample_followups
 from hemexp.training import save_weights
 
@@ -84,7 +84,7 @@ def save_models(root, settings):
     record = {
         "settings": settings.diffusion.as_json(),
         "schedule": schedule,
-        "context_step": 1,
+        "context_stride": 1,
         "n_slices": GRID.shape[2],
         "latent_channels": latents,
         "patients": 26,
@@ -109,13 +109,9 @@ def save_models(root, settings):
 
 
 def image_files(root, space="grid"):
-    start = f"ses-baseline_space-{space}_"
-    endings = {name: f"desc-{name}_mask.nii.gz" for name in ("iph", "ivh", "brain")}
-    endings["ct"] = "ct.nii.gz"
-    return {
-        name: str(patient_file(root / "preprocess", "007", start + end))
-        for name, end in endings.items()
-    }
+    layout = Layout(root)
+    scan = {"grid": layout.grid, "native": layout.native}[space]("007", "baseline")
+    return {name: str(path) for name, path in scan.images._asdict().items()}
 
 
 @pytest.fixture(scope="module")
@@ -134,27 +130,19 @@ def results(tmp_path_factory, settings, sheet):
     finer = bleeds(NATIVE, PATIENT["baseline_iph_ml"], 20.0)
     write_scan(root, NATIVE, "007", "baseline", *finer, np.random.default_rng(1), space="native")
     measured = {f"{name}_ml": [PATIENT[f"baseline_{name}_ml"]] for name in ("iph", "ivh")}
-    native = patient_file(root / "preprocess", "007", "ses-baseline_space-native_volumes.tsv")
-    save(pd.DataFrame(measured), native)
+    layout = Layout(root)
+    save(pd.DataFrame(measured), layout.native("007", "baseline").volumes)
     save_models(root, settings)
-    run_encode_patients(
-        {"007": ["baseline"]},
-        root / "preprocess",
-        root / "autoencoder",
-        root / "latents",
-        settings.latents,
-        settings.seed,
-        "cpu",
-    )
-    run_measure_bleed(Layout(root), sheet)
-    run_sample_followups(sheet, root, settings.sampling, settings.seed, "cpu")
+    run_encode_patients(layout, sheet, settings.latents, settings.seed, "cpu")
+    run_measure_bleed(layout, sheet)
+    run_sample_followups(layout, sheet, settings.sampling, settings.seed, "cpu")
     return root
 
 
 @pytest.fixture(scope="module")
 def bundle(results, settings, tmp_path_factory):
     out = tmp_path_factory.mktemp("bundle")
-    run_export_bundle(results, out, settings)
+    run_export_bundle(Layout(results), out, settings)
     return out
 
 
@@ -164,10 +152,10 @@ def config_of(bundle):
 
 def test_monai_runs_the_bundle_and_it_draws_what_the_verb_draws(bundle, results):
     pytest.importorskip("fire", reason="`python -m monai.bundle` needs the package fire")
-    told = {f"patient#{key}": value for key, value in PATIENT.items() if value is not None}
+    given = {f"patient#{key}": value for key, value in PATIENT.items() if value is not None}
     for part, space in (("images", "grid"), ("native", "native")):
-        told |= {f"{part}#{key}": path for key, path in image_files(results, space).items()}
-    (bundle / "patient.json").write_text(json.dumps(told))
+        given |= {f"{part}#{key}": path for key, path in image_files(results, space).items()}
+    (bundle / "patient.json").write_text(json.dumps(given))
     paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     command = [
         sys.executable,
@@ -188,20 +176,18 @@ def test_monai_runs_the_bundle_and_it_draws_what_the_verb_draws(bundle, results)
         assert path.read_bytes() == (bundle / "eval/sub-007" / path.name).read_bytes(), path.name
 
 
+def draw(bundle, out, images, results, **sampling):
+    """What the bundle draws of some images on the grid."""
+    native = image_files(results, "native")
+    config = config_of(bundle) | {"device": "cpu"}
+    options = {name: config[name] for name in OPTIONS}
+    options["sampling"] |= sampling
+    inputs = {"patient": PATIENT, "images": images, "native": native}
+    return draw_followups(str(bundle / "models"), str(out), inputs, options)
+
+
 def test_sample_k_of_a_bundle_does_not_depend_on_how_many_are_drawn(bundle, results, tmp_path):
-    config = config_of(bundle)
-    names = ("grid", "sampling", "seed")
-    table = draw_followups(
-        str(bundle / "models"),
-        str(tmp_path),
-        PATIENT,
-        image_files(results),
-        image_files(results, "native"),
-        device="cpu",
-        batch_slices=2,
-        **{name: config[name] for name in names}
-        | {"sampling": config["sampling"] | {"samples": 3}},
-    )
+    table = draw(bundle, tmp_path, image_files(results), results, samples=3)
     verb = pd.read_csv(results / "samples/sub-007/volumes.tsv", sep="\t")
     assert table["iph_raw_ml"][:2].round(4).tolist() == verb["iph_raw_ml"].tolist()
     assert table["iph_ml"].std() > 0
@@ -229,7 +215,7 @@ def test_fewer_samples_leave_none_of_an_earlier_run(results, sheet, settings, tm
     before = files_of(folder)
     caplog.set_level("INFO", "hemexp.sampling")
     fewer = settings.sampling.model_copy(update={"samples": 1})
-    run_sample_followups(sheet, tmp_path, fewer, settings.seed, "cpu")
+    run_sample_followups(Layout(tmp_path), sheet, fewer, settings.seed, "cpu")
     gone = [
         f"sub-007_sample-1_{kind}.{end}" for kind in ("ct", "dseg") for end in ("json", "nii.gz")
     ]
@@ -243,7 +229,7 @@ def test_fewer_samples_leave_none_of_an_earlier_run(results, sheet, settings, tm
 
 def test_metadata_has_what_the_specification_asks_for(bundle):
     """MONAI's own check downloads a schema; these are its required keys."""
-    told = json.loads((bundle / "configs/metadata.json").read_text())
+    metadata = json.loads((bundle / "configs/metadata.json").read_text())
     for key in (
         "schema",
         "version",
@@ -259,11 +245,11 @@ def test_metadata_has_what_the_specification_asks_for(bundle):
         "intended_use",
         "network_data_format",
     ):
-        assert told[key], key
-    assert "hemexp" in told["required_packages_version"]
-    assert "not a medical device" in told["intended_use"]
+        assert metadata[key], key
+    assert "hemexp" in metadata["required_packages_version"]
+    assert "not a medical device" in metadata["intended_use"]
     for way, names in (("inputs", {"image"}), ("outputs", {"ct", "labels"})):
-        formats = told["network_data_format"][way]
+        formats = metadata["network_data_format"][way]
         assert set(formats) == names
         for one in formats.values():
             assert {
@@ -296,7 +282,7 @@ def test_a_bundle_names_no_patient_and_holds_no_pickle(bundle):
     ("change", "message"),
     [
         ({"patient_id": 7}, "patient_id: found 7; expected text"),
-        ({"gcs": 99}, "gcs: found 99; expected a number from 3 to 15"),
+        ({"gcs": 99}, "gcs: found 99; expected a whole number from 3 to 15"),
         ({"anticoagulant": 0.5}, "anticoagulant: found 0.5"),
         ({"age": "71"}, "age: found '71'"),
         ({"onset_to_ct_h": None}, "onset_to_ct_h: found None"),
@@ -307,53 +293,39 @@ def test_a_bundle_names_no_patient_and_holds_no_pickle(bundle):
 )
 def test_a_value_that_cannot_be_used_is_named(change, message):
     with pytest.raises(HemexpError, match=message):
-        read_patient(PATIENT | change)
+        patient_row(PATIENT | change)
 
 
 def test_unknown_values_stay_unknown():
-    row = read_patient(PATIENT)
+    row = patient_row(PATIENT)
     assert np.isnan([row["antiplatelet"], row["sbp"], row["followup_iph_ml"]]).all()
     assert row["age"] == 71
 
 
 def test_images_of_another_grid_or_without_a_bleed_are_refused(bundle, results, tmp_path):
-    config, images = config_of(bundle), image_files(results)
-    native = image_files(results, "native")
-
-    def draw(**changed):
-        parts = {name: config[name] for name in ("grid", "sampling", "seed")}
-        draw_followups(
-            str(bundle / "models"),
-            str(tmp_path),
-            PATIENT,
-            images | changed,
-            native,
-            device="cpu",
-            batch_slices=2,
-            **parts,
-        )
+    def draw_with(**changed):
+        draw(bundle, tmp_path, image_files(results) | changed, results)
 
     other = Grid((16, 24, 5), (9.0, 7.0, 18.0))
     write_scan(tmp_path, other, "007", "baseline", *bleeds(other, 30, 0), np.random.default_rng(0))
     with pytest.raises(HemexpError, match=r"image brain: found .*18.0.* expected .*20.0"):
-        draw(brain=image_files(tmp_path)["brain"])
+        draw_with(brain=image_files(tmp_path)["brain"])
     with pytest.raises(HemexpError, match=r"image ct: found .*18.0.* expected .*20.0"):
-        draw(**image_files(tmp_path))
+        draw_with(**image_files(tmp_path))
     nothing = np.zeros(GRID.shape, dtype=bool)
     write_scan(tmp_path, GRID, "007", "baseline", nothing, nothing, np.random.default_rng(0))
     with pytest.raises(HemexpError, match="empty mask"):
-        draw(iph=image_files(tmp_path)["iph"])
+        draw_with(iph=image_files(tmp_path)["iph"])
     assert not (tmp_path / "sub-007" / "volumes.tsv").exists()
 
 
 def test_export_refuses_missing_models_and_other_settings(results, settings, tmp_path):
     with pytest.raises(HemexpError, match=r"expansion/model.json: found no such file"):
-        run_export_bundle(tmp_path, tmp_path / "out", settings)
+        run_export_bundle(Layout(tmp_path), tmp_path / "out", settings)
     diffusion = settings.diffusion.model_copy(update={"context_mm": 9.0})
     with pytest.raises(HemexpError, match="diffusion: found a model made with other context_mm"):
-        run_export_bundle(
-            results, tmp_path / "out", settings.model_copy(update={"diffusion": diffusion})
-        )
+        changed = settings.model_copy(update={"diffusion": diffusion})
+        run_export_bundle(Layout(results), tmp_path / "out", changed)
     assert not (tmp_path / "out").exists()
 
 

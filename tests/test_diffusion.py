@@ -1,6 +1,5 @@
 """The denoiser: closed forms, honest nulls, a start that drowns the truth."""
 
-import json
 import math
 from dataclasses import replace
 
@@ -24,7 +23,7 @@ from hemexp.diffusion.network import (
     Denoiser,
     DiffusionModel,
     context_stack,
-    context_step,
+    context_stride,
     load_diffusion,
 )
 from hemexp.diffusion.objective import draw_batch
@@ -38,6 +37,9 @@ from hemexp.diffusion.schedule import (
     sigmoid_alpha_bar,
     to_v,
 )
+from hemexp.latents.scale import Scale
+from hemexp.layout import Layout
+from hemexp.provenance import write_json
 
 Z, C, H, W = 5, 4, 8, 12
 
@@ -57,9 +59,10 @@ def stacks():
     delta = 0.1 * torch.randn(6, 2, Z, C, H, W, generator=generator)
     delta[:2, :, 2, :, 2:5, 3:6] += 6
     growth = torch.tensor([12.0, 8, 0.1, -0.2, 0.4, 0])
-    told = torch.rand(6, 7, generator=generator), growth_features(growth, torch.full((6,), 15.0))
+    clinical = torch.rand(6, 7, generator=generator)
+    request = growth_features(growth, torch.full((6,), 15.0))
     condition = Condition(
-        *(part[:, None].expand(6, 2, -1) for part in told),
+        *(part[:, None].expand(6, 2, -1) for part in (clinical, request)),
         *(part.expand(6, 2, -1) for part in place(Z, H, W)),
     )
     return Stacks(baseline, delta, condition, torch.zeros(6, 3), growth > 5)
@@ -130,8 +133,8 @@ def test_a_drift_is_shown_where_it_leads(stacks):
     away_mm = torch.stack(torch.meshgrid(*place(Z, H, W)[1:], indexing="ij"))
     expected = away_mm.sum(dim=0) / (5 + away_mm.norm(dim=0))
     assert torch.allclose(shown[0, :, 0], expected, atol=1e-5)
-    assert not outward_drift(condition.without(drive=True)).any()
-    only_one = outward_drift(condition.without(drive=torch.tensor([True, False])))
+    assert not outward_drift(condition.without(request=True)).any()
+    only_one = outward_drift(condition.without(request=torch.tensor([True, False])))
     assert not only_one[0].any() and torch.equal(only_one[1], shown[1])
 
 
@@ -140,7 +143,7 @@ def test_growth_is_told_where_to_and_a_flag_is_not(tiny, stacks, kind, aims):
     torch.manual_seed(0)
     network = Denoiser(tiny.model_copy(update={"condition": kind}), C, Z)
     wake(network)
-    here = replace(stacks.condition[:1, 0], drive=torch.ones(1, {"growth": 3, "flag": 1}[kind]))
+    here = replace(stacks.condition[:1, 0], request=torch.ones(1, {"growth": 3, "flag": 1}[kind]))
     there = replace(here, drift_mm=-here.drift_mm)
     context, noisy = context_stack(stacks.baseline[:1, 0], 3, 1), torch.randn(1, Z, C, H, W)
     with torch.no_grad():
@@ -190,12 +193,13 @@ def test_guidance_ends_are_exact(tiny, stacks):
     torch.manual_seed(0)
     network = Denoiser(tiny, C, Z)
     wake(network)
-    model = DiffusionModel(network, tiny, Schedule("cosine", -2, -6, 4), 1, DriftModel([], []))
+    schedule = Schedule("cosine", -2, -6, 4)
+    model = DiffusionModel(network, tiny, schedule, 1, DriftModel([], []), Scale([], [], [], []))
     noisy, condition = torch.randn(2, Z, C, H, W), stacks.condition[:2, 0]
     context = context_stack(stacks.baseline[:2, 0], 3, 1)
     with torch.no_grad():
         conditional = model.denoise(noisy, -1.0, context, condition)
-        null = model.denoise(noisy, -1.0, context, condition.without(drive=True))
+        null = model.denoise(noisy, -1.0, context, condition.without(request=True))
         assert torch.equal(model.denoise(noisy, -1.0, context, condition, 0.0), null)
         assert not torch.allclose(conditional, null)
         half = model.denoise(noisy, -1.0, context, condition, 0.5)
@@ -204,9 +208,9 @@ def test_guidance_ends_are_exact(tiny, stacks):
 
 def test_a_flag_may_be_a_probability(tiny):
     encoder = ConditionEncoder("flag", 8)
-    drive = torch.tensor([[0.0], [0.7], [1.0], [torch.nan]])
-    told = torch.rand(1, 7).expand(4, 7), drive
-    out = encoder(Condition(*told, *(part.expand(4, -1) for part in place(1, H, W))))
+    request = torch.tensor([[0.0], [0.7], [1.0], [torch.nan]])
+    clinical = torch.rand(1, 7).expand(4, 7)
+    out = encoder(Condition(clinical, request, *(p.expand(4, -1) for p in place(1, H, W))))
     assert len({tuple(row.tolist()) for row in out}) == 4
 
 
@@ -238,19 +242,19 @@ def test_the_condition_scales_features_of_the_stack(tiny, stacks):
     torch.manual_seed(0)
     network = Denoiser(tiny, C, Z)
     joined = network.unet.middle_block.resnet_2
-    told = torch.randn(Z, joined.film[1].in_features)
+    embedding = torch.randn(Z, joined.film[1].in_features)
     features = torch.randn(Z, tiny.channels[-1], 2, 3)
     with torch.no_grad():
-        assert torch.equal(joined(features, told), joined.block(features, told))
+        assert torch.equal(joined(features, embedding), joined.block(features, embedding))
         joined.film[1].bias[: tiny.channels[-1]] = 1.0
-        assert torch.allclose(joined(features, told), 2 * joined.block(features, told))
+        assert torch.allclose(joined(features, embedding), 2 * joined.block(features, embedding))
 
 
 def test_context_repeats_the_last_slice_and_steps_in_mm():
     baseline = torch.arange(4.0).reshape(1, 4, 1, 1, 1)
     context = context_stack(baseline, 3, 2)[0, :, :, 0, 0]
     assert context.tolist() == [[0, 0, 2], [0, 1, 3], [0, 2, 3], [1, 3, 3]]
-    assert context_step(5, 5) == 1 and context_step(5, 1.5) == 3 and context_step(5, 30) == 1
+    assert context_stride(5, 5) == 1 and context_stride(5, 1.5) == 3 and context_stride(5, 30) == 1
 
 
 def test_batches_are_balanced_and_repeatable(tiny, stacks):
@@ -276,6 +280,6 @@ def test_copies_are_taken_as_often_as_asked_and_all_of_them():
 
 def test_a_model_of_another_version_is_refused_with_what_it_lacks(tmp_path):
     record = {"settings": {}, "latent_channels": 4, "n_slices": 5, "schedule": {}}
-    (tmp_path / "model.json").write_text(json.dumps(record))
-    with pytest.raises(HemexpError, match=r"model\.json.*nothing about context_step, drift"):
-        load_diffusion(tmp_path, torch.device("cpu"))
+    write_json(Layout(tmp_path).network("diffusion").model, record)
+    with pytest.raises(HemexpError, match=r"model\.json.*nothing about context_stride, drift"):
+        load_diffusion(Layout(tmp_path), torch.device("cpu"))

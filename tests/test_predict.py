@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from mini import CONFIG, MINI, mini_rows, run
 
-from hemexp.desk.predict import option_faults
+from hemexp.desk.predict import NewPatient, option_faults
 from hemexp.reporting.forecast_page import expanding_share, quantile_rows
 
 PATIENT = MINI["predict"][0]
@@ -18,7 +18,7 @@ def predict(folder, out, model):
     """Runs the verb on the raw baseline of the mini cohort's patient to predict."""
     row = mini_rows().set_index("patient_id").loc[PATIENT]
     raw = f"results/phantom/sub-{PATIENT}/sub-{PATIENT}_ses-baseline_"
-    told = [
+    numbers = [
         part
         for name in CLINICAL
         if row[name]
@@ -34,7 +34,7 @@ def predict(folder, out, model):
         folder,
         "predict",
         *files,
-        *told,
+        *numbers,
         "--patient-id",
         PATIENT,
         "--model",
@@ -107,14 +107,14 @@ def test_models_that_are_not_there_are_told_in_one_sentence(tmp_path):
 )
 def test_an_option_out_of_range_is_named(patient_id, values, message):
     known = dict.fromkeys(CLINICAL) | {"onset_to_ct_h": 2.0} | values
-    faults = option_faults(patient_id, {}, known)
+    faults = option_faults(NewPatient(patient_id, {}, known))
     assert len(faults) == 1 and str(faults[0]).startswith(message)
 
 
 def test_what_is_unknown_is_no_fault_and_a_missing_file_is():
-    told = dict.fromkeys(CLINICAL) | {"onset_to_ct_h": 2.0}
-    assert option_faults("P1", {"brain": None}, told) == []
-    (fault,) = option_faults("P1", {"ct": Path("nowhere.nii.gz")}, told)
+    known = dict.fromkeys(CLINICAL) | {"onset_to_ct_h": 2.0}
+    assert option_faults(NewPatient("P1", {"brain": None}, known)) == []
+    (fault,) = option_faults(NewPatient("P1", {"ct": Path("nowhere.nii.gz")}, known))
     assert fault.where == "--baseline-ct" and "does not exist" in fault.found
 
 

@@ -8,6 +8,7 @@ import yaml
 from mini import CONFIG, MINI, jobs, mini_rows, snakemake, write_sheet
 
 from hemexp.config import load_settings
+from hemexp.layout import Layout
 from hemexp.release.adopt import run_adopt
 from hemexp.release.check import check_released
 
@@ -167,7 +168,7 @@ def test_what_is_taken_over_names_nobody_it_learned_from(tmp_path):
     (source / "model.json").write_text(json.dumps(record))
     (source / "model.safetensors").write_text("weights")
     (source / "history.tsv").write_text("step\tloss\n10\t0.5\n")
-    run_adopt("diffusion", tmp_path / "theirs", tmp_path / "mine")
+    run_adopt("diffusion", tmp_path / "theirs", Layout(tmp_path / "mine"))
     mine = tmp_path / "mine/diffusion"
     assert (mine / "model.safetensors").read_text() == "weights"
     assert (mine / "history.tsv").read_text() == "step\n"

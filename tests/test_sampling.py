@@ -5,9 +5,11 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from tiny_training import place
@@ -15,17 +17,20 @@ from tiny_training import place
 from hemexp import HemexpError
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
-from hemexp.diffusion.condition import Condition
+from hemexp.diffusion.condition import CLINICAL_SCALE, OFFSETS, Condition
+from hemexp.diffusion.dataset import make_stacks
 from hemexp.diffusion.drift import DriftModel, shell_mm
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma
 from hemexp.expansion.distribution import LogisticLognormal
+from hemexp.grid_scan import GridScan
 from hemexp.latents.scale import Scale
-from hemexp.sampling.finish import Baseline, finish_sample
-from hemexp.sampling.noise import correlate_slices, sample_noise
-from hemexp.sampling.requests import draw_drifts, draw_drives
-from hemexp.sampling.run import slices_that_may_change
-from hemexp.sampling.sample import Decoded, decode_stack, draw_latents, stream_latents
+from hemexp.sampling.finish import finish_sample
+from hemexp.sampling.noise import PatientSeed, correlate_slices, white_noise
+from hemexp.sampling.patient import Baseline
+from hemexp.sampling.requests import Requests, draw_drifts, draw_requests
+from hemexp.sampling.run import condition_samples, slices_that_may_change
+from hemexp.sampling.sample import DecodedScan, Start, decode_stack, draw_latents, stream_latents
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
 from hemexp.sampling.volume import OUTSIDE, correct_logits, iph_margin, matched_ml, matching_offset
 from hemexp.training import autocast_for
@@ -118,10 +123,11 @@ def test_correlated_noise_keeps_its_marginals_and_has_the_asked_correlation():
 
 def test_noise_depends_on_seed_patient_and_sample_alone():
     shape = (3, 2, 4, 4)
-    one = sample_noise(1, "P1", 0, shape, 0, 5.0)
-    assert torch.equal(one, sample_noise(1, "P1", 0, shape, 0, 5.0))
-    for other in [(2, "P1", 0), (1, "P2", 0), (1, "P1", 1)]:
-        assert not torch.equal(one, sample_noise(*other, shape, 0, 5.0))
+    one = white_noise(PatientSeed(1, "P1"), 0, shape)
+    assert torch.equal(one, white_noise(PatientSeed(1, "P1"), 0, shape))
+    for run, patient_id, sample in [(2, "P1", 0), (1, "P2", 0), (1, "P1", 1)]:
+        assert not torch.equal(one, white_noise(PatientSeed(run, patient_id), sample, shape))
+    assert not torch.equal(one, white_noise(PatientSeed(1, "P1"), 0, shape, step=1))
 
 
 @pytest.mark.parametrize("sd", [3.0, 30.0, 300.0])
@@ -152,20 +158,25 @@ def make_model(settings):
     for parameter in network.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.02)
-    return DiffusionModel(network, small, Schedule("cosine", -2, -6.5, 4), 1, DriftModel([], []))
+    scale = Scale([0.0] * 4, [1.0] * 4, [0.0] * 4, [1.0] * 4)
+    schedule = Schedule("cosine", -2, -6.5, 4)
+    return DiffusionModel(network, small, schedule, 1, DriftModel([], []), scale)
 
 
 def draw(model, settings, count, patient="P1", seed=1, how=draw_latents, size=8, **update):
     update = {"evaluations": 4, "batch_slices": 15, "guidance": 1.0} | update
-    drives = torch.arange(count, dtype=torch.float32)[:, None].expand(count, 3) / 10
-    told = torch.full((count, 7), 0.3), drives
-    condition = Condition(*told, *(part.expand(count, -1) for part in place(5, size, 12)))
+    requests = torch.arange(count, dtype=torch.float32)[:, None].expand(count, 3) / 10
+    condition = Condition(
+        torch.full((count, 7), 0.3),
+        requests,
+        *(part.expand(count, -1) for part in place(5, size, 12)),
+    )
     baseline = torch.randn((5, 4, size, 12), generator=torch.Generator().manual_seed(5))
-    scale = Scale([0.0] * 4, [1.0] * 4, [0.0] * 4, [1.0] * 4)
     free = torch.ones(5, dtype=torch.bool)
     free[0] = False
     chosen = settings.sampling.model_copy(update=update)
-    drawn = how(model, scale, baseline, condition, chosen, seed, patient, 5.0, free)
+    start = Start(PatientSeed(seed, patient), baseline, 5.0, free)
+    drawn = how(model, start, condition, chosen)
     return baseline, drawn
 
 
@@ -299,29 +310,35 @@ def test_slices_that_may_not_change_keep_the_baseline(model, settings):
 DISTRIBUTION = LogisticLognormal(0.4, math.log(8), 0.5, (-0.5, 0.0, 0.7), 3.0)
 
 
-def test_drives_are_forecasts_unless_asked_for_the_truth():
-    two = draw_drives("growth", "predicted", DISTRIBUTION, 3.0, 9.0, 2, 1, "P1")
-    many = draw_drives("growth", "predicted", DISTRIBUTION, 3.0, 9.0, 400, 1, "P1")
+@pytest.fixture
+def ask(settings):
+    """Requests of a patient who grew by 9 mL."""
+
+    def draw(kind, indicator, count, patient_id="P1", true_growth_ml=9.0):
+        update = {"indicator": indicator, "samples": count}
+        sampling = settings.sampling.model_copy(update=update)
+        seed = PatientSeed(1, patient_id)
+        return draw_requests(kind, sampling, DISTRIBUTION, true_growth_ml, seed)
+
+    return draw
+
+
+def test_requests_are_forecasts_unless_asked_for_the_truth(ask):
+    two, many = (ask("growth", "predicted", count) for count in (2, 400))
     assert (many.growth_ml[:2] == two.growth_ml).all()
     assert np.mean(many.growth_ml > 2) == pytest.approx(0.4, abs=0.08)
     assert (many.flag == ((many.growth_ml >= 6) | (many.growth_ml >= 0.99))).all()
-    oracle = draw_drives("growth", "oracle", DISTRIBUTION, 3.0, 9.0, 2, 1, "P1")
-    assert (oracle.growth_ml == 9).all()
+    assert (ask("growth", "oracle", 2).growth_ml == 9).all()
     with pytest.raises(HemexpError, match="patient P1.*no follow-up"):
-        draw_drives("growth", "oracle", DISTRIBUTION, 3.0, np.nan, 2, 1, "P1")
-    assert np.isnan(
-        draw_drives("growth", "free", DISTRIBUTION, 3.0, 9.0, 2, 1, "P1").growth_ml
-    ).all()
-    flags = draw_drives("flag", "predicted", DISTRIBUTION, 3.0, np.nan, 400, 1, "P1").flag
+        ask("growth", "oracle", 2, true_growth_ml=np.nan)
+    assert np.isnan(ask("growth", "free", 2).growth_ml).all()
+    flags = ask("flag", "predicted", 400, true_growth_ml=np.nan).flag
     assert np.mean(flags) == pytest.approx(0.4, abs=0.08)
 
 
-def test_the_share_of_samples_that_expand_is_nearly_its_probability():
+def test_the_share_of_samples_that_expand_is_nearly_its_probability(ask):
     # 50 independent samples would miss by an SD of .07.
-    shares = [
-        draw_drives("flag", "predicted", DISTRIBUTION, 3.0, np.nan, 50, 1, f"P{i}").flag.mean()
-        for i in range(100)
-    ]
+    shares = [ask("flag", "predicted", 50, f"P{i}").flag.mean() for i in range(100)]
     assert np.std(shares) < 0.02
     assert np.mean(shares) == pytest.approx(0.4, abs=0.01)
 
@@ -330,7 +347,8 @@ def test_every_sample_has_a_drift_of_its_own_in_proportion_to_its_growth():
     model = DriftModel([[0.0] * 3] * 4, [[1.0, 0, 0], [-1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]])
 
     def draw_for(growth_ml, patient_id="P1"):
-        return draw_drifts(model, np.zeros(3), np.array(growth_ml), 20.0, 1, patient_id)
+        seed = PatientSeed(1, patient_id)
+        return draw_drifts(model, np.zeros(3), np.array(growth_ml), 20.0, seed)
 
     many = draw_for([10.0] * 400)
     assert np.linalg.norm(many, axis=1) == pytest.approx(float(shell_mm(10.0, 20.0)))
@@ -339,6 +357,29 @@ def test_every_sample_has_a_drift_of_its_own_in_proportion_to_its_growth():
     assert not np.array_equal(draw_for([10.0] * 400, "P2"), many)
     grown, none, unknown = draw_for([10.0, -2.0, np.nan])
     assert np.array_equal(grown, many[0]) and not none.any() and np.isnan(unknown).all()
+
+
+@pytest.mark.parametrize("kind", ["growth", "flag"])
+def test_samples_are_conditioned_as_training_was(model, kind):
+    """Asked for what happened, a sample's condition is the one its patient was learned with."""
+    clinical = dict.fromkeys(CLINICAL_SCALE, 20.0) | {"gcs": np.nan}
+    row = pd.Series(clinical | {"growth_ml": 8.0, "he": 1.0})
+    generator = torch.Generator().manual_seed(0)
+    scans = torch.randn(2, 1, 2, 5, 4, 8, 12, generator=generator)
+    offsets = (torch.stack([part, -part])[None] for part in place(5, 8, 12)[1:])
+    encoded = dict(zip(("baseline", "followup"), scans, strict=True))
+    encoded |= dict(zip(OFFSETS, offsets, strict=True))
+    encoded |= {"drift_mm": torch.zeros(1, 2, 3), "position_mm": torch.zeros(1, 3)}
+    known = make_stacks(row.to_frame().T, encoded, model.scale, kind, "difference").condition[0]
+
+    denoiser = replace(model, settings=model.settings.model_copy(update={"condition": kind}))
+    requests = Requests(np.array([8.0, np.nan]), np.array([1.0, np.nan]))
+    one = {name: part[0] for name, part in encoded.items()}
+    asked = condition_samples(denoiser, row, one, requests, PatientSeed(1, "P1"))
+    for name in ("clinical", "request", *OFFSETS):
+        learned, drawn = getattr(known, name)[0], getattr(asked, name)
+        assert torch.equal(learned.nan_to_num(-1), drawn[0].nan_to_num(-1)), name
+    assert asked.request[1].isnan().all() and asked.clinical[1].isnan().sum() == 1
 
 
 @pytest.mark.parametrize("target", [0, 1, 57, 300, 10_000])
@@ -370,7 +411,7 @@ def decoded_bleed(voxels, ivh=()):
     iph, other = (np.full(SHAPE, -5, dtype=np.float32) for _ in range(2))
     iph.ravel()[:voxels] = np.linspace(1, 2, voxels)
     other.ravel()[list(ivh)] = 2.0
-    return Decoded(np.zeros(SHAPE, dtype=np.float32), iph, other)
+    return DecodedScan(np.zeros(SHAPE, dtype=np.float32), iph, other)
 
 
 @pytest.fixture
@@ -380,28 +421,28 @@ def bleed(monkeypatch):
     truth = decoded_bleed(20, ivh=(100, 101))
     iph, ivh = truth.iph_logit > 0, truth.ivh_logit > 0
     ct = Volume(np.zeros(SHAPE, dtype=np.float32), np.diag([10.0, 10.0, 10.0, 1]))
-    return Baseline(ct, iph, ivh, iph | True, iph_ml=21.0, ivh_ml=2.5)
+    return Baseline(GridScan(ct, iph, ivh, iph | True), iph_ml=21.0, ivh_ml=2.5)
 
 
-@pytest.mark.parametrize("match", [True, False])
-def test_a_sample_without_a_target_has_one_volume(match, bleed):
-    """Raw and final volume are one where nothing was matched, whatever the decoder does."""
+def test_a_sample_without_a_target_has_one_volume(bleed):
+    """Raw and final volume are one where nothing is matched, whatever the decoder does."""
     reference, sample = decoded_bleed(25), decoded_bleed(35)
-    _, labels, free = finish_sample(sample, reference, bleed, np.nan, match)
+    _, labels, free = finish_sample(sample, reference, bleed, np.nan)
     assert free["iph_ml"] == free["iph_raw_ml"] == pytest.approx(31)
     assert free["logit_offset"] == 0 and np.count_nonzero(labels == 1) == 30
-    _, labels, wanted = finish_sample(sample, reference, bleed, 12.0, match)
+    _, labels, wanted = finish_sample(sample, reference, bleed, 12.0)
     assert wanted["iph_raw_ml"] == pytest.approx(31)
-    assert wanted["iph_ml"] == pytest.approx(33 if match else 31)
-    assert np.count_nonzero(labels == 1) == (32 if match else 30)
+    assert wanted["iph_ml"] == pytest.approx(33)
+    assert np.count_nonzero(labels == 1) == 32
 
 
 @pytest.mark.parametrize("voxels", [12, 20, 27])
 def test_what_the_decoder_gets_wrong_on_the_baseline_is_no_new_blood(voxels, bleed):
     """Else every sample would have it, and the map would be certain of what never happened."""
     wrong = decoded_bleed(voxels, ivh=(101, 102, 103))
-    _, labels, unchanged = finish_sample(wrong, wrong, bleed, np.nan, match=False)
-    assert np.array_equal(labels == 1, bleed.iph) and np.array_equal(labels == 2, bleed.ivh)
+    _, labels, unchanged = finish_sample(wrong, wrong, bleed, np.nan)
+    assert np.array_equal(labels == 1, bleed.scan.iph)
+    assert np.array_equal(labels == 2, bleed.scan.ivh)
     assert unchanged["iph_ml"] == bleed.iph_ml and unchanged["ivh_ml"] == bleed.ivh_ml
 
 

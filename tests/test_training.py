@@ -28,9 +28,9 @@ from tiny_training import (
 
 from hemexp import HemexpError
 from hemexp.autoencoder.train import run_train_autoencoder
+from hemexp.layout import Layout
 from hemexp.processes import Processes
-from hemexp.provenance import patient_file
-from hemexp.training import autocast_for, load_checkpoint, remove_checkpoint
+from hemexp.training import Checkpoint, autocast_for, load_checkpoint, remove_checkpoint
 from hemexp.volumes import write_volume
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -151,7 +151,7 @@ def test_an_unfinished_training_of_another_kind_is_refused(tmp_path):
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["step"] == 8
     (tmp_path / "last.ckpt").write_bytes(b"PK, but no more")
     with pytest.raises(HemexpError, match=r"last\.ckpt: found a file that cannot be read.*Delete"):
-        load_checkpoint(tmp_path / "last.ckpt", {}, {})
+        load_checkpoint(Checkpoint(tmp_path / "last.ckpt", {}), {})
 
 
 @pytest.fixture(scope="module")
@@ -163,34 +163,35 @@ def cohort(tmp_path_factory):
     for patient, session in itertools.product(rows["patient_id"], ("baseline", "followup")):
         blood = np.zeros((24, 32, 3))
         blood[4:9, 6:15, 1] = 1
-        images = {
-            "ct": rng.integers(20, 60, blood.shape),
-            "desc-iph_mask": blood,
-            "desc-ivh_mask": 0 * blood,
-        }
-        for kind, data in images.items():
-            ending = f"ses-{session}_space-grid_{kind}.nii.gz"
-            path = patient_file(folder / "results/preprocess", patient, ending)
+        arrays = rng.integers(20, 60, blood.shape), blood, 0 * blood, 0 * blood + 1
+        files = Layout(folder / "results").grid(patient, session).images
+        for path, data in zip(files, arrays, strict=True):
             write_volume(path, data, np.diag([9.0, 8, 7, 1]), np.int16)
     return folder
+
+
+@pytest.fixture
+def elsewhere(cohort, tmp_path):
+    """The same cohort for a run of its own."""
+    (tmp_path / "preprocess").symlink_to(cohort / "results/preprocess")
+    return Layout(tmp_path)
 
 
 PRODUCTS = ["history.json", "history.tsv", "model.json", "model.safetensors"]
 
 
-def test_a_finished_training_leaves_no_checkpoint_in_the_way_of_other_settings(cohort, tmp_path):
+def test_a_finished_training_leaves_no_checkpoint_in_the_way_of_other_settings(elsewhere):
+    out = elsewhere.network("autoencoder")
     for settings in (tiny("autoencoder"), tiny("autoencoder", steps=3)):
-        given = (["A01", "A02"], cohort / "results/preprocess", tmp_path, settings, 1, "cpu")
-        run_train_autoencoder(*given)
-        assert sorted(path.name for path in tmp_path.iterdir()) == PRODUCTS
-        model = json.loads((tmp_path / "model.json").read_text())
+        run_train_autoencoder(elsewhere, ["A01", "A02"], settings, 1, "cpu")
+        assert sorted(path.name for path in out.model.parent.iterdir()) == PRODUCTS
+        model = json.loads(out.model.read_text())
         assert model["settings"]["steps"] == settings.steps
 
 
-def test_torchrun_trains_with_two_processes(cohort, tmp_path):
+def test_torchrun_trains_with_two_processes(cohort, elsewhere):
     settings = tiny("autoencoder", steps=2)
-    given = (["A01", "A02"], cohort / "results/preprocess", tmp_path, settings, 1, "cpu")
-    run_train_autoencoder(*given)
+    run_train_autoencoder(elsewhere, ["A01", "A02"], settings, 1, "cpu")
     launcher = [
         "torch.distributed.run",
         "--nproc-per-node",
@@ -222,9 +223,10 @@ def test_torchrun_trains_with_two_processes(cohort, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr.count("2 steps in") == 1
-    out = cohort / "results/autoencoder"
-    assert sorted(path.name for path in out.iterdir()) == PRODUCTS
-    one, two = (load_file(folder / "model.safetensors") for folder in (tmp_path, out))
+    layouts = (elsewhere, Layout(cohort / "results"))
+    alone, launched = (layout.network("autoencoder").weights for layout in layouts)
+    assert sorted(path.name for path in launched.parent.iterdir()) == PRODUCTS
+    one, two = load_file(alone), load_file(launched)
     assert all(torch.allclose(value, two[name], rtol=0, atol=1e-5) for name, value in one.items())
 
 

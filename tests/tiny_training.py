@@ -19,10 +19,9 @@ from hemexp.diffusion import train as diffusion
 from hemexp.diffusion.condition import Condition, growth_features
 from hemexp.diffusion.dataset import Stacks
 from hemexp.diffusion.schedule import Schedule
-from hemexp.processes import ALONE, launched_processes
-from hemexp.training import save_weights
+from hemexp.processes import ALONE, CPU, launched_processes
+from hemexp.training import Checkpoint, save_weights
 
-CPU = torch.device("cpu")
 ROOMS = {"autoencoder": autoencoder, "diffusion": diffusion}
 STEPS, EVERY = 9, 2
 SMALL = {
@@ -59,9 +58,10 @@ def stacks():
     generator = torch.Generator().manual_seed(0)
     baseline, delta = torch.randn(2, 4, 2, 3, 4, 4, 6, generator=generator)
     growth = torch.tensor([12.0, 8, 0.1, -0.2])
-    told = torch.rand(4, 7, generator=generator), growth_features(growth, torch.full((4,), 15.0))
+    clinical = torch.rand(4, 7, generator=generator)
+    request = growth_features(growth, torch.full((4,), 15.0))
     condition = Condition(
-        *(part[:, None].expand(4, 2, -1) for part in told),
+        *(part[:, None].expand(4, 2, -1) for part in (clinical, request)),
         *(part.expand(4, 2, -1) for part in place(3, 4, 6)),
     )
     return Stacks(baseline, delta, condition, torch.zeros(4, 3), growth > 5)
@@ -79,10 +79,11 @@ def train_room(room, folder, processes=ALONE, seed=1, **update):
     run = settings.as_json() | {"seed": seed, "data": "d", "code": "c"}
     data = {
         "autoencoder": lambda: (slices(), settings),
-        "diffusion": lambda: (stacks(), Schedule("cosine", -2, -6, 4), settings, 1),
+        "diffusion": lambda: (stacks(), Schedule("cosine", -2, -6, 4), settings),
     }[room]()
     with mock.patch.object(module, "LOG_EVERY", 1):
-        network, history = module.train(*data, seed, CPU, folder / "last.ckpt", run, processes)
+        checkpoint = Checkpoint(folder / "last.ckpt", run)
+        network, history = module.train(*data, seed, checkpoint, processes)
     if processes.is_main:
         save_weights(folder / "model.safetensors", network)
         (folder / "history.json").write_text(json.dumps(history))
@@ -155,7 +156,7 @@ def train_launched(rank, port, room, folder, sigterm=None):
     }
     if sigterm is not None and rank == 1:
         before_step(room, sigterm, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    with launched_processes(CPU) as (processes, _):
+    with launched_processes(CPU) as processes:
         assert (processes.rank, processes.count) == (rank, 2)
         train_room(room, folder, processes)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 import torch
 from monai.losses import PatchAdversarialLoss
@@ -19,6 +20,14 @@ def as_images(decoded: Decoded) -> Tensor:
     return torch.stack(
         [decoded.ct, decoded.iph_logit.sigmoid(), decoded.ivh_logit.sigmoid()], dim=1
     )
+
+
+class Networks(NamedTuple):
+    """The VAE, its critic, and the perceptual distance where one is used."""
+
+    vae: MultiHeadVae
+    critic: nn.Module
+    perceptual: nn.Module | None = None
 
 
 def loss_terms(
@@ -54,9 +63,7 @@ def discriminator_loss(discriminator: nn.Module, images: Tensor, decoded: Decode
 
 
 def accumulate_gradients(
-    vae: MultiHeadVae,
-    critic: nn.Module,
-    perceptual: nn.Module | None,
+    networks: Networks,
     weights: dict[str, float],
     batches: Iterable[tuple[Tensor, Tensor]],
     count: int,
@@ -67,9 +74,17 @@ def accumulate_gradients(
     The critic learns too once the adversarial term has a weight. Neither optimiser steps here:
     the caller steps both once, after all micro-batches (docs/method.md 3).
 
+    Args:
+        networks: What learns, and what judges it.
+        weights: Of every term of the loss, by name.
+        batches: Images (n, 3, h, w) and posterior noise of each micro-batch.
+        count: Micro-batches of the step, over all processes.
+        autocast: Precision of the forward passes.
+
     Returns:
         What these micro-batches add to the mean of every term over all `count`.
     """
+    vae, critic, perceptual = networks
     judge = critic if "adversarial" in weights else None
     means: dict[str, Tensor] = {}
     for images, noise in batches:

@@ -1,7 +1,6 @@
 """The multi-head VAE and its file: rebuilt from its own settings, loaded strictly."""
 
 import json
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -9,6 +8,7 @@ from monai.networks.nets import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+from hemexp.layout import Layout
 from hemexp.settings import Autoencoder
 from hemexp.training import load_weights
 
@@ -115,8 +115,9 @@ class MultiHeadVae(nn.Module):
         return Decoded(CT_MIDDLE + CT_SPREAD * ct, iph_logit, ivh_logit)
 
 
-def load_autoencoder(folder: Path, device: torch.device) -> MultiHeadVae:
+def load_autoencoder(layout: Layout, device: torch.device) -> MultiHeadVae:
     """Rebuilds the network of `model.json` with the weights of `model.safetensors`."""
-    record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    files = layout.network("autoencoder")
+    record = json.loads(files.model.read_text(encoding="utf-8"))
     network = MultiHeadVae(Autoencoder.model_validate(record["settings"]))
-    return load_weights(folder / "model.safetensors", network).to(device)
+    return load_weights(files.weights, network).to(device)

@@ -4,16 +4,16 @@ import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from hemexp.autoencoder.network import model_input
-from hemexp.provenance import patient_file
-from hemexp.volumes import Volume, read_volume
+from hemexp.grid_scan import GridScan, read_grid_scan
+from hemexp.layout import Layout
 
 log = logging.getLogger(__name__)
 
@@ -61,30 +61,21 @@ class SliceSet:
         return (self.ct_hu != 0).flatten(1).any(dim=1).nonzero().flatten()
 
 
-def scan_files(folder: Path, patient_id: str, session: str) -> list[Path]:
-    """The files behind `load_scan`."""
-    endings = ("ct", "desc-iph_mask", "desc-ivh_mask")
-    return [
-        patient_file(folder, patient_id, f"ses-{session}_space-grid_{ending}.nii.gz")
-        for ending in endings
-    ]
+def slices_of(scan: GridScan) -> SliceSet:
+    """Axial slices of a scan on the grid, lowest first."""
 
-
-def load_scan(folder: Path, patient_id: str, session: str) -> SliceSet:
-    """Reads one scan on the grid as its axial slices, lowest first."""
-
-    def stack(volume: Volume, dtype: type) -> Tensor:
-        slices = np.moveaxis(volume.data, 2, 0)
+    def stack(data: NDArray, dtype: type) -> Tensor:
+        slices = np.moveaxis(data, 2, 0)
         return torch.from_numpy(np.ascontiguousarray(slices).astype(dtype))
 
-    ct, iph, ivh = (read_volume(path) for path in scan_files(folder, patient_id, session))
-    x, y, z = map(float, ct.spacing_mm)
-    return SliceSet(stack(ct, np.int16), stack(iph, np.uint8), stack(ivh, np.uint8), (z, x, y))
+    x, y, z = map(float, scan.ct.spacing_mm)
+    iph, ivh = stack(scan.iph, np.uint8), stack(scan.ivh, np.uint8)
+    return SliceSet(stack(scan.ct.data, np.int16), iph, ivh, (z, x, y))
 
 
-def load_slices(folder: Path, scans: Iterable[tuple[str, str]]) -> SliceSet:
+def load_slices(layout: Layout, scans: Iterable[tuple[str, str]]) -> SliceSet:
     """Reads many (patient_id, session) scans into one set."""
-    sets = [load_scan(folder, patient_id, session) for patient_id, session in scans]
+    sets = [slices_of(read_grid_scan(layout, *scan)) for scan in scans]
     return SliceSet(
         torch.cat([one.ct_hu for one in sets]),
         torch.cat([one.iph for one in sets]),

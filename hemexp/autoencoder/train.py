@@ -3,23 +3,23 @@
 import logging
 import time
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import torch
 from monai.networks.nets import PatchDiscriminator
-from torch import Tensor, nn
+from torch import Tensor
 
-from hemexp.autoencoder.gradients import accumulate_gradients
+from hemexp.autoencoder.gradients import Networks, accumulate_gradients
 from hemexp.autoencoder.losses import make_perceptual, term_weights
 from hemexp.autoencoder.network import MultiHeadVae
-from hemexp.autoencoder.slices import SliceSet, augment, draw_indices, load_slices, scan_files
+from hemexp.autoencoder.slices import SliceSet, augment, draw_indices, load_slices
 from hemexp.code_hash import hash_code
 from hemexp.columns import SESSIONS
+from hemexp.layout import Layout
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
 from hemexp.provenance import hash_file, hash_value, write_sidecars
 from hemexp.settings import Autoencoder
 from hemexp.training import (
+    Checkpoint,
     autocast_for,
     compile_modules,
     fusing_works,
@@ -55,9 +55,7 @@ def draw_batch(
     return images.to(device), torch.randn(size, generator=generator).to(device)
 
 
-def make_networks(
-    settings: Autoencoder, seed: int, device: torch.device
-) -> tuple[MultiHeadVae, nn.Module, nn.Module | None]:
+def make_networks(settings: Autoencoder, seed: int, device: torch.device) -> Networks:
     """The VAE and its critic with random weights, and the perceptual distance if it is asked."""
     torch.manual_seed(seed)
     vae = MultiHeadVae(settings)
@@ -68,16 +66,14 @@ def make_networks(
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
     for network in filter(None, (vae, critic, perceptual)):
         network.to(device, memory_format=layout)
-    return vae, critic, perceptual
+    return Networks(vae, critic, perceptual)
 
 
 def train(
     slices: SliceSet,
     settings: Autoencoder,
     seed: int,
-    device: torch.device,
-    checkpoint: Path,
-    run: dict[str, Any],
+    checkpoint: Checkpoint,
     processes: Processes = ALONE,
 ) -> tuple[MultiHeadVae, list[dict]]:
     """Trains the autoencoder; goes on from `checkpoint` where there is one.
@@ -86,15 +82,15 @@ def train(
         slices: Training slices.
         settings: The room's settings.
         seed: Run seed; each step's randomness depends on it and the step alone.
-        device: Where to train.
-        checkpoint: File to save to every `checkpoint_every` steps and on SIGTERM.
-        run: Settings, seed and hashes of data and code; another run's checkpoint is refused.
+        checkpoint: Where to save to every `checkpoint_every` steps and on SIGTERM.
         processes: Those that train together.
 
     Returns:
         The network and its history: the terms of every `LOG_EVERY`-th step.
     """
-    vae, critic, perceptual = make_networks(settings, seed, device)
+    device = processes.device
+    networks = make_networks(settings, seed, device)
+    vae, critic, _ = networks
     autocast = autocast_for(settings.precision, device)
     fused = fusing_works(settings.fused, device)
     optimiser = make_optimiser(vae.parameters(), settings.optimiser, settings.learning_rate, fused)
@@ -106,7 +102,7 @@ def train(
     def learn(step: int, mine: range, count: int) -> dict[str, Tensor]:
         batches = (draw_batch(slices, settings, seed, step, part, device) for part in mine)
         weights = term_weights(settings, step)
-        return accumulate_gradients(vae, critic, perceptual, weights, batches, count, autocast)
+        return accumulate_gradients(networks, weights, batches, count, autocast)
 
     if settings.compile:
         parts = [vae.core.encoder, vae.core.decoder]
@@ -119,10 +115,10 @@ def train(
         "critic_optimiser": critic_optimiser,
         "schedule": schedule,
     }
-    start, history = load_checkpoint(checkpoint, state, run)
-    save = partial(save_checkpoint, checkpoint, state, run, history)
+    start, history = load_checkpoint(checkpoint, state)
+    save = partial(save_checkpoint, checkpoint, state, history)
     every = settings.checkpoint_every
-    for step in run_steps(start, settings.steps, every, save, processes, device):
+    for step in run_steps(start, settings.steps, every, save, processes):
         optimiser.zero_grad()
         critic_optimiser.zero_grad()
         terms = learn(step, mine, settings.accumulate)
@@ -136,55 +132,48 @@ def train(
 
 
 def run_train_autoencoder(
-    patient_ids: list[str],
-    preprocess: Path,
-    out: Path,
-    settings: Autoencoder,
-    seed: int,
-    device: str,
+    layout: Layout, patient_ids: list[str], settings: Autoencoder, seed: int, device: str
 ) -> None:
     """Verb `train-autoencoder`: both scans of the training patients to `model.safetensors`.
 
     Args:
+        layout: Of the run.
         patient_ids: Training patients.
-        preprocess: Folder of the grid scans.
-        out: Folder for `model.safetensors`, `model.json`, `history.tsv` and, until it has
-            finished, `last.ckpt`.
         settings: The room's settings.
         seed: Run seed.
         device: `auto`, `cpu` or `cuda`.
     """
     started = time.perf_counter()
     scans = [(patient_id, session) for patient_id in patient_ids for session in SESSIONS]
-    files = [path for scan in scans for path in scan_files(preprocess, *scan)]
+    files = [path for scan in scans for path in layout.grid(*scan).images]
     data = hash_value([hash_file(path) for path in files])
     run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("autoencoder.train")}
-    slices = load_slices(preprocess, scans)
-    with launched_processes(resolve_device(device)) as (processes, where):
+    slices, out = load_slices(layout, scans), layout.network("autoencoder")
+    with launched_processes(resolve_device(device)) as processes:
         log.info(
             "%d slices of %d scans, %d with IPH; %s",
             len(slices),
             len(scans),
             len(slices.with_iph),
-            where,
+            processes.device,
         )
-        checkpoint = out / "last.ckpt"
-        vae, history = train(slices, settings, seed, where, checkpoint, run, processes)
+        checkpoint = Checkpoint(out.checkpoint, run)
+        vae, history = train(slices, settings, seed, checkpoint, processes)
         if not processes.is_main:
             return
-        save_weights(out / "model.safetensors", vae)
-        write_history(out / "history.tsv", history)
+        save_weights(out.weights, vae)
+        write_history(out.history, history)
         write_sidecars(
-            [out / "model.safetensors", out / "history.tsv"],
+            [out.weights, out.history],
             verb="train-autoencoder",
             settings=settings.as_json(),
             inputs=files,
             started=started,
             seed=seed,
-            device=str(where),
+            device=str(processes.device),
             scans=len(scans),
             slices=len(slices),
             data=data,
         )
-        remove_checkpoint(checkpoint)
+        remove_checkpoint(out.checkpoint)
         log.info("%d steps in %.0f s", settings.steps, time.perf_counter() - started)

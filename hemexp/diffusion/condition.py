@@ -1,5 +1,6 @@
-"""What a sample is conditioned on: clinical variables, what drives growth, the bleed's place."""
+"""What a sample is conditioned on: clinical variables, the request, the bleed's place."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -19,7 +20,13 @@ CLINICAL_SCALE = {
 """Offset and divisor of every clinical variable; results are cut to 0..1 (docs/method.md 5)."""
 
 OFFSET_SCALE_MM, DRIFT_SCALE_MM = 50.0, 5.0
-DRIVE_SIZE = {"growth": 3, "flag": 1}
+REQUEST_SIZE = {"growth": 3, "flag": 1}
+
+OFFSETS = ("offset_z_mm", "offset_x_mm", "offset_y_mm")
+"""Of the latents to the baseline bleed, in a file of latents: one row a copy of the pair."""
+
+RequestKind = Literal["growth", "flag"]
+"""What a denoiser is conditioned on."""
 
 
 def clinical_vector(patient: pd.Series) -> Tensor:
@@ -53,7 +60,7 @@ class Condition:
 
     Attributes:
         clinical: (n, 7), NaN where unknown.
-        drive: (n, 3) growth features or (n, 1) flag; NaN rows mean the learned null.
+        request: (n, 3) growth features or (n, 1) flag; NaN rows mean the learned null.
         drift_mm: (n, 3) along z, x, y: where the bleed's centroid moves to; NaN where unknown.
         offset_z_mm: (n, z) distance of every slice of latents to the baseline bleed's centroid.
         offset_x_mm: (n, h) the same of every row.
@@ -61,23 +68,23 @@ class Condition:
     """
 
     clinical: Tensor
-    drive: Tensor
+    request: Tensor
     drift_mm: Tensor
     offset_z_mm: Tensor
     offset_x_mm: Tensor
     offset_y_mm: Tensor
 
-    def without(self, clinical: Tensor | bool = False, drive: Tensor | bool = False) -> Self:
-        """Hides clinical vectors, or drives and drifts, where the mask (n,) says."""
+    def without(self, clinical: Tensor | bool = False, request: Tensor | bool = False) -> Self:
+        """Hides clinical vectors, or requests and drifts, where the mask (n,) says."""
         hide = [
-            torch.as_tensor(mask, device=self.drive.device).reshape(-1, 1)
-            for mask in (clinical, drive)
+            torch.as_tensor(mask, device=self.request.device).reshape(-1, 1)
+            for mask in (clinical, request)
         ]
-        nan = torch.full((), torch.nan, device=self.drive.device)
+        nan = torch.full((), torch.nan, device=self.request.device)
         return replace(
             self,
             clinical=torch.where(hide[0], nan, self.clinical),
-            drive=torch.where(hide[1], nan, self.drive),
+            request=torch.where(hide[1], nan, self.request),
             drift_mm=torch.where(hide[1], nan, self.drift_mm),
         )
 
@@ -88,6 +95,34 @@ class Condition:
     def __getitem__(self, index: slice | Tensor | tuple[slice | int | Tensor, ...]) -> Self:
         """Some of the stacks."""
         return replace(self, **{name: value[index] for name, value in vars(self).items()})
+
+
+def build_condition(
+    kind: RequestKind,
+    patients: Iterable[pd.Series],
+    growth_ml: Tensor,
+    flag: Tensor,
+    place: Mapping[str, Tensor],
+) -> Condition:
+    """Conditions (n, copies, ...) of n stacks and their copies, for training and sampling alike.
+
+    Args:
+        kind: What the denoiser is conditioned on.
+        patients: Rows of the sheet with `baseline_iph_ml`: n, or one for all stacks.
+        growth_ml: (n,) target growth; NaN means the learned null.
+        flag: (n,) expansion indicator; NaN means the learned null.
+        place: `drift_mm` (n, copies, 3) and those of `OFFSETS` (n or 1, copies, ...).
+    """
+    rows = list(patients)
+    volume = torch.tensor([float(row["baseline_iph_ml"]) for row in rows], dtype=torch.float64)
+    clinical = torch.stack([clinical_vector(row) for row in rows])
+    request = growth_features(growth_ml, volume) if kind == "growth" else flag.float()[:, None]
+    size = place["drift_mm"].shape[:2]
+    return Condition(
+        *(part[:, None].expand(*size, -1) for part in (clinical, request)),
+        drift_mm=place["drift_mm"].float(),
+        **{name: place[name].expand(*size, -1) for name in OFFSETS},
+    )
 
 
 def outward_drift(condition: Condition) -> Tensor:
@@ -111,13 +146,13 @@ class ConditionEncoder(nn.Module):
     It stands in the place of MONAI's class embedding, which may be any module.
     """
 
-    def __init__(self, kind: Literal["growth", "flag"], size: int) -> None:
+    def __init__(self, kind: RequestKind, size: int) -> None:
         """Makes three small networks whose outputs (n * z, size) are added."""
         super().__init__()
         self.unknown_clinical = nn.Parameter(torch.zeros(len(CLINICAL_SCALE)))
-        self.null_drive = nn.Parameter(torch.zeros(DRIVE_SIZE[kind]))
+        self.null_request = nn.Parameter(torch.zeros(REQUEST_SIZE[kind]))
         self.clinical = _mlp(2 * len(CLINICAL_SCALE), size)
-        self.drive = _mlp(DRIVE_SIZE[kind] + 1, size)
+        self.request = _mlp(REQUEST_SIZE[kind] + 1, size)
         self.place = _mlp(2, size)
 
     def forward(self, condition: Condition) -> Tensor:
@@ -127,8 +162,8 @@ class ConditionEncoder(nn.Module):
         per_stack = self.clinical(
             _filled(condition.clinical, self.unknown_clinical, per_value=True)
         )
-        per_stack = per_stack + self.drive(
-            _filled(condition.drive, self.null_drive, per_value=False)
+        per_stack = per_stack + self.request(
+            _filled(condition.request, self.null_request, per_value=False)
         )
         per_slice = self.place(torch.stack([offset, offset.abs()], dim=-1))
         return (per_stack[:, None] + per_slice).reshape(n * z, -1)

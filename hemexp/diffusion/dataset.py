@@ -1,8 +1,6 @@
 """Training stacks of the denoiser: cached latents, normalised, and their conditions."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 import torch
@@ -10,12 +8,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from hemexp.columns import SESSIONS
-from hemexp.diffusion.condition import Condition, clinical_vector, growth_features
-from hemexp.latents.scale import Scale, Target
-from hemexp.provenance import patient_file
-
-OFFSETS = ("offset_z_mm", "offset_x_mm", "offset_y_mm")
-"""Of the latents to the baseline bleed, in a file of latents: one row a copy of the pair."""
+from hemexp.diffusion.condition import Condition, RequestKind, build_condition
+from hemexp.latents.scale import Scale, Target, load_scale
+from hemexp.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -25,7 +20,7 @@ class Stacks:
     Attributes:
         baseline: (n, copies, z, c, h, w) normalised baseline latents.
         target: (n, copies, z, c, h, w) what is to be drawn, normalised: the difference as a rule.
-        condition: (n, copies, ...), with what truly drove growth.
+        condition: (n, copies, ...), with what truly happened as the request.
         position_mm: (n, 3) of the baseline bleed seen from the brain's centroid.
         expands: (n,) bool.
     """
@@ -36,42 +31,32 @@ class Stacks:
     position_mm: Tensor
     expands: Tensor
 
-
-def drive_features(
-    kind: Literal["growth", "flag"], growth_ml: Tensor, baseline_ml: Tensor, expands: Tensor
-) -> Tensor:
-    """What drives growth, as the network reads it: (n, 3) for `growth`, (n, 1) for `flag`."""
-    if kind == "growth":
-        return growth_features(growth_ml, baseline_ml)
-    return expands.float()[:, None]
+    @property
+    def slice_spacing_mm(self) -> float:
+        """Distance between slices."""
+        offsets_mm = self.condition.offset_z_mm[0, 0]
+        return float(offsets_mm[1] - offsets_mm[0])
 
 
-def load_stacks(
-    table: pd.DataFrame,
-    latents: Path,
-    scale: Scale,
-    kind: Literal["growth", "flag"],
-    target: Target,
-) -> Stacks:
+def load_stacks(table: pd.DataFrame, layout: Layout, kind: RequestKind, target: Target) -> Stacks:
     """Loads the cached latents of patients with a known outcome.
 
     Args:
         table: Rows of the sheet joined with `baseline_iph_ml`, `growth_ml` and `he`.
-        latents: Folder of the latents.
-        scale: Normalisation.
+        layout: Of the run: latents and their scale.
         kind: What the denoiser is conditioned on.
         target: What it draws.
     """
-    files = [load_file(patient_file(latents, p, "latents.safetensors")) for p in table.index]
+    files = [load_file(layout.latents(patient_id)) for patient_id in table.index]
     stored = {name: torch.stack([one[name] for one in files]) for name in files[0]}
-    return make_stacks(table, stored, scale, kind, target)
+    return make_stacks(table, stored, load_scale(layout.scale), kind, target)
 
 
 def make_stacks(
     table: pd.DataFrame,
     encoded: dict[str, Tensor],
     scale: Scale,
-    kind: Literal["growth", "flag"],
+    kind: RequestKind,
     target: Target,
 ) -> Stacks:
     """Puts together what is known of n patients; see `load_stacks`.
@@ -84,20 +69,14 @@ def make_stacks(
         target: What it draws.
     """
     baseline, followup = (encoded[session] for session in SESSIONS)
-    growth, volume, he = (
-        torch.tensor(table[name].to_numpy(dtype=float))
-        for name in ("growth_ml", "baseline_iph_ml", "he")
+    growth_ml, he = (
+        torch.tensor(table[name].to_numpy(dtype=float)) for name in ("growth_ml", "he")
     )
-    clinical = torch.stack([clinical_vector(patient) for _, patient in table.iterrows()])
-    drive = drive_features(kind, growth, volume, he == 1)
-    condition = Condition(
-        *(part[:, None].expand(-1, baseline.shape[1], -1) for part in (clinical, drive)),
-        **{name: encoded[name] for name in ("drift_mm", *OFFSETS)},
-    )
+    patients = (patient for _, patient in table.iterrows())
     return Stacks(
         scale.normalise_latent(baseline),
         scale.normalise_target(target, baseline, followup),
-        condition,
+        build_condition(kind, patients, growth_ml, he == 1, encoded),
         encoded["position_mm"],
         he == 1,
     )

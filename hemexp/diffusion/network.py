@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from monai.networks.nets import DiffusionModelUNet
@@ -12,6 +11,8 @@ from hemexp import Fault, HemexpError
 from hemexp.diffusion.condition import Condition, ConditionEncoder, outward_drift
 from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.schedule import Schedule, clean_from_v
+from hemexp.latents.scale import Scale, load_scale
+from hemexp.layout import Layout
 from hemexp.settings import Diffusion
 from hemexp.training import load_weights
 
@@ -20,7 +21,7 @@ TIME_SCALE = 1000.0
 
 
 class ThroughPlane(nn.Module):
-    """A U-Net block followed by what it is told and by mixing along z; starts as the identity.
+    """A U-Net block, then time and condition, then mixing along z; starts as the identity.
 
     Features are scaled and shifted by the embedding of time and condition (FiLM, Perez 2018): the
     block itself only adds it, and a growth that is added alone is followed less well
@@ -29,20 +30,20 @@ class ThroughPlane(nn.Module):
     """
 
     def __init__(
-        self, block: nn.Module, channels: int, told: int, n_slices: int, attention: bool
+        self, block: nn.Module, channels: int, embedding_size: int, n_slices: int, attention: bool
     ) -> None:
         """Wraps `block` for stacks of `n_slices`.
 
         Args:
             block: Takes features and the embedding, gives `channels` channels.
             channels: Of its output.
-            told: Size of the embedding.
+            embedding_size: Of the embedding of time and condition.
             n_slices: Of a stack.
             attention: Whether slices attend to each other.
         """
         super().__init__()
         self.block, self.n_slices = block, n_slices
-        self.film = nn.Sequential(nn.SiLU(), nn.Linear(told, 2 * channels))
+        self.film = nn.Sequential(nn.SiLU(), nn.Linear(embedding_size, 2 * channels))
         nn.init.zeros_(self.film[1].weight)
         nn.init.zeros_(self.film[1].bias)
         self.conv = nn.Conv1d(channels, channels, kernel_size=3, padding=1)
@@ -56,7 +57,7 @@ class ThroughPlane(nn.Module):
             nn.init.zeros_(self.attention.out_proj.weight)
 
     def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
-        """Features (n * z, c, h, w) through the block, told (n * z, told), mixed along z."""
+        """Features (n * z, c, h, w) of slices, scaled by their embedding (n * z, size), mixed."""
         out = self.block(features, embedding)
         scale, shift = self.film(embedding)[..., None, None].chunk(2, dim=1)
         out = out * (1 + scale) + shift
@@ -67,8 +68,8 @@ class ThroughPlane(nn.Module):
         out = out + mixed.permute(0, 3, 2, 1).reshape(out.shape)
         if self.attention is not None:
             pooled = self.norm(out.mean(dim=(2, 3)).reshape(-1, z, channels))
-            told, _ = self.attention(pooled, pooled, pooled, need_weights=False)
-            out = out + told.reshape(total, channels, 1, 1)
+            shared, _ = self.attention(pooled, pooled, pooled, need_weights=False)
+            out = out + shared.reshape(total, channels, 1, 1)
         return out
 
 
@@ -121,8 +122,8 @@ class Denoiser(nn.Module):
             (n, z, c, h, w).
         """
         n, z = noisy.shape[:2]
-        told = [outward_drift(condition)] if self.aims else []
-        images = torch.cat([noisy, context, *told], dim=2).flatten(0, 1)
+        outward = [outward_drift(condition)] if self.aims else []
+        images = torch.cat([noisy, context, *outward], dim=2).flatten(0, 1)
         times = (time * TIME_SCALE)[:, None].expand(n, z).flatten()
         return self.unet(images, times, class_labels=condition).unflatten(0, (n, z))
 
@@ -144,26 +145,36 @@ def context_stack(baseline: Tensor, slices: int, step: int) -> Tensor:
     return torch.cat([baseline[:, (position + k).clamp(0, z - 1)] for k in offsets], dim=2)
 
 
-def context_step(context_mm: float, slice_spacing_mm: float) -> int:
+def context_stride(context_mm: float, slice_spacing_mm: float) -> int:
     """Slices that lie nearest to the context distance, at least 1."""
     return max(1, round(context_mm / slice_spacing_mm))
 
 
 @dataclass(frozen=True)
 class DiffusionModel:
-    """A trained denoiser with all that sampling needs to know of it."""
+    """A trained denoiser with all that sampling needs to know of it.
+
+    Attributes:
+        network: Predicts v.
+        settings: It was trained with.
+        schedule: Of noise, in training and sampling.
+        context_stride: Slices between neighbours in the context.
+        drift: Where bleeds grow to.
+        scale: Normalisation of latents and differences.
+    """
 
     network: Denoiser
     settings: Diffusion
     schedule: Schedule
-    context_step: int
+    context_stride: int
     drift: DriftModel
+    scale: Scale
 
-    def told(self, condition: Condition) -> Condition:
+    def hide_untrained(self, condition: Condition) -> Condition:
         """The condition without what training always hid (a dropout of 1): it means nothing."""
         return condition.without(
             clinical=self.settings.clinical_dropout == 1,
-            drive=self.settings.condition_dropout == 1,
+            request=self.settings.condition_dropout == 1,
         )
 
     def denoise(
@@ -176,7 +187,7 @@ class DiffusionModel:
     ) -> Tensor:
         """Expected clean difference given a noisy one at half log-SNR `lam`.
 
-        Guidance is eps = null + w (cond - null) on the drive of growth; at a fixed noise level
+        Guidance is eps = null + w (cond - null) on the request; at a fixed noise level
         the same line in v. w = 0 is the learned null, w = 1 the plain conditional.
 
         Args:
@@ -188,7 +199,7 @@ class DiffusionModel:
         """
         level = torch.tensor(lam, device=noisy.device)
         time = self.schedule.time(level).expand(len(noisy))
-        null = condition.without(drive=True)
+        null = condition.without(request=True)
         if guidance == 1:
             v = self.network(noisy, time, context, condition)
         elif guidance == 0:
@@ -199,21 +210,22 @@ class DiffusionModel:
         return clean_from_v(noisy, v, level)
 
 
-FACTS = ("settings", "latent_channels", "n_slices", "schedule", "context_step", "drift")
+FACTS = ("settings", "latent_channels", "n_slices", "schedule", "context_stride", "drift")
 """What `model.json` says of a denoiser."""
 
 
-def load_diffusion(folder: Path, device: torch.device) -> DiffusionModel:
-    """Rebuilds the model of `model.json` with the weights of `model.safetensors`.
+def load_diffusion(layout: Layout, device: torch.device) -> DiffusionModel:
+    """Rebuilds the model of `model.json` with the weights of `model.safetensors`, and its scale.
 
     Raises:
         HemexpError: Another version of hemexp wrote it.
     """
-    record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    files = layout.network("diffusion")
+    record = json.loads(files.model.read_text(encoding="utf-8"))
     if missing := [name for name in FACTS if name not in record]:
         raise HemexpError(
             Fault(
-                str(folder / "model.json"),
+                str(files.model),
                 f"nothing about {', '.join(missing)}",
                 f"a denoiser's {', '.join(FACTS)}",
                 "Train it again with this version.",
@@ -221,11 +233,12 @@ def load_diffusion(folder: Path, device: torch.device) -> DiffusionModel:
         )
     settings = Diffusion.model_validate(record["settings"])
     network = Denoiser(settings, record["latent_channels"], record["n_slices"])
-    load_weights(folder / "model.safetensors", network).to(device)
+    load_weights(files.weights, network).to(device)
     return DiffusionModel(
         network,
         settings,
         Schedule(**record["schedule"]),
-        record["context_step"],
+        record["context_stride"],
         DriftModel(**record["drift"]),
+        load_scale(layout.scale),
     )

@@ -1,6 +1,6 @@
 """The denoiser's objective: what a micro-batch holds, and what it costs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Self
 
@@ -42,8 +42,8 @@ def draw_batch(
 ) -> Batch:
     """Draws a micro-batch, a function of seed, step and part alone.
 
-    Noise levels are stratified over the batch; clinical variables and what drives growth are
-    hidden independently, so that guidance exists for each.
+    Noise levels are stratified over the batch; clinical variables and requests are hidden
+    independently, so that guidance exists for each.
     """
     generator = generator_for(seed, "diffusion", step, part)
     n = settings.batch_stacks
@@ -54,7 +54,7 @@ def draw_batch(
     stratum = (torch.randperm(n, generator=generator) + chance[0]) / n
     condition = stacks.condition[patients, copy].without(
         clinical=chance[1] < settings.clinical_dropout,
-        drive=chance[2] < settings.condition_dropout,
+        request=chance[2] < settings.condition_dropout,
     )
     noise = torch.randn(clean.shape, generator=generator)
     lam = schedule.lam(stratum).float().reshape(n, 1, 1, 1, 1)
@@ -62,11 +62,7 @@ def draw_batch(
 
 
 def diffusion_loss(
-    network: nn.Module,
-    batch: Batch,
-    schedule: Schedule,
-    settings: Diffusion,
-    context_slices_step: int,
+    network: nn.Module, batch: Batch, schedule: Schedule, settings: Diffusion, context_stride: int
 ) -> Tensor:
     """Weighted mean squared error of v over a micro-batch.
 
@@ -74,7 +70,7 @@ def diffusion_loss(
     """
     alpha, sigma = alpha_sigma(batch.lam)
     noisy = alpha * batch.clean + sigma * batch.noise
-    context = context_stack(batch.baseline, settings.context_slices, context_slices_step)
+    context = context_stack(batch.baseline, settings.context_slices, context_stride)
     time = schedule.time(batch.lam.flatten())
     v = network(noisy, time, context, batch.condition).float()
     weight = min_snr_weight(batch.lam, settings.min_snr_gamma)
@@ -87,15 +83,18 @@ def diffusion_loss(
 
 
 def accumulate_gradients(
-    network: nn.Module,
+    loss_of: Callable[[Batch], Tensor],
     batches: Iterable[Batch],
-    schedule: Schedule,
-    settings: Diffusion,
-    context_slices_step: int,
     count: int,
     autocast: AbstractContextManager,
 ) -> dict[str, Tensor]:
     """Adds the gradients of some of `count` micro-batches, as of one batch of all their stacks.
+
+    Args:
+        loss_of: Loss of a micro-batch.
+        batches: The micro-batches.
+        count: Micro-batches of the step, over all processes.
+        autocast: Precision of the forward passes.
 
     Returns:
         What these micro-batches add to the mean `loss` over all `count`.
@@ -103,7 +102,7 @@ def accumulate_gradients(
     total = torch.zeros(())
     for batch in batches:
         with autocast:
-            loss = diffusion_loss(network, batch, schedule, settings, context_slices_step)
+            loss = loss_of(batch)
         (loss / count).backward()
         total = total + loss.detach() / count
     return {"loss": total}

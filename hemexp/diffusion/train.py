@@ -3,7 +3,6 @@
 import logging
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,23 +13,16 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from hemexp.code_hash import hash_code
 from hemexp.diffusion.dataset import Stacks, load_stacks
 from hemexp.diffusion.drift import DriftModel, fit_drift, shell_mm
-from hemexp.diffusion.network import Denoiser, context_step
-from hemexp.diffusion.objective import accumulate_gradients, draw_batch
+from hemexp.diffusion.network import Denoiser, context_stride
+from hemexp.diffusion.objective import Batch, accumulate_gradients, diffusion_loss, draw_batch
 from hemexp.diffusion.schedule import Schedule, check_start, choose_lambda_min
-from hemexp.latents.scale import load_scale
 from hemexp.layout import Layout
 from hemexp.outcomes import expansion_outcomes, read_volumes
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
-from hemexp.provenance import (
-    describe,
-    hash_file,
-    hash_value,
-    patient_file,
-    write_json,
-    write_sidecars,
-)
+from hemexp.provenance import describe, hash_file, hash_value, write_json, write_sidecars
 from hemexp.settings import Diffusion
 from hemexp.training import (
+    Checkpoint,
     autocast_for,
     compile_modules,
     fusing_works,
@@ -82,11 +74,8 @@ def train(
     stacks: Stacks,
     schedule: Schedule,
     settings: Diffusion,
-    step_of_context: int,
     seed: int,
-    device: torch.device,
-    checkpoint: Path,
-    run: dict[str, Any],
+    checkpoint: Checkpoint,
     processes: Processes = ALONE,
 ) -> tuple[nn.Module, list[dict]]:
     """Trains the denoiser; goes on from `checkpoint` where there is one.
@@ -95,16 +84,14 @@ def train(
         stacks: Training patients.
         schedule: Noise schedule.
         settings: The room's settings.
-        step_of_context: Slices between context neighbours.
         seed: Run seed; each step's randomness depends on it and the step alone.
-        device: Where to train.
-        checkpoint: File to save to every `checkpoint_every` steps and on SIGTERM.
-        run: Settings, seed and hashes of data and code; another run's checkpoint is refused.
+        checkpoint: Where to save to every `checkpoint_every` steps and on SIGTERM.
         processes: Those that train together.
 
     Returns:
         The network with averaged (EMA) weights, and its history.
     """
+    device = processes.device
     network = make_network(stacks, settings, seed, device)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
     autocast = autocast_for(settings.precision, device)
@@ -112,22 +99,24 @@ def train(
     weights = list(network.parameters())
     optimiser = make_optimiser(weights, settings.optimiser, settings.learning_rate, fused)
     rate = make_schedule(optimiser, settings.schedule_lr, settings.steps)
+    stride = context_stride(settings.context_mm, stacks.slice_spacing_mm)
+
+    def loss_of(batch: Batch) -> Tensor:
+        return diffusion_loss(network, batch, schedule, settings, stride)
 
     def learn(step: int, mine: range, count: int) -> dict[str, Tensor]:
         drawn = (draw_batch(stacks, schedule, settings, seed, step, part) for part in mine)
         batches = (batch.to(device) for batch in drawn)
-        return accumulate_gradients(
-            network, batches, schedule, settings, step_of_context, count, autocast
-        )
+        return accumulate_gradients(loss_of, batches, count, autocast)
 
     if settings.compile:
         compile_modules([network], lambda: learn(0, range(1), 1))
     mine = processes.parts("diffusion", settings.accumulate)
     state = {"network": network, "average": average, "optimiser": optimiser, "rate": rate}
-    start, history = load_checkpoint(checkpoint, state, run)
-    save = partial(save_checkpoint, checkpoint, state, run, history)
+    start, history = load_checkpoint(checkpoint, state)
+    save = partial(save_checkpoint, checkpoint, state, history)
     every = settings.checkpoint_every
-    for step in run_steps(start, settings.steps, every, save, processes, device):
+    for step in run_steps(start, settings.steps, every, save, processes):
         optimiser.zero_grad()
         terms = learn(step, mine, settings.accumulate)
         processes.add_gradients(weights)
@@ -141,72 +130,61 @@ def train(
 
 
 def run_train_diffusion(
-    samples: pd.DataFrame,
-    preprocess: Path,
-    latents: Path,
-    scale: Path,
-    out: Path,
-    settings: Diffusion,
-    seed: int,
-    device: str,
+    layout: Layout, sheet: pd.DataFrame, settings: Diffusion, seed: int, device: str
 ) -> None:
     """Verb `train-diffusion`: cached latents of the training patients to `model.safetensors`.
 
     Args:
-        samples: Rows of the training patients.
-        preprocess: Folder with the native volumes.
-        latents: Folder of the latents.
-        scale: `scale.json`.
-        out: Folder for `model.safetensors`, `model.json`, `history.tsv` and, until it has
-            finished, `last.ckpt`.
+        layout: Of the run.
+        sheet: Rows of the training patients.
         settings: The room's settings.
         seed: Run seed.
         device: `auto`, `cpu` or `cuda`.
     """
     started = time.perf_counter()
-    table = samples.join(expansion_outcomes(read_volumes(Layout(preprocess.parent), samples)))
-    stacks = load_stacks(table, latents, load_scale(scale), settings.condition, settings.target)
+    table = sheet.join(expansion_outcomes(read_volumes(layout, sheet)))
+    stacks = load_stacks(table, layout, settings.condition, settings.target)
     schedule = make_noise_schedule(settings, stacks)
-    offsets_mm = stacks.condition.offset_z_mm[0, 0]
-    steps = context_step(settings.context_mm, float(offsets_mm[1] - offsets_mm[0]))
-    inputs = [scale, *(patient_file(latents, p, "latents.safetensors") for p in table.index)]
-    given = [stacks.condition.clinical.nan_to_num(-1), stacks.condition.drive, stacks.expands]
+    inputs = [layout.scale, *map(layout.latents, table.index)]
+    given = [stacks.condition.clinical.nan_to_num(-1), stacks.condition.request, stacks.expands]
     data = hash_value([*map(hash_file, inputs), *(values.tolist() for values in given)])
     run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("diffusion.train")}
-    with launched_processes(resolve_device(device)) as (processes, where):
-        log.info(
-            "%d patients, %d expanders; %s; %s",
-            len(table),
-            int(stacks.expands.sum()),
-            schedule,
-            where,
-        )
-        checkpoint = out / "last.ckpt"
-        network, history = train(
-            stacks, schedule, settings, steps, seed, where, checkpoint, run, processes
-        )
+    out = layout.network("diffusion")
+    with launched_processes(resolve_device(device)) as processes:
+        expanders = int(stacks.expands.sum())
+        message = "%d patients, %d expanders; %s; %s"
+        log.info(message, len(table), expanders, schedule, processes.device)
+        checkpoint = Checkpoint(out.checkpoint, run)
+        network, history = train(stacks, schedule, settings, seed, checkpoint, processes)
         if not processes.is_main:
             return
-        save_weights(out / "model.safetensors", network)
-        write_history(out / "history.tsv", history)
         record = {
             "verb": "train-diffusion",
             "settings": settings.as_json(),
             "inputs": inputs,
             "started": started,
             "seed": seed,
-            "device": str(where),
+            "device": str(processes.device),
         }
-        write_sidecars([out / "history.tsv"], **record)
-        n_slices, latent_channels = stacks.target.shape[2:4]
-        facts = {
-            "schedule": schedule.as_json(),
-            "context_step": steps,
-            "n_slices": n_slices,
-            "latent_channels": latent_channels,
-            "patients": len(table),
-            "drift": learn_drift(table, stacks).as_json(),
-        }
-        write_json(out / "model.json", describe(**record, **facts))
-        remove_checkpoint(checkpoint)
+        save_weights(out.weights, network)
+        write_history(out.history, history)
+        write_sidecars([out.history], **record)
+        facts = describe_model(table, stacks, schedule, settings)
+        write_json(out.model, describe(**record, **facts))
+        remove_checkpoint(out.checkpoint)
         log.info("%d steps in %.0f s", settings.steps, time.perf_counter() - started)
+
+
+def describe_model(
+    table: pd.DataFrame, stacks: Stacks, schedule: Schedule, settings: Diffusion
+) -> dict[str, Any]:
+    """What sampling needs to know of a denoiser beside its settings and weights."""
+    n_slices, latent_channels = stacks.target.shape[2:4]
+    return {
+        "schedule": schedule.as_json(),
+        "context_stride": context_stride(settings.context_mm, stacks.slice_spacing_mm),
+        "n_slices": n_slices,
+        "latent_channels": latent_channels,
+        "patients": len(table),
+        "drift": learn_drift(table, stacks).as_json(),
+    }

@@ -23,6 +23,7 @@ class GrowthDistribution(Protocol):
     """What sampling and scoring need of a predictive distribution of growth in mL."""
 
     p_expansion: float
+    baseline_ml: float
 
     def quantile(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
         """Growth in mL of uniform draws (`u` decides expansion, `v` how much)."""

@@ -3,8 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,9 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder
-from hemexp.autoencoder.slices import SliceSet, load_scan, move, scan_files
+from hemexp.autoencoder.slices import SliceSet, move, slices_of
+from hemexp.columns import SESSIONS
+from hemexp.grid_scan import read_grid_scan
 from hemexp.latents.place import centroid_mm, describe_place
-from hemexp.provenance import patient_file, write_atomically, write_sidecars
+from hemexp.layout import Layout
+from hemexp.provenance import write_atomically, write_sidecars
 from hemexp.settings import Latents
 from hemexp.training import generator_for, resolve_device
 
@@ -155,57 +157,51 @@ def _dice(found: Tensor, truth: Tensor) -> float | None:
 
 
 def run_encode_patients(
-    patients: dict[str, list[str]],
-    preprocess: Path,
-    autoencoder: Path,
-    out: Path,
+    layout: Layout,
+    sheet: pd.DataFrame,
     settings: Latents,
     seed: int,
     device: str,
-    training: Collection[str] = (),
+    models: Layout | None = None,
 ) -> None:
     """Verb `encode-patients`: one `sub-ID_latents.safetensors` and `_reconstruction.tsv` each.
 
+    Both scans are encoded, of patients to predict the only one; moved copies of training patients
+    alone. A file of latents holds what `encode_patient` gives.
+
     Args:
-        patients: Sessions to encode, by patient_id.
-        preprocess: Folder of the grid scans.
-        autoencoder: Folder of the trained autoencoder.
-        out: Folder for the latents: a file holds what `encode_patient` gives.
+        layout: Of the run.
+        sheet: Rows of the patients.
         settings: The room's settings.
         seed: Run seed; what is drawn of a scan depends on it, the patient and the session alone.
         device: `auto`, `cpu` or `cuda`.
-        training: Patients whose moved copies are encoded too.
+        models: Where the autoencoder lies, if not in `layout`.
     """
     where = resolve_device(device)
-    vae = load_autoencoder(autoencoder, where)
-    for patient_id, sessions in patients.items():
+    weights = (models or layout).network("autoencoder").weights
+    vae = load_autoencoder(models or layout, where)
+    for patient_id, split in sheet["split"].items():
         started = time.perf_counter()
-        scans = {session: load_scan(preprocess, patient_id, session) for session in sessions}
-        moved = settings.moved if patient_id in training else 0
+        sessions = SESSIONS[:1] if split == "predict" else SESSIONS
+        scans = {s: slices_of(read_grid_scan(layout, patient_id, s)) for s in sessions}
+        moved = settings.moved if split == "train" else 0
         tensors = encode_patient(vae, scans, settings, moved, seed, patient_id)
         scores = [
             {"patient_id": patient_id, "session": session}
             | reconstruction_scores(vae, scan, tensors[session][0], settings.batch_slices)
             for session, scan in scans.items()
         ]
-        latents_file = patient_file(out, patient_id, "latents.safetensors")
-        scores_file = patient_file(out, patient_id, "reconstruction.tsv")
-        with write_atomically(latents_file) as temporary:
+        products = layout.latents(patient_id), layout.reconstruction(patient_id)
+        with write_atomically(products[0]) as temporary:
             save_file({name: value.contiguous() for name, value in tensors.items()}, temporary)
-        with write_atomically(scores_file) as temporary:
+        with write_atomically(products[1]) as temporary:
             pd.DataFrame(scores).to_csv(temporary, sep="\t", index=False, float_format="%.4f")
+        images = (path for s in sessions for path in layout.grid(patient_id, s).images)
         write_sidecars(
-            [latents_file, scores_file],
+            products,
             verb="encode-patients",
             settings=settings.as_json(),
-            inputs=[
-                autoencoder / "model.safetensors",
-                *(
-                    path
-                    for session in sessions
-                    for path in scan_files(preprocess, patient_id, session)
-                ),
-            ],
+            inputs=[weights, *images],
             started=started,
             seed=seed,
             device=str(where),

@@ -11,7 +11,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from hemexp import Fault, HemexpError
-from hemexp.provenance import describe, patient_file, write_json
+from hemexp.layout import Layout
+from hemexp.provenance import describe, write_json
 
 Target = Literal["difference", "followup"]
 
@@ -84,21 +85,19 @@ def _load_pair(path: Path) -> tuple[Tensor, Tensor]:
         return latents.get_slice("baseline")[0], latents.get_slice("followup")[0]
 
 
-def run_fit_scale(patient_ids: list[str], latents: Path, out: Path) -> None:
+def run_fit_scale(layout: Layout, patient_ids: list[str]) -> None:
     """Verb `fit-scale`: `scale.json` from the latents of the training patients."""
     started = time.perf_counter()
-    files = [
-        patient_file(latents, patient_id, "latents.safetensors") for patient_id in patient_ids
-    ]
+    files = [layout.latents(patient_id) for patient_id in patient_ids]
     scale = measure_scale([_load_pair(path) for path in files])
     if min(scale.delta_sd) < 1e-6:
         raise HemexpError(
             Fault(
-                f"{latents}, {len(files)} training patients",
+                f"{layout.scale.parent}, {len(files)} training patients",
                 f"latent differences of SD {scale.delta_sd}",
                 "follow-ups unlike their baselines",
                 "Check that the sheet names each patient's own follow-up.",
             )
         )
     record = describe(verb="fit-scale", settings={}, inputs=files, started=started)
-    write_json(out, {"scale": asdict(scale), "patients": len(files), **record})
+    write_json(layout.scale, {"scale": asdict(scale), "patients": len(files), **record})

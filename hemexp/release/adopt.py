@@ -4,37 +4,44 @@ import shutil
 import time
 from pathlib import Path
 
-from hemexp.provenance import describe, write_atomically, write_json, write_sidecars
-from hemexp.release.models import FILES, models_folder, read_record
+from hemexp.layout import Layout
+from hemexp.provenance import describe, write_atomically, write_json, write_sidecars, write_text
+from hemexp.release.models import models_layout, part_files, read_record
 
-EMPTY_TABLES = {
-    "autoencoder": {"history.tsv": ("step",)},
-    "scale": {},
-    "diffusion": {"history.tsv": ("step",)},
-    "expansion": {
-        "training.tsv": ("patient_id", "model", "p_expansion"),
-        "training_forecasts.tsv": ("patient_id", "draw", "growth_ml"),
-        "comparison.tsv": (
-            "model",
-            "n",
-            "events",
-            "auc",
-            "auc_low",
-            "auc_high",
-            "brier",
-            "calibration_slope",
-            "calibration_intercept",
-            "crps_ml",
-            "crps_low",
-            "crps_high",
-            "note",
-        ),
-    },
-}
-"""Tables that a training writes: they are of other patients, so only their header is written."""
+COMPARISON = (
+    "model",
+    "n",
+    "events",
+    "auc",
+    "auc_low",
+    "auc_high",
+    "brier",
+    "calibration_slope",
+    "calibration_intercept",
+    "crps_ml",
+    "crps_low",
+    "crps_high",
+    "note",
+)
 
 
-def run_adopt(part: str, folder: Path, results: Path) -> None:
+def empty_tables(layout: Layout, part: str) -> dict[Path, tuple[str, ...]]:
+    """Tables that a training writes, with their columns.
+
+    They are of other patients, so only their header is written.
+    """
+    if part == "scale":
+        return {}
+    if part == "expansion":
+        return {
+            layout.growth("training"): ("patient_id", "model", "p_expansion"),
+            layout.growth("training_forecasts"): ("patient_id", "draw", "growth_ml"),
+            layout.growth("comparison"): COMPARISON,
+        }
+    return {layout.network(part).history: ("step",)}
+
+
+def run_adopt(part: str, folder: Path, layout: Layout) -> None:
     """Takes a released model over into a run's results, where all later steps find it.
 
     Of the people it learned from nothing is copied: no list of inputs, no table.
@@ -42,16 +49,14 @@ def run_adopt(part: str, folder: Path, results: Path) -> None:
     Args:
         part: `autoencoder`, `scale`, `diffusion` or `expansion`.
         folder: Results of a run, or a bundle.
-        results: Folder of the run's results.
+        layout: Of the run.
     """
-    started = time.perf_counter()
-    models = models_folder(folder, part)
-    sources = [models / name for name in FILES[part]]
+    started, verb = time.perf_counter(), f"adopt-{part}"
+    released = models_layout(folder, part)
+    sources = part_files(released, part)
     # By their own names they would be taken for this run's own models.
-    named = {f"released/{name}": models / name for name in FILES[part]}
-    verb, out = f"adopt-{part}", (results / FILES[part][0]).parent
-    for source in sources:
-        target = out / source.name
+    named = {f"released/{source.relative_to(released.root)}": source for source in sources}
+    for source, target in zip(sources, part_files(layout, part), strict=True):
         if source.suffix == ".json":
             record = read_record(source)
             origin = {name: record.get(name) for name in ("git", "versions", "seed", "device")}
@@ -66,8 +71,7 @@ def run_adopt(part: str, folder: Path, results: Path) -> None:
             continue
         with write_atomically(target) as temporary:
             shutil.copyfile(source, temporary)
-    tables = {out / name: columns for name, columns in EMPTY_TABLES[part].items()}
+    tables = empty_tables(layout, part)
     for path, columns in tables.items():
-        with write_atomically(path) as temporary:
-            temporary.write_text("\t".join(columns) + "\n", encoding="utf-8")
+        write_text(path, "\t".join(columns) + "\n")
     write_sidecars(tables, verb=verb, settings={}, inputs=named, started=started)

@@ -13,18 +13,19 @@ from typing import Any
 import torch
 
 from hemexp import Fault, HemexpError
-from hemexp.autoencoder.network import load_autoencoder
-from hemexp.diffusion.network import load_diffusion
+from hemexp.layout import Layout, ScanImages
 from hemexp.provenance import hash_file, versions, write_atomically, write_json, write_text
 from hemexp.release.bundle_texts import LICENSE, describe_bundle, write_readme
-from hemexp.release.forecast import IMAGES, VALUES
-from hemexp.sampling.run import MODELS
+from hemexp.release.forecast import BUNDLE_NUMBERS, draw_followups
+from hemexp.release.models import MODEL_PARTS, BundleLayout, part_files
+from hemexp.sampling.models import load_trained, model_files
 from hemexp.settings import Settings
 
 log = logging.getLogger(__name__)
 
-TOLD = ("patient", "images", "native", "grid", "sampling", "seed", "device")
-"""Parts of the inference config that `draw_followups` takes by their own names."""
+INPUTS = ("patient", "images", "native")
+OPTIONS = ("grid", "sampling", "batch_slices", "seed", "device")
+"""Parts of the inference config that `draw_followups` takes: the patient, and how to draw."""
 
 
 def inference_config(settings: Settings) -> dict[str, Any]:
@@ -40,29 +41,29 @@ def inference_config(settings: Settings) -> dict[str, Any]:
         "seed": settings.seed,
         "grid": settings.preprocess.grid.as_json(),
         "sampling": sampling,
-        "patient": dict.fromkeys(("patient_id", *VALUES)),
-        "images": dict.fromkeys(IMAGES),
-        "native": dict.fromkeys(IMAGES),
+        "batch_slices": settings.latents.batch_slices,
+        "patient": dict.fromkeys(("patient_id", *BUNDLE_NUMBERS)),
+        "images": dict.fromkeys(ScanImages._fields),
+        "native": dict.fromkeys(ScanImages._fields),
         "draw": {
-            "_target_": "hemexp.sampling.forecast.draw_followups",
+            "_target_": f"{draw_followups.__module__}.{draw_followups.__name__}",
             "_mode_": "callable",
             "models": "$@bundle_root + '/models'",
             "out": "@output_dir",
-            "batch_slices": settings.latents.batch_slices,
-            **{key: f"@{key}" for key in TOLD},
+            "inputs": {key: f"@{key}" for key in INPUTS},
+            "options": {key: f"@{key}" for key in OPTIONS},
         },
         "run": ["$@draw()"],
     }
 
 
-def check_models(results: Path, settings: Settings) -> None:
+def check_models(layout: Layout, settings: Settings) -> None:
     """Loads the networks and compares them with the settings.
 
     Raises:
         HemexpError: A model is missing or was made with other settings.
     """
-    needed = {*MODELS, "autoencoder/model.json", "diffusion/model.json"}
-    missing = [results / name for name in sorted(needed) if not (results / name).is_file()]
+    missing = [path for path in sorted(exported_files(layout)) if not path.is_file()]
     if missing:
         raise HemexpError(
             *(
@@ -70,11 +71,10 @@ def check_models(results: Path, settings: Settings) -> None:
                 for path in missing
             )
         )
-    cpu = torch.device("cpu")
-    load_autoencoder(results / "autoencoder", cpu)
-    load_diffusion(results / "diffusion", cpu)
+    load_trained(layout, torch.device("cpu"))
     for room in ("autoencoder", "diffusion"):
-        record = json.loads((results / room / "model.json").read_text(encoding="utf-8"))
+        model = layout.network(room).model
+        record = json.loads(model.read_text(encoding="utf-8"))
         wanted = getattr(settings, room).as_json()
         unlike = [key for key in wanted if record["settings"].get(key) != wanted[key]]
         slices = settings.preprocess.grid.shape[2]
@@ -83,7 +83,7 @@ def check_models(results: Path, settings: Settings) -> None:
         if unlike:
             raise HemexpError(
                 Fault(
-                    str(results / room),
+                    str(model.parent),
                     f"a model made with other {', '.join(unlike)}",
                     "the settings of the config",
                     "Name the config of that run, or rerun it.",
@@ -91,25 +91,32 @@ def check_models(results: Path, settings: Settings) -> None:
             )
 
 
-def copy_models(results: Path, models: Path) -> dict[str, str]:
+def exported_files(layout: Layout) -> set[Path]:
+    """All files of the models: what samples are drawn with, and the networks' records."""
+    return {path for part in MODEL_PARTS for path in part_files(layout, part)}
+
+
+def copy_models(layout: Layout, bundle: Layout) -> dict[str, str]:
     """Copies weights as they are and records without their lists of patients; gives hashes."""
-    for name in MODELS:
-        with write_atomically(models / name) as temporary:
-            shutil.copyfile(results / name, temporary)
-    records = [models / name for name in MODELS if name.endswith(".json")]
-    for record in [*records, *(models / r / "model.json" for r in ("autoencoder", "diffusion"))]:
-        content = json.loads((results / record.relative_to(models)).read_text(encoding="utf-8"))
-        write_json(record, {key: value for key, value in content.items() if key != "inputs"})
-    return {name: hash_file(models / name) for name in MODELS}
+    for source in exported_files(layout):
+        target = bundle.root / source.relative_to(layout.root)
+        if source.suffix == ".json":
+            record = json.loads(source.read_text(encoding="utf-8"))
+            write_json(target, {key: value for key, value in record.items() if key != "inputs"})
+            continue
+        with write_atomically(target) as temporary:
+            shutil.copyfile(source, temporary)
+    files = model_files(bundle)
+    return {str(path.relative_to(bundle.root)): hash_file(path) for path in files}
 
 
-def run_export_bundle(results: Path, out: Path, settings: Settings) -> None:
+def run_export_bundle(layout: Layout, out: Path, settings: Settings) -> None:
     """Verb `export-bundle`: writes the trained models as a MONAI bundle.
 
     Args:
-        results: Folder of all results; needs the four models.
+        layout: Of the run; its four models are needed.
         out: Folder of the bundle, such as `bundle/`; files in it are replaced.
-        settings: The settings of the run that made `results`.
+        settings: The settings of that run.
 
     Raises:
         HemexpError: A model is missing or was made with other settings.
@@ -123,17 +130,13 @@ def run_export_bundle(results: Path, out: Path, settings: Settings) -> None:
                 "A bundle encodes to posterior means: export a run that was trained on them.",
             )
         )
-    check_models(results, settings)
-    hashes = copy_models(results, out / "models")
-    trained = json.loads((results / "diffusion" / "model.json").read_text(encoding="utf-8"))
-    grid = settings.preprocess.grid
-    write_json(out / "configs" / "inference.json", inference_config(settings))
-    # For `hemexp predict`: what a raw scan goes through before the models can read it.
-    write_json(out / "configs" / "preprocess.json", settings.preprocess.as_json())
-    write_json(
-        out / "configs" / "metadata.json",
-        describe_bundle(grid, versions(), hashes, settings.preset),
-    )
-    write_text(out / "docs" / "README.md", write_readme(grid, trained["patients"]))
-    write_text(out / "LICENSE", LICENSE)
+    check_models(layout, settings)
+    bundle, grid = BundleLayout(out), settings.preprocess.grid
+    hashes = copy_models(layout, bundle.models)
+    trained = json.loads(layout.network("diffusion").model.read_text(encoding="utf-8"))
+    write_json(bundle.inference, inference_config(settings))
+    write_json(bundle.preprocess, settings.preprocess.as_json())
+    write_json(bundle.metadata, describe_bundle(grid, versions(), hashes, settings.preset))
+    write_text(bundle.readme, write_readme(grid, trained["patients"]))
+    write_text(bundle.license, LICENSE)
     log.info("%s: a MONAI bundle; its docs/README.md says how to run it", out)

@@ -12,7 +12,7 @@ SCHEMA = (
     "meta_schema_20240725.json"
 )
 WARNING = f"{NOTICE} Nothing it draws may guide the care of a patient."
-REQUIRED = ("hemexp", "SimpleITK", "nibabel", "scikit-learn")
+RUNS_WITH = ("hemexp", "SimpleITK", "nibabel", "scikit-learn")
 
 LICENSE = """\
 Code: the bundle calls the Python package `hemexp`, MIT License, Copyright (c) 2026 the hemexp
@@ -70,7 +70,7 @@ def describe_bundle(
         "monai_version": versions["monai"],
         "pytorch_version": versions["torch"].split("+")[0],
         "numpy_version": versions["numpy"],
-        "required_packages_version": {name: versions[name] for name in REQUIRED},
+        "required_packages_version": {name: versions[name] for name in RUNS_WITH},
         "name": "Follow-up CT of a brain haemorrhage",
         "task": "Draws plausible follow-up head CT scans of an intracerebral haemorrhage",
         "description": "A multi-head autoencoder, a distribution of haematoma growth and a "

@@ -5,7 +5,7 @@ from typing import Any
 
 from hemexp import Fault, HemexpError
 from hemexp.provenance import hash_file
-from hemexp.release.models import models_folder, read_grid, read_record
+from hemexp.release.models import models_layout, read_grid, read_record
 from hemexp.settings import Settings
 
 KEYS = {
@@ -73,15 +73,15 @@ def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[
         ]
     try:
         parts = [room, "scale"] if room == "diffusion" else [room]
-        models = models_folder(folder, *parts)
+        models = models_layout(folder, *parts)
         if room == "expansion":
             return []
         grid = read_grid(folder)
     except HemexpError as error:
         return [fault._replace(where=f"{where}, {fault.where}") for fault in error.faults]
-    told = read_record(models / room / "model.json")["settings"]
+    theirs = read_record(models.network(room).model)["settings"]
     wanted = getattr(settings, room).as_json()
-    pairs = [(f"{room}.{key}", told.get(key), wanted[key]) for key in NETWORKS[room]]
+    pairs = [(f"{room}.{key}", theirs.get(key), wanted[key]) for key in NETWORKS[room]]
     mine = settings.preprocess.grid
     pairs += [
         (f"preprocess.grid.{key}", getattr(grid, key), getattr(mine, key))
@@ -90,12 +90,12 @@ def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[
     return [
         Fault(
             f"{where}, {folder}",
-            f"a model of {key} {_shown(theirs)}",
+            f"a model of {key} {_shown(released)}",
             f"the config's {_shown(own)}",
-            f"Set {key} to {_shown(theirs)}, or name another model.",
+            f"Set {key} to {_shown(released)}, or name another model.",
         )
-        for key, theirs, own in pairs
-        if theirs != own
+        for key, released, own in pairs
+        if released != own
     ]
 
 
@@ -104,10 +104,8 @@ def _latent_faults(settings: Settings) -> list[Fault]:
     named = settings.autoencoder.model or ""
     if named == settings.diffusion.model:
         return []
-    name = "autoencoder/model.safetensors"
-    files = [
-        models_folder(folder, "autoencoder") / name for folder in (named, settings.diffusion.model)
-    ]
+    folders = (named, settings.diffusion.model)
+    files = [models_layout(one, "autoencoder").network("autoencoder").weights for one in folders]
     if hash_file(files[0]) == hash_file(files[1]):
         return []
     return [

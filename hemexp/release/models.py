@@ -11,15 +11,49 @@ from typing import Any
 
 from hemexp import Fault, HemexpError
 from hemexp.config import load_section
+from hemexp.layout import Layout
+from hemexp.provenance import sidecar_path
 from hemexp.settings import Grid, Latents, RawInput, Sampling, Settings, SkullStrip
 
-FILES = {
-    "autoencoder": ("autoencoder/model.safetensors", "autoencoder/model.json"),
-    "scale": ("latents/scale.json",),
-    "diffusion": ("diffusion/model.safetensors", "diffusion/model.json"),
-    "expansion": ("expansion/model.json",),
-}
-"""What has to be there of each model, below the folder of models."""
+MODEL_PARTS = ("autoencoder", "scale", "diffusion", "expansion")
+"""Models that are handed on, each by itself."""
+
+
+@dataclass(frozen=True)
+class BundleLayout:
+    """Where everything lies in a bundle."""
+
+    root: Path
+
+    @property
+    def models(self) -> Layout:
+        """The models, laid out as in a run."""
+        return Layout(self.root / "models")
+
+    @property
+    def inference(self) -> Path:
+        """What `python -m monai.bundle run` reads."""
+        return self.root / "configs" / "inference.json"
+
+    @property
+    def preprocess(self) -> Path:
+        """What a raw scan goes through before the models can read it, for `hemexp predict`."""
+        return self.root / "configs" / "preprocess.json"
+
+    @property
+    def metadata(self) -> Path:
+        """What the bundle is, by MONAI's specification."""
+        return self.root / "configs" / "metadata.json"
+
+    @property
+    def readme(self) -> Path:
+        """How to run it."""
+        return self.root / "docs" / "README.md"
+
+    @property
+    def license(self) -> Path:
+        """Under what terms."""
+        return self.root / "LICENSE"
 
 
 @dataclass(frozen=True)
@@ -33,38 +67,51 @@ class Recipe:
     sampling: Sampling
 
 
-def models_folder(folder: Path | str, *parts: str) -> Path:
-    """The folder that holds `autoencoder/`, `diffusion/`, `latents/` and `expansion/`.
+def part_files(layout: Layout, part: str) -> tuple[Path, ...]:
+    """What has to be there of one of `MODEL_PARTS`."""
+    alone = {"scale": layout.scale, "expansion": layout.growth_models}
+    if part in alone:
+        return (alone[part],)
+    network = layout.network(part)
+    return network.weights, network.model
+
+
+def models_layout(folder: Path | str, *parts: str) -> Layout:
+    """Where the models of a results folder or a bundle lie.
 
     Args:
         folder: Results of a run, or a bundle.
-        *parts: Keys of `FILES`: what has to be there.
+        *parts: Of `MODEL_PARTS`: what has to be there.
 
     Raises:
         HemexpError: A file of them is missing.
     """
     folder = Path(folder)
-    models = folder / "models" if (folder / "models").is_dir() else folder
-    wanted = [name for part in parts for name in FILES[part]]
-    missing = [name for name in wanted if not (models / name).is_file()]
+    layout = BundleLayout(folder).models if _is_bundle(folder) else Layout(folder)
+    wanted = [path for part in parts for path in part_files(layout, part)]
+    missing = [path for path in wanted if not path.is_file()]
     if missing:
         raise HemexpError(
             Fault(
                 str(folder),
-                f"no {missing[0]}",
+                f"no {missing[0].relative_to(layout.root)}",
                 "a results folder of a finished run, or a bundle of `hemexp export-bundle`",
                 "Correct the path.",
             )
         )
-    return models
+    return layout
+
+
+def _is_bundle(folder: Path) -> bool:
+    return BundleLayout(folder).models.root.is_dir()
 
 
 def read_grid(folder: Path) -> Grid:
     """The grid that released models were trained on."""
-    if (folder / "models").is_dir():
-        values = read_record(folder / "configs" / "inference.json")["grid"]
+    if _is_bundle(folder):
+        values = read_record(BundleLayout(folder).inference)["grid"]
     else:
-        values = _settings(folder, "preprocess/sub-*/*_ses-baseline_space-grid_volumes.json")
+        values = _settings(folder, Layout(folder).grid("*", "baseline").volumes)
     return _section("preprocess.grid", values)
 
 
@@ -74,20 +121,17 @@ def read_recipe(folder: Path) -> Recipe:
     Raises:
         HemexpError: A model or a record is missing.
     """
-    models_folder(folder, *FILES)
-    if (folder / "models").is_dir():
-        prepared = read_record(folder / "configs" / "preprocess.json")
-        inference = read_record(folder / "configs" / "inference.json")
-        sampling = inference["sampling"]
-        latents = {
-            "posterior": "mean",
-            "moved": 0,
-            "batch_slices": inference["draw"]["batch_slices"],
-        }
+    models_layout(folder, *MODEL_PARTS)
+    if _is_bundle(folder):
+        prepared = read_record(BundleLayout(folder).preprocess)
+        inference = read_record(BundleLayout(folder).inference)
+        sampling, batch = inference["sampling"], inference["batch_slices"]
+        latents = {"posterior": "mean", "moved": 0, "batch_slices": batch}
     else:
-        prepared = _settings(folder, "preprocess/sub-*/*_ses-baseline_space-native_volumes.json")
-        sampling = _settings(folder, "samples/sub-*/volumes.json")
-        latents = _settings(folder, "latents/sub-*/*_latents.json")
+        run = Layout(folder)
+        prepared = _settings(folder, run.native("*", "baseline").volumes)
+        sampling = _settings(folder, run.sample_volumes("*"))
+        latents = _settings(folder, run.latents("*"))
     return Recipe(
         raw=_section("preprocess.raw", prepared["raw"]),
         skull_strip=_section("preprocess.skull_strip", prepared["skull_strip"]),
@@ -109,10 +153,11 @@ def _section(name: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - the cl
     return load_section(name, json.dumps(values))
 
 
-def _settings(folder: Path, pattern: str) -> dict[str, Any]:
-    """Settings in any one sidecar that fits a pattern: a run has the same in all."""
-    found = next(iter(folder.glob(pattern)), None)
-    return read_record(found if found else folder / pattern)["settings"]
+def _settings(folder: Path, products: Path) -> dict[str, Any]:
+    """Settings in the sidecar of any one product of a pattern: a run has the same in all."""
+    pattern = sidecar_path(products)
+    found = next(iter(Layout(folder).find(pattern)), pattern)
+    return read_record(found)["settings"]
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -6,60 +6,55 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hemexp.provenance import patient_file
-from hemexp.sampling.finish import IPH, IVH, Baseline, finish_sample
-from hemexp.sampling.sample import Decoded
+from hemexp.layout import MAPS, Layout
+from hemexp.sampling.finish import IPH_LABEL, IVH_LABEL, FinishedSample
+from hemexp.sampling.patient import PatientAtBaseline
 from hemexp.volumes import write_volume
 
 log = logging.getLogger(__name__)
 
 
 def write_samples(
-    folder: Path,
-    patient_id: str,
-    followups: Iterable[Decoded],
-    reference: Decoded,
-    baseline: Baseline,
-    growth_ml: NDArray[np.float64],
-    match: bool,
+    layout: Layout, patient: PatientAtBaseline, finished: Iterable[FinishedSample]
 ) -> tuple[list[dict[str, float]], list[Path]]:
-    """Finishes and writes each sample, then the maps; gives measurements and files written."""
-    affine = baseline.ct.affine
-    counts = {name: np.zeros(baseline.brain.shape) for name in ("iph", "ivh", "expansion")}
+    """Writes each sample as it comes, then the maps; gives measurements and files written."""
+    scan = patient.baseline.scan
+    affine = scan.ct.affine
+    counts = {name: np.zeros(scan.brain.shape) for name in MAPS}
     rows, products = [], []
-    for k, decoded in enumerate(followups):
-        ct_hu, labels, measured = finish_sample(decoded, reference, baseline, growth_ml[k], match)
-        rows.append(measured)
-        for name, dtype, content in (("ct", np.int16, ct_hu), ("dseg", np.uint8, labels)):
-            products.append(patient_file(folder, patient_id, f"sample-{k}_{name}.nii.gz"))
-            write_volume(products[-1], content, affine, dtype)
-        counts["iph"] += labels == IPH
-        counts["ivh"] += labels == IVH
-        counts["expansion"] += (labels > 0) & ~baseline.blood
+    for k, sample in enumerate(finished):
+        rows.append(sample.measured)
+        files = layout.sample(patient.patient_id, k)
+        write_volume(files.ct, sample.ct_hu, affine, np.int16)
+        write_volume(files.labels, sample.labels, affine, np.uint8)
+        products += files
+        counts["iph"] += sample.labels == IPH_LABEL
+        counts["ivh"] += sample.labels == IVH_LABEL
+        counts["expansion"] += (sample.labels > 0) & ~scan.blood
     for name, count in counts.items():
-        products.append(patient_file(folder, patient_id, f"desc-{name}_probseg.nii.gz"))
+        products.append(layout.sample_map(patient.patient_id, name))
         write_volume(products[-1], count / len(rows), affine, np.float32)
     return rows, products
 
 
-def remove_surplus(folder: Path, patient_id: str, samples: int) -> None:
+def remove_surplus(layout: Layout, patient_id: str, count: int) -> None:
     """Removes samples, with their sidecars, that an earlier run with a larger K left behind.
 
     Snakemake deletes only what a rule still declares; a sample that no table and no map counts
     would be taken for one of this run.
 
     Args:
-        folder: Folder of all patients' samples.
+        layout: Of the run.
         patient_id: The patient.
-        samples: K; sample K and all above go.
+        count: K; sample K and all above go.
     """
+    folder = layout.sample_volumes(patient_id).parent
     name = re.compile(rf"sub-{patient_id}_sample-(\d+)_(?:ct|dseg)\.(?:nii\.gz|json)")
-    found = [(path, name.fullmatch(path.name)) for path in folder.glob(f"sub-{patient_id}/*")]
-    surplus = [path for path, matched in found if matched and int(matched[1]) >= samples]
+    found = [(path, name.fullmatch(path.name)) for path in folder.glob("*")]
+    surplus = [path for path, matched in found if matched and int(matched[1]) >= count]
     for path in surplus:
         path.unlink()
     if surplus:
-        told = "%s: removed %d files of an earlier run that drew more than %d samples"
-        log.info(told, patient_id, len(surplus), samples)
+        message = "%s: removed %d files of an earlier run that drew more than %d samples"
+        log.info(message, patient_id, len(surplus), count)

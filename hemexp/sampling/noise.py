@@ -1,11 +1,29 @@
 """Noise of a sample: a function of (run seed, patient_id, sample), correlated along z or not."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from hemexp.provenance import seed_for
 from hemexp.training import generator_for
+
+
+class PatientSeed(NamedTuple):
+    """What all randomness of a patient's samples depends on, beside the sample's number.
+
+    Attributes:
+        run: Seed of the run.
+        patient_id: The patient.
+    """
+
+    run: int
+    patient_id: str
+
+    def for_draw(self, *parts: object) -> int:
+        """Seed of one draw, such as (sample, "drift")."""
+        return seed_for(self.run, self.patient_id, *parts)
 
 
 def correlate_slices(white: Tensor, length_mm: float, slice_spacing_mm: float) -> Tensor:
@@ -23,16 +41,7 @@ def correlate_slices(white: Tensor, length_mm: float, slice_spacing_mm: float) -
     return torch.stack(slices)
 
 
-def sample_noise(
-    seed: int,
-    patient_id: str,
-    sample: int,
-    shape: tuple[int, int, int, int],
-    length_mm: float,
-    slice_spacing_mm: float,
-    step: int = 0,
-) -> Tensor:
-    """Noise (z, c, h, w) of one sample; `step` > 0: fresh noise of a stochastic sampler."""
-    generator = generator_for(seed, patient_id, sample, "noise", step)
-    white = torch.randn(shape, generator=generator)
-    return correlate_slices(white, length_mm, slice_spacing_mm)
+def white_noise(seed: PatientSeed, sample: int, shape: tuple[int, ...], step: int = 0) -> Tensor:
+    """Independent noise (z, c, h, w) of one sample; `step` > 0: that of a stochastic sampler."""
+    generator = generator_for(seed.run, seed.patient_id, sample, "noise", step)
+    return torch.randn(shape, generator=generator)

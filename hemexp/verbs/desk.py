@@ -45,21 +45,17 @@ def provenance(args: Arguments) -> None:
 
 def predict(args: Arguments) -> None:
     """Draw one patient's follow-ups from raw files and released models, without the workflow."""
-    from hemexp.desk.predict import IMAGES, VALUES, run_predict
+    from hemexp.desk.predict import NewPatient, run_predict
+    from hemexp.layout import ScanImages
     from hemexp.release.models import read_recipe, recipe_of
+    from hemexp.release.patient_values import PATIENT_NUMBERS
 
     config = args.config
     recipe = recipe_of(load_settings(read_config(config))) if config else read_recipe(args.model)
-    run_predict(
-        args.patient_id,
-        {name: getattr(args, f"baseline_{name}") for name in IMAGES},
-        {name: getattr(args, name) for name in VALUES},
-        args.model,
-        recipe,
-        args.out,
-        args.seed,
-        args.device,
-    )
+    images = {name: getattr(args, f"baseline_{name}") for name in ScanImages._fields}
+    values = {name: getattr(args, name) for name in PATIENT_NUMBERS}
+    patient = NewPatient(args.patient_id, images, values)
+    run_predict(patient, args.model, recipe, args.out, args.seed, args.device)
 
 
 def compare_tables(args: Arguments) -> None:

@@ -1,9 +1,8 @@
 """Verbs of the rooms autoencoder to sampling: what is learned, and what is drawn with it."""
 
-from hemexp.columns import SESSIONS
 from hemexp.config import load_settings, read_config
 from hemexp.layout import Layout
-from hemexp.provenance import leave_empty, patient_file
+from hemexp.provenance import leave_empty
 from hemexp.verbs.options import Arguments, chosen_patients, kept, section, training
 
 
@@ -11,44 +10,25 @@ def train_autoencoder(args: Arguments) -> None:
     """Train the multi-head VAE."""
     from hemexp.autoencoder.train import run_train_autoencoder
 
-    run_train_autoencoder(
-        list(training(args).index),
-        args.results / "preprocess",
-        args.results / "autoencoder",
-        section(args, "autoencoder"),
-        args.seed,
-        args.device,
-    )
+    settings = section(args, "autoencoder")
+    patient_ids = list(training(args).index)
+    run_train_autoencoder(Layout(args.results), patient_ids, settings, args.seed, args.device)
 
 
 def encode_patients(args: Arguments) -> None:
     """Cache the posterior means of scans."""
     from hemexp.latents.encode import run_encode_patients
 
-    chosen, gone = chosen_patients(args)
-    sessions = {
-        p: SESSIONS[:1] if s == "predict" else SESSIONS for p, s in chosen["split"].items()
-    }
-    run_encode_patients(
-        sessions,
-        args.results / "preprocess",
-        args.results / "autoencoder",
-        args.results / "latents",
-        section(args, "latents"),
-        args.seed,
-        args.device,
-        training=chosen.index[chosen["split"] == "train"],
-    )
-    endings = ("latents.safetensors", "reconstruction.tsv")
-    leave_empty(patient_file(args.results / "latents", p, e) for p in gone for e in endings)
+    layout, (chosen, gone) = Layout(args.results), chosen_patients(args)
+    run_encode_patients(layout, chosen, section(args, "latents"), args.seed, args.device)
+    leave_empty(file for p in gone for file in (layout.latents(p), layout.reconstruction(p)))
 
 
 def fit_scale(args: Arguments) -> None:
     """Measure latents over training patients."""
     from hemexp.latents.scale import run_fit_scale
 
-    folder = args.results / "latents"
-    run_fit_scale(list(training(args).index), folder, folder / "scale.json")
+    run_fit_scale(Layout(args.results), list(training(args).index))
 
 
 def measure_bleed(args: Arguments) -> None:
@@ -87,16 +67,8 @@ def train_diffusion(args: Arguments) -> None:
     """Train the conditional denoiser."""
     from hemexp.diffusion.train import run_train_diffusion
 
-    run_train_diffusion(
-        training(args),
-        args.results / "preprocess",
-        args.results / "latents",
-        args.results / "latents" / "scale.json",
-        args.results / "diffusion",
-        section(args, "diffusion"),
-        args.seed,
-        args.device,
-    )
+    settings = section(args, "diffusion")
+    run_train_diffusion(Layout(args.results), training(args), settings, args.seed, args.device)
 
 
 def sample_followups(args: Arguments) -> None:
@@ -104,13 +76,8 @@ def sample_followups(args: Arguments) -> None:
     from hemexp.cohort import read_sheet
     from hemexp.sampling.run import run_sample_followups
 
-    run_sample_followups(
-        read_sheet(args.samples, args.patient),
-        args.results,
-        section(args, "sampling"),
-        args.seed,
-        args.device,
-    )
+    sheet, settings = read_sheet(args.samples, args.patient), section(args, "sampling")
+    run_sample_followups(Layout(args.results), sheet, settings, args.seed, args.device)
 
 
 def adopt_autoencoder(args: Arguments) -> None:
@@ -136,11 +103,12 @@ def adopt_expansion(args: Arguments) -> None:
 def _adopt(part: str, args: Arguments) -> None:
     from hemexp.release.adopt import run_adopt
 
-    run_adopt(part, args.model, args.results)
+    run_adopt(part, args.model, Layout(args.results))
 
 
 def export_bundle(args: Arguments) -> None:
     """Write the trained models as a MONAI bundle."""
     from hemexp.release.bundle import run_export_bundle
 
-    run_export_bundle(args.results, args.out, load_settings(read_config(args.settings)))
+    settings = load_settings(read_config(args.settings))
+    run_export_bundle(Layout(args.results), args.out, settings)

@@ -21,7 +21,7 @@ from hemexp.layout import MAPS, Layout, is_phantom
 from hemexp.outcomes import read_excluded
 from hemexp.provenance import canonical_json, hash_file, write_json, write_text
 from hemexp.release.check import check_released
-from hemexp.release.models import FILES, models_folder
+from hemexp.release.models import models_layout, part_files
 
 RESULTS = Layout()
 CAPTIONS = Path(".snakemake", "captions").absolute()
@@ -160,7 +160,7 @@ def kept_files(patterns, patients, **values):
 def released_files(room, part):
     """Files of a released model; its rule is there only where the config names one."""
     folder = SETTINGS.released()[room]
-    return [str(models_folder(folder, part) / name) for name in FILES[part]]
+    return [str(path) for path in part_files(models_layout(folder, part), part)]
 
 
 def trained_again(jobs):

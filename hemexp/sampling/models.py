@@ -1,0 +1,49 @@
+"""The trained models that samples are drawn with, loaded once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder
+from hemexp.diffusion.network import DiffusionModel, load_diffusion
+from hemexp.expansion.model import ExpansionModel, load_expansion
+from hemexp.layout import Layout
+
+
+@dataclass(frozen=True)
+class Models:
+    """What turns a baseline into follow-ups.
+
+    Attributes:
+        autoencoder: Decodes latents.
+        denoiser: Draws them, with the scale of latents and the model of drifts.
+        growth: Gives the distribution of growth that requests are drawn from.
+        files: What they were read from.
+    """
+
+    autoencoder: MultiHeadVae
+    denoiser: DiffusionModel
+    growth: ExpansionModel
+    files: tuple[Path, ...] = ()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks work."""
+        return next(self.autoencoder.parameters()).device
+
+
+def model_files(layout: Layout) -> tuple[Path, ...]:
+    """Weights and numbers of the models."""
+    weights = (layout.network(room).weights for room in ("autoencoder", "diffusion"))
+    return *weights, layout.scale, layout.growth_models
+
+
+def load_trained(layout: Layout, device: torch.device) -> Models:
+    """Loads the models of a run, or released ones, for a device."""
+    return Models(
+        autoencoder=load_autoencoder(layout, device),
+        denoiser=load_diffusion(layout, device),
+        growth=load_expansion(layout.growth_models),
+        files=model_files(layout),
+    )
