@@ -5,6 +5,7 @@ patterns of the rules. No hash of code sees this module: a product by another na
 output of its rule.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -317,6 +318,16 @@ class Layout:
         """Time and memory of a job."""
         folder = self.root / "benchmarks"
         return folder / rule / f"{of}.tsv" if of else folder / f"{rule}.tsv"
+
+
+def patient_of(folder: Path) -> str:
+    """The patient whose folder of products this is."""
+    return folder.name.removeprefix("sub-")
+
+
+def of_any_patient(name: str) -> str:
+    """A path as text with `*` in place of its patient: products of one kind read alike."""
+    return re.sub(r"sub-[A-Za-z0-9]+", "sub-*", name)
 
 
 def is_phantom(path: str) -> bool:

@@ -106,11 +106,6 @@ def write_json(path: Path | str, value: Any) -> None:  # noqa: ANN401 - any JSON
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def patient_file(folder: Path | str, patient_id: str, ending: str) -> Path:
-    """`folder/sub-ID/sub-ID_ending`: where the products of one patient lie."""
-    return Path(folder) / f"sub-{patient_id}" / f"sub-{patient_id}_{ending}"
-
-
 def sidecar_path(product: Path | str) -> Path:
     """The JSON file beside a product: `x_ct.nii.gz` has `x_ct.json`."""
     product = Path(product)

@@ -1,14 +1,13 @@
 """Verb `provenance`: where a product comes from, through its sidecars back to the raw files."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hemexp import Fault, HemexpError
-from hemexp.layout import Layout
+from hemexp.layout import Layout, of_any_patient
 from hemexp.provenance import canonical_json, hash_file, hash_value, sidecar_path
 
 
@@ -126,7 +125,7 @@ def chain_lines(root: Link, *, whole: bool = False) -> list[str]:
 
 def _kind(link: Link) -> str:
     """The name without its patient: links of one kind were made alike."""
-    return re.sub(r"sub-[A-Za-z0-9]+", "sub-*", link.name)
+    return of_any_patient(link.name)
 
 
 def _one_of_a_kind(links: list[Link]) -> list[Link]:

@@ -1,13 +1,13 @@
 """Writes the samples of one patient and their maps, and clears away those of an earlier run."""
 
 import logging
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from hemexp.layout import MAPS, Layout
+from hemexp.provenance import sidecar_path
 from hemexp.sampling.finish import IPH_LABEL, IVH_LABEL, FinishedSample
 from hemexp.sampling.patient import PatientAtBaseline
 from hemexp.volumes import write_volume
@@ -49,12 +49,12 @@ def remove_surplus(layout: Layout, patient_id: str, count: int) -> None:
         patient_id: The patient.
         count: K; sample K and all above go.
     """
-    folder = layout.sample_volumes(patient_id).parent
-    name = re.compile(rf"sub-{patient_id}_sample-(\d+)_(?:ct|dseg)\.(?:nii\.gz|json)")
-    found = [(path, name.fullmatch(path.name)) for path in folder.glob("*")]
-    surplus = [path for path, matched in found if matched and int(matched[1]) >= count]
+    kept = {path for k in range(count) for path in layout.sample(patient_id, k)}
+    found = {path for kind in layout.sample(patient_id, "*") for path in layout.find(kind)}
+    surplus = found - kept
     for path in surplus:
         path.unlink()
+        sidecar_path(path).unlink(missing_ok=True)
     if surplus:
         message = "%s: removed %d files of an earlier run that drew more than %d samples"
         log.info(message, patient_id, len(surplus), count)

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
+from hemexp.layout import Layout
 from hemexp.statistics.scores import Kind
 
 TRUE_DISTRIBUTION = "true_distribution"
@@ -106,7 +107,7 @@ def tabular_forecasts(
     baseline, found = outcomes.loc[ids, "baseline_iph_ml"], []
     for name, table in forecasts.items():
         growth = _draws(table[table["patient_id"].isin(ids)], "growth_ml")
-        _check_complete(growth, ids, f"expansion/forecasts.tsv, {name}")
+        _check_complete(growth, ids, f"{Layout().growth('forecasts')}, {name}")
         found.append(Forecast(name, "none", "iph_ml", _grown(baseline, growth), "quantiles"))
     return found
 
@@ -123,7 +124,7 @@ def true_forecast(truth: pd.DataFrame, outcomes: pd.DataFrame, ids: list[str]) -
     """
     columns = sorted(column for column in truth if re.fullmatch(r"growth_q\d\d", column))
     rows = truth.set_index("patient_id")[columns]
-    _check_complete(dict.fromkeys(rows.index), ids, "phantom/truth.tsv")
+    _check_complete(dict.fromkeys(rows.index), ids, str(Layout().truths))
     growth = {name: rows.loc[name].to_numpy(dtype=np.float64) for name in ids}
     baseline = outcomes.loc[ids, "baseline_iph_ml"]
     return Forecast(TRUE_DISTRIBUTION, "none", "iph_ml", _grown(baseline, growth), "quantiles")

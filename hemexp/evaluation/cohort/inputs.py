@@ -23,7 +23,7 @@ from hemexp.evaluation.cohort.forecasts import (
 from hemexp.evaluation.cohort.growth_models import by_model, chosen_model, of_chosen
 from hemexp.evaluation.patient.map_sums import PATIENT_MAPS
 from hemexp.evaluation.patient.redraws import read_redraws
-from hemexp.layout import Layout
+from hemexp.layout import Layout, patient_of
 from hemexp.settings import Evaluation
 from hemexp.statistics.bootstrap import Resampling
 from hemexp.tables import read_table
@@ -171,7 +171,7 @@ def read_cohort(layout: Layout, settings: Evaluation, seed: int) -> tuple[Cohort
 def _warn_of_strangers(layout: Layout, known: pd.Index) -> None:
     """Warns of folders that Snakemake left: patients dropped from the sheet, or excluded since."""
     folders = layout.sample_volumes("*").parent
-    found = {path.name.removeprefix("sub-") for path in folders.parent.glob(folders.name)}
+    found = {patient_of(folder) for folder in layout.find(folders)}
     if strangers := sorted(found.difference(known)):
         message = "%s: samples of patients who are not in this run (%s) count nowhere; delete them"
         log.warning(message, folders.parent, ", ".join(strangers))
