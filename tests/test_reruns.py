@@ -12,18 +12,18 @@ DENOISED = {"train_diffusion", *SAMPLED}
 ENCODED = {"encode_patients", "encode_patient", "fit_scale", *DENOISED}
 FORECAST = {"predict_expansion", "answer_what_if"}
 FITTED = {"fit_expansion", *FORECAST, *SAMPLED}
-GRIDDED = {
+# The follow-up moves on the grid; native volumes and the baseline stay.
+REGISTERED = {
+    "register_followup",
+    "resample_scan",
     "collect_qc",
     "write_qc",
     "train_autoencoder",
-    "measure_bleeds",
-    "measure_bleed",
     "fit_climatology",
-    "draw_truth_map",
-    *FITTED,
     *ENCODED,
 }
-STRIPPED = {"strip_skull", "register_followup", "resample_scan", *GRIDDED}
+MEASURED = {"measure_bleeds", "measure_bleed", *FITTED}
+STRIPPED = {"strip_skull", "draw_truth_map", *MEASURED, *REGISTERED}
 
 EDITS = {
     "the phantom's model": (
@@ -35,17 +35,15 @@ EDITS = {
         {"collect_truth", *EVALUATED},
     ),
     "the skull strip": ("preprocess/skull.py", STRIPPED),
-    "registration": ("preprocess/fit.py", {"register_followup", "resample_scan", *GRIDDED}),
+    "registration": ("preprocess/fit.py", REGISTERED),
     "a limit of the quality control": (
         "preprocess/quality.py",
-        {"collect_qc", "write_qc", "write_tables", "draw_figures", "write_report", *EVALUATED},
+        {"collect_qc", "write_qc", *EVALUATED},
     ),
-    "the style of the QC page": ("preprocess/page.py", {"write_qc", "write_report"}),
+    "the style of the QC page": ("preprocess/page_style.py", {"write_qc", "write_report"}),
     "the autoencoder's loss": ("autoencoder/losses.py", {"train_autoencoder", *ENCODED}),
-    "what is measured of a bleed": (
-        "expansion/features.py",
-        {"measure_bleeds", "measure_bleed", *FITTED},
-    ),
+    "what is measured of a bleed": ("expansion/features.py", MEASURED),
+    "the ventricle measure": ("anatomy/ventricles.py", MEASURED),
     "the distribution of growth": ("expansion/distribution.py", FITTED),
     "what-if answers": (
         "expansion/what_if.py",
@@ -55,8 +53,10 @@ EDITS = {
     "the sampler": ("sampling/samplers.py", SAMPLED),
     "the midline measure": ("anatomy/midline.py", SAMPLED),
     "one score of a patient": ("evaluation/patient/images.py", SCORED),
+    "a metric": ("evaluation/metrics.py", SCORED),
     "one table of the cohort": ("evaluation/cohort/conformal.py", EVALUATED),
-    "a figure": ("reporting/growth.py", {"draw_figures", "write_report"}),
+    "a caption": ("reporting/catalogue.py", {"write_tables", "write_report"}),
+    "a figure": ("reporting/figures/growth.py", {"draw_figures", "write_report"}),
     "the page": ("reporting/page.py", {"write_report"}),
 }
 """What is edited, where, and the rules that this makes run again."""
@@ -64,6 +64,9 @@ EDITS = {
 HARMLESS = (
     "cli.py",
     "sheet.py",
+    "sheet_faults.py",
+    "ranges.py",
+    "layout.py",
     "settings/run.py",
     "phantom/hard.py",
     "desk/predict.py",
