@@ -1,0 +1,43 @@
+"""The rules that run something, as Snakemake itself reads them: `python -m workflow_rules CONFIG`.
+
+A process of its own: Snakemake leaves paths, variables and a prefix of the shell behind.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
+
+
+def of_rule(rule):
+    """What a rule says, as JSON can hold it; memory and time as the first two tries ask for."""
+    wildcards = dict.fromkeys(rule.wildcard_names, "A01")
+    tries = [rule.expand_resources(wildcards, [], attempt) for attempt in (1, 2)]
+    return {
+        "file": Path(rule.snakefile).stem,
+        "command": rule.shellcmd,
+        "wildcards": sorted(rule.wildcard_names),
+        "params": sorted(rule.params.keys()),
+        "log": list(map(str, rule.log)),
+        "benchmark": str(rule.benchmark),
+        "conda": str(Path(rule.snakefile).parent.joinpath(str(rule.conda_env)).resolve()),
+        "group": rule.ruleinfo.group,
+        "local": rule.name in rule.workflow._localrules,
+        "resources": [dict(one.items()) for one in tries],
+    }
+
+
+def read_rules(snakefile, config):
+    """The workflow's rules by name."""
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        loaded = api.workflow(
+            ResourceSettings(), ConfigSettings(configfiles=[config]), snakefile=snakefile
+        )
+        # The interface has no public way to the rules that it has read.
+        return {rule.name: of_rule(rule) for rule in loaded._workflow.rules if rule.is_shell}
+
+
+if __name__ == "__main__":
+    print(json.dumps(read_rules(Path(sys.argv[1]), Path(sys.argv[2]))))
