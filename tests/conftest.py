@@ -13,13 +13,27 @@ from mini import CONFIG, REPOSITORY, frozen, mini_rows, snakemake, write_bundle,
 from hemexp.config import load_settings
 from hemexp.settings import Settings
 
+LONG = (
+    "test_mini_run",  # makes the run, while another process does the next two files
+    "test_preprocess_safety",
+    "test_training",
+    "test_slurm",
+    "test_exclusion",
+    "test_ablations",
+    "test_workflow",
+    "test_dvc_repro",
+)
+"""Files of a minute or more, before all others: what starts last should be short."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """A test that needs the finished run is `wet`."""
+    """Puts the long files first; a test that needs the finished run is `wet`."""
     for item in items:
         if "mini_run" in item.fixturenames:
             item.add_marker("wet")
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(scope="session")

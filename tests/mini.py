@@ -49,6 +49,8 @@ def run(program, folder, *arguments, check=True):
     paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
     # One thread, as the workflow gives its sampling jobs: sums in another order end in other bits.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    # Threads of several jobs share the cores: one that waits must not spin.
+    environment["OMP_WAIT_POLICY"] = "PASSIVE"
     environment["PATH"] = ":".join(paths)
     command = [sys.executable, "-m", program, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)

@@ -93,6 +93,7 @@ def dvc(folder, *arguments):
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
 
 
+@pytest.mark.slow
 def test_dvc_reads_it_and_sees_that_nothing_was_made(tmp_path):
     for name in ("hemexp", "workflow", "config"):
         shutil.copytree(

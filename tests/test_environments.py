@@ -64,6 +64,7 @@ exec bash -c "$2"
 """
 
 
+@pytest.mark.slow
 def test_apptainer_runs_every_job_in_the_container(tmp_path, monkeypatch):
     program, log = tmp_path / "bin" / "apptainer", tmp_path / "calls.txt"
     program.parent.mkdir()

@@ -12,6 +12,7 @@ from hemexp.config import SettingsError, load_settings
 SHARED = ["--config", "processes={diffusion: 2}"]
 
 
+@pytest.mark.slow
 def test_a_rule_starts_as_many_processes_as_it_has_gpus(tmp_path):
     folder = write_sheet(mini_rows(), tmp_path)
     text = snakemake(folder, "--dry-run", *SHARED)

@@ -17,6 +17,7 @@ def groups(rules, profile):
     return inside | dict(entry.split("=") for entry in profile["groups"])
 
 
+@pytest.mark.slow
 def test_every_run_takes_the_default_profile(tmp_path):
     """From another folder too, and beside the cluster's: scheduling took a third of a run."""
     folder = write_sheet(mini_rows(), tmp_path)
@@ -63,6 +64,7 @@ def test_every_submitted_rule_asks_for_memory_and_time_that_grow(rules):
             assert second[resource] == 2 * first[resource] > 0, f"{name}: {resource}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("partitions", "chosen"), [("cpu\ngpu\n", "gpu"), ("batch\nlong\n", "")])
 def test_gpu_rules_go_to_the_default_partition_where_there_is_no_gpu_one(
     tmp_path, monkeypatch, partitions, chosen

@@ -25,6 +25,7 @@ def newcomers():
     return rows[rows["split"].isin(["test", "predict"])]
 
 
+@pytest.mark.slow
 def test_a_centre_without_training_patients_runs_with_released_models(tmp_path, released):
     folder = write_sheet(newcomers(), tmp_path)
     config = frozen(tmp_path, released, "autoencoder", "diffusion", "expansion")
@@ -42,6 +43,7 @@ def test_a_centre_without_training_patients_runs_with_released_models(tmp_path, 
     assert planned["sample_followups"] == 3 and planned["score_patient"] == 2
 
 
+@pytest.mark.slow
 def test_without_them_it_is_refused_with_a_sentence(tmp_path, released):
     folder = write_sheet(newcomers(), tmp_path)
     for rooms in ((), ("autoencoder", "diffusion")):
@@ -51,6 +53,7 @@ def test_without_them_it_is_refused_with_a_sentence(tmp_path, released):
         assert "expansion.model_file" in text and "Job stats" not in text
 
 
+@pytest.mark.slow
 def test_a_frozen_autoencoder_alone_leaves_the_rest_to_train(tmp_path, released):
     folder = write_sheet(mini_rows(), tmp_path)
     config = frozen(tmp_path, released, "autoencoder")

@@ -88,6 +88,7 @@ def drawn(results, settings):
     return draw(results, settings)
 
 
+@pytest.mark.slow
 def test_figures_are_written_twice_the_same(results, settings, drawn):
     first = drawn
     assert {path.name for path in first} == {
@@ -98,6 +99,7 @@ def test_figures_are_written_twice_the_same(results, settings, drawn):
         assert one.read_bytes() == other.read_bytes(), one.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("unseen", "indicator"),
     [(["T0"], "predicted"), (["P0"], "predicted"), (["T0", "T1", "P0"], "oracle")],

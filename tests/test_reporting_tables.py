@@ -88,6 +88,7 @@ def printed(tmp_path_factory, settings):
     return write_tables(root, settings)[0].parent
 
 
+@pytest.mark.slow
 def test_every_table_is_there_twice(printed):
     names = [name for name in TABLES if name not in OPTIONAL]
     assert {p.name for p in printed.iterdir() if p.suffix != ".json"} == {
