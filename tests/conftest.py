@@ -5,10 +5,11 @@ import json
 import os
 import subprocess
 import sys
+from operator import itemgetter
 from types import SimpleNamespace
 
 import pytest
-from mini import CONFIG, REPOSITORY, frozen, mini_rows, snakemake, write_bundle, write_sheet
+from mini import CONFIG, KEYS, REPOSITORY, frozen, mini_rows, snakemake, write_bundle, write_sheet
 
 from hemexp.config import load_settings
 from hemexp.settings import Settings
@@ -42,34 +43,40 @@ def settings() -> Settings:
     return load_settings({"preset": "demo"})
 
 
-@pytest.fixture(scope="session")
-def mini_run(tmp_path_factory):
-    """The whole workflow, run once on the mini cohort: the folder that holds its results.
+def once(tmp_path_factory, name, make):
+    """A folder that the processes which share the tests share: the first to ask makes it.
 
-    Processes that share the tests share it: the first to ask makes it, others wait. Nobody may
-    write into it.
+    Others wait for it. Nobody may write into it.
     """
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "mini"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     finished = folder.with_suffix(".finished")
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not finished.exists():
-            snakemake(write_sheet(mini_rows(), folder), "--cores", "2")
+            make(write_sheet(mini_rows(), folder))
             finished.touch()
     return folder
 
 
 @pytest.fixture(scope="session")
+def mini_run(tmp_path_factory):
+    """The whole workflow, run once on the mini cohort: the folder that holds its results."""
+    return once(tmp_path_factory, "mini", lambda folder: snakemake(folder, "--cores", "2"))
+
+
+@pytest.fixture(scope="session")
 def rules(tmp_path_factory):
     """Every rule that runs something, as Snakemake reads it, by name: `workflow_rules.of_rule`."""
-    folder = write_sheet(mini_rows(), tmp_path_factory.mktemp("rules"))
-    bundle = write_bundle(folder / "bundle")
-    program = [sys.executable, REPOSITORY / "tests/workflow_rules.py", REPOSITORY / "Snakefile"]
-    found = {}
-    for config in (CONFIG, frozen(folder, bundle, "autoencoder", "diffusion", "expansion")):
-        done = subprocess.run([*program, config], cwd=folder, stdout=subprocess.PIPE, check=True)
-        found |= json.loads(done.stdout.splitlines()[-1])
+
+    def read(folder):
+        released = frozen(folder, write_bundle(folder / "bundle"), *map(itemgetter(0), KEYS))
+        program = REPOSITORY / "tests" / "workflow_rules.py"
+        command = [sys.executable, program, REPOSITORY / "Snakefile", CONFIG, released]
+        done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True)
+        (folder / "rules.json").write_bytes(done.stdout)
+
+    found = json.loads((once(tmp_path_factory, "rules", read) / "rules.json").read_text())
     return {name: SimpleNamespace(**rule) for name, rule in found.items()}
 
 

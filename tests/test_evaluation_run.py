@@ -19,11 +19,13 @@ from hemexp.tables import cells, read_table, write_table
 SHIFT_MM = 1.5
 
 
-@pytest.fixture(autouse=True)
-def midline(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def midline():
     """The measurement belongs to another room; here its answer is known."""
     stub = types.SimpleNamespace(midline_shift_mm=lambda *_: SHIFT_MM)
-    monkeypatch.setitem(sys.modules, "hemexp.anatomy.midline", stub)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(sys.modules, "hemexp.anatomy.midline", stub)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def results(tmp_path_factory):
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def room(settings):
     return settings.evaluation.model_copy(update={"bootstrap": 200})
 
@@ -57,8 +59,9 @@ def summarise(root, room, truth=True):
     return {path.stem: read_table(path) for path in (root / "evaluation").glob("*.tsv")}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tables(results, room):
+    """All tables, made once: no test may write below `results`."""
     score_all(results, room)
     return summarise(results, room)
 

@@ -1,6 +1,6 @@
-"""The rules that run something, as Snakemake itself reads them: `python -m workflow_rules CONFIG`.
+"""The rules that run something, as Snakemake itself reads them, printed as JSON.
 
-A process of its own: Snakemake leaves paths, variables and a prefix of the shell behind.
+Called as `workflow_rules.py SNAKEFILE CONFIG...`: rules of all configs. A process of its own: Snakemake leaves paths, variables and a prefix of the shell behind.
 """
 
 import json
@@ -24,7 +24,6 @@ def of_rule(rule):
         "benchmark": str(rule.benchmark),
         "conda": str(Path(rule.snakefile).parent.joinpath(str(rule.conda_env)).resolve()),
         "group": rule.ruleinfo.group,
-        "local": rule.name in rule.workflow._localrules,
         "resources": [dict(one.items()) for one in tries],
     }
 
@@ -40,4 +39,7 @@ def read_rules(snakefile, config):
 
 
 if __name__ == "__main__":
-    print(json.dumps(read_rules(Path(sys.argv[1]), Path(sys.argv[2]))))
+    found = {}
+    for config in sys.argv[2:]:
+        found |= read_rules(Path(sys.argv[1]), Path(config))
+    print(json.dumps(found))
