@@ -1,6 +1,7 @@
 """The rules that run something, as Snakemake itself reads them, printed as JSON.
 
-Called as `workflow_rules.py SNAKEFILE CONFIG...`: rules of all configs. A process of its own: Snakemake leaves paths, variables and a prefix of the shell behind.
+Called as `workflow_rules.py SNAKEFILE CONFIG...`: rules of all configs. In a process of its own,
+for Snakemake leaves paths, variables and a prefix of the shell behind.
 """
 
 import json
