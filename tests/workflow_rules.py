@@ -14,16 +14,17 @@ from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, 
 
 def of_rule(rule):
     """What a rule says, as JSON can hold it; memory and time as the first two tries ask for."""
+    source = Path(rule.snakefile)
     wildcards = dict.fromkeys(rule.wildcard_names, "A01")
     tries = [rule.expand_resources(wildcards, [], attempt) for attempt in (1, 2)]
     return {
-        "file": Path(rule.snakefile).stem,
+        "file": source.stem,
         "command": rule.shellcmd,
         "wildcards": sorted(rule.wildcard_names),
         "params": sorted(rule.params.keys()),
         "log": list(map(str, rule.log)),
-        "benchmark": str(rule.benchmark),
-        "conda": str(Path(rule.snakefile).parent.joinpath(str(rule.conda_env)).resolve()),
+        "benchmark": rule.benchmark and str(rule.benchmark),
+        "conda": rule.conda_env and str((source.parent / str(rule.conda_env)).resolve()),
         "group": rule.ruleinfo.group,
         "resources": [dict(one.items()) for one in tries],
     }
