@@ -36,6 +36,9 @@ def test_two_processes_of_the_rule_learn_what_one_learned(mini_run, tmp_path):
         "train_diffusion",
         "--until",
         "train_diffusion",
+        # The device is a param of other trainings too, which are not asked here.
+        "--rerun-triggers",
+        "mtime",
         *SHARED,
         "device=cpu",
     )
