@@ -5,7 +5,7 @@ BIN := .venv/bin
 # The workflow calls `python`: the environment's own comes first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo ablations test faults lint settings clean
+.PHONY: demo ablations test quick faults lint settings clean
 
 demo: .venv/installed
 	snakemake --cores $(CORES) --rerun-incomplete
@@ -16,8 +16,15 @@ ablations: .venv/installed
 	snakemake --cores $(CORES) --rerun-incomplete ablations
 	snakemake --cores $(CORES) --rerun-incomplete
 
+# Files of tests run side by side, each on one thread; what one has set up, its tests share.
+PYTEST := OMP_NUM_THREADS=1 pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
+
 test: .venv/installed
-	pytest -m "not faults"
+	$(PYTEST) -m "not faults"
+
+# What is neither slow nor needs a run of the workflow: under a minute, for while one works.
+quick: .venv/installed
+	$(PYTEST) -m "not (slow or wet or slurm)"
 
 faults: .venv/installed
 	pytest -m faults

@@ -1,10 +1,40 @@
 """Fixtures shared by all rooms."""
 
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from operator import itemgetter
+from types import SimpleNamespace
+
 import pytest
-from mini import mini_rows, snakemake, write_sheet
+from mini import CONFIG, KEYS, REPOSITORY, frozen, mini_rows, snakemake, write_bundle, write_sheet
 
 from hemexp.config import load_settings
 from hemexp.settings import Settings
+
+LONG = (
+    "test_mini_run",  # makes the run, while another process does the next two files
+    "test_preprocess_safety",
+    "test_training",
+    "test_slurm",
+    "test_exclusion",
+    "test_ablations",
+    "test_workflow",
+    "test_dvc_repro",
+)
+"""Files of a minute or more, before all others: what starts last should be short."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Puts the long files first; a test that needs the finished run is `wet`."""
+    for item in items:
+        if "mini_run" in item.fixturenames:
+            item.add_marker("wet")
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(scope="session")
@@ -13,12 +43,41 @@ def settings() -> Settings:
     return load_settings({"preset": "demo"})
 
 
+def once(tmp_path_factory, name, make):
+    """A folder that the processes which share the tests share: the first to ask makes it.
+
+    Others wait for it. Nobody may write into it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    finished = folder.with_suffix(".finished")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not finished.exists():
+            make(write_sheet(mini_rows(), folder))
+            finished.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def mini_run(tmp_path_factory):
     """The whole workflow, run once on the mini cohort: the folder that holds its results."""
-    folder = write_sheet(mini_rows(), tmp_path_factory.mktemp("mini"))
-    snakemake(folder, "--cores", "2")
-    return folder
+    return once(tmp_path_factory, "mini", lambda folder: snakemake(folder, "--cores", "2"))
+
+
+@pytest.fixture(scope="session")
+def rules(tmp_path_factory):
+    """Every rule that runs something, as Snakemake reads it, by name: `workflow_rules.of_rule`."""
+
+    def read(folder):
+        released = frozen(folder, write_bundle(folder / "bundle"), *map(itemgetter(0), KEYS))
+        program = REPOSITORY / "tests" / "workflow_rules.py"
+        command = [sys.executable, program, REPOSITORY / "Snakefile", CONFIG, released]
+        done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True)
+        (folder / "rules.json").write_bytes(done.stdout)
+
+    found = json.loads((once(tmp_path_factory, "rules", read) / "rules.json").read_text())
+    return {name: SimpleNamespace(**rule) for name, rule in found.items()}
 
 
 @pytest.fixture(scope="module")

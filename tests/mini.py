@@ -1,5 +1,6 @@
 """The mini cohort of phantom patients, and how to run the workflow on it."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import yaml
+
+from hemexp.config import load_settings
 
 REPOSITORY = Path(__file__).parents[1]
 CONFIG = REPOSITORY / "tests" / "configs" / "mini.yaml"
@@ -45,6 +49,8 @@ def run(program, folder, *arguments, check=True, repository=REPOSITORY):
     paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
     # One thread, as the workflow gives its sampling jobs: sums in another order end in other bits.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(repository)}
+    # Threads of several jobs share the cores: one that waits must not spin.
+    environment["OMP_WAIT_POLICY"] = "PASSIVE"
     environment["PATH"] = ":".join(paths)
     command = [sys.executable, "-m", program, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
@@ -65,3 +71,38 @@ def jobs(text):
     table = text.split("Job stats:")[-1].split("Reasons:")[0]
     found = {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
     return {name: n for name, n in found.items() if name not in ("total", "all")}
+
+
+KEYS = (("autoencoder", "model"), ("diffusion", "model"), ("expansion", "model_file"))
+"""Where a config names a released model."""
+
+
+def frozen(folder, released, *rooms, **changes):
+    """A config file with the mini settings that names released models for some rooms."""
+    config = yaml.safe_load(CONFIG.read_text())
+    for room, key in KEYS:
+        if room in rooms:
+            config.setdefault(room, {})[key] = str(released)
+    for room, values in changes.items():
+        config[room] = config.get(room, {}) | values
+    path = folder / "frozen.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def write_bundle(root):
+    """A bundle of the mini settings as far as a plan reads it; gives its folder."""
+    settings = load_settings(yaml.safe_load(CONFIG.read_text()))
+    contents = {
+        "models/autoencoder/model.json": {"settings": settings.autoencoder.as_json()},
+        "models/diffusion/model.json": {"settings": settings.diffusion.as_json()},
+        "models/latents/scale.json": {},
+        "models/expansion/model.json": {},
+        "configs/inference.json": {"grid": settings.preprocess.grid.as_json()},
+    }
+    for name, content in contents.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(json.dumps(content))
+    for room in ("autoencoder", "diffusion"):
+        (root / "models" / room / "model.safetensors").write_text(room)
+    return root

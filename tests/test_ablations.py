@@ -175,6 +175,7 @@ def test_the_sheet_of_a_run_elsewhere_keeps_the_phantom_its_own(tmp_path, monkey
     assert moved["followup_ct"] == ""
 
 
+@pytest.mark.slow
 def test_one_target_plans_every_ablation_and_the_design_itself(tmp_path):
     folder = write_sheet(mini_rows(), tmp_path)
     planned = jobs(snakemake(folder, "--dry-run", "ablations"))

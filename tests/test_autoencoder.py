@@ -131,6 +131,7 @@ def test_augmentation_flips_left_right_only(slices):
     assert (left ^ right).all() and 16 < left.sum() < 48
 
 
+@pytest.mark.slow
 def test_generator_learns_in_the_adversarial_phase(tiny, slices, tmp_path):
     """In the published code the generator was all but frozen once the GAN started."""
     checkpoints = [Checkpoint(tmp_path / name, {}) for name in ("c", "d")]
@@ -145,6 +146,7 @@ def test_generator_learns_in_the_adversarial_phase(tiny, slices, tmp_path):
     assert all(moved)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(tiny, slices, tmp_path):
     settings = tiny.model_copy(
         update={"steps": 40, "adversarial_weight": 0, "checkpoint_every": 40}

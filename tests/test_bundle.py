@@ -150,6 +150,7 @@ def config_of(bundle):
     return json.loads((bundle / "configs/inference.json").read_text())
 
 
+@pytest.mark.slow
 def test_monai_runs_the_bundle_and_it_draws_what_the_verb_draws(bundle, results):
     pytest.importorskip("fire", reason="`python -m monai.bundle` needs the package fire")
     given = {f"patient#{key}": value for key, value in PATIENT.items() if value is not None}

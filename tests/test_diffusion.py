@@ -189,6 +189,7 @@ def test_every_unknown_has_its_own_learned_value(stacks):
         assert (encoder.unknown_clinical.grad != 0).nonzero().flatten().tolist() == [variable]
 
 
+@pytest.mark.slow
 def test_guidance_ends_are_exact(tiny, stacks):
     torch.manual_seed(0)
     network = Denoiser(tiny, C, Z)

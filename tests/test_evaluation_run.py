@@ -49,6 +49,7 @@ def tables(results, room):
     return summarise(results, room)
 
 
+@pytest.mark.slow
 def test_samples_of_a_patient_who_left_are_named_and_count_nowhere(
     results, tables, room, tmp_path, caplog
 ):
@@ -195,6 +196,7 @@ def test_metrics_are_flat_rounded_numbers(results, tables):
     )
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_tables(results, room, tables):
     before = (results / "evaluation/forecasts.tsv").read_bytes()
     summarise(results, room)
@@ -360,6 +362,7 @@ def test_conformal_coverage_is_told_a_centre(tables):
     assert wide[["lower_level", "upper_level", "coverage_after"]].tolist() == [0, 1, 1]
 
 
+@pytest.mark.slow
 def test_without_crossfitted_forecasts_there_is_no_calibration(tmp_path, room, results, tables):
     root = shutil.copytree(results, tmp_path / "r")
     (root / "expansion/training_forecasts.tsv").unlink()
@@ -369,6 +372,7 @@ def test_without_crossfitted_forecasts_there_is_no_calibration(tmp_path, room, r
     assert table["coverage_before"].notna().all()
 
 
+@pytest.mark.slow
 def test_one_nameless_tabular_model_is_read_too(tmp_path, room, results, tables):
     root = shutil.copytree(results, tmp_path / "r")
     for name in ("predictions", "forecasts"):

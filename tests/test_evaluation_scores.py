@@ -39,6 +39,7 @@ def test_crps_of_quantiles_is_that_of_the_distribution(k):
     assert found == pytest.approx(np.mean(scoringrules.crps_normal(observed, 0, 1)), abs=5e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [8, 50])
 def test_even_draws_score_as_their_distribution_does(k):
     source = rng(k)

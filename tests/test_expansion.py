@@ -140,6 +140,7 @@ def test_cross_fitted_forecasts_do_not_know_their_own_outcome(cohort, settings):
     assert again["image_clinical"] == honest["image_clinical"]
 
 
+@pytest.mark.slow
 def test_the_better_model_is_chosen_and_scores_say_so(cohort, settings):
     scores, forecasts = score_training(cohort, cross_fit(cohort, settings.expansion, seed=1))
     comparison = compare_models(scores, settings.expansion, seed=1)

@@ -82,6 +82,7 @@ def table(folder, name):
     return pd.read_csv(folder[0] / "expansion" / name, sep="\t")
 
 
+@pytest.mark.slow
 def test_fitting_writes_models_and_honest_forecasts(folder):
     training, comparison = table(folder, "training.tsv"), table(folder, "comparison.tsv")
     assert len(training) == 3 * 40 and set(training["he"]) == {0, 1}

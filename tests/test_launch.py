@@ -12,6 +12,7 @@ from hemexp.config import SettingsError, load_settings
 SHARED = ["--config", "processes={diffusion: 2}"]
 
 
+@pytest.mark.slow
 def test_a_rule_starts_as_many_processes_as_it_has_gpus(tmp_path):
     folder = write_sheet(mini_rows(), tmp_path)
     text = snakemake(folder, "--dry-run", *SHARED)
@@ -35,6 +36,9 @@ def test_two_processes_of_the_rule_learn_what_one_learned(mini_run, tmp_path):
         "train_diffusion",
         "--until",
         "train_diffusion",
+        # The device is a param of other trainings too, which are not asked here.
+        "--rerun-triggers",
+        "mtime",
         *SHARED,
         "device=cpu",
     )

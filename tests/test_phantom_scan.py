@@ -165,6 +165,7 @@ def test_blood_alone_is_that_of_the_scans_to_the_voxel(coarse, spilled):
     assert after[1].data.any()
 
 
+@pytest.mark.slow
 def test_redrawn_followups_contain_the_baseline_and_follow_the_truth(coarse):
     scans, affine, truth = draw_scans("B03", find_center("B"), coarse)
     baseline = scans["baseline"]

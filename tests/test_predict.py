@@ -70,6 +70,7 @@ def test_a_bundle_draws_the_same(mini_run, tmp_path):
     assert_same_products(mini_run / "results" / samples, tmp_path / "out" / samples)
 
 
+@pytest.mark.slow
 def test_models_that_are_not_there_are_told_in_one_sentence(tmp_path):
     for name in ("ct", "iph", "ivh"):
         (tmp_path / f"{name}.nii.gz").touch()

@@ -95,6 +95,7 @@ def settings_here(settings):
     return room.model_copy(update={"grid": room.grid.model_copy(update=grid)})
 
 
+@pytest.mark.slow
 def test_the_brain_is_found_without_neck_and_with_all_blood(pair, settings_here):
     for scan, truth in pair.values():
         mask = delineate_brain(scan, settings_here.skull_strip)
@@ -142,6 +143,7 @@ def mean_error_mm(matrix, truth, brain, affine):
     return np.linalg.norm(where @ apart[:, :3].T + apart[:, 3], axis=1).mean()
 
 
+@pytest.mark.slow
 def test_registration_finds_a_known_motion(pair, settings_here):
     (fixed, brain), (moving, moving_brain) = pair.values()
     found = register(fixed, brain, moving, moving_brain, settings_here.registration)
@@ -157,6 +159,7 @@ def test_registration_finds_a_known_motion(pair, settings_here):
     assert np.array_equal(again.matrix, found.matrix)
 
 
+@pytest.mark.slow
 def test_a_large_turn_is_found_from_the_axes_of_the_brain(settings_here):
     turn = rigid((20, -12, 22), (15, 10, -12))
     fixed, brain = take((60, 70, 36), (2.8, 2.8, 5.0), np.eye(4), 10, 0, seed=3)
@@ -211,6 +214,7 @@ def grid_image(root, name, session="followup"):
     return nib.load(getattr(Layout(root / "results").grid("P1", session), name))
 
 
+@pytest.mark.slow
 def test_both_scans_come_to_lie_on_each_other(cohort, pair):
     """The true place of each grid voxel is known: the follow-up shows the head that lies there."""
     image = grid_image(cohort, "ct")
@@ -242,6 +246,7 @@ def test_both_scans_come_to_lie_on_each_other(cohort, pair):
         assert np.linalg.norm(where[iph].mean(0) - (30, 5, 4)) < 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", ["baseline", "followup"])
 def test_the_transform_file_maps_baseline_to_followup_either_way(
     cohort, pair, settings_here, reference, tmp_path

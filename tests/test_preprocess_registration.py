@@ -81,6 +81,7 @@ def fixed(drawn):
     return drawn[:2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("letter", "turn_deg", "shift_mm"),
     [
@@ -103,6 +104,7 @@ def test_a_motion_of_15_deg_and_20_mm_is_found_to_a_tenth(
     assert beyond_limits(found, limits) == []
 
 
+@pytest.mark.slow
 def test_a_scan_cut_at_the_base_is_found_as_well(drawn, fixed, limits):
     """5 cm are missing: the brain's centre lies 2 cm too high."""
     whole, brain, pose = take("B", (0, 12, 0), (3, -4, 6))
@@ -146,6 +148,7 @@ def test_starts_lie_on_the_brain_and_along_the_head(fixed):
     assert np.rad2deg(turned.GetAngleX()) == pytest.approx(-20, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_failed_fit_is_tried_from_turned_starts(drawn, fixed, limits, monkeypatch):
     *moving, pose = take("B", (6, 0, 4), (2, 3, -4))
     truth = pose @ np.linalg.inv(drawn[2])
@@ -172,6 +175,7 @@ def save(layout, **scans):
     return [str(layout.native("P9", session).ct) for session in scans]
 
 
+@pytest.mark.slow
 def test_the_followup_of_another_patient_is_refused(fixed, limits, tmp_path, monkeypatch):
     """A head 8 % longer, 6 % narrower: no start fits it (two are enough to see)."""
     monkeypatch.setattr(room, "TURNS_DEG", room.TURNS_DEG[:1])
@@ -194,6 +198,7 @@ def test_the_followup_of_another_patient_is_refused(fixed, limits, tmp_path, mon
     assert not any(path.exists() for path in layout.pair("P9"))
 
 
+@pytest.mark.slow
 def test_the_table_tells_how_alike_the_heads_are_and_is_the_same_twice(fixed, limits, tmp_path):
     moving = take("B", (3, 0, 5), (2, 3, 4))[:2]
     layout, written = Layout(tmp_path), []
@@ -253,6 +258,7 @@ def test_a_bleed_may_shrink_a_little_or_into_the_ventricles(limits, iph_ml, ivh_
     assert len(pair_faults("P1", files, *volumes, limits)) == faulty
 
 
+@pytest.mark.slow
 def test_every_limit_is_told_by_its_key(fixed, limits):
     found = register(*fixed, *fixed, limits)
     assert beyond_limits(found, limits) == []

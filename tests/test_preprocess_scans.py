@@ -148,6 +148,7 @@ def orientations():
                 yield np.column_stack([order, flips])
 
 
+@pytest.mark.slow
 def test_a_scan_in_any_orientation_gives_the_same(files, tmp_path, settings, read):
     grid = Grid(shape=(40, 48, 24), spacing_mm=(4.9, 5.1, 7.3))
     native, grids = set(), []

@@ -38,6 +38,7 @@ def dice(one, other):
     return 2 * np.count_nonzero(one & other) / (one.sum() + other.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "case"), list(enumerate(DIFFICULTIES)))
 def test_the_brain_of_hard_heads_is_found(strip, number, case):
     """One centre each here; `benchmarks/skull.py` has them all at the scanners' resolution."""

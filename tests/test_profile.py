@@ -8,27 +8,16 @@ from mini import REPOSITORY, mini_rows, snakemake, write_sheet
 
 
 @pytest.fixture(scope="module")
-def rules():
-    """Text of every rule that runs something, by name."""
-    text = "\n".join(
-        path.read_text() for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")
-    )
-    parts = re.split(r"^ *(?:rule|checkpoint) (\w+):$", text, flags=re.MULTILINE)[1:]
-    found = dict(zip(parts[::2], parts[1::2], strict=True))
-    return {name: body for name, body in found.items() if re.search(r"\n +shell:", body)}
-
-
-@pytest.fixture(scope="module")
 def profile():
     return yaml.safe_load((REPOSITORY / "slurm" / "config.yaml").read_text())
 
 
 def groups(rules, profile):
-    named = {name: re.search(r'group:\s+"(\w+)"', body) for name, body in rules.items()}
-    inside = {name: found[1] for name, found in named.items() if found}
+    inside = {name: rule.group for name, rule in rules.items() if rule.group}
     return inside | dict(entry.split("=") for entry in profile["groups"])
 
 
+@pytest.mark.slow
 def test_every_run_takes_the_default_profile(tmp_path):
     """From another folder too, and beside the cluster's: scheduling took a third of a run."""
     folder = write_sheet(mini_rows(), tmp_path)
@@ -44,7 +33,7 @@ def test_every_rule_of_the_profile_exists(rules, profile):
 
 
 def test_every_job_of_a_patient_shares_a_submission(rules, profile):
-    of_a_patient = {name for name, body in rules.items() if "{wildcards.patient}" in body}
+    of_a_patient = {name for name, rule in rules.items() if "patient" in rule.wildcards}
     assert len(of_a_patient) > 6
     grouped = groups(rules, profile)
     assert set(grouped) == of_a_patient
@@ -55,7 +44,7 @@ def test_every_job_of_a_patient_shares_a_submission(rules, profile):
 
 
 def test_gpu_rules_and_no_others_go_to_the_gpu_partition(rules, profile):
-    on_gpu = {name for name, body in rules.items() if re.search(r"\n +gpu=", body)}
+    on_gpu = {name for name, rule in rules.items() if "gpu" in rule.resources[0]}
     assert "train_diffusion" in on_gpu
     sent = {name for name, own in profile["set-resources"].items() if "slurm_partition" in own}
     assert sent == on_gpu
@@ -69,10 +58,13 @@ def test_jobs_of_one_group_go_to_one_partition(rules, profile):
 
 
 def test_every_submitted_rule_asks_for_memory_and_time_that_grow(rules):
-    for name, body in rules.items():
-        assert "mem_mb=growing(" in body and "runtime=growing(" in body, name
+    for name, rule in rules.items():
+        first, second = rule.resources
+        for resource in ("mem_mb", "runtime"):
+            assert second[resource] == 2 * first[resource] > 0, f"{name}: {resource}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("partitions", "chosen"), [("cpu\ngpu\n", "gpu"), ("batch\nlong\n", "")])
 def test_gpu_rules_go_to_the_default_partition_where_there_is_no_gpu_one(
     tmp_path, monkeypatch, partitions, chosen

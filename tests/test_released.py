@@ -5,48 +5,20 @@ import re
 
 import pytest
 import yaml
-from mini import CONFIG, MINI, jobs, mini_rows, snakemake, write_sheet
+from mini import CONFIG, KEYS, MINI, frozen, jobs, mini_rows, snakemake, write_bundle, write_sheet
 
 from hemexp.config import load_settings
 from hemexp.layout import Layout
 from hemexp.release.adopt import run_adopt
 from hemexp.release.check import check_released
 
-KEYS = (("autoencoder", "model"), ("diffusion", "model"), ("expansion", "model_file"))
 PATIENT = MINI["predict"][0]
-
-
-def frozen(folder, released, *rooms, **changes):
-    """A config file with the mini settings that names released models for some rooms."""
-    config = yaml.safe_load(CONFIG.read_text())
-    for room, key in KEYS:
-        if room in rooms:
-            config.setdefault(room, {})[key] = str(released)
-    for room, values in changes.items():
-        config[room] = config.get(room, {}) | values
-    path = folder / "frozen.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return path
 
 
 @pytest.fixture
 def released(tmp_path):
     """A bundle as far as a plan reads it."""
-    root = tmp_path / "bundle"
-    settings = load_settings(yaml.safe_load(CONFIG.read_text()))
-    contents = {
-        "models/autoencoder/model.json": {"settings": settings.autoencoder.as_json()},
-        "models/diffusion/model.json": {"settings": settings.diffusion.as_json()},
-        "models/latents/scale.json": {},
-        "models/expansion/model.json": {},
-        "configs/inference.json": {"grid": settings.preprocess.grid.as_json()},
-    }
-    for name, content in contents.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(json.dumps(content))
-    for room in ("autoencoder", "diffusion"):
-        (root / "models" / room / "model.safetensors").write_text(room)
-    return root
+    return write_bundle(tmp_path / "bundle")
 
 
 def newcomers():
@@ -54,6 +26,7 @@ def newcomers():
     return rows[rows["split"].isin(["test", "predict"])]
 
 
+@pytest.mark.slow
 def test_a_centre_without_training_patients_runs_with_released_models(tmp_path, released):
     folder = write_sheet(newcomers(), tmp_path)
     config = frozen(tmp_path, released, "autoencoder", "diffusion", "expansion")
@@ -71,6 +44,7 @@ def test_a_centre_without_training_patients_runs_with_released_models(tmp_path, 
     assert planned["sample_followups"] == 3 and planned["score_patient"] == 2
 
 
+@pytest.mark.slow
 def test_without_them_it_is_refused_with_a_sentence(tmp_path, released):
     folder = write_sheet(newcomers(), tmp_path)
     for rooms in ((), ("autoencoder", "diffusion")):
@@ -80,6 +54,7 @@ def test_without_them_it_is_refused_with_a_sentence(tmp_path, released):
         assert "expansion.model_file" in text and "Job stats" not in text
 
 
+@pytest.mark.slow
 def test_a_frozen_autoencoder_alone_leaves_the_rest_to_train(tmp_path, released):
     folder = write_sheet(mini_rows(), tmp_path)
     config = frozen(tmp_path, released, "autoencoder")

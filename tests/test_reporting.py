@@ -99,6 +99,7 @@ def drawn(results, settings):
     return draw(results, settings)
 
 
+@pytest.mark.slow
 def test_figures_are_written_twice_the_same(results, settings, drawn):
     first = {path.name: path.read_bytes() for path in drawn}
     assert set(first) == {f"{n}.{end}" for n in FIGURES for end in ("png", "svg")}
@@ -106,6 +107,7 @@ def test_figures_are_written_twice_the_same(results, settings, drawn):
     assert [name for name in first if again[name] != first[name]] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("unseen", "indicator"),
     [(["T0"], "predicted"), (["P0"], "predicted"), (["T0", "T1", "P0"], "oracle")],

@@ -89,6 +89,7 @@ def printed(tmp_path_factory, settings):
     return write_tables(root, settings)[0].parent
 
 
+@pytest.mark.slow
 def test_every_table_is_there_twice(printed):
     names = [table.name for table in TABLES if not table.optional]
     assert {p.name for p in printed.iterdir() if p.suffix != ".json"} == {

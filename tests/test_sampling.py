@@ -180,6 +180,7 @@ def draw(model, settings, count, patient="P1", seed=1, how=draw_latents, size=8,
     return baseline, drawn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.05)])
 def test_sample_k_is_the_same_for_any_k(model, settings, precision, tolerance):
     _, two = draw(model, settings, 2, precision=precision)
@@ -192,6 +193,7 @@ def test_sample_k_is_the_same_for_any_k(model, settings, precision, tolerance):
     assert not torch.allclose(two, other_patient)
 
 
+@pytest.mark.slow
 def test_bf16_moves_samples_a_little_and_fp32_not_at_all(model, settings, monkeypatch):
     _, fp32 = draw(model, settings, 3, precision="fp32", evaluations=EVALUATIONS)
     baseline, bf16 = draw(model, settings, 3, precision="bf16", evaluations=EVALUATIONS)
@@ -240,6 +242,7 @@ def test_patients_do_not_depend_on_the_order_they_are_drawn_in(model, settings):
         assert torch.equal(draw(model, settings, 3, patient=name)[1], first[name])
 
 
+@pytest.mark.slow
 def test_only_one_batch_is_held_and_drawn_at_a_time(model, settings, monkeypatch):
     """Memory does not grow with K: a sample can be finished before the next batch is begun."""
     calls = []
@@ -257,6 +260,7 @@ def test_only_one_batch_is_held_and_drawn_at_a_time(model, settings, monkeypatch
     assert sum(1 for _ in stream) == 39
 
 
+@pytest.mark.slow
 def test_guidance_acts_only_in_the_noise(model, settings, monkeypatch):
     asked = []
     denoise = DiffusionModel.denoise
@@ -284,6 +288,7 @@ torch.save(draw(make_model(settings), settings, 3, size=32, evaluations=11)[1], 
 """
 
 
+@pytest.mark.slow
 def test_samples_are_the_same_for_any_number_of_threads(tmp_path):
     """Sums in another order end in other last bits, no more."""
     drawn = []

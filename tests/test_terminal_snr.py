@@ -69,6 +69,7 @@ def mean_growth(sampler: str, clean: Tensor, grown: Tensor, lambda_min: float) -
     return (grown[nearest].mean() / grown.mean()).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_start_that_does_not_drown_the_truth_undergrows_and_the_chosen_one_does_not(sampler):
     """A signal of S noise SDs at the start takes about 0.4 S from an even chance: 10 % at 0.25."""

@@ -189,6 +189,7 @@ def test_a_finished_training_leaves_no_checkpoint_in_the_way_of_other_settings(e
         assert model["settings"]["steps"] == settings.steps
 
 
+@pytest.mark.slow
 def test_torchrun_trains_with_two_processes(cohort, elsewhere):
     settings = tiny("autoencoder", steps=2)
     run_train_autoencoder(elsewhere, ["A01", "A02"], settings, 1, "cpu")
@@ -279,6 +280,7 @@ def compiler(monkeypatch):
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_compiled_network_is_one_graph_and_keeps_its_names(room, whole, tmp_path, compiler):
     graphs = []
@@ -292,6 +294,7 @@ def broken(*_):
     raise RuntimeError("no compiler here")
 
 
+@pytest.mark.slow
 def test_without_a_compiler_training_goes_on_and_says_so(whole, tmp_path, compiler, caplog):
     compiler(broken)
     train_room("diffusion", tmp_path, compile=True)

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from mini import MINI, REPOSITORY, demo_rows, jobs, mini_rows, snakemake, write_sheet
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def done(mini_run, tmp_path):
