@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from hemexp import HemexpError, __version__
 from hemexp.columns import SESSIONS
+from hemexp.notice import NOTICE
 from hemexp.verbs import data, desk, models, results
 
 Arguments = argparse.Namespace
@@ -173,7 +174,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hemexp",
         description="Many plausible follow-up CT scans of one brain haemorrhage, drawn from its "
-        "baseline. Research software, not a medical device.",
+        f"baseline. {NOTICE}",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB")

@@ -5,7 +5,7 @@ message reworded there makes nothing again.
 """
 
 SPLITS = ("train", "val", "test", "predict")
-SESSIONS = ("baseline", "followup")
+SESSIONS = BASELINE, FOLLOWUP = ("baseline", "followup")
 OTHER_SESSION = dict(zip(SESSIONS, reversed(SESSIONS), strict=True))
 IMAGES = ("ct", "iph", "ivh")
 FILES = tuple(f"{session}_{image}" for session in SESSIONS for image in IMAGES)

@@ -12,14 +12,15 @@ from typing import Any
 
 import pandas as pd
 
+from hemexp.html import html_page
 from hemexp.layout import Layout
-from hemexp.preprocess.page_style import STYLE
+from hemexp.notice import NOTICE
+from hemexp.preprocess.page_style import QC_CSS
 from hemexp.preprocess.quality import marks
 from hemexp.preprocess.thumbnails import CHECK_MM, COLOURS, PIXEL_MM
 from hemexp.provenance import describe, write_json, write_text
 from hemexp.settings import QualityLimits
 
-NOTICE = "Research software, not a medical device."
 RANKS = {"failed": "✗", "warning": "!", "ok": "✓"}
 """Status of a scan and its sign, worst first."""
 
@@ -208,15 +209,12 @@ def qc_html(
         html_patient(scans, steps.get(scans[0]["patient_id"], ""), layout, limits)
         for scans in patients
     )
-    return (
-        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>hemexp: preprocessing</title><style>{STYLE}</style></head>\n"
-        f"<body><h1>Preprocessing, patient by patient</h1><p class='notice' role='note'>{NOTICE}"
-        f"</p>\n<p><strong>{len(patients)} patients, {len(qc)} scans: {total}. Patients excluded: "
-        f"{len(excluded)}.</strong> Worst first.</p>\n{html_legend(limits)}\n{cards}\n"
-        "</body></html>\n"
+    summary = (
+        f"<p><strong>{len(patients)} patients, {len(qc)} scans: {total}. Patients excluded: "
+        f"{len(excluded)}.</strong> Worst first.</p>"
     )
+    body = f"{summary}\n{html_legend(limits)}\n{cards}"
+    return html_page("Preprocessing, patient by patient", QC_CSS, NOTICE, body)
 
 
 def read_text_table(path: Path) -> pd.DataFrame:

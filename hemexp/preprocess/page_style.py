@@ -1,6 +1,6 @@
 """The look of the page of quality control."""
 
-STYLE = (
+QC_CSS = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:120rem;margin:1.5rem auto;padding:0 1rem;"
     "color:#1a1a1a}table{border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums}"
     "th,td{border-bottom:1px solid #ddd;padding:.2rem .35rem;text-align:right;vertical-align:"

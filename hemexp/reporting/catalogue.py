@@ -167,7 +167,7 @@ TABLES = (
     Table(
         name="oracle",
         caption=(
-            "Volumes of samples that were told the outcome: how well they obey. No forecast, and "
+            "Volumes of samples that knew the outcome: how well they obey. No forecast, and "
             "not to be set beside one."
         ),
         made_by="forecast_tables:describe_oracle",

@@ -22,19 +22,19 @@ FLAG_NAMES = {
 }
 
 
-def describe_cohort(samples: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
+def describe_cohort(sheet: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
     """Who the patients are, by centre and split, and all together.
 
     Args:
-        samples: The sheet, indexed by patient, numbers as floats and NaN where unknown.
+        sheet: The sheet, indexed by patient, numbers as floats and NaN where unknown.
         outcomes: `outcomes.tsv`, indexed by patient.
 
     Returns:
         Median [quartiles] of numbers and count/known (%) of events; unknown values are left out
         and counted.
     """
-    columns = [column for column in outcomes if column not in samples]
-    table = samples.join(outcomes[columns])
+    columns = [column for column in outcomes if column not in sheet]
+    table = sheet.join(outcomes[columns])
     table["baseline_ivh"] = (table["baseline_ivh_ml"] > 0).astype(float)
     return pd.DataFrame(
         {"Centre": center, "Split": split, "Patients": len(part)}

@@ -68,13 +68,13 @@ def say_autoencoder(record: Mapping[str, Any], losses: Mapping[str, float]) -> s
 def say_diffusion(record: Mapping[str, Any], losses: Mapping[str, float]) -> str:
     """The denoiser, how it was trained, where its loss ended."""
     used = record["settings"]
-    drive = {
+    condition = {
         "growth": "growth and the drift of the bleed's centroid",
         "flag": "the expansion flag",
     }[used["condition"]]
     return (
         f"A conditional denoiser ({used['denoiser']}, channels {_list(used['channels'])}) of the "
-        f"latent difference, conditioned on {drive}, "
+        f"latent difference, conditioned on {condition}, "
         f"with a {used['schedule']} noise schedule, "
         + _trained(record, f"in batches of {used['batch_stacks'] * used['accumulate']} stacks")
         + _reached(losses)
@@ -96,7 +96,7 @@ def say_sampling(record: Mapping[str, Any], patients: int) -> str:
     """How follow-ups were drawn."""
     used = record["settings"]
     even = (
-        "What the samples were told was spread evenly over its forecast (scrambled Halton). "
+        "What the samples were asked for was spread evenly over its forecast (scrambled Halton). "
         if used["indicator"] == "predicted"
         else ""
     )

@@ -8,12 +8,10 @@ import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hemexp.columns import SESSIONS
+from hemexp.columns import BASELINE
 from hemexp.expansion.patients import read_patients
 from hemexp.grid_scan import GridScan, read_grid_scan
 from hemexp.layout import Layout
-
-BASELINE = SESSIONS[0]
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,6 @@ class Settings(Section):
         if self.diffusion.condition_dropout == 1 and self.sampling.indicator != "free":
             raise ValueError(
                 "sampling.indicator must be 'free' with diffusion.condition_dropout 1: a denoiser "
-                "that was never told what drives growth cannot be driven"
+                "that never saw a request cannot be asked for one"
             )
         return self
