@@ -16,8 +16,10 @@ ablations: .venv/installed
 	snakemake --cores $(CORES) --rerun-incomplete ablations
 	snakemake --cores $(CORES) --rerun-incomplete
 
-# Files of tests run side by side, each on one thread; what one has set up, its tests share.
-PYTEST := OMP_NUM_THREADS=1 pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
+# Files of tests run side by side, each on one thread; what one has set up, its tests share. There is
+# one process more than cores: the tests on Slurm mostly wait.
+TESTERS := $(shell expr $(CORES) + 1)
+PYTEST := OMP_NUM_THREADS=1 pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 test: .venv/installed
 	$(PYTEST) -m "not faults"

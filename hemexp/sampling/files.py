@@ -52,9 +52,9 @@ def remove_surplus(layout: Layout, patient_id: str, count: int) -> None:
     kept = {path for k in range(count) for path in layout.sample(patient_id, k)}
     found = {path for kind in layout.sample(patient_id, "*") for path in layout.find(kind)}
     surplus = found - kept
+    surplus |= {sidecar for sidecar in map(sidecar_path, surplus) if sidecar.exists()}
     for path in surplus:
         path.unlink()
-        sidecar_path(path).unlink(missing_ok=True)
     if surplus:
         message = "%s: removed %d files of an earlier run that drew more than %d samples"
         log.info(message, patient_id, len(surplus), count)
