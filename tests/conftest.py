@@ -15,10 +15,10 @@ from hemexp.config import load_settings
 from hemexp.settings import Settings
 
 LONG = (
+    "test_slurm",
     "test_mini_run",  # makes the run, while another process does the next two files
     "test_preprocess_safety",
     "test_training",
-    "test_slurm",
     "test_exclusion",
     "test_ablations",
     "test_workflow",

@@ -272,6 +272,7 @@ def test_every_limit_is_told_by_its_key(fixed, limits):
     assert all(key in texts[0] for key, texts in zip(keys, broken, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REALHEAD.is_dir(), reason="no trial data on real anatomy")
 def test_one_patient_fits_and_another_does_not_on_real_anatomy(settings, monkeypatch):
     """The first patient of the trial data, and the second's follow-up."""

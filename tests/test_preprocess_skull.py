@@ -101,6 +101,7 @@ def test_a_scan_without_a_skull_is_an_error(strip):
         find_by_morphology(stripped, strip)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.exists(), reason="no scans of real anatomy here")
 def test_the_brain_keeps_its_volume_between_two_scans_of_a_patient(strip):
     patient = read_sheet(REAL).iloc[1]

@@ -71,6 +71,7 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ROOMS)
 def test_killed_anywhere_and_resumed_it_ends_the_same_to_the_bit(room, whole, tmp_path):
     for moment, number in MOMENTS:
@@ -122,6 +123,7 @@ def test_the_global_random_state_does_not_matter(room, whole, tmp_path, monkeypa
     assert_same(whole[room], tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ROOMS)
 def test_two_processes_learn_what_one_learns(room, whole, tmp_path):
     assert run_two(room, tmp_path) == [0, 0]
