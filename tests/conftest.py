@@ -15,14 +15,17 @@ from hemexp.config import load_settings
 from hemexp.settings import Settings
 
 LONG = (
-    "test_slurm",
-    "test_mini_run",  # makes the run, while another process does the next two files
+    "test_slurm",  # mostly waits
+    "test_mini_run",  # makes the run, while another process does the next file
     "test_preprocess_safety",
-    "test_training",
-    "test_exclusion",
+    "test_volumes",  # short: of three processes the first takes it, too, and keeps it for last
     "test_ablations",
+    "test_exclusion",
+    "test_reruns",
     "test_workflow",
+    "test_launch",
     "test_dvc_repro",
+    "test_training",
 )
 """Files of a minute or more, before all others: what starts last should be short."""
 
