@@ -1,11 +1,14 @@
 """A CT as DICOM: converted to the truth, the mended twin taken, one series or none."""
 
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 
 import numpy as np
 import pytest
+from mini import REPOSITORY
 from scipy import ndimage
 from tiny_head import SHAPE, head, save, series_places, write_series
 
@@ -123,12 +126,21 @@ def test_several_series_are_listed_and_one_file_names_one(tmp_path):
     assert notes == ["converted from DICOM (series 3)"]
 
 
-def test_a_program_that_is_missing_is_told(tmp_path, monkeypatch):
+def test_a_program_that_is_missing_is_told(tmp_path):
+    """In a process of its own: no package of that name, and nothing on the PATH."""
     draw(tmp_path / "d", EVEN[:5])
-    monkeypatch.setitem(sys.modules, "dcm2niix", None)
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(ImageError, match="pip install dcm2niix"):
-        read_dicom(tmp_path / "d")
+    absent = tmp_path / "absent"
+    absent.mkdir()
+    (absent / "dcm2niix.py").write_text("raise ImportError('not installed')")
+    program = (
+        "from pathlib import Path; from hemexp.preprocess.dicom import read_dicom; "
+        f"read_dicom(Path({str(tmp_path / 'd')!r}))"
+    )
+    paths = {"PATH": "", "PYTHONPATH": f"{absent}:{REPOSITORY}"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ | paths
+    )
+    assert done.returncode and "Run `pip install dcm2niix`." in done.stderr, done.stderr
 
 
 def test_dicom_is_told_from_nifti_by_its_contents(tmp_path):
