@@ -187,23 +187,6 @@ def test_a_picture_file_is_small_exact_and_always_the_same(tmp_path):
     assert paths[0].stat().st_size < 15_000 and picture.shape == (140, 596, 3)
 
 
-COLUMNS = (
-    "patient_id",
-    "session",
-    "iph_ml",
-    "ivh_ml",
-    "iph_grid_ml",
-    "ivh_grid_ml",
-    "brain_ml",
-    "rotation_deg",
-    "translation_mm",
-    "registration_metric",
-    "status",
-    "reason",
-    "notes",
-)
-
-
 def scan_row(name, session, **changed):
     row = {
         "patient_id": name,
@@ -250,9 +233,9 @@ def cohort():
 
 def write_cohort(layout, rows):
     """The tables and the pictures as the verbs leave them; the failed patient's are empty."""
-    lines = ["\t".join("" if row[c] != row[c] else str(row[c]) for c in COLUMNS) for row in rows]
+    lines = ["\t".join("" if row[c] != row[c] else str(row[c]) for c in rows[0]) for row in rows]
     layout.qc.parent.mkdir(parents=True, exist_ok=True)
-    layout.qc.write_text("\n".join(["\t".join(COLUMNS), *lines]) + "\n")
+    layout.qc.write_text("\n".join(["\t".join(rows[0]), *lines]) + "\n")
     layout.excluded.write_text(
         "patient_id\tsession\tstep\treason\nlost\tbaseline\tstrip-skull\tno <b>head</b>\n"
     )

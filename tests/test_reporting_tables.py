@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from reporting_folder import make_reportable, write_tables
 
+from hemexp.evaluation.cohort import forecast_table
 from hemexp.reporting import (
     cells,
     cohort_table,
@@ -149,25 +150,14 @@ def test_expected_scores_have_a_row_a_forecast(printed):
 
 
 def test_samples_that_knew_are_no_forecast():
-    row = dict.fromkeys(
-        (
-            "crps_ml",
-            "crps_low_ml",
-            "crps_high_ml",
-            "twcrps_ml",
-            "mae_ml",
-            "bias_ml",
-            "coverage50",
-            "coverage90",
-            "spread_ratio",
-            "width50_ml",
-            "width90_ml",
-            "skill",
-            "skill_low",
-            "skill_high",
-        ),
-        0.5,
-    ) | {"split": "test", "center": "all", "target": "iph_ml", "n": 3, "k": 5, "note": ""}
+    row = dict.fromkeys(forecast_table.COLUMNS, 0.5) | {
+        "split": "test",
+        "center": "all",
+        "target": "iph_ml",
+        "n": 3,
+        "k": 5,
+        "note": "",
+    }
     table = pd.DataFrame(
         [
             row | {"model": "hemexp", "indicator": "oracle"},
