@@ -194,6 +194,11 @@ class Layout:
         """Normalisation of latents and their differences."""
         return self.root / "latents" / "scale.json"
 
+    @property
+    def push(self) -> Path:
+        """How growth pushes tissue, fitted on training pairs."""
+        return self.root / "latents" / "push.json"
+
     # expansion
 
     def features(self, patient_id: str) -> Path:
