@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from scipy.stats.qmc import Halton
 
 from hemexp import Fault, HemexpError
+from hemexp.anatomy.blood import shell_mm
 from hemexp.diffusion.condition import RequestKind
-from hemexp.diffusion.drift import DriftModel, shell_mm
+from hemexp.diffusion.drift import DriftModel
 from hemexp.expansion.distribution import GrowthDistribution
 from hemexp.outcomes import is_expansion
 from hemexp.sampling.noise import PatientSeed
