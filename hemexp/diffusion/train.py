@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from hemexp.anatomy.blood import shell_mm
 from hemexp.code_hash import hash_code
 from hemexp.diffusion.condition import REQUEST_SIZE
 from hemexp.diffusion.dataset import Stacks, load_stacks
-from hemexp.diffusion.drift import DriftModel, fit_drift, shell_mm
+from hemexp.diffusion.drift import DriftModel, fit_drift
 from hemexp.diffusion.network import Denoiser, context_stride
 from hemexp.diffusion.objective import Batch, accumulate_gradients, diffusion_loss, draw_batch
 from hemexp.diffusion.schedule import Schedule, check_start, choose_lambda_min

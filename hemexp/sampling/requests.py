@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.stats.qmc import Halton
 
 from hemexp import Fault, HemexpError
+from hemexp.anatomy.blood import shell_mm
 from hemexp.diffusion.condition import RequestKind
 from hemexp.anatomy.blood import shell_mm
 from hemexp.expansion.distribution import GrowthDistribution
