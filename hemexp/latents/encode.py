@@ -210,6 +210,8 @@ def run_encode_patients(
     seed: int,
     device: str,
     models: Layout | None = None,
+    *,
+    references: bool = False,
 ) -> None:
     """Verb `encode-patients`: one `sub-ID_latents.safetensors` and `_reconstruction.tsv` each.
 
@@ -223,12 +225,13 @@ def run_encode_patients(
         seed: Run seed; what is drawn of a scan depends on it, the patient and the session alone.
         device: `auto`, `cpu` or `cuda`.
         models: Where the autoencoder lies, if not in `layout`.
+        references: Whether to encode the references of training patients.
     """
     where = resolve_device(device)
     weights = (models or layout).network("autoencoder").weights
     vae = load_autoencoder(models or layout, where)
-    relative = not settings.reference.is_baseline
-    push = load_push(layout.push) if settings.reference.warp else None
+    references = references and not settings.reference.is_baseline
+    push = load_push(layout.push) if references and settings.reference.warp else None
     for patient_id, split in sheet["split"].items():
         started = time.perf_counter()
         sessions = SESSIONS[:1] if split == "predict" else SESSIONS
@@ -237,7 +240,7 @@ def run_encode_patients(
         moved, reference = 0, None
         if split == "train":
             moved = settings.moved
-        if split == "train" and relative:
+        if split == "train" and references:
             volumes = read_volumes(layout, sheet.loc[[patient_id]]).iloc[0]
             reference = reference_images(true_reference(read, volumes, settings.reference, push))
         tensors = encode_patient(vae, scans, settings, moved, seed, patient_id, reference)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hemexp.anatomy.midline import midline_plane, midline_shift_mm
+from hemexp.anatomy.midline import midline_shift_mm
+from hemexp.anatomy.push import midline_plane
 from hemexp.anatomy.push_fit import PushModel, PushPairs, fit_push, unit_effects
 from hemexp.anatomy.ventricles import ventricle_change_ml, ventricle_mask, ventricle_region
 from hemexp.columns import SESSIONS

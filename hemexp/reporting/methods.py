@@ -104,7 +104,7 @@ def say_sampling(record: Mapping[str, Any], patients: int) -> str:
         f"{used['samples']} follow-ups of each of {patients} patients were drawn with "
         f"{used['evaluations']} evaluations of the {used['sampler']} sampler (guidance "
         f"{used['guidance']:g}, indicator {used['indicator']}, volumes "
-        f"{'matched' if used['match_volume'] else 'not matched'} to the drawn growth). {even}"
+        f"{'matched' if used['finish'] else 'not matched'} to the drawn growth). {even}"
         f"Seed {record['seed']}."
     )
 
