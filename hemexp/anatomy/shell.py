@@ -33,7 +33,7 @@ TISSUE_HU, LEAST_CONTRAST_HU = 30.0, 10.0
 REACH_MM = 60.0
 """No growth beyond this distance from the bleed."""
 
-LARGEST_TILT, TILT_LIMIT, TILT_STEPS = 4.0, 3.0, 7
+LARGEST_TILT, TILT_LIMIT, TILT_STEPS = 4.0, 3.0, 10
 """Kappa is searched from 0 to 4 by halving; no level grows by more than exp(3)."""
 
 AXIS_MM = 5.0
@@ -168,4 +168,4 @@ def grow_shell(
             low = kappa
         else:
             high = kappa
-    return fill(tilt_level_mm(candidates, drift_mm, low), voxels)
+    return fill(tilt_level_mm(candidates, drift_mm, (low + high) / 2), voxels)
