@@ -33,8 +33,9 @@ LARGEST_MM = 15.0
 STEEPEST = 0.8
 """Largest change of displacement per mm: below 1 the warp is one-to-one."""
 
-ROUNDS = 8
-"""Of the fixed point for back(p): each leaves at most `STEEPEST`, mostly .2, of the error."""
+ROUNDS, SETTLED_VOXELS = 25, 1e-3
+"""Of the fixed point for back(p), at most, and when it has settled on the coarse grid: a round
+leaves at most `STEEPEST` of the error, mostly .2."""
 
 MARGIN_MM = 8.0
 """The midline is read this far from blood, as it is measured."""
@@ -50,7 +51,7 @@ class PushField:
     """Displacement of tissue per mL of push, on a coarse grid over the brain's box.
 
     Attributes:
-        u_mm: Displacement in mm per mL, (3, X, Y, Z); continued beyond the brain.
+        u_mm: Displacement in mm per mL, (3, X, Y, Z); 0 outside the brain.
         divergence: Its divergence per mL, (X, Y, Z): what a volume grows by; 0 outside.
         inside: Coarse voxels that are brain, (X, Y, Z).
         brain: The brain on the scan's grid.
@@ -148,9 +149,6 @@ def solve_push(
     uptake = LEAK_PER_MM2 + sink_per_mm2 * ventricle
     pressure = _solve(source, uptake, inside, coarse_mm)
     u = np.stack([_flow(pressure, inside, axis, size) for axis, size in enumerate(coarse_mm)])
-    if inside.any():
-        nearest = ndimage.distance_transform_edt(~inside, coarse_mm, False, True)
-        u = u[:, *nearest]
     divergence = np.where(inside, source - uptake * pressure, 0)
     return PushField(u.astype(np.float32), divergence, inside, brain, box, factors, spacing)
 
@@ -199,7 +197,9 @@ def back_map(field: PushField, push_ml: float) -> BackMap:
     back = -u
     for _ in range(ROUNDS):
         read = [ndimage.map_coordinates(part, here + back, order=1, mode="nearest") for part in u]
-        back = -np.stack(read)
+        before, back = back, -np.stack(read)
+        if np.abs(back - before).max() < SETTLED_VOXELS:
+            break
     kept = field.brain[field.box]
     coordinates = np.array(np.nonzero(field.brain), dtype=np.float32)
     for axis, factor in enumerate(field.factors):
