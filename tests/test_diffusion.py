@@ -23,6 +23,7 @@ from hemexp.diffusion.drift import DriftModel, fit_drift
 from hemexp.diffusion.network import (
     Denoiser,
     DiffusionModel,
+    Guidance,
     context_stack,
     context_stride,
     load_diffusion,
@@ -190,8 +191,9 @@ def test_every_unknown_has_its_own_learned_value(stacks):
         assert (encoder.unknown_clinical.grad != 0).nonzero().flatten().tolist() == [variable]
 
 
-@pytest.mark.slow
-def test_guidance_ends_are_exact(tiny, stacks):
+@pytest.fixture(scope="module")
+def guided(tiny, stacks):
+    """Denoises two patients at the asked weights; counts the network's passes."""
     torch.manual_seed(0)
     network = Denoiser(tiny, C, Z)
     wake(network)
@@ -199,13 +201,39 @@ def test_guidance_ends_are_exact(tiny, stacks):
     model = DiffusionModel(network, tiny, schedule, 1, DriftModel([], []), Scale([], [], [], []))
     noisy, condition = torch.randn(2, Z, C, H, W), stacks.condition[:2, 0]
     context = context_stack(stacks.baseline[:2, 0], 3, 1)
-    with torch.no_grad():
-        conditional = model.denoise(noisy, -1.0, context, condition)
-        null = model.denoise(noisy, -1.0, context, condition.without(request=True))
-        assert torch.equal(model.denoise(noisy, -1.0, context, condition, 0.0), null)
-        assert not torch.allclose(conditional, null)
-        half = model.denoise(noisy, -1.0, context, condition, 0.5)
-    assert torch.allclose(half, (conditional + null) / 2, atol=1e-5)
+    passes = []
+    network.register_forward_hook(lambda *_: passes.append(1))
+
+    def denoise(*guidance, **hidden):
+        passes.clear()
+        with torch.no_grad():
+            asked = condition.without(**hidden)
+            return model.denoise(noisy, -1.0, context, asked, Guidance(*guidance)), len(passes)
+
+    return denoise
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drive", [0, 1])
+@pytest.mark.parametrize("clinical", [0, 1])
+def test_guidance_ends_are_exact(guided, drive, clinical):
+    """0 is the network with it hidden, 1 with it shown, to the bit and in one pass."""
+    plain, _ = guided(1, 1, request=not drive, clinical=not clinical)
+    found, passes = guided(drive, clinical)
+    assert torch.equal(found, plain) and passes == 1
+    assert torch.equal(plain, guided(1, 1)[0]) == (drive == clinical == 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("drive", "clinical", "passes"), [(1.4, 0, 2), (1, 2, 2), (0.5, 1.6, 4)])
+def test_guidance_is_linear_in_either_weight(guided, drive, clinical, passes):
+    both, no_drive = guided(1, 1)[0], guided(0, 1)[0]
+    no_clinical, null = guided(1, 0)[0], guided(0, 0)[0]
+    shown = no_drive + drive * (both - no_drive)
+    hidden = null + drive * (no_clinical - null)
+    found, asked = guided(drive, clinical)
+    assert torch.allclose(found, hidden + clinical * (shown - hidden), atol=1e-4)
+    assert asked == passes
 
 
 def test_a_flag_may_be_a_probability(tiny):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import yaml
@@ -123,6 +124,21 @@ def test_two_autoencoders_are_told_apart(released, tmp_path):
     (other / "models/autoencoder/model.safetensors").write_text("another")
     with pytest.raises(ValueError, match="another autoencoder than the one of diffusion.model"):
         check_released(settings_with(released, autoencoder={"model": str(other)}), tmp_path / "r")
+
+
+def test_a_released_denoiser_is_asked_for_no_null_that_it_never_learned(released, tmp_path):
+    """Its own record counts, not the dropout that this run's config gives."""
+    other = tmp_path / "other"
+    shutil.copytree(released, other)
+    file = other / "models" / "diffusion" / "model.json"
+    record = json.loads(file.read_text())
+    record["settings"] |= {"condition_dropout": 0, "clinical_dropout": 0}
+    file.write_text(json.dumps(record))
+    plain = {"guidance": 1, "clinical_guidance": 1}
+    check_released(settings_with(other, sampling=plain), tmp_path / "r")
+    asked = {"diffusion": {"clinical_dropout": 0.5}, "sampling": plain | {"clinical_guidance": 2}}
+    with pytest.raises(ValueError, match="sampling.clinical_guidance.*trained with clinical_dr"):
+        check_released(settings_with(other, **asked), tmp_path / "r")
 
 
 def test_a_denoiser_needs_its_autoencoder():

@@ -271,11 +271,12 @@ def test_guidance_acts_only_in_the_noise(model, settings, monkeypatch):
         return denoise(self, noisy, lam, context, condition, guidance)
 
     monkeypatch.setattr(DiffusionModel, "denoise", watched)
-    guided = draw(model, settings, 1, guidance=1.4, guidance_below=-1.0)[1]
-    assert set(asked) == {(True, 1.4), (False, 1.0)}
+    weights = {"guidance": 1.4, "clinical_guidance": 2.0}
+    guided = draw(model, settings, 1, **weights, guidance_below=-1.0)[1]
+    assert set(asked) == {(True, (1.4, 2)), (False, (1, 1))}
     plain = draw(model, settings, 1)[1]
-    always = draw(model, settings, 1, guidance=1.4, guidance_below=None)[1]
-    assert set(asked[-4:]) == {(True, 1.4), (False, 1.4)}
+    always = draw(model, settings, 1, **weights, guidance_below=None)[1]
+    assert set(asked[-4:]) == {(True, (1.4, 2)), (False, (1.4, 2))}
     assert not torch.allclose(guided, plain) and not torch.allclose(guided, always)
 
 

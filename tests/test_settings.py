@@ -82,6 +82,18 @@ BAD = {
     "even context": ({"diffusion": {"context_slices": 2}}, "context_slices must be odd"),
     "grid": ({"preprocess": {"grid": {"shape": [60, 64, 24]}}}, "60 x 64 is not divisible by 8"),
     "noise with growth": ({"sampling": {"noise_length_mm": 25}}, "noise_length_mm must be 0"),
+    "untrained drive": (
+        {"diffusion": {"condition_dropout": 0}},
+        "guidance.*condition_dropout 0 nev",
+    ),
+    "untrained free": (
+        {"diffusion": {"condition_dropout": 0}, "sampling": {"guidance": 1, "indicator": "free"}},
+        "sampling.indicator .free..*condition_dropout 0 never",
+    ),
+    "untrained clinical": (
+        {"diffusion": {"clinical_dropout": 0}, "sampling": {"clinical_guidance": 2}},
+        "sampling.clinical_guidance .2.0.*clinical_dropout 0 never trains",
+    ),
     "no such preset": ({"preset": "dmo"}, "preset.*'dmo'.*demo"),
 }
 

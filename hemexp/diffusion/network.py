@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from monai.networks.nets import DiffusionModelUNet
@@ -184,6 +185,38 @@ def context_stride(context_mm: float, slice_spacing_mm: float) -> int:
     return max(1, round(context_mm / slice_spacing_mm))
 
 
+class Guidance(NamedTuple):
+    """Weights w of null + w (conditional - null): 0 is the learned null, 1 the plain conditional.
+
+    Attributes:
+        drive: Of what drives growth.
+        clinical: Of the clinical values.
+    """
+
+    drive: float = 1.0
+    clinical: float = 1.0
+
+    def passes(self, condition: Condition) -> list[tuple[float, Condition]]:
+        """What the network is asked, and the weight of each answer; weights add up to 1.
+
+        The answer is linear in either weight, so that each end is exact: the product of the line
+        through drive hidden and shown and of that through clinical values hidden and shown. What
+        has no weight is not asked: one pass where both weights are 0 or 1, else two or four.
+        """
+
+        def ends(weight: float) -> list[tuple[bool, float]]:
+            return [(hide, w) for hide, w in ((False, weight), (True, 1 - weight)) if w]
+
+        return [
+            (drive * clinical, condition.without(clinical=no_clinical, request=no_drive))
+            for no_clinical, clinical in ends(self.clinical)
+            for no_drive, drive in ends(self.drive)
+        ]
+
+
+PLAIN = Guidance()
+
+
 @dataclass(frozen=True)
 class DiffusionModel:
     """A trained denoiser with all that sampling needs to know of it.
@@ -219,30 +252,25 @@ class DiffusionModel:
         lam: float,
         context: Tensor,
         condition: Condition,
-        guidance: float = 1.0,
+        guidance: Guidance = PLAIN,
     ) -> Tensor:
         """Expected clean difference given a noisy one at half log-SNR `lam`.
 
-        Guidance is eps = null + w (cond - null) on the request; at a fixed noise level
-        the same line in v. w = 0 is the learned null, w = 1 the plain conditional.
+        Guidance is written for eps; at a fixed noise level it is the same in v.
 
         Args:
             noisy: (n, z, c, h, w).
             lam: Half log-SNR.
             context: (n, z, ..., h, w) of `show_stack`.
             condition: Of the n stacks.
-            guidance: w.
+            guidance: Weights of drive and clinical values.
         """
         level = torch.tensor(lam, device=noisy.device)
         time = self.schedule.time(level).expand(len(noisy))
-        null = condition.without(request=True)
-        if guidance == 1:
-            v = self.network(noisy, time, context, condition)
-        elif guidance == 0:
-            v = self.network(noisy, time, context, null)
-        else:
-            v_null = self.network(noisy, time, context, null)
-            v = v_null + guidance * (self.network(noisy, time, context, condition) - v_null)
+        v = torch.zeros_like(noisy)
+        for weight, part in guidance.passes(condition):
+            # Weights may exceed 1 and differ in sign: fp32, under autocast too.
+            v += weight * self.network(noisy, time, context, part).float()
         return clean_from_v(noisy, v, level)
 
 

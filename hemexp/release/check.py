@@ -7,6 +7,7 @@ from hemexp import Fault, HemexpError
 from hemexp.provenance import hash_file
 from hemexp.release.models import models_layout, read_grid, read_record
 from hemexp.settings import Settings
+from hemexp.settings.run import untrained_nulls
 
 KEYS = {
     "autoencoder": "autoencoder.model",
@@ -47,7 +48,8 @@ def check_released(settings: Settings, results: Path) -> None:
         results: The run's own results folder, which no key may name.
 
     Raises:
-        HemexpError: Every folder that holds no such model, or one of another grid or network.
+        HemexpError: Every folder that holds no such model, one of another grid or network, or a
+            denoiser that never learned the null which sampling asks for.
     """
     faults = [
         fault
@@ -87,7 +89,8 @@ def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[
         (f"preprocess.grid.{key}", getattr(grid, key), getattr(mine, key))
         for key in ("shape", "spacing_mm")
     ]
-    return [
+    nulls = _null_faults(settings, theirs) if room == "diffusion" else []
+    return nulls + [
         Fault(
             f"{where}, {folder}",
             f"a model of {key} {_shown(released)}",
@@ -96,6 +99,21 @@ def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[
         )
         for key, released, own in pairs
         if released != own
+    ]
+
+
+def _null_faults(settings: Settings, theirs: dict[str, Any]) -> list[Fault]:
+    """Settings `theirs` of a released denoiser say which nulls it learned."""
+    asked = settings.sampling
+    dropouts = theirs["condition_dropout"], theirs["clinical_dropout"]
+    return [
+        Fault(
+            f"config, key sampling.{key}",
+            f"{getattr(asked, key)}, which asks for a learned null",
+            f"what a denoiser can do that was trained with {hidden} 0",
+            f"Set it to {'predicted' if key == 'indicator' else 1}, or name another model.",
+        )
+        for key, hidden in untrained_nulls(asked, *dropouts)
     ]
 
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.diffusion.condition import Condition
-from hemexp.diffusion.network import DiffusionModel, context_stack
+from hemexp.diffusion.network import PLAIN, DiffusionModel, Guidance, context_stack
 from hemexp.sampling.noise import PatientSeed, correlate_slices, white_noise
 from hemexp.sampling.references import Drawn, References
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
@@ -111,6 +111,7 @@ class LatentSampler:
         lambdas = lambda_grid(model.schedule, settings.spacing, settings.evaluations)
         autocast = autocast_for(settings.precision, device)
         below = math.inf if settings.guidance_below is None else settings.guidance_below
+        guidance = Guidance(settings.guidance, settings.clinical_guidance)
 
         def noise(step: int) -> Tensor:
             white = (
@@ -121,9 +122,9 @@ class LatentSampler:
             return torch.stack(drawn).to(device)
 
         def denoise(noisy: Tensor, lam: float) -> Tensor:
-            guidance = settings.guidance if lam < below else 1.0
             with autocast:
-                return model.denoise(noisy, lam, context, part, guidance).float()
+                weights = guidance if lam < below else PLAIN
+                return model.denoise(noisy, lam, context, part, weights).float()
 
         if settings.sampler == "dpm":
             return dpm_solver(denoise, noise(0), lambdas).cpu()

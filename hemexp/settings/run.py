@@ -31,6 +31,32 @@ class TrainingProcesses(Section):
     GPU for each."""
 
 
+def untrained_nulls(
+    sampling: Sampling, condition_dropout: float, clinical_dropout: float
+) -> list[tuple[str, str]]:
+    """Keys of `sampling` that ask for a learned null which training never showed.
+
+    Args:
+        sampling: How samples are drawn.
+        condition_dropout: How often the denoiser's training hid what drives growth.
+        clinical_dropout: How often it hid the clinical values.
+
+    Returns:
+        Each key and the key of `diffusion` whose 0 it contradicts.
+    """
+    asks = [
+        ("guidance", sampling.guidance != 1, "condition_dropout", condition_dropout),
+        ("indicator", sampling.indicator == "free", "condition_dropout", condition_dropout),
+        (
+            "clinical_guidance",
+            sampling.clinical_guidance != 1,
+            "clinical_dropout",
+            clinical_dropout,
+        ),
+    ]
+    return [(key, hidden) for key, asked, hidden, dropout in asks if asked and dropout == 0]
+
+
 class Settings(Section):
     """All settings of a run."""
 
@@ -87,6 +113,21 @@ class Settings(Section):
             raise ValueError(
                 f"{where} needs diffusion.condition_dropout 0 and a sampling.indicator that is not "
                 "'free': the reference shows the growth that a null condition hides"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _nulls_are_trained(self) -> Self:
+        own = self.diffusion
+        if own.model:
+            return self  # `check_released` looks at how that one was trained
+        nulls = untrained_nulls(self.sampling, own.condition_dropout, own.clinical_dropout)
+        if nulls:
+            key, hidden = nulls[0]
+            raise ValueError(
+                f"sampling.{key} ({getattr(self.sampling, key)}) asks for a learned null, which "
+                f"diffusion.{hidden} 0 never trains: raise that, or leave sampling.{key} at "
+                f"{'predicted' if key == 'indicator' else 1}"
             )
         return self
 

@@ -27,10 +27,14 @@ class Sampling(Section):
     """New noise at each step of `ddim`; 0: none. More: more of it."""
     guidance: NonNegativeFloat
     """w of null + w (conditional - null) on the drive. More: samples follow the request
-    more strongly, above 1 beyond what was learned; 1 costs one pass instead of two."""
+    more strongly, above 1 beyond what was learned; 1 costs one pass instead of two. Other than 1
+    it needs `diffusion.condition_dropout`."""
+    clinical_guidance: NonNegativeFloat
+    """The same on the clinical values. More: they have a stronger say; other than 1 it doubles the
+    passes again and needs `diffusion.clinical_dropout`."""
     guidance_below: float | None
-    """Half log-SNR above which w is 1; null: guided throughout. More: guided for longer, slower.
-    Growth is decided in the noise (docs/coherence.md)."""
+    """Half log-SNR above which both w are 1; null: guided throughout. More: guided for longer,
+    slower. Growth is decided in the noise (docs/coherence.md)."""
     noise_length_mm: NonNegativeFloat
     """mm over which noise is alike through the plane; 0: independent slices. More: slices agree
     better. Needs `diffusion.condition: flag`."""
