@@ -53,7 +53,10 @@ class BleedHu(NamedTuple):
 
 
 def bleed_hu(
-    ct_hu: NDArray, blood: NDArray[np.bool_], iph: NDArray[np.bool_], brain: NDArray[np.bool_],
+    ct_hu: NDArray,
+    blood: NDArray[np.bool_],
+    iph: NDArray[np.bool_],
+    brain: NDArray[np.bool_],
     distance_mm: NDArray,
 ) -> BleedHu:
     """Mean HU of the bleed and of the tissue 6-16 mm away from it.
@@ -82,7 +85,11 @@ def margin_distance_mm(mask: NDArray[np.bool_], spacing_mm: ArrayLike) -> NDArra
 
 
 def bleed_level_mm(
-    ct_hu: NDArray, iph: NDArray[np.bool_], distance_mm: NDArray, hu: BleedHu, spacing_mm: ArrayLike
+    ct_hu: NDArray,
+    iph: NDArray[np.bool_],
+    distance_mm: NDArray,
+    hu: BleedHu,
+    spacing_mm: ArrayLike,
 ) -> NDArray[np.float32]:
     """Level of every voxel (x, y, z), negative inside the bleed.
 

@@ -12,17 +12,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hemexp.anatomy.midline import midline_shift_mm
+from hemexp.anatomy.reference import CSF_HU, ReferenceScan, Told
 from hemexp.anatomy.shell import BleedHu
-from hemexp.latents.reference import CSF_HU, ReferenceScan, Told
 from hemexp.sampling.patient import Baseline
 from hemexp.sampling.sample import DecodedScan
-from hemexp.sampling.volume import (
-    OUTSIDE,
-    correct_logits,
-    iph_margin,
-    matched_ml,
-    matching_offset,
-)
+from hemexp.sampling.volume import OUTSIDE, correct_logits, iph_margin, matched_ml, matching_offset
 
 IPH_LABEL, IVH_LABEL = 1, 2
 """Labels of the `_dseg` files."""

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hemexp.anatomy.reference import Told, prepare
 from hemexp.diffusion.condition import OFFSETS, Condition, build_condition
 from hemexp.expansion.model import patient_distribution
-from hemexp.latents.reference import Told, prepare
 from hemexp.layout import Layout
 from hemexp.provenance import write_atomically, write_sidecars
 from hemexp.sampling.files import remove_surplus, write_samples
