@@ -146,7 +146,9 @@ def tilt_level_mm(candidates: Candidates, drift_mm: NDArray, kappa: float) -> ND
     return np.where(candidates.level_mm > 0, candidates.level_mm * factor, candidates.level_mm)
 
 
-def _centroid_moves_mm(candidates: Candidates, level_mm: NDArray, voxels: int, along: NDArray):
+def _centroid_moves_mm(
+    candidates: Candidates, level_mm: NDArray, voxels: int, along: NDArray
+) -> float:
     """How far the centroid of the lowest levels lies from the bleed's, along a unit vector."""
     chosen = np.argpartition(level_mm, voxels - 1)[:voxels]
     return float((candidates.position_mm[chosen].mean(axis=0) - candidates.center_mm) @ along)

@@ -111,7 +111,6 @@ def run_fit_scale(layout: Layout, patient_ids: list[str], reference: Reference) 
             )
         )
     record = describe(verb="fit-scale", settings={}, inputs=files, started=started)
-    relative = {"reference": reference.as_json() | {"push": push and push.as_json()}}
     write_json(
         layout.scale, {"scale": asdict(scale), **relative, "patients": len(files), **record}
     )
