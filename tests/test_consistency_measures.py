@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hemexp.anatomy.boxes import bounding_box, within_mm
-from hemexp.anatomy.looks import count_pieces, dense_mask, neighbour_correlation
+from hemexp.anatomy.looks import count_pieces, dense_mask, neighbour_correlation, smoothing_margin
 from hemexp.evaluation.patient.before import Before, bleed_side
 from hemexp.evaluation.patient.consistency import MEASURES, measure_followup, measure_shift
 from hemexp.evaluation.patient.inputs import Followup
@@ -130,6 +130,16 @@ def test_half_of_the_noise_kept_gives_half_a_correlation(before):
     assert values(half, before)["texture"] == pytest.approx(np.sqrt(0.5), abs=0.05)
 
 
+def test_texture_sees_neither_slow_shades_nor_new_blood(before):
+    sharp = head(ball(12), seed=1)
+    shaded = sharp._replace(ct_hu=sharp.ct_hu + (0.1 * points_mm()[..., 1] * BRAIN))
+    bled = head(ball(12) | ball(8, [36, 20, 0]), seed=1)
+    for other in (shaded, bled):
+        found = values(other, before)
+        assert found["noise_sd_hu"] == pytest.approx(3, abs=0.4)
+        assert abs(found["texture"]) < 0.1
+
+
 def test_blur_is_seen_in_the_noise(before):
     sharp = head(ball(12), seed=1)
     blurred = sharp._replace(ct_hu=(sharp.ct_hu + np.roll(sharp.ct_hu, 1, axis=0)) / 2)
@@ -164,6 +174,14 @@ def test_blood_at_the_edge_of_the_brain_is_not_dimmed_by_what_lies_outside():
     edge = BRAIN & (points_mm()[..., 0] < -50)
     ct = np.where(edge, 60.0, np.where(BRAIN, 32.0, 0.0))
     assert (dense_mask(ct, BRAIN, SPACING_MM) & edge).sum() > 0.95 * edge.sum()
+
+
+def test_a_part_with_its_margin_looks_like_the_whole():
+    ct_hu = head(ball(12)).ct_hu
+    whole = dense_mask(ct_hu, BRAIN, SPACING_MM)
+    box, part = bounding_box(ball(12), smoothing_margin(SPACING_MM)), ball(12)
+    cut = dense_mask(ct_hu[box], BRAIN[box], SPACING_MM)
+    assert (cut == whole[box])[part[box]].all()
 
 
 def test_pieces_that_share_a_corner_are_one():
