@@ -133,7 +133,7 @@ def test_half_of_the_noise_kept_gives_half_a_correlation(before):
 def test_texture_sees_neither_slow_shades_nor_new_blood(before):
     sharp = head(ball(12), seed=1)
     shaded = sharp._replace(ct_hu=sharp.ct_hu + (0.1 * points_mm()[..., 1] * BRAIN))
-    bled = head(ball(12) | ball(8, [36, 20, 0]), seed=1)
+    bled = head(ball(12) | ball(14, [36, 20, 0]), seed=1)
     for other in (shaded, bled):
         found = values(other, before)
         assert found["noise_sd_hu"] == pytest.approx(3, abs=0.4)
