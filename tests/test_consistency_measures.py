@@ -54,8 +54,8 @@ def before():
     return Before.of(BASELINE, BRAIN)
 
 
-def values(followup, before, shift_mm=0.0):
-    found = measure_followup(followup, shift_mm, before)
+def values(followup, before):
+    found = measure_followup(followup, Score(0.0), before)
     assert tuple(found) == MEASURES
     return {k: v.value if isinstance(v, Score) else v for k, v in found.items()}
 
@@ -153,20 +153,22 @@ def test_away_from_the_bleed():
     left, right, middle = (ball(8, [x, 0, 0]) for x in (-30, 30, 3))
     sides = [bleed_side(iph, BRAIN, SPACING_MM) for iph in (left, right, middle, NOTHING)]
     assert sides == [-1, 1, 0, 0]
-    assert measure_shift(1.5, -1)["midline_away_mm"].value == 1.5
-    assert measure_shift(1.5, 1)["midline_away_mm"].value == -1.5
-    assert "middle" in measure_shift(1.5, 0)["midline_away_mm"].note
-    unknown = measure_shift(float("nan"), 1)
+    assert measure_shift(Score(1.5), -1)["midline_away_mm"].value == 1.5
+    assert measure_shift(Score(1.5), 1)["midline_away_mm"].value == -1.5
+    assert "middle" in measure_shift(Score(1.5), 0)["midline_away_mm"].note
+    unknown = measure_shift(Score(None, "unseen"), 1)
     assert {score.value for score in unknown.values()} == {None}
-    assert all(score.note for score in unknown.values())
+    assert all(score.note == "unseen" for score in unknown.values())
 
 
 def test_no_calm_tissue_and_no_bleed_are_said():
     everywhere = scan(head(ball(60, [0, 0, 0]) & BRAIN))
-    found = measure_followup(Followup.of_scan(everywhere), 0.0, Before.of(everywhere, BRAIN))
+    found = measure_followup(
+        Followup.of_scan(everywhere), Score(0.0), Before.of(everywhere, BRAIN)
+    )
     assert found["texture"].value is None and "deep voxels" in found["texture"].note
     empty = scan(head(NOTHING))
-    found = measure_followup(Followup.of_scan(empty), 0.0, Before.of(empty, BRAIN))
+    found = measure_followup(Followup.of_scan(empty), Score(0.0), Before.of(empty, BRAIN))
     assert found["hu_growth_ml"] == Score(None, "no IPH")
     assert found["pieces"] == 0
 

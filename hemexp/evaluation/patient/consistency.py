@@ -25,7 +25,6 @@ from hemexp.statistics.scores import Score
 LEAST_TEXTURE_VOXELS = 100
 NO_CALM = f"fewer than {LEAST_TEXTURE_VOXELS} deep voxels further than {CALM_MM:g} mm from blood"
 NO_NEW_IPH = "no new IPH"
-NO_SHIFT = "no midline shift could be measured"
 NO_SIDE = f"bleed within {LEAST_SIDE_MM:g} mm of the middle: nothing is away from it"
 
 MEASURES = (
@@ -46,19 +45,18 @@ MEASURES = (
 )
 """What `measure_followup` measures, in this order."""
 
-COLUMNS = ("patient_id", "model", "indicator", "sample", "told_growth_ml", *MEASURES, "note")
+COLUMNS = ("patient_id", "model", "indicator", "sample", "target_growth_ml", *MEASURES, "note")
 """Of a patient's `consistency.tsv`."""
 
 Measured = dict[str, Score | float]
 
 
-def measure_followup(followup: Followup, shift_mm: float, before: Before) -> Measured:
+def measure_followup(followup: Followup, shift_mm: Score, before: Before) -> Measured:
     """What one follow-up's image and masks say, each by itself.
 
     Args:
         followup: True, drawn or copied.
-        shift_mm: Its midline shift since the baseline, positive to the patient's right; NaN where
-            none could be measured.
+        shift_mm: Its midline shift since the baseline, positive to the patient's right.
         before: The baseline.
 
     Returns:
@@ -125,18 +123,17 @@ def measure_density(followup: Followup, before: Before) -> Measured:
     }
 
 
-def measure_shift(shift_mm: float, side: int) -> Measured:
+def measure_shift(shift_mm: Score, side: int) -> Measured:
     """The midline shift, and how much of it is away from the bleed.
 
     Args:
-        shift_mm: Positive to the patient's right; may be NaN.
+        shift_mm: Positive to the patient's right.
         side: As `bleed_side` gives it.
     """
-    shift = Score(float(shift_mm)) if np.isfinite(shift_mm) else Score(None, NO_SHIFT)
-    away = Score(None, NO_SIDE) if side == 0 else shift
-    if side and shift.value is not None:
-        away = Score(-side * shift.value)
-    return {"midline_shift_mm": shift, "midline_away_mm": away}
+    away = shift_mm
+    if shift_mm.value is not None:
+        away = Score(-side * shift_mm.value) if side else Score(None, NO_SIDE)
+    return {"midline_shift_mm": shift_mm, "midline_away_mm": away}
 
 
 def measure_texture(followup: Followup, before: Before) -> Measured:
