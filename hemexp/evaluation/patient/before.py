@@ -66,6 +66,11 @@ class Before:
         """Voxel size along x, y, z."""
         return self.scan.ct.spacing_mm
 
+    @property
+    def ventricle_ml(self) -> float:
+        """Volume of the baseline's ventricles."""
+        return int(np.count_nonzero(self.ventricles)) * self.scan.ct.voxel_ml
+
     @classmethod
     def of(cls, scan: GridScan, brain: NDArray) -> Self:
         """Prepares a baseline.

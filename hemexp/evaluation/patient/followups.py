@@ -57,27 +57,27 @@ def look_at(series: Series, truth: Truth, before: Before) -> Look:
     each = {name: [] for name, metric in METRICS.items() if metric.source == "each"}
     total = np.zeros(truth.brain.shape)
     voxels = {name: [] for name in MAPS}
-    slices, ventricles, measured = [], [], []
+    slices, measured = [], []
     for followup, listed in zip(series.followups, series.listed, strict=True):
         total += followup.ct_hu
         new = new_blood(followup.blood, truth.baseline_blood)
         for name, mask in zip(MAPS, (followup.iph, followup.ivh, new), strict=True):
             voxels[name].append(np.flatnonzero(mask))
         slices.append(followup.iph.sum(axis=(0, 1)) * truth.voxel_ml)
-        ventricles.append(truth.ventricle_ml(followup))
         shift = listed.shift_mm or shift_since(before.scan, followup)
         measured.append(listed.head | measure_followup(followup, shift, before))
         match = Match(followup, truth)
         for name, scores in each.items():
             scores.append(METRICS[name].compute(match))
     shifts_mm = [row["midline_shift_mm"].value for row in measured]
+    ventricles_ml = [before.ventricle_ml + row["ventricle_change_ml"] for row in measured]
     true_ml = Score(truth.ventricle_ml(truth.followup))
     ensemble = Ensemble(
         mean_image=ImageMatch(total / len(measured), truth),
         voxels=voxels,
         maps=series.maps or _shares(voxels, truth.brain.shape),
         slices_ml=np.array(slices),
-        ventricle=Amount("ventricle", np.array(ventricles), true_ml),
+        ventricle=Amount("ventricle", np.array(ventricles_ml), true_ml),
         midline=Amount("midline shift", np.array(shifts_mm, np.float64), truth.shift_mm),
         truth=truth,
     )
