@@ -1,4 +1,4 @@
-"""The shell: exact volumes for any growth, at the skull, beside a ventricle; drift; compartments."""
+"""The shell: exact volumes for any growth and at any place; drift; compartments."""
 
 import numpy as np
 import pytest

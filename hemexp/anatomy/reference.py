@@ -39,6 +39,12 @@ IVH_SHARE = 0.85
 LEAST_IVH_ML = 0.5
 """Of a baseline's IVH, from which its own HU are taken."""
 
+DRIFT_COLUMNS = ("drift_z_mm", "drift_x_mm", "drift_y_mm")
+"""Of `volumes.tsv`: the drift that a sample was told."""
+
+HALF = 0.5
+"""A voxel of which half is blood counts as blood."""
+
 CSF_HU = 8.0
 """What is left in a ventricle that blood has drained from."""
 

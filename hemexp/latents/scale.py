@@ -111,6 +111,9 @@ def run_fit_scale(layout: Layout, patient_ids: list[str], reference: Reference) 
             )
         )
     record = describe(verb="fit-scale", settings={}, inputs=files, started=started)
-    write_json(
-        layout.scale, {"scale": asdict(scale), **relative, "patients": len(files), **record}
-    )
+    facts = {
+        "scale": asdict(scale),
+        "reference": reference.as_json() | {"push": push and push.as_json()},
+        "patients": len(files),
+    }
+    write_json(layout.scale, facts | record)

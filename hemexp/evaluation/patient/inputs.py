@@ -11,6 +11,14 @@ from numpy.typing import NDArray
 from hemexp import Fault, HemexpError
 from hemexp.anatomy.blood import bleed_band
 from hemexp.anatomy.midline import midline_shift_mm
+from hemexp.anatomy.reference import (
+    DRIFT_COLUMNS,
+    HALF,
+    Told,
+    load_reference,
+    make_reference,
+    prepare,
+)
 from hemexp.anatomy.ventricles import ventricle_ml, ventricle_region
 from hemexp.evaluation.patient.new_blood import NewBlood
 from hemexp.grid_scan import GridScan, read_grid_scan
@@ -154,7 +162,19 @@ def read_shell_followups(
     Returns:
         None where samples were drawn relative to no such reference.
     """
-    return None
+    model = load_reference(layout.scale)
+    if model.kind.is_baseline:
+        return None
+    prepared = prepare(baseline, model.kind, model.sink_per_mm2)
+    columns = ["target_growth_ml", *DRIFT_COLUMNS, "push_ml", "target_ivh_growth_ml"]
+
+    def made() -> Iterator[Followup]:
+        for growth_ml, *drift_mm, push_ml, ivh_growth_ml in volumes[columns].to_numpy(float):
+            told = Told(growth_ml, np.array(drift_mm), push_ml, ivh_growth_ml)
+            scan = make_reference(prepared, told)
+            yield Followup(scan.ct_hu, scan.iph >= HALF, scan.ivh >= HALF)
+
+    return made()
 
 
 def read_maps(layout: Layout, patient_id: str) -> Maps:
