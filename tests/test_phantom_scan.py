@@ -165,7 +165,7 @@ def ventricles_ml(head, bleed, volume_ml, step_mm=2.0):
         cavity = cavity_mm(head, points)
         points -= displacement_mm(head, points, cavity, bleed.center_mm, volume_ml)
     side = bleed.side * points[0][ventricle_distance_mm(head, points) < 0]
-    return np.array([np.sum(side > 0), np.sum(side < 0)]) * step_mm**3 / 1000
+    return np.array([np.sum(side >= 0), np.sum(side < 0)]) * step_mm**3 / 1000
 
 
 def test_ventricles_give_way_to_the_bleed():
