@@ -8,6 +8,8 @@ kernels Dice .92 and .86 or better. 15 HU at 15 mm: .90 and .87, 1.5 and 2.1 mL,
 25 mm, not smoothed and with specks: .89 and .90, 1.3 and 1.2 mL, 3.9 mm, and with noise .81.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
@@ -26,6 +28,28 @@ SMOOTHING_MM = 1.0
 
 LEAST_ML = 0.3
 """Ventricles are pieces of at least this; less is noise."""
+
+
+NEAR_MM = 6.0
+"""A change is looked for in the reference's ventricles and this far round them."""
+
+TISSUE_MM = 18.0
+"""Brain beyond `NEAR_MM` and within this tells what brightness tissue has."""
+
+CSF_BELOW_TISSUE_HU = 24.0
+"""CSF 6 HU, the brain round the ventricles 30."""
+
+
+class Surroundings(NamedTuple):
+    """Where the change of a patient's ventricles is read; boolean (x, y, z) each.
+
+    Attributes:
+        near: Ventricles and what lies next to them.
+        tissue: Brain round that.
+    """
+
+    near: NDArray
+    tissue: NDArray
 
 
 def ventricle_region(brain: NDArray, spacing_mm: ArrayLike) -> NDArray[np.bool_]:
@@ -74,6 +98,64 @@ def ventricle_ml(
     """
     mask = ventricle_mask(ct_hu, iph, ivh, region, spacing_mm)
     return int(np.count_nonzero(mask)) * _voxel_ml(spacing_mm)
+
+
+def ventricle_surroundings(
+    ventricle: NDArray, brain: NDArray, spacing_mm: ArrayLike
+) -> Surroundings:
+    """Where `ventricle_change_ml` looks.
+
+    Args:
+        ventricle: Of the reference, from `ventricle_mask`.
+        brain: Boolean brain mask of the reference.
+        spacing_mm: Voxel size along x, y, z.
+
+    Returns:
+        Both empty when there is no ventricle.
+    """
+    brain = brain.astype(bool)
+    if not ventricle.any():
+        return Surroundings(np.zeros_like(brain), np.zeros_like(brain))
+    away_mm = ndimage.distance_transform_edt(~ventricle.astype(bool), sampling=spacing_mm)
+    near = away_mm <= NEAR_MM
+    return Surroundings(near & brain, (away_mm <= TISSUE_MM) & ~near & brain)
+
+
+def ventricle_change_ml(
+    reference_ct: NDArray,
+    changed_ct: NDArray,
+    blood: NDArray,
+    surroundings: Surroundings,
+    spacing_mm: ArrayLike,
+) -> float:
+    """How much the ventricles of one patient grew from one scan to another.
+
+    Voxels count by the share of CSF that their HU tell, 0 at the scan's own tissue and 1 at 24 HU
+    below, so partial volume counts in part and no brightness offset sways the result. Where either
+    scan has blood is left out: what blood takes or hides there is not seen.
+
+    On 60 phantom patients with known motion, on a grid of 3 x 3 x 6 mm (`benchmarks/midline.py`):
+    slope .96 on the true change, r .87, root mean square error 0.8 mL; -0.1 +- 0.7 mL in patients
+    whose bleed is stable. The difference of two `ventricle_ml`: .91, .65, 1.5 mL; -0.1 +- 1.4 mL.
+
+    Args:
+        reference_ct: HU (x, y, z) on the grid.
+        changed_ct: HU of the other scan on the same grid.
+        blood: IPH and IVH of both scans together.
+        surroundings: Of the reference, from `ventricle_surroundings`.
+        spacing_mm: Voxel size along x, y, z.
+
+    Returns:
+        mL, negative when they were squeezed; 0 when there is no ventricle or all is blood.
+    """
+    near, tissue = (part & ~blood.astype(bool) for part in surroundings)
+    if not near.any() or not tissue.any():
+        return 0.0
+    before, after = (
+        np.clip((np.median(ct[tissue]) - ct[near]) / CSF_BELOW_TISSUE_HU, 0, 1).sum(dtype=float)
+        for ct in (np.asarray(reference_ct, np.float32), np.asarray(changed_ct, np.float32))
+    )
+    return float(after - before) * _voxel_ml(spacing_mm)
 
 
 def _voxel_ml(spacing_mm: ArrayLike) -> float:
