@@ -40,8 +40,9 @@ leaves at most `STEEPEST` of the error, mostly .2."""
 PROBE_ML = 10.0
 """Push at which the change of a volume is read: what a bleed that grows by some 6 mL pushes."""
 
-MARGIN_MM = 8.0
-"""The midline is read this far from blood, as it is measured."""
+MARGINS_MM, LEAST_PART = (8.0, 3.0), 0.1
+"""The midline is read this far from blood, as it is measured: the first of these that leaves a
+tenth of the plane, else all of it."""
 
 EDGE_MM = 15.0
 """How far a CT is continued beyond the brain, for reads that end just outside."""
@@ -159,18 +160,15 @@ def solve_push(
     return PushField(u.astype(np.float32), inside, brain, box, factors, spacing)
 
 
-def midline_plane(
-    brain: Mask, blood: Mask, spacing_mm: ArrayLike, margin_mm: float = MARGIN_MM
-) -> Mask:
+def midline_plane(brain: Mask, blood: Mask, spacing_mm: ArrayLike) -> Mask:
     """The mid-sagittal plane where the midline measure looks, away from blood.
 
     Its mean displacement is what `midline_shift_mm` measures.
 
     Args:
         brain: Brain mask (x, y, z), x sideways.
-        blood: IPH and IVH of both scans, or of the baseline alone.
+        blood: IPH and IVH of both scans, or of the baseline alone; left out with a margin.
         spacing_mm: Voxel size, by axis.
-        margin_mm: Nearer to blood is left out, unless nothing would remain.
     """
     spacing = np.asarray(spacing_mm, dtype=float)
     plane = np.zeros(brain.shape, dtype=bool)
@@ -181,12 +179,15 @@ def midline_plane(
     middle = (sides[0] + sides[-1]) / 2
     columns = slice(int(np.floor(middle)), int(np.ceil(middle)) + 1)
     plane[columns, rows, slices] = brain[columns, rows, slices]
-    box = _box(plane, np.ceil(margin_mm / spacing).astype(int))
-    near = blood[box]
-    if near.any():
-        calm = ndimage.distance_transform_edt(~near, sampling=spacing) > margin_mm
-        if (calm & plane[box]).any():
-            plane[box] &= calm
+    box = _box(plane, np.ceil(max(MARGINS_MM) / spacing).astype(int))
+    if not blood[box].any():
+        return plane
+    away_mm = ndimage.distance_transform_edt(~blood[box], sampling=spacing)
+    for margin_mm in MARGINS_MM:
+        calm = plane[box] & (away_mm > margin_mm)
+        if np.count_nonzero(calm) >= LEAST_PART * np.count_nonzero(plane):
+            plane[box] = calm
+            break
     return plane
 
 
