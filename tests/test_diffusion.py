@@ -10,6 +10,7 @@ import torch
 from tiny_training import place
 
 from hemexp import HemexpError
+from hemexp.anatomy.blood import shell_mm
 from hemexp.diffusion.condition import (
     Condition,
     ConditionEncoder,
@@ -18,7 +19,7 @@ from hemexp.diffusion.condition import (
     outward_drift,
 )
 from hemexp.diffusion.dataset import Stacks, draw_copies, draw_patients
-from hemexp.diffusion.drift import DriftModel, fit_drift, shell_mm
+from hemexp.diffusion.drift import DriftModel, fit_drift
 from hemexp.diffusion.network import (
     Denoiser,
     DiffusionModel,

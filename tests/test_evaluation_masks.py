@@ -168,7 +168,9 @@ def test_mass_effect_is_that_of_the_phantom(patient):
     axes = np.meshgrid([0.0], np.arange(-35, 36, 5), np.arange(-5, 31, 5), indexing="ij")
     points = np.stack([axis.ravel() for axis in axes]).astype(np.float32)
     cavity = cavity_mm(head, points)
-    moved = [displacement_mm(points, cavity, bleed.center_mm, v)[0] for v in (first_ml, later_ml)]
+    moved = [
+        displacement_mm(head, points, cavity, bleed.center_mm, v)[0] for v in (first_ml, later_ml)
+    ]
     shift_mm = midline_shift_mm(ct, ct2, iph | ivh | iph2 | ivh2, brain, GRID_MM)
     assert shift_mm == pytest.approx(float(np.mean(moved[1] - moved[0])), abs=0.5)
     assert abs(shift_mm) > 0.9

@@ -15,11 +15,12 @@ import torch
 from tiny_training import place
 
 from hemexp import HemexpError
+from hemexp.anatomy.blood import shell_mm
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
 from hemexp.diffusion.condition import CLINICAL_SCALE, OFFSETS, Condition
 from hemexp.diffusion.dataset import make_stacks
-from hemexp.diffusion.drift import DriftModel, shell_mm
+from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma
 from hemexp.expansion.distribution import LogisticLognormal

@@ -55,7 +55,7 @@ def midline_shift_mm(
     calm = np.ones_like(brain, dtype=bool)
     if blood.any():
         calm = ndimage.distance_transform_edt(~blood.astype(bool), sampling=spacing) > BLOOD_MM
-    strip = _strip(brain, spacing)
+    strip = midline_strip(brain, spacing)
     inside = brain[strip].astype(bool)
     if np.count_nonzero(inside & calm[strip]) < LEAST_PART * np.count_nonzero(inside):
         calm = np.ones_like(calm)
@@ -73,7 +73,7 @@ def midline_shift_mm(
     return _lowest(shifts, costs) * spacing[0] / parts
 
 
-def _strip(brain: NDArray, spacing: NDArray[np.float64]) -> tuple[slice, slice, slice]:
+def midline_strip(brain: NDArray, spacing: NDArray[np.float64]) -> tuple[slice, slice, slice]:
     """Where the midline is looked for: septum and third ventricle.
 
     Within 20 mm of the brain's middle along x, the middle half of its rows (y), the middle third

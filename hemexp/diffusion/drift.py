@@ -19,13 +19,6 @@ MIRRORED = np.array([1.0, -1.0, 1.0])
 """Of vectors along z, x, y: heads are taken as alike left and right."""
 
 
-def shell_mm(growth_ml: ArrayLike, baseline_ml: ArrayLike) -> NDArray[np.float64]:
-    """How much the radius of a ball of the baseline's volume grows; 0 for a bleed that shrinks."""
-    before, grown = (np.asarray(value, dtype=float) for value in (baseline_ml, growth_ml))
-    radii = [(3000 * ml.clip(min=0) / (4 * np.pi)) ** (1 / 3) for ml in (before, before + grown)]
-    return (radii[1] - radii[0]).clip(min=0)
-
-
 @dataclass(frozen=True)
 class DriftModel:
     """Unevenness given where a bleed lies: a linear mean, and what expanders deviated by.

@@ -32,6 +32,9 @@ LEAST_VOXELS, LEAST_SD_HU = 8, 1e-6
 FARTHEST_MM = 60.0
 """Distance to the ventricle where none is seen."""
 
+NEAR_MM = (2, 4, 6, 10, 15)
+"""How far from the bleed the volume of ventricle is measured."""
+
 FULL_SLICE, HALF_SLICE = 0.75, 0.25
 """Weights of slices in ABC/2 by area relative to the largest (Kothari 1996, Stroke 27:1304)."""
 
@@ -66,7 +69,7 @@ def measure_bleed(scan: BleedScan, iph_ml: float, ivh_ml: float) -> dict[str, fl
         By name: volumes in mL, `sphericity` (1 is a ball),
         `irregularity` (share of the bleed outside its own ellipsoid), mean, SD and skew of HU
         inside, of hypodensities `dark_share`, `dark_hu` (mean depth below the limit) and
-        `dark_spots` (how many), and `ventricle_mm` (distance).
+        `dark_spots` (how many), and what `ventricles_nearby` says.
     """
     spacing = np.asarray(scan.spacing_mm, dtype=float)
     ct_hu, iph, ivh, brain = (_crop(part, scan.brain) for part in scan[:4])
@@ -77,7 +80,7 @@ def measure_bleed(scan: BleedScan, iph_ml: float, ivh_ml: float) -> dict[str, fl
         "sphericity": sphericity(iph, spacing),
         "irregularity": irregularity(iph, spacing),
         **densities(ct_hu, iph, spacing),
-        "ventricle_mm": ventricle_mm(ct_hu, iph, ivh, brain, spacing),
+        **ventricles_nearby(ct_hu, iph, ivh, brain, spacing),
     }
     # As they stand in the table: a forecast made from it and one made from here are the same.
     return {name: round(value, 6) for name, value in measured.items()}
@@ -178,18 +181,25 @@ def _voxel_ml(spacing_mm: NDArray[np.float64]) -> float:
     return float(np.prod(spacing_mm)) / 1000
 
 
-def ventricle_mm(
+def ventricles_nearby(
     ct_hu: NDArray,
     iph: NDArray[np.bool_],
     ivh: NDArray[np.bool_],
     brain: NDArray[np.bool_],
     spacing_mm: NDArray[np.float64],
-) -> float:
-    """Shortest way from the bleed to a ventricle, or to blood in one."""
+) -> dict[str, float]:
+    """Where the bleed may break into a ventricle; blood in one is a part of it.
+
+    Returns:
+        `ventricle_mm`, the shortest way there, and `ventricle_within_Nmm_ml`, how much ventricle
+        lies within N of `NEAR_MM` of the bleed.
+    """
     region = ventricle_region(brain, spacing_mm)
     # Blood in a ventricle shows it where none is looked for, too.
     ventricle = ventricle_mask(ct_hu, iph, ivh, region, spacing_mm) | ivh
-    if not ventricle.any():
-        return FARTHEST_MM
-    away = ndimage.distance_transform_edt(~ventricle, sampling=spacing_mm)
-    return float(min(away[iph].min(), FARTHEST_MM))
+    away_mm = ndimage.distance_transform_edt(~iph, sampling=spacing_mm)[ventricle]
+    within = [np.count_nonzero(away_mm <= limit) * _voxel_ml(spacing_mm) for limit in NEAR_MM]
+    return {
+        "ventricle_mm": float(away_mm.min(initial=FARTHEST_MM)),
+        **{f"ventricle_within_{mm}mm_ml": ml for mm, ml in zip(NEAR_MM, within, strict=True)},
+    }

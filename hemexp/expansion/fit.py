@@ -91,7 +91,8 @@ def scale(table: pd.DataFrame, names: tuple[str, ...]) -> tuple[Linear, NDArray[
     return bare, bare.standardise(raw)
 
 
-def _weigh(bare: Linear, coefficients: NDArray[np.float64], intercept: float) -> Linear:
+def weigh(bare: Linear, coefficients: NDArray[np.float64], intercept: float) -> Linear:
+    """Gives scaled predictors (see `scale`) their weights."""
     return Linear(bare.names, bare.mean, bare.sd, tuple(coefficients.tolist()), float(intercept))
 
 
@@ -99,7 +100,7 @@ def fit_four_variable(table: pd.DataFrame, penalty: float) -> Linear:
     """Logistic regression on onset, volume, anticoagulant and antiplatelet (the 2018 form)."""
     bare, scaled = scale(table, FOUR)
     fitted = LogisticRegression(C=1 / penalty).fit(scaled, table["he"] == 1)
-    return _weigh(bare, fitted.coef_[0], fitted.intercept_[0])
+    return weigh(bare, fitted.coef_[0], fitted.intercept_[0])
 
 
 def fit_brain(table: pd.DataFrame) -> Linear:
@@ -112,7 +113,7 @@ def fit_brain(table: pd.DataFrame) -> Linear:
     share = 0.0 if np.isnan(drug) else float(drug)
     points = np.array([1.0, BRAIN_WARFARIN, BRAIN_IVH, 1.0]) * BRAIN_SLOPE
     bare = Linear(BRAIN, (0.0, share, 0.0, 0.0), (1.0,) * 4, (0.0,) * 4, 0.0)
-    return _weigh(bare, points, BRAIN_INTERCEPT + points[1] * share)
+    return weigh(bare, points, BRAIN_INTERCEPT + points[1] * share)
 
 
 def fit_image_clinical(table: pd.DataFrame, settings: Expansion, seed: int) -> Linear:
@@ -140,7 +141,7 @@ def fit_image_clinical(table: pd.DataFrame, settings: Expansion, seed: int) -> L
     fitted = LogisticRegression(C=1 / settings.penalty, max_iter=1000)
     fitted.fit(scaled * shrink, expands)
     slope, offset = calibrate(best[2], expands) if folds else (1.0, 0.0)
-    return _weigh(bare, slope * fitted.coef_[0] * shrink, slope * fitted.intercept_[0] + offset)
+    return weigh(bare, slope * fitted.coef_[0] * shrink, slope * fitted.intercept_[0] + offset)
 
 
 def _shrink(ratio: float) -> NDArray[np.float64]:
@@ -175,19 +176,24 @@ def fit_growth(table: pd.DataFrame) -> dict[str, object]:
     intercept = float(log_growth.mean() - slope * volume.mean())
     residual = log_growth - intercept - slope * volume
     freedom = max(len(residual) - 2, 1)
-    stable, power = _fit_stable(growth[~expands], table["baseline_iph_ml"].to_numpy()[~expands])
+    stable, power = fit_stable(growth[~expands], table["baseline_iph_ml"].to_numpy()[~expands])
     return {
-        "log_growth": _weigh(bare, np.array([slope]), intercept),
+        "log_growth": weigh(bare, np.array([slope]), intercept),
         "log_sd": float(max(np.sqrt((residual**2).sum() / freedom), LEAST_LOG_SD)),
         "stable": stable,
         "stable_power": power,
     }
 
 
-def _fit_stable(
+def fit_stable(
     growth_ml: NDArray[np.float64], baseline_ml: NDArray[np.float64]
 ) -> tuple[tuple[float, ...], float]:
-    """Growth over V^power, sorted, and the power at which its size no longer follows V."""
+    """Growth over V^power, sorted, and the power at which its size no longer follows V.
+
+    Args:
+        growth_ml: (n,) of patients in whom nothing happened.
+        baseline_ml: (n,) their volume V, above 0.
+    """
     log_volume = np.log(baseline_ml)
     away = log_volume - log_volume.mean()
     size = np.log(np.maximum(np.abs(growth_ml), LEAST_GROWTH_ML))

@@ -88,11 +88,12 @@ class ExpansionModel:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Self:
         """Inverse of `as_json`."""
-        parts = {name: Linear(**_tuples(record[name])) for name in ("logit", "log_growth")}
-        return cls(**_tuples(record | parts))
+        parts = {name: Linear(**tuples(record[name])) for name in ("logit", "log_growth")}
+        return cls(**tuples(record | parts))
 
 
-def _tuples(record: dict[str, Any]) -> dict[str, Any]:
+def tuples(record: dict[str, Any]) -> dict[str, Any]:
+    """A record from JSON with tuples in place of its lists."""
     return {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
 
 

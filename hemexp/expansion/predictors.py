@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hemexp.anatomy.blood import shell_mm
+from hemexp.expansion.features import FARTHEST_MM, NEAR_MM
+
 EARLIEST_H = 0.25
 """The sheet allows an onset of 0; its logarithm does not."""
 
@@ -23,6 +26,31 @@ def _points(
     return np.select(above, [points for _, points in limits], below)
 
 
+NEAR_COLUMNS = tuple(f"ventricle_within_{mm}mm_ml" for mm in NEAR_MM)
+
+REACH = 2.0
+"""Thicknesses of the even shell: growth to one side reaches so much farther."""
+
+
+def _ln_growth(table: pd.DataFrame) -> pd.Series:
+    return np.log1p(table["growth_ml"].clip(lower=0))
+
+
+def _closeness(table: pd.DataFrame) -> pd.Series:
+    """1 at the ventricle, 0 at `FARTHEST_MM`, even in ln(1 + mm)."""
+    return 1 - np.log1p(table["ventricle_mm"]) / np.log1p(FARTHEST_MM)
+
+
+def _reached_ml(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Ventricle within reach of the growth, between the distances that were measured."""
+    reach_mm = REACH * shell_mm(table["growth_ml"], table["baseline_iph_ml"])
+    limits_mm = np.array([0, *NEAR_MM], dtype=float)
+    within_ml = table[[*NEAR_COLUMNS]].to_numpy(dtype=float)
+    steps_ml = np.diff(within_ml, axis=1, prepend=0.0)
+    part = (reach_mm[:, None] - limits_mm[:-1]) / np.diff(limits_mm)
+    return (part.clip(0, 1) * steps_ml).sum(axis=1)
+
+
 DERIVED: dict[str, Callable[[pd.DataFrame], object]] = {
     "ln_onset": lambda table: np.log(table["onset_to_ct_h"].clip(lower=EARLIEST_H)),
     "ln_iph_ml": lambda table: np.log(table["baseline_iph_ml"]),
@@ -34,6 +62,9 @@ DERIVED: dict[str, Callable[[pd.DataFrame], object]] = {
     "brain_volume": lambda table: _points(table["baseline_iph_ml"], BRAIN_VOLUME, 0.0),
     "brain_onset": lambda table: _points(table["onset_to_ct_h"], BRAIN_ONSET, BRAIN_ONSET_FIRST),
     "ivh_present": lambda table: table["baseline_ivh_ml"] > 0,
+    "ln_growth": _ln_growth,
+    "ln_growth_near": lambda table: _ln_growth(table) * _closeness(table),
+    "ln_reached_ml": lambda table: np.log1p(_reached_ml(table)),
 }
 """Predictors made from columns; any other is the column of its name."""
 
@@ -56,6 +87,15 @@ IMAGE = (
     "ln_ventricle_mm",
 )
 """What the image and the rest of the sheet add to the four."""
+
+IVH_OF_GROWTH = ("ln_growth", "ln_growth_near", "ln_reached_ml")
+"""They never fall with growth."""
+
+IVH = (*IVH_OF_GROWTH, "ln_ventricle_mm", "ivh_present", "ln_ivh_ml")
+"""What IVH growth is forecast from, given the bleed's growth."""
+
+IVH_COLUMNS = ("baseline_iph_ml", "baseline_ivh_ml", "ventricle_mm", *NEAR_COLUMNS)
+"""What they are made from, beside `growth_ml`."""
 
 BRAIN = ("brain_volume", "anticoagulant", "ivh_present", "brain_onset")
 

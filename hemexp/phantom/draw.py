@@ -21,7 +21,7 @@ from hemexp.phantom.centers import (
     scanner_grid,
 )
 from hemexp.phantom.head import Head, draw_head
-from hemexp.phantom.mass_effect import largest_shift_mm
+from hemexp.phantom.mass_effect import largest_shift_mm, mean_shift_mm
 from hemexp.phantom.model import (
     GROWTH_PROBABILITIES,
     Case,
@@ -111,10 +111,11 @@ def _motion_truth(pose: NDArray[np.float64], motion: NDArray[np.float64]) -> dic
 def _scan_truth(
     scan: PhantomScan, affine: NDArray[np.float64], head: Head, bleed: Shape, iph_ml: float
 ) -> dict[str, float]:
-    masks = {"iph_ml": scan.iph, "ivh_ml": scan.ivh, "brain_ml": scan.brain}
-    measured = {name: volume_ml(Volume(mask, affine)) for name, mask in masks.items()}
-    shift_mm = -bleed.side * largest_shift_mm(head, bleed.center_mm, iph_ml)
-    return {**measured, "midline_shift_mm": shift_mm, "model_iph_ml": iph_ml}
+    images = ("iph", "ivh", "brain", "ventricle")
+    measured = {f"{name}_ml": volume_ml(Volume(getattr(scan, name), affine)) for name in images}
+    shifts = {"midline_shift_mm": mean_shift_mm, "midline_largest_mm": largest_shift_mm}
+    away = {name: -bleed.side * of(head, bleed.center_mm, iph_ml) for name, of in shifts.items()}
+    return {**measured, **away, "model_iph_ml": iph_ml}
 
 
 def run_draw_patient(
@@ -131,7 +132,9 @@ def run_draw_patient(
     Returns:
         The files written: six NIfTI and `sub-ID_truth.json`, whose numbers are in mL, mm, degrees
         and head coordinates. `baseline_to_followup` maps a baseline scanner point to the
-        follow-up scanner point (RAS, mm); `midline_shift_mm` is positive away from the bleed.
+        follow-up scanner point (RAS, mm). `midline_shift_mm` is the mean shift of the midline
+        plane where `hemexp.anatomy.midline` looks, `midline_largest_mm` the largest at the septum;
+        both are positive away from the bleed. `ventricle_ml` includes blood in the ventricles.
 
     Raises:
         HemexpError: There is no such centre.

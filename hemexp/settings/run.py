@@ -103,6 +103,20 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _reference_is_told(self) -> Self:
+        if self.latents.reference.is_baseline:
+            return self
+        where = "latents.reference other than the baseline (shell none, warp and ivh false)"
+        if self.diffusion.condition != "growth":
+            raise ValueError(f"{where} needs diffusion.condition 'growth': it is made of a growth")
+        if self.diffusion.condition_dropout > 0 or self.sampling.indicator == "free":
+            raise ValueError(
+                f"{where} needs diffusion.condition_dropout 0 and no sampling.indicator 'free': "
+                "the reference shows the growth that a null condition hides"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _nulls_are_trained(self) -> Self:
         own = self.diffusion
         if own.model:
@@ -143,8 +157,8 @@ class Settings(Section):
                 "sampling.noise_length_mm must be 0 with diffusion.condition 'growth': correlated "
                 "noise would draw the volume a second time"
             )
-        if self.diffusion.condition == "flag" and self.sampling.match_volume:
-            raise ValueError("sampling.match_volume needs diffusion.condition 'growth'")
+        if self.diffusion.condition == "flag" and self.sampling.finish:
+            raise ValueError("sampling.finish needs diffusion.condition 'growth'")
         if self.diffusion.condition_dropout == 1 and self.sampling.indicator != "free":
             raise ValueError(
                 "sampling.indicator must be 'free' with diffusion.condition_dropout 1: a denoiser "

@@ -38,9 +38,12 @@ class Sampling(Section):
     noise_length_mm: NonNegativeFloat
     """mm over which noise is alike through the plane; 0: independent slices. More: slices agree
     better. Needs `diffusion.condition: flag`."""
-    match_volume: bool
-    """Whether a sample's IPH mask is cut so that its volume is the request. Needs
-    `diffusion.condition: growth`."""
+    network: bool
+    """Whether the denoiser draws; without it a sample is its reference (an ablation)."""
+    finish: bool
+    """Whether a drawn sample is finished: its volumes brought to those told, pieces that touch no
+    old blood taken out, and voxels made to look like what its mask says. Raw figures are from
+    before. Needs `diffusion.condition: growth`."""
     slice_margin_mm: NonNegativeFloat | None
     """mm; only slices this near the baseline bleed may change (published: 10); null: all may.
     More: growth may reach further."""

@@ -1,0 +1,268 @@
+"""How strongly growth pushes, fitted to the midlines and ventricles of training pairs.
+
+Midline shift of a pair = unit shift x (amplitude growth + oedema baseline volume) + noise, where
+the unit shift (mm per mL of push) is its field's. Amplitudes differ between patients. Both spreads
+are chosen by their posterior on a grid of values. Priors are weak: a cohort of some ten expanders
+outweighs them, a single odd pair does not, and without any expander they are the answer.
+"""
+
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hemexp.anatomy.push import Mask, solve_push
+
+SINKS_PER_MM2 = (0.0, 1e-3, 3e-3, 1e-2)
+"""Candidates for the ventricles' uptake; the third stands where ventricles tell nothing."""
+
+PRIOR_AMPLITUDE, PRIOR_AMPLITUDE_SE = 1.2, 0.4
+"""Where fits on phantoms lay, 1.0 to 1.7."""
+
+PRIOR_OEDEMA_SE = 0.1
+"""Of the oedema about 0, mL of push per mL of bleed: a day's perihaematomal oedema is some tenths
+of the bleed's volume, and part of it stands at baseline."""
+
+PRIOR_NOISE_MM, PRIOR_AMPLITUDE_SD = 0.15, 0.3
+"""Error of the midline measure on phantoms, and spread of amplitudes: medians of log-normal priors
+with a log SD of `PRIOR_LOG_SD`."""
+
+PRIOR_LOG_SD = 0.5
+PRIOR_VENTRICLE, PRIOR_VENTRICLE_SE = -0.12, 0.1
+"""Ventricle change per mL of growth, and how far that is trusted."""
+
+NOISES_MM = tuple(np.geomspace(0.03, 3.0, 24).tolist())
+AMPLITUDE_SDS = tuple(np.geomspace(0.03, 1.0, 16).tolist())
+
+LEAST_SHIFT_MM = 0.2
+"""Midline shift that the measure can see: a pair tells of the amplitude from here on."""
+
+ODD = 4.0
+"""Pairs this many SD off are left out of a second fit: a drain, an operation, a failed measure."""
+
+SURE = 2.0
+"""Oedema is kept when it is this many standard errors above 0."""
+
+WIDEST = 2.0
+"""Amplitudes are drawn within this many SD."""
+
+
+@dataclass(frozen=True)
+class PushPairs:
+    """Training pairs, n of them, and what their fields foretell for each candidate sink.
+
+    Attributes:
+        growth_ml: IPH growth, (n,).
+        baseline_ml: IPH volume at baseline, (n,).
+        shift_mm: Measured midline shift, signed along x, (n,).
+        ventricle_ml: Measured change of the ventricles, (n,).
+        unit_shift_mm: Foretold shift per mL of push, (n, sinks).
+        unit_ventricle_ml: Foretold change per mL of push, (n, sinks).
+    """
+
+    growth_ml: NDArray[np.float64]
+    baseline_ml: NDArray[np.float64]
+    shift_mm: NDArray[np.float64]
+    ventricle_ml: NDArray[np.float64]
+    unit_shift_mm: NDArray[np.float64]
+    unit_ventricle_ml: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PushModel:
+    """What a mL of growth pushes.
+
+    Attributes:
+        amplitude: mL of push per mL of growth, mean over patients.
+        amplitude_sd: Its SD between patients, measurement noise taken off.
+        amplitude_se: Standard error of the mean.
+        oedema: mL of push per mL of baseline IPH that comes without growth; 0 unless sure.
+        sink_per_mm2: Uptake of the ventricles.
+        noise_mm: SD of the midline measure.
+        patients: Pairs fitted.
+        left_out: Pairs too far off, not among them.
+        prior: What was assumed, not fitted, in words; None when the pairs told all.
+    """
+
+    amplitude: float
+    amplitude_sd: float
+    amplitude_se: float
+    oedema: float
+    sink_per_mm2: float
+    noise_mm: float
+    patients: int
+    left_out: int
+    prior: str | None
+
+    def push_ml(
+        self, growth_ml: ArrayLike, baseline_ml: ArrayLike, standard_normal: ArrayLike = 0.0
+    ) -> NDArray[np.float64]:
+        """Push of samples.
+
+        Args:
+            growth_ml: IPH growth; negative pulls.
+            baseline_ml: IPH volume at baseline.
+            standard_normal: A draw for each, which says how strongly this one pushes, known no
+                better than the fit knows; 0 is the mean.
+        """
+        spread = float(np.hypot(self.amplitude_sd, self.amplitude_se))
+        drawn = self.amplitude + spread * np.clip(standard_normal, -WIDEST, WIDEST)
+        return np.maximum(drawn, 0) * np.asarray(growth_ml) + self.oedema * np.asarray(baseline_ml)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for a file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Self:
+        """Inverse of `as_json`."""
+        return cls(**record)
+
+
+def unit_effects(
+    iph: Mask, ventricles: Mask, brain: Mask, spacing_mm: ArrayLike, plane: Mask, counted: Mask
+) -> tuple[list[float], list[float]]:
+    """What 1 mL of push does to a baseline, for each of `SINKS_PER_MM2`.
+
+    Args:
+        iph: IPH of the baseline (x, y, z).
+        ventricles: Its ventricles.
+        brain: Its brain.
+        spacing_mm: Voxel size, by axis.
+        plane: Where the midline was measured: `midline_plane` with the blood of both scans.
+        counted: Those of the ventricles that the measure of their change counts.
+
+    Returns:
+        Midline shift in mm and ventricle change in mL, by sink.
+    """
+    fields = [solve_push(iph, ventricles, brain, spacing_mm, sink) for sink in SINKS_PER_MM2]
+    shifts = [field.mean_shift_mm(plane) for field in fields]
+    return shifts, [field.volume_change_ml(counted) for field in fields]
+
+
+def fit_push(pairs: PushPairs) -> PushModel:
+    """Fits the push to training pairs; the sink is the candidate whose ventricles change truest.
+
+    Args:
+        pairs: Of split `train` alone.
+
+    Raises:
+        ValueError: A number of the pairs is not finite.
+    """
+    if not all(np.isfinite(values).all() for values in vars(pairs).values()):
+        raise ValueError("pairs of the push hold numbers that are not finite")
+    fits = [_fit_shift(pairs, unit) for unit in pairs.unit_shift_mm.T]
+    wanted, told = _ventricle_slope(pairs)
+    foretold = [
+        _slope(pairs.growth_ml, unit * (fit.amplitude * pairs.growth_ml))
+        for fit, unit in zip(fits, pairs.unit_ventricle_ml.T, strict=True)
+    ]
+    best = int(np.argmin(np.abs(np.subtract(foretold, wanted))))
+    if not np.any(pairs.unit_ventricle_ml):
+        best = SINKS_PER_MM2.index(3e-3)
+    fit = fits[best]
+    seen = np.abs(pairs.unit_shift_mm[:, best] * pairs.growth_ml) >= LEAST_SHIFT_MM
+    assumed = [
+        *(["amplitude: no pair with a midline shift that can be measured"] * (not seen.any())),
+        *(["ventricles: too few or too uneven to tell their change"] * (not told)),
+    ]
+    return PushModel(
+        **fit._asdict(),
+        sink_per_mm2=SINKS_PER_MM2[best],
+        patients=int(pairs.growth_ml.size) - fit.left_out,
+        prior="; ".join(assumed) or None,
+    )
+
+
+class _ShiftFit(NamedTuple):
+    amplitude: float
+    amplitude_sd: float
+    amplitude_se: float
+    oedema: float
+    noise_mm: float
+    left_out: int
+
+
+def _fit_shift(pairs: PushPairs, unit: NDArray[np.float64]) -> _ShiftFit:
+    """Fits midline shifts on those of 1 mL, (n,); pairs that lie far off are left out."""
+    effects = np.stack([unit * pairs.growth_ml, unit * pairs.baseline_ml], axis=1)
+    first = _most_probable(effects, pairs.shift_mm)
+    kept = np.abs(first.off(effects, pairs.shift_mm)) <= ODD
+    found = _most_probable(effects[kept], pairs.shift_mm[kept])
+    if found.mean[1] < SURE * found.errors[1]:
+        found = _most_probable(effects[kept][:, :1], pairs.shift_mm[kept])
+    oedema = float(found.mean[1]) if found.mean.size > 1 else 0.0
+    return _ShiftFit(
+        amplitude=max(float(found.mean[0]), 0.0),
+        amplitude_sd=found.amplitude_sd,
+        amplitude_se=float(found.errors[0]),
+        oedema=oedema,
+        noise_mm=found.noise_mm,
+        left_out=int(np.count_nonzero(~kept)),
+    )
+
+
+class _Posterior(NamedTuple):
+    log_density: float
+    mean: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    noise_mm: float
+    amplitude_sd: float
+
+    def off(
+        self, effects: NDArray[np.float64], shift_mm: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Residuals in SD."""
+        sd = np.hypot(self.noise_mm, self.amplitude_sd * effects[:, 0])
+        return (shift_mm - effects @ self.mean) / sd
+
+
+def _most_probable(effects: NDArray[np.float64], shift_mm: NDArray[np.float64]) -> _Posterior:
+    """The most probable of `NOISES_MM` and `AMPLITUDE_SDS`, with the coefficients they give."""
+    found = (
+        _posterior(effects, shift_mm, noise, sd) for noise, sd in product(NOISES_MM, AMPLITUDE_SDS)
+    )
+    return max(found, key=lambda posterior: posterior.log_density)
+
+
+def _posterior(
+    effects: NDArray[np.float64], shift_mm: NDArray[np.float64], noise_mm: float, sd: float
+) -> _Posterior:
+    """Coefficients of effects (n, 1 or 2) given both spreads, and how probable these are."""
+    size = effects.shape[1]
+    prior = np.array([PRIOR_AMPLITUDE, 0.0])[:size]
+    precision = np.diag([PRIOR_AMPLITUDE_SE**-2, PRIOR_OEDEMA_SE**-2])[:size, :size]
+    variance = noise_mm**2 + (sd * effects[:, 0]) ** 2
+    weighted = effects / variance[:, None]
+    curvature = effects.T @ weighted + precision
+    mean = np.linalg.solve(curvature, weighted.T @ shift_mm + precision @ prior)
+    left, moved = shift_mm - effects @ mean, mean - prior
+    density = -0.5 * (
+        np.sum(left**2 / variance + np.log(variance))
+        + moved @ precision @ moved
+        + np.linalg.slogdet(curvature)[1]
+        + (np.log(noise_mm / PRIOR_NOISE_MM) / PRIOR_LOG_SD) ** 2
+        + (np.log(sd / PRIOR_AMPLITUDE_SD) / PRIOR_LOG_SD) ** 2
+    )
+    errors = np.sqrt(np.diag(np.linalg.inv(curvature)))
+    return _Posterior(float(density), mean, errors, noise_mm, sd)
+
+
+def _ventricle_slope(pairs: PushPairs) -> tuple[float, bool]:
+    """Ventricle change per mL of growth, drawn to its prior, and whether the pairs outweigh it."""
+    growth, change = pairs.growth_ml, pairs.ventricle_ml
+    spread = float(growth @ growth)
+    if growth.size < 2 or spread == 0:
+        return PRIOR_VENTRICLE, False
+    slope = _slope(growth, change)
+    variance = float(((change - slope * growth) ** 2).sum()) / (growth.size - 1) / spread
+    variance = max(variance, 1e-12)
+    trust = PRIOR_VENTRICLE_SE**2 / (PRIOR_VENTRICLE_SE**2 + variance)
+    return PRIOR_VENTRICLE + trust * (slope - PRIOR_VENTRICLE), trust >= 0.5
+
+
+def _slope(growth_ml: NDArray[np.float64], change: NDArray[np.float64]) -> float:
+    """Least-squares slope through the origin; 0 without any growth."""
+    return float(growth_ml @ change / max(growth_ml @ growth_ml, 1e-12))

@@ -1,0 +1,86 @@
+"""Verb `fit-push`: how strongly growth pushes, from what it did to the training pairs."""
+
+import json
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hemexp.anatomy.midline import midline_shift_mm
+from hemexp.anatomy.push import midline_plane
+from hemexp.anatomy.push_fit import PushModel, PushPairs, fit_push, unit_effects
+from hemexp.anatomy.ventricles import ventricle_mask, ventricle_ml, ventricle_region
+from hemexp.columns import SESSIONS
+from hemexp.grid_scan import GridScan, read_grid_scan
+from hemexp.layout import Layout
+from hemexp.outcomes import read_volumes
+from hemexp.provenance import describe, write_json
+
+log = logging.getLogger(__name__)
+
+
+def measure_pair(baseline: GridScan, followup: GridScan) -> tuple[float, float, list, list]:
+    """What a pair's midline and ventricles did, and what 1 mL of push would do to them.
+
+    Args:
+        baseline: On the grid.
+        followup: On the same grid.
+
+    Returns:
+        Midline shift in mm and ventricle change in mL; shift in mm and ventricle change in mL for
+        each candidate sink.
+    """
+    spacing_mm, brain = baseline.ct.spacing_mm, baseline.brain
+    blood = baseline.blood | followup.blood
+    images = baseline.ct.data, followup.ct.data
+    region = ventricle_region(brain, spacing_mm)
+    ventricles = ventricle_mask(images[0], baseline.iph, baseline.ivh, region, spacing_mm)
+    plane = midline_plane(brain, blood, spacing_mm)
+    shift_mm = midline_shift_mm(*images, blood, brain, spacing_mm)
+    before_ml, after_ml = (
+        ventricle_ml(scan.ct.data, scan.iph, scan.ivh, region, spacing_mm)
+        for scan in (baseline, followup)
+    )
+    units = unit_effects(baseline.iph, ventricles, brain, spacing_mm, plane, ventricles)
+    return shift_mm, after_ml - before_ml, *units
+
+
+def run_fit_push(layout: Layout, sheet: pd.DataFrame) -> None:
+    """Verb `fit-push`: `push.json` from the training pairs on the grid.
+
+    Args:
+        layout: Of the run.
+        sheet: Rows of the training patients.
+    """
+    started, volumes = time.perf_counter(), read_volumes(layout, sheet)
+    found = [
+        measure_pair(*(read_grid_scan(layout, patient_id, s) for s in SESSIONS))
+        for patient_id in sheet.index
+    ]
+    baseline_ml = volumes["baseline_iph_ml"].to_numpy(dtype=float)
+    growth_ml = volumes["followup_iph_ml"].to_numpy(dtype=float) - baseline_ml
+    pairs = PushPairs(
+        growth_ml, baseline_ml, *(np.array(part) for part in zip(*found, strict=True))
+    )
+    model = fit_push(pairs)
+    if model.prior:
+        log.warning("mass effect is partly assumed, not fitted: %s", model.prior)
+    log.info("%s", model)
+    inputs = [
+        path
+        for patient_id in sheet.index
+        for session in SESSIONS
+        for path in (
+            *layout.grid(patient_id, session).images,
+            layout.native(patient_id, session).volumes,
+        )
+    ]
+    record = describe(verb="fit-push", settings={}, inputs=inputs, started=started)
+    write_json(layout.push, {"push": model.as_json(), **record})
+
+
+def load_push(path: Path) -> PushModel:
+    """Reads `push.json`."""
+    return PushModel.from_json(json.loads(path.read_text(encoding="utf-8"))["push"])
