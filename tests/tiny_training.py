@@ -19,7 +19,9 @@ from hemexp.diffusion import train as diffusion
 from hemexp.diffusion.condition import Condition, growth_features
 from hemexp.diffusion.dataset import Stacks
 from hemexp.diffusion.schedule import Schedule
+from hemexp.latents.scale import ReferenceModel
 from hemexp.processes import ALONE, CPU, launched_processes
+from hemexp.settings import Reference
 from hemexp.training import Checkpoint, save_weights
 
 ROOMS = {"autoencoder": autoencoder, "diffusion": diffusion}
@@ -34,6 +36,8 @@ SMALL = {
     },
     "diffusion": {"channels": [8, 16], "batch_stacks": 2},
 }
+BASELINE = ReferenceModel(Reference(shell="none", warp=False, ivh=False), None)
+"""Differences are relative to the baseline, as published."""
 
 
 def tiny(room, **update):
@@ -54,9 +58,9 @@ def slices():
 
 
 def stacks():
-    """Four patients, two expanders, three slices each."""
+    """Four patients, two expanders, three slices each, relative to references of their own."""
     generator = torch.Generator().manual_seed(0)
-    baseline, delta = torch.randn(2, 4, 2, 3, 4, 4, 6, generator=generator)
+    baseline, reference, delta = torch.randn(3, 4, 2, 3, 4, 4, 6, generator=generator)
     growth = torch.tensor([12.0, 8, 0.1, -0.2])
     clinical = torch.rand(4, 7, generator=generator)
     request = growth_features(growth, torch.full((4,), 15.0))
@@ -64,7 +68,17 @@ def stacks():
         *(part[:, None].expand(4, 2, -1) for part in (clinical, request)),
         *(part.expand(4, 2, -1) for part in place(3, 4, 6)),
     )
-    return Stacks(baseline, delta, condition, torch.zeros(4, 3), growth > 5)
+    return Stacks(baseline, reference, delta, condition, torch.zeros(4, 3), growth > 5)
+
+
+class FixedReferences:
+    """References of latents known beforehand: one for all samples, or one each."""
+
+    def __init__(self, *latents):
+        self.latents = latents
+
+    def encoded(self, k):
+        return None, self.latents[k % len(self.latents)]
 
 
 def place(z, h, w):
