@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny_training import BASELINE, place
+from tiny_models import BASELINE
+from tiny_training import place
 
 from hemexp import HemexpError
 from hemexp.anatomy.blood import shell_mm

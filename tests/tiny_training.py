@@ -19,9 +19,7 @@ from hemexp.diffusion import train as diffusion
 from hemexp.diffusion.condition import Condition, growth_features
 from hemexp.diffusion.dataset import Stacks
 from hemexp.diffusion.schedule import Schedule
-from hemexp.latents.scale import ReferenceModel
 from hemexp.processes import ALONE, CPU, launched_processes
-from hemexp.settings import Reference
 from hemexp.training import Checkpoint, save_weights
 
 ROOMS = {"autoencoder": autoencoder, "diffusion": diffusion}
@@ -36,8 +34,6 @@ SMALL = {
     },
     "diffusion": {"channels": [8, 16], "batch_stacks": 2},
 }
-BASELINE = ReferenceModel(Reference(shell="none", warp=False, ivh=False), None)
-"""Differences are relative to the baseline, as published."""
 
 
 def tiny(room, **update):
@@ -69,16 +65,6 @@ def stacks():
         *(part.expand(4, 2, -1) for part in place(3, 4, 6)),
     )
     return Stacks(baseline, reference, delta, condition, torch.zeros(4, 3), growth > 5)
-
-
-class FixedReferences:
-    """References of latents known beforehand: one for all samples, or one each."""
-
-    def __init__(self, *latents):
-        self.latents = latents
-
-    def encoded(self, k):
-        return None, self.latents[k % len(self.latents)]
 
 
 def place(z, h, w):
