@@ -142,9 +142,7 @@ VERBS = {
     "write-qc": Verb(data.write_qc, ("results", "settings")),
     "train-autoencoder": Verb(models.train_autoencoder, _TRAIN),
     "fit-push": Verb(models.fit_push, _SHEET),
-    "encode-patients": Verb(
-        models.encode_patients, (*_TRAIN, "patients", "splits", "references")
-    ),
+    "encode-patients": Verb(models.encode_patients, (*_TRAIN, "patients", "splits", "references")),
     "fit-scale": Verb(models.fit_scale, (*_SHEET, "settings")),
     "measure-bleed": Verb(models.measure_bleed, (*_SHEET, "patients", "splits")),
     "fit-expansion": Verb(models.fit_expansion, (*_SHEET, "settings", "seed")),

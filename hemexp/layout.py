@@ -263,6 +263,10 @@ class Layout:
         """Sums from which the scores of a patient's expansion maps follow."""
         return self.of_patient("evaluation", patient_id, "maps.tsv")
 
+    def consistency(self, patient_id: str) -> Path:
+        """What the image and the masks of each of a patient's follow-ups say, a row each."""
+        return self.of_patient("evaluation", patient_id, "consistency.tsv")
+
     def evaluation(self, table: str) -> Path:
         """A table of the room `evaluation`, such as `forecasts`."""
         return self.root / "evaluation" / f"{table}.tsv"

@@ -1,12 +1,12 @@
-"""The shell: exact volumes for any growth, at the skull, beside a ventricle; drift; compartments."""
+"""The shell: exact volumes for any growth and at any place; drift; compartments."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from hemexp.anatomy.compartments import LEFT, POSTERIOR_FOSSA, RIGHT, compartments, open_to
+from hemexp.anatomy.reference import Told, make_reference, prepare
 from hemexp.grid_scan import GridScan
-from hemexp.latents.reference import Told, make_reference, prepare
 from hemexp.settings import Reference
 from hemexp.volumes import Volume
 

@@ -29,7 +29,9 @@ def compartments(brain: NDArray[np.bool_], spacing_mm: ArrayLike) -> NDArray[np.
     labels = np.zeros(brain.shape, np.uint8)
     if not brain.any():
         return labels
-    ends = [np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))[[0, -1]] for axis in range(3)]
+    ends = [
+        np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))[[0, -1]] for axis in range(3)
+    ]
     x, y, z = np.ogrid[tuple(slice(n) for n in brain.shape)]
     middle = [(first + last) / 2 for first, last in ends]
     behind = y < middle[1] - BEHIND_MM / float(np.asarray(spacing_mm)[1])

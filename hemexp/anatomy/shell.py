@@ -53,7 +53,10 @@ class BleedHu(NamedTuple):
 
 
 def bleed_hu(
-    ct_hu: NDArray, blood: NDArray[np.bool_], iph: NDArray[np.bool_], brain: NDArray[np.bool_],
+    ct_hu: NDArray,
+    blood: NDArray[np.bool_],
+    iph: NDArray[np.bool_],
+    brain: NDArray[np.bool_],
     distance_mm: NDArray,
 ) -> BleedHu:
     """Mean HU of the bleed and of the tissue 6-16 mm away from it.
@@ -82,7 +85,11 @@ def margin_distance_mm(mask: NDArray[np.bool_], spacing_mm: ArrayLike) -> NDArra
 
 
 def bleed_level_mm(
-    ct_hu: NDArray, iph: NDArray[np.bool_], distance_mm: NDArray, hu: BleedHu, spacing_mm: ArrayLike
+    ct_hu: NDArray,
+    iph: NDArray[np.bool_],
+    distance_mm: NDArray,
+    hu: BleedHu,
+    spacing_mm: ArrayLike,
 ) -> NDArray[np.float32]:
     """Level of every voxel (x, y, z), negative inside the bleed.
 
@@ -139,7 +146,9 @@ def tilt_level_mm(candidates: Candidates, drift_mm: NDArray, kappa: float) -> ND
     return np.where(candidates.level_mm > 0, candidates.level_mm * factor, candidates.level_mm)
 
 
-def _centroid_moves_mm(candidates: Candidates, level_mm: NDArray, voxels: int, along: NDArray):
+def _centroid_moves_mm(
+    candidates: Candidates, level_mm: NDArray, voxels: int, along: NDArray
+) -> float:
     """How far the centroid of the lowest levels lies from the bleed's, along a unit vector."""
     chosen = np.argpartition(level_mm, voxels - 1)[:voxels]
     return float((candidates.position_mm[chosen].mean(axis=0) - candidates.center_mm) @ along)

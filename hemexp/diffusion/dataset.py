@@ -7,9 +7,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hemexp.anatomy.reference import load_reference
 from hemexp.columns import SESSIONS
 from hemexp.diffusion.condition import Condition, RequestKind, build_condition
-from hemexp.latents.scale import Scale, Target, load_reference, load_scale
+from hemexp.latents.scale import Scale, Target, load_scale
 from hemexp.layout import Layout
 
 

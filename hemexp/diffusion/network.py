@@ -9,10 +9,11 @@ from monai.networks.nets import DiffusionModelUNet
 from torch import Tensor, nn
 
 from hemexp import Fault, HemexpError
+from hemexp.anatomy.reference import ReferenceModel, load_reference
 from hemexp.diffusion.condition import Condition, ConditionEncoder, outward_drift
 from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.schedule import Schedule, clean_from_v
-from hemexp.latents.scale import ReferenceModel, Scale, load_reference, load_scale
+from hemexp.latents.scale import Scale, load_scale
 from hemexp.layout import Layout
 from hemexp.settings import Diffusion
 from hemexp.training import load_weights
@@ -110,9 +111,7 @@ class Denoiser(nn.Module):
             norm_num_groups=settings.norm_groups,
             num_class_embeds=1,
         )
-        self.unet.class_embedding = ConditionEncoder(
-            settings.condition, 4 * channels[0], ivh=ivh
-        )
+        self.unet.class_embedding = ConditionEncoder(settings.condition, 4 * channels[0], ivh=ivh)
         if settings.denoiser == "stack":
             self._join_slices(channels, n_slices)
 
@@ -165,9 +164,7 @@ def context_stack(baseline: Tensor, slices: int, step: int) -> Tensor:
     return torch.cat([baseline[:, (position + k).clamp(0, z - 1)] for k in offsets], dim=2)
 
 
-def show_stack(
-    baseline: Tensor, reference: Tensor | None, slices: int, step: int
-) -> Tensor:
+def show_stack(baseline: Tensor, reference: Tensor | None, slices: int, step: int) -> Tensor:
     """What the denoiser sees of each slice, (n, z, ..., h, w): its context and the reference.
 
     Args:

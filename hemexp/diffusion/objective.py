@@ -74,9 +74,7 @@ def diffusion_loss(
     """
     alpha, sigma = alpha_sigma(batch.lam)
     noisy = alpha * batch.clean + sigma * batch.noise
-    context = show_stack(
-        batch.baseline, batch.reference, settings.context_slices, context_stride
-    )
+    context = show_stack(batch.baseline, batch.reference, settings.context_slices, context_stride)
     time = schedule.time(batch.lam.flatten())
     v = network(noisy, time, context, batch.condition).float()
     weight = min_snr_weight(batch.lam, settings.min_snr_gamma)

@@ -12,13 +12,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hemexp.anatomy.push_fit import PushModel
+from hemexp.anatomy.reference import ReferenceScan, Told, make_reference, prepare
 from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder, model_input
 from hemexp.autoencoder.slices import SliceSet, move, slices_of
 from hemexp.columns import SESSIONS
 from hemexp.grid_scan import GridScan, read_grid_scan
 from hemexp.latents.place import centroid_mm, describe_place
 from hemexp.latents.push import load_push
-from hemexp.latents.reference import ReferenceScan, Told, make_reference, prepare
 from hemexp.layout import Layout
 from hemexp.outcomes import read_volumes
 from hemexp.provenance import write_atomically, write_sidecars

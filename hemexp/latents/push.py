@@ -1,4 +1,4 @@
-"""Verb `fit-push`: how strongly growth pushes, from the training pairs' midlines and ventricles."""
+"""Verb `fit-push`: how strongly growth pushes, from what it did to the training pairs."""
 
 import json
 import logging
@@ -61,7 +61,9 @@ def run_fit_push(layout: Layout, sheet: pd.DataFrame) -> None:
     ]
     baseline_ml = volumes["baseline_iph_ml"].to_numpy(dtype=float)
     growth_ml = volumes["followup_iph_ml"].to_numpy(dtype=float) - baseline_ml
-    pairs = PushPairs(growth_ml, baseline_ml, *(np.array(part) for part in zip(*found)))
+    pairs = PushPairs(
+        growth_ml, baseline_ml, *(np.array(part) for part in zip(*found, strict=True))
+    )
     model = fit_push(pairs)
     if model.prior:
         log.warning("mass effect is partly assumed, not fitted: %s", model.prior)

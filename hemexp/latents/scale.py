@@ -4,14 +4,13 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
 from hemexp import Fault, HemexpError
-from hemexp.anatomy.push_fit import PushModel
 from hemexp.latents.push import load_push
 from hemexp.layout import Layout
 from hemexp.provenance import describe, write_json
@@ -86,44 +85,6 @@ def load_scale(path: Path) -> Scale:
     return Scale(**json.loads(path.read_text(encoding="utf-8"))["scale"])
 
 
-class ReferenceModel(NamedTuple):
-    """What latent differences are relative to.
-
-    Attributes:
-        kind: Which parts the reference has.
-        push: How growth pushes tissue; None where nothing is warped.
-    """
-
-    kind: Reference
-    push: PushModel | None
-
-    @property
-    def sink_per_mm2(self) -> float:
-        """How readily ventricles give way to it."""
-        return self.push.sink_per_mm2 if self.push else 0.0
-
-
-def load_reference(path: Path) -> ReferenceModel:
-    """Reads what `scale.json` says of the reference.
-
-    Raises:
-        HemexpError: Another version of hemexp wrote it.
-    """
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if "reference" not in record:
-        raise HemexpError(
-            Fault(
-                str(path),
-                "nothing about the reference of differences",
-                "a scale that was measured by this version",
-                "Train again with this version.",
-            )
-        )
-    kind = {name: record["reference"][name] for name in Reference.model_fields}
-    push = record["reference"]["push"]
-    return ReferenceModel(Reference.model_validate(kind), push and PushModel.from_json(push))
-
-
 def _load_pair(path: Path) -> tuple[Tensor, Tensor]:
     """A patient's own latents; the copies beside them would fill the memory."""
     with safe_open(path, framework="pt") as latents:
@@ -150,5 +111,9 @@ def run_fit_scale(layout: Layout, patient_ids: list[str], reference: Reference) 
             )
         )
     record = describe(verb="fit-scale", settings={}, inputs=files, started=started)
-    relative = {"reference": reference.as_json() | {"push": push and push.as_json()}}
-    write_json(layout.scale, {"scale": asdict(scale), **relative, "patients": len(files), **record})
+    facts = {
+        "scale": asdict(scale),
+        "reference": reference.as_json() | {"push": push and push.as_json()},
+        "patients": len(files),
+    }
+    write_json(layout.scale, facts | record)

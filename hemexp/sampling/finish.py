@@ -1,4 +1,4 @@
-"""From a decoded sample to CT, labels and measurements, relative to the reference it was drawn from.
+"""From a decoded sample to CT, labels and measurements, relative to its reference.
 
 Raw figures are of what the network drew. The finish then takes out pieces that touch no old blood,
 brings IPH and IVH to the volumes told, and makes voxels look like what their mask says.
@@ -12,17 +12,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hemexp.anatomy.midline import midline_shift_mm
+from hemexp.anatomy.reference import CSF_HU, ReferenceScan, Told
 from hemexp.anatomy.shell import BleedHu
-from hemexp.latents.reference import CSF_HU, ReferenceScan, Told
 from hemexp.sampling.patient import Baseline
 from hemexp.sampling.sample import DecodedScan
-from hemexp.sampling.volume import (
-    OUTSIDE,
-    correct_logits,
-    iph_margin,
-    matched_ml,
-    matching_offset,
-)
+from hemexp.sampling.volume import OUTSIDE, correct_logits, iph_margin, matched_ml, matching_offset
 
 IPH_LABEL, IVH_LABEL = 1, 2
 """Labels of the `_dseg` files."""
@@ -43,7 +37,7 @@ LARGEST_MISS_ML, LARGEST_MISS = 3.0, 0.3
 """A raw growth off by more than 3 mL and 30 % of what was told: image and request disagree."""
 
 LARGEST_PAINTED, LEAST_PAINTED_ML = 0.5, 1.0
-"""New blood of 1 mL or more of which more than half did not look like it: image and mask disagree."""
+"""New blood of 1 mL or more, more than half of which looked otherwise: image and mask disagree."""
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hemexp.anatomy.reference import Prepared, ReferenceScan, Told, make_reference
 from hemexp.anatomy.shell import BleedHu
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.latents.encode import encode_images, reference_images
-from hemexp.latents.reference import Prepared, ReferenceScan, Told, make_reference
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,9 @@ from scipy.stats.qmc import Halton
 
 from hemexp import Fault, HemexpError
 from hemexp.anatomy.blood import shell_mm
+from hemexp.anatomy.reference import Told
 from hemexp.diffusion.condition import RequestKind
-from hemexp.anatomy.blood import shell_mm
 from hemexp.expansion.distribution import GrowthDistribution
-from hemexp.latents.reference import Told
 from hemexp.outcomes import is_expansion
 from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed

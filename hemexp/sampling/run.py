@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hemexp.anatomy.reference import DRIFT_COLUMNS, Told, prepare
 from hemexp.diffusion.condition import OFFSETS, Condition, build_condition
 from hemexp.expansion.model import patient_distribution
-from hemexp.latents.reference import Told, prepare
 from hemexp.layout import Layout
 from hemexp.provenance import write_atomically, write_sidecars
 from hemexp.sampling.files import remove_surplus, write_samples
@@ -193,10 +193,7 @@ def sample_patient(sampler: Sampler, patient: PatientAtBaseline, layout: Layout)
             "expansion_flag": asked.requests.flag,
             "target_growth_ml": asked.requests.growth_ml,
             "target_ivh_growth_ml": [one.ivh_growth_ml for one in asked.told],
-            **pd.DataFrame(
-                [one.drift_mm for one in asked.told],
-                columns=["drift_z_mm", "drift_x_mm", "drift_y_mm"],
-            ),
+            **pd.DataFrame([one.drift_mm for one in asked.told], columns=DRIFT_COLUMNS),
             "push_ml": [one.push_ml for one in asked.told],
             **pd.DataFrame(measured),
             "indicator": settings.indicator,

@@ -8,8 +8,10 @@ from hemexp.settings.section import Section
 
 
 class Reference(Section):
-    """What a follow-up's latents are drawn relative to: the baseline, made more like it by what is
-    told of it. With all parts off it is the baseline itself, as published."""
+    """What a follow-up is drawn relative to: the baseline, made more like it by what is told.
+
+    With all parts off it is the baseline itself, as published.
+    """
 
     shell: Literal["none", "even", "tilted"]
     """Whether its bleed has the told volume: grown evenly on all sides, or more towards the told

@@ -111,8 +111,8 @@ class Settings(Section):
             raise ValueError(f"{where} needs diffusion.condition 'growth': it is made of a growth")
         if self.diffusion.condition_dropout > 0 or self.sampling.indicator == "free":
             raise ValueError(
-                f"{where} needs diffusion.condition_dropout 0 and a sampling.indicator that is not "
-                "'free': the reference shows the growth that a null condition hides"
+                f"{where} needs diffusion.condition_dropout 0 and no sampling.indicator 'free': "
+                "the reference shows the growth that a null condition hides"
             )
         return self
 

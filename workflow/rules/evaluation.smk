@@ -85,6 +85,7 @@ rule score_patient:
     output:
         scores=paths(RESULTS.scores("{patient}")),
         maps=paths(RESULTS.map_sums("{patient}")),
+        consistency=paths(RESULTS.consistency("{patient}")),
     log:
         log_file("score_patient", "{patient}"),
     benchmark:

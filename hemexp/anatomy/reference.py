@@ -6,15 +6,19 @@ fill; all three volumes are met exactly. The denoiser draws the follow-up's late
 reference's (docs/method.md 6).
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from hemexp import Fault, HemexpError
 from hemexp.anatomy.compartments import compartments, open_to
 from hemexp.anatomy.push import PushField, back_map, solve_push, spline_source
+from hemexp.anatomy.push_fit import PushModel
 from hemexp.anatomy.shell import (
     REACH_MM,
     BleedHu,
@@ -34,6 +38,12 @@ IVH_SHARE = 0.85
 
 LEAST_IVH_ML = 0.5
 """Of a baseline's IVH, from which its own HU are taken."""
+
+DRIFT_COLUMNS = ("drift_z_mm", "drift_x_mm", "drift_y_mm")
+"""Of `volumes.tsv`: the drift that a sample was told."""
+
+HALF = 0.5
+"""A voxel of which half is blood counts as blood."""
 
 CSF_HU = 8.0
 """What is left in a ventricle that blood has drained from."""
@@ -182,7 +192,11 @@ def paint(ct_hu: NDArray, change: NDArray, hu: BleedHu) -> NDArray:
 def _read(prepared: Prepared, push_ml: float) -> Seen:
     """What lies at the brain's voxels when the push has moved the tissue."""
     volumes = (
-        prepared.level_mm, prepared.ivh_level_mm, prepared.iph, prepared.ivh, prepared.free,
+        prepared.level_mm,
+        prepared.ivh_level_mm,
+        prepared.iph,
+        prepared.ivh,
+        prepared.free,
         prepared.room,
     )
     where = tuple(prepared.where)
@@ -238,3 +252,41 @@ def _spread(prepared: Prepared, values: NDArray) -> NDArray[np.float32]:
     image = np.zeros(prepared.scan.brain.shape, np.float32)
     image[tuple(prepared.where)] = values
     return image
+
+
+class ReferenceModel(NamedTuple):
+    """What latent differences are relative to.
+
+    Attributes:
+        kind: Which parts the reference has.
+        push: How growth pushes tissue; None where nothing is warped.
+    """
+
+    kind: Reference
+    push: PushModel | None
+
+    @property
+    def sink_per_mm2(self) -> float:
+        """How readily ventricles give way to it."""
+        return self.push.sink_per_mm2 if self.push else 0.0
+
+
+def load_reference(path: Path) -> ReferenceModel:
+    """Reads what `scale.json` says of the reference.
+
+    Raises:
+        HemexpError: Another version of hemexp wrote it.
+    """
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if "reference" not in record:
+        raise HemexpError(
+            Fault(
+                str(path),
+                "nothing about the reference of differences",
+                "a scale that was measured by this version",
+                "Train again with this version.",
+            )
+        )
+    kind = {name: record["reference"][name] for name in Reference.model_fields}
+    push = record["reference"]["push"]
+    return ReferenceModel(Reference.model_validate(kind), push and PushModel.from_json(push))

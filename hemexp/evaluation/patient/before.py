@@ -1,0 +1,134 @@
+"""A baseline, prepared once so that many follow-ups can be measured against it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from hemexp.anatomy.blood import blood_distance_mm
+from hemexp.anatomy.boxes import within_mm
+from hemexp.anatomy.looks import dense_mask, fine_structure
+from hemexp.anatomy.ventricles import ventricle_mask, ventricle_region
+from hemexp.grid_scan import GridScan
+
+NEAR_MM = 15.0
+"""Round the IPH of either scan: what is bright here is asked whether it is in the mask. New IPH
+further than this from the baseline's blood is far."""
+
+CALM_MM = 20.0
+"""From all blood: nothing but noise and the position of the head changes here."""
+
+DEEP_MM, CSF_MM = 9.0, 6.0
+"""Texture is taken deeper than this below the brain's surface, and further than this from the
+ventricles: edges of CSF, which stay, would hide that noise does not."""
+
+TEXTURE_SLICES = 12
+"""Texture is taken from so many slices, evenly spread; more only take time on fine grids."""
+
+LEAST_SIDE_MM = 5.0
+"""A bleed nearer to the brain's middle lies on no side."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """A baseline and what its follow-ups are measured against.
+
+    Attributes:
+        scan: The baseline on the grid.
+        brain: Voxels in the brain on every scan that is measured.
+        far: Further than `NEAR_MM` from the baseline's blood.
+        near: Within `NEAR_MM` of its IPH.
+        dense: What looks like blood.
+        deep: Where ventricles are looked for.
+        ventricles: Those of the baseline.
+        slices: Where texture is taken.
+        calm: Of these slices the voxels that texture is taken from, (x, y, slices).
+        fine: Their fine structure, likewise.
+        side: 1 where the bleed lies to the patient's right, -1 to the left, 0 in the middle.
+    """
+
+    scan: GridScan
+    brain: NDArray[np.bool_]
+    far: NDArray[np.bool_]
+    near: NDArray[np.bool_]
+    dense: NDArray[np.bool_]
+    deep: NDArray[np.bool_]
+    ventricles: NDArray[np.bool_]
+    slices: NDArray[np.intp]
+    calm: NDArray[np.bool_]
+    fine: NDArray[np.float32]
+    side: int
+
+    @property
+    def spacing_mm(self) -> NDArray[np.float64]:
+        """Voxel size along x, y, z."""
+        return self.scan.ct.spacing_mm
+
+    @property
+    def ventricle_ml(self) -> float:
+        """Volume of the baseline's ventricles."""
+        return int(np.count_nonzero(self.ventricles)) * self.scan.ct.voxel_ml
+
+    @classmethod
+    def of(cls, scan: GridScan, brain: NDArray) -> Self:
+        """Prepares a baseline.
+
+        Args:
+            scan: On the grid.
+            brain: Voxels in the brain on every scan that will be measured.
+        """
+        ct_hu, spacing_mm = scan.ct.data, scan.ct.spacing_mm
+        distance_mm = blood_distance_mm(scan.blood, spacing_mm)
+        deep = ventricle_region(scan.brain, spacing_mm)
+        ventricles = ventricle_mask(ct_hu, scan.iph, scan.ivh, deep, spacing_mm)
+        calm = _deeper(brain, DEEP_MM, spacing_mm) & (distance_mm > CALM_MM)
+        calm &= ~within_mm(ventricles, CSF_MM, spacing_mm)
+        slices = _spread(np.flatnonzero(calm.any(axis=(0, 1))), TEXTURE_SLICES)
+        return cls(
+            scan=scan,
+            brain=brain,
+            far=distance_mm > NEAR_MM,
+            near=within_mm(scan.iph, NEAR_MM, spacing_mm),
+            dense=dense_mask(ct_hu, brain, spacing_mm),
+            deep=deep,
+            ventricles=ventricles,
+            slices=slices,
+            calm=calm[..., slices],
+            fine=fine_structure(ct_hu[..., slices], brain[..., slices], spacing_mm),
+            side=bleed_side(scan.iph, scan.brain, spacing_mm),
+        )
+
+
+def bleed_side(iph: NDArray, brain: NDArray, spacing_mm: ArrayLike) -> int:
+    """On which side of the brain's middle along x a bleed lies.
+
+    Args:
+        iph: Boolean mask; x runs to the patient's right.
+        brain: Boolean mask.
+        spacing_mm: Voxel size along x, y, z.
+
+    Returns:
+        1 to the patient's right, -1 to the left; 0 without a bleed, or with its centroid within
+        `LEAST_SIDE_MM` of the middle.
+    """
+    if not (iph.any() and brain.any()):
+        return 0
+    columns = np.flatnonzero(brain.any(axis=(1, 2)))
+    centroid = np.average(np.arange(len(iph)), weights=iph.sum(axis=(1, 2)))
+    off_mm = (centroid - (columns[0] + columns[-1]) / 2) * np.asarray(spacing_mm)[0]
+    return int(np.sign(off_mm)) if abs(off_mm) >= LEAST_SIDE_MM else 0
+
+
+def _deeper(brain: NDArray, depth_mm: float, spacing_mm: ArrayLike) -> NDArray[np.bool_]:
+    # Outside the array there is no brain.
+    depth = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=np.asarray(spacing_mm))
+    return depth[1:-1, 1:-1, 1:-1] > depth_mm
+
+
+def _spread(places: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """At most `count` of the places, evenly spread."""
+    if len(places) <= count:
+        return places
+    return places[np.linspace(0, len(places) - 1, count).round().astype(int)]
