@@ -1,9 +1,9 @@
 """Made-up models and references: what sampling needs beside a network."""
 
 from hemexp.anatomy.push_fit import PushModel
+from hemexp.anatomy.reference import ReferenceModel
 from hemexp.expansion.ivh import IvhModel
 from hemexp.expansion.model import Linear
-from hemexp.latents.scale import ReferenceModel
 from hemexp.settings import Reference
 
 NOTHING = Reference(shell="none", warp=False, ivh=False)
