@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import ndimage
+from tiny_head import ball
 
 from hemexp.anatomy.push import (
     LARGEST_MM,
@@ -28,7 +29,6 @@ from hemexp.phantom.bleed import draw_shape
 from hemexp.phantom.head import CAVITY_BOTTOM_MM, draw_head
 from hemexp.phantom.model import draw_case
 from hemexp.phantom.tissue import Session, deform, fill_head
-from tests.tiny_head import ball
 
 SPACING = (4.0, 4.0, 6.0)
 SHAPE = (38, 46, 26)

@@ -61,11 +61,11 @@ def ivh_features(ivh_growth_ml: Tensor, baseline_ivh_ml: Tensor) -> Tensor:
 
     Args:
         ivh_growth_ml: (n,) in mL.
-        baseline_ivh_ml: (n,) in mL.
+        baseline_ivh_ml: (n,) in mL, or (1,) of one patient.
     """
     signed_log = 1.5 * ivh_growth_ml.sign() * torch.log1p(ivh_growth_ml.abs())
-    views = [ivh_growth_ml / 5, signed_log, torch.log1p(baseline_ivh_ml)]
-    return torch.stack(views, dim=1).float()
+    before = torch.log1p(baseline_ivh_ml).expand_as(ivh_growth_ml)
+    return torch.stack([ivh_growth_ml / 5, signed_log, before], dim=1).float()
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,8 @@ def make_stacks(
     )
     ivh_growth_ml = None
     if tells_ivh:
-        ivh_growth_ml = torch.from_numpy(
-            (table["followup_ivh_ml"] - table["baseline_ivh_ml"]).to_numpy(dtype=float)
-        )
+        grown = table["followup_ivh_ml"] - table["baseline_ivh_ml"]
+        ivh_growth_ml = torch.tensor(grown.to_numpy(dtype=float))
     patients = (patient for _, patient in table.iterrows())
     return Stacks(
         scale.normalise_latent(baseline),

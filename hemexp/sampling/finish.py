@@ -107,7 +107,7 @@ def finish_sample(
     labels, offsets = raw, (0.0, 0.0)
     if finish.active:
         labels, offsets = _match(margin, ivh_logit, before, told, finish)
-    ct_hu = np.where(brain, reference.ct_hu + decoded.ct_hu - decoded_reference.ct_hu, 0.0)
+    ct_hu = np.where(brain, reference.ct_hu + (decoded.ct_hu - decoded_reference.ct_hu), 0.0)
     painted = 0.0
     if finish.active and finish.hu:
         ct_hu, painted = _paint(ct_hu, labels, (before, scan.ivh), finish.hu)

@@ -94,14 +94,15 @@ class LatentSampler:
         """A batch of samples."""
         start, settings, model = self.start, self.settings, self.model
         made = {k: start.references.encoded(k) for k in dict.fromkeys(index.tolist())}
-        scans = [made[k][0] for k in index.tolist()]
-        reference = torch.stack([made[k][1] for k in index.tolist()])
+        # Not rows of the stack: by their identity the decoder knows those that it has decoded.
+        scans, references = zip(*(made[k] for k in index.tolist()), strict=True)
         if not settings.network:
-            return [Drawn(*parts) for parts in zip(reference, reference, scans, strict=True)]
+            return [Drawn(*parts) for parts in zip(references, references, scans, strict=True)]
+        reference = torch.stack(references)
         clean = self._solve(index, reference, attempt)
         change = model.scale.restore_change(model.settings.target, clean, reference)
         latents = reference + change * start.may_change[:, None, None, None]
-        return [Drawn(*parts) for parts in zip(latents, reference, scans, strict=True)]
+        return [Drawn(*parts) for parts in zip(latents, references, scans, strict=True)]
 
     def _solve(self, index: Tensor, reference: Tensor, attempt: int) -> Tensor:
         """What the network makes of noise: normalised targets (n, z, c, h, w)."""
