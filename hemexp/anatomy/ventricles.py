@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from hemexp.grid_scan import GridScan
+
 CSF_HU = 18.0
 """Darker is CSF: half way between CSF (6 HU) and white matter (29 HU); oedema is brighter."""
 
@@ -160,3 +162,32 @@ def ventricle_change_ml(
 
 def _voxel_ml(spacing_mm: ArrayLike) -> float:
     return float(np.prod(spacing_mm)) / 1000
+
+
+class Ventricles:
+    """The ventricles of a patient's baseline, and how they change in its follow-ups.
+
+    Attributes:
+        mask: (x, y, z) at the baseline.
+        baseline_ml: Their volume there.
+    """
+
+    def __init__(self, scan: GridScan) -> None:
+        """Finds them on a baseline on the grid."""
+        spacing_mm = scan.ct.spacing_mm
+        region = ventricle_region(scan.brain, spacing_mm)
+        self._scan = scan
+        self.mask = ventricle_mask(scan.ct.data, scan.iph, scan.ivh, region, spacing_mm)
+        self.baseline_ml = int(np.count_nonzero(self.mask)) * _voxel_ml(spacing_mm)
+        self._surroundings = ventricle_surroundings(self.mask, scan.brain, spacing_mm)
+
+    def change_ml(self, ct_hu: NDArray, blood: NDArray) -> float:
+        """By how much they grew, see `ventricle_change_ml`.
+
+        Args:
+            ct_hu: Of the follow-up (x, y, z).
+            blood: Its IPH and IVH.
+        """
+        scan = self._scan
+        images, both = (scan.ct.data, ct_hu), scan.blood | blood
+        return ventricle_change_ml(*images, both, self._surroundings, scan.ct.spacing_mm)
