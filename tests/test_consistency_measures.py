@@ -50,9 +50,13 @@ def scan(followup):
 BASELINE = scan(head(ball(12)))
 
 
+def prepared(baseline):
+    return Before.of(baseline, BRAIN, Ventricles(baseline))
+
+
 @pytest.fixture(scope="module")
 def before():
-    return Before.of(BASELINE, BRAIN, Ventricles(BASELINE))
+    return prepared(BASELINE)
 
 
 def values(followup, before):
