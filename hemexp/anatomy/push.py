@@ -37,9 +37,6 @@ ROUNDS, SETTLED_VOXELS = 25, 1e-3
 """Of the fixed point for back(p), at most, and when it has settled on the coarse grid: a round
 leaves at most `STEEPEST` of the error, mostly .2."""
 
-PROBE_ML = 10.0
-"""Push at which the change of a volume is read: what a bleed that grows by some 6 mL pushes."""
-
 MARGINS_MM, LEAST_PART = (8.0, 3.0), 0.1
 """The midline is read this far from blood, as it is measured: the first of these that leaves a
 tenth of the plane, else all of it."""
@@ -100,21 +97,6 @@ class PushField:
             return 0.0
         at = (at + 0.5) / np.reshape(self.factors, (-1, 1)) - 0.5
         return float(ndimage.map_coordinates(self.u_mm[0], at, order=1, mode="nearest").mean())
-
-    def volume_change_ml(self, region: Mask) -> float:
-        """By how much a warp grows a region, mL per mL of push: negative, it shrinks.
-
-        Seen on the warped mask at `PROBE_ML`, not summed from the equation: thin ventricles on
-        coarse voxels shrink by some .6 of what the equation says.
-
-        Args:
-            region: Boolean, on the scan's grid: the ventricles.
-        """
-        mask = region.astype(np.float32)
-        back = back_map(self, PROBE_ML)
-        moved = warp(mask, back, ndimage.spline_filter(mask, 3, np.float32, "mirror"))
-        voxel_ml = np.prod(self.spacing_mm) / 1000
-        return float((moved - mask).sum(dtype=float) * voxel_ml / PROBE_ML)
 
 
 @dataclass(frozen=True)
