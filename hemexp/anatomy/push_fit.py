@@ -24,7 +24,7 @@ PROBE_ML = 10.0
 """Push at which the ventricles' change is read: what a bleed that grows by some 6 mL pushes."""
 
 PRIOR_AMPLITUDE, PRIOR_AMPLITUDE_SE = 1.2, 0.4
-"""Fits on phantoms of several laws lay between 1.0 and 1.9."""
+"""Fits on phantoms of several laws lay between 1.0 and 2.2."""
 
 PRIOR_OEDEMA_SE = 0.1
 """Of the oedema about 0, mL of push per mL of bleed: a day's perihaematomal oedema is some tenths
