@@ -17,13 +17,13 @@ def solve_pressure(
     """Pressure p of -lap(p) + uptake p = source inside, no flux out of it.
 
     Args:
-        source: Per mm^3, (X, Y, Z).
+        source: Volume that comes up per volume, (X, Y, Z).
         uptake: Per mm^2, above 0, (X, Y, Z).
         inside: Where the equation holds.
         coarse_mm: Voxel size, by axis.
 
     Returns:
-        p in mm^2 x source, (X, Y, Z); 0 outside.
+        p in mm^2, (X, Y, Z); 0 outside.
     """
     pressure = np.zeros(inside.shape)
     if not source.any():

@@ -17,16 +17,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from hemexp.anatomy.midline import midline_strip
-from hemexp.anatomy.pressure import flow, solve_pressure
+from hemexp.anatomy.pressure import Mask, flow, solve_pressure
 
 COARSE_MM = 6.0
 """The field is solved on voxels of at most this size: whole multiples of the scan's."""
 
 BLUR_MM = 12.0
 LEAK_PER_MM2 = 3e-4
-"""SD of the source's blur and uptake of tissue. On 64 growing phantoms the midline's foretold shift
-has a slope of .93 to .99 on the true one, r .94 to .97, and an error of 0.09 of 0.82 mm. Other laws
-and small cohorts hardly tell them, so they are no settings."""
+"""SD of the source's blur and uptake of tissue. On 64 growing phantoms the midline's foretold
+shift has a slope of .93 to .99 on the true one, r .94 to .97 and an error of 0.09 of 0.82 mm.
+Neighbouring values do as well, and small cohorts cannot tell them: they are no settings."""
 
 LARGEST_MM = 15.0
 """No tissue moves further; beyond it patients rarely survive to a second scan."""
@@ -44,8 +44,6 @@ tenth of the plane, else all of it."""
 
 EDGE_MM = 15.0
 """How far a CT is continued beyond the brain, for reads that end just outside."""
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
