@@ -111,8 +111,13 @@ def test_tissue_far_away_moves_little(field):
 
 def test_a_sink_shrinks_the_ventricles():
     iph, ventricles, brain = head()
+    mask = ventricles.astype(np.float32)
     plane = midline_plane(brain, iph, SPACING)
-    shifts, changes = unit_effects(iph, ventricles, brain, SPACING, plane, ventricles)
+
+    def change_ml(back):
+        return (warp(mask, back) - mask).sum() * np.prod(SPACING) / 1000
+
+    shifts, changes = unit_effects(iph, ventricles, brain, SPACING, plane, change_ml)
     assert np.all(np.diff(changes) < -0.005) and changes[-1] < 2 * changes[2] < 0
     assert np.all(np.diff(shifts) > 0) and shifts[-1] < 0
 
@@ -237,7 +242,7 @@ def strange(case):
 def test_strange_heads_are_pushed_without_harm(case, spacing):
     iph, ventricles, brain = strange(case)
     field = solve_push(iph, ventricles, brain, spacing, 3e-3)
-    assert np.isfinite(field.u_mm).all() and np.isfinite(field.volume_change_ml(ventricles))
+    assert np.isfinite(field.u_mm).all()
     still = case in ("no bleed", "a bleed outside", "no brain")
     assert (np.abs(field.u_mm).max() < 1e-9) == still
     back = back_map(field, 40.0)
@@ -308,9 +313,9 @@ def test_few_pairs_or_an_odd_one_do_no_harm():
     many = pairs(60)
     odd = many.shift_mm.copy()
     odd[np.argsort(np.abs(many.growth_ml))[-1]] = -15.0
-    spoilt = fit_push(replace(many, shift_mm=odd))
-    assert spoilt.odd == fit_push(many).odd + 1
-    assert spoilt.amplitude == pytest.approx(fit_push(many).amplitude, abs=0.15)
+    clean, spoilt = fit_push(many), fit_push(replace(many, shift_mm=odd))
+    assert spoilt.odd == clean.odd + 1
+    assert spoilt.amplitude == pytest.approx(clean.amplitude, abs=0.15)
 
 
 @pytest.mark.parametrize("n", [0, 1, 12])

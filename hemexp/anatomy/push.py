@@ -1,6 +1,6 @@
 """Mass effect: how growing blood pushes the brain, as a warp of the baseline.
 
-One equation of the baseline alone (METHOD M1). Per mL of push,
+One equation of the baseline alone. Per mL of push,
     -lap(p) + (LEAK + sink * ventricle) p = s,    no flux through the skull,    u = -grad(p):
 the source s is the bleed blurred, 1 mL in all; tissue takes it up a little everywhere (LEAK), CSF
 in the ventricles more (sink). The displacement is linear in the push. Tissue at X comes to lie at
@@ -14,18 +14,19 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage, sparse
-from scipy.sparse.linalg import cg
+from scipy import ndimage
 
 from hemexp.anatomy.midline import midline_strip
+from hemexp.anatomy.pressure import Mask, flow, solve_pressure
 
 COARSE_MM = 6.0
 """The field is solved on voxels of at most this size: whole multiples of the scan's."""
 
 BLUR_MM = 12.0
 LEAK_PER_MM2 = 3e-4
-"""SD of the source's blur and uptake of tissue; chosen on phantoms, where they gave the truest
-midline (slope 1.04, r .95). Small cohorts cannot tell them, so they are no settings."""
+"""SD of the source's blur and uptake of tissue. On 64 growing phantoms the midline's foretold
+shift has a slope of .93 to .99 on the true one, r .94 to .97 and an error of 0.09 of 0.82 mm.
+Neighbouring values do as well, and small cohorts cannot tell them: they are no settings."""
 
 LARGEST_MM = 15.0
 """No tissue moves further; beyond it patients rarely survive to a second scan."""
@@ -37,17 +38,12 @@ ROUNDS, SETTLED_VOXELS = 25, 1e-3
 """Of the fixed point for back(p), at most, and when it has settled on the coarse grid: a round
 leaves at most `STEEPEST` of the error, mostly .2."""
 
-PROBE_ML = 10.0
-"""Push at which the change of a volume is read: what a bleed that grows by some 6 mL pushes."""
-
 MARGINS_MM, LEAST_PART = (8.0, 3.0), 0.1
 """The midline is read this far from blood, as it is measured: the first of these that leaves a
 tenth of the plane, else all of it."""
 
 EDGE_MM = 15.0
 """How far a CT is continued beyond the brain, for reads that end just outside."""
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -101,21 +97,6 @@ class PushField:
         at = (at + 0.5) / np.reshape(self.factors, (-1, 1)) - 0.5
         return float(ndimage.map_coordinates(self.u_mm[0], at, order=1, mode="nearest").mean())
 
-    def volume_change_ml(self, region: Mask) -> float:
-        """By how much a warp grows a region, mL per mL of push: negative, it shrinks.
-
-        Seen on the warped mask at `PROBE_ML`, not summed from the equation: thin ventricles on
-        coarse voxels shrink by some .6 of what the equation says.
-
-        Args:
-            region: Boolean, on the scan's grid: the ventricles.
-        """
-        mask = region.astype(np.float32)
-        back = back_map(self, PROBE_ML)
-        moved = warp(mask, back, ndimage.spline_filter(mask, 3, np.float32, "mirror"))
-        voxel_ml = np.prod(self.spacing_mm) / 1000
-        return float((moved - mask).sum(dtype=float) * voxel_ml / PROBE_ML)
-
 
 @dataclass(frozen=True)
 class BackMap:
@@ -155,8 +136,8 @@ def solve_push(
     coarse_mm = spacing * factors
     source = _source(bleed, inside, coarse_mm)
     uptake = LEAK_PER_MM2 + sink_per_mm2 * ventricle
-    pressure = _solve(source, uptake, inside, coarse_mm)
-    u = np.stack([_flow(pressure, inside, axis, size) for axis, size in enumerate(coarse_mm)])
+    pressure = solve_pressure(source, uptake, inside, coarse_mm)
+    u = np.stack([flow(pressure, inside, axis, size) for axis, size in enumerate(coarse_mm)])
     return PushField(u.astype(np.float32), inside, brain, box, factors, spacing)
 
 
@@ -295,51 +276,6 @@ def _source(
     blurred = ndimage.gaussian_filter(bleed, BLUR_MM / coarse_mm, mode="constant") * inside
     total = blurred.sum() * np.prod(coarse_mm)
     return blurred * (1000 / total) if total > 0 else blurred
-
-
-def _solve(
-    source: NDArray[np.float64],
-    uptake: NDArray[np.float64],
-    inside: Mask,
-    coarse_mm: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Pressure p of -lap(p) + uptake p = source inside, no flux out of it; 0 outside."""
-    pressure = np.zeros(inside.shape)
-    if not source.any():
-        return pressure
-    number = np.full(inside.shape, -1)
-    number[inside] = np.arange(np.count_nonzero(inside))
-    diagonal = uptake[inside].copy()
-    rows, columns, values = [], [], []
-    for axis, size in enumerate(coarse_mm):
-        one, other = _neighbours(number, axis)
-        both = (one >= 0) & (other >= 0)
-        one, other = one[both], other[both]
-        np.add.at(diagonal, np.concatenate([one, other]), size**-2)
-        rows += [one, other]
-        columns += [other, one]
-        values.append(np.full(2 * one.size, -(size**-2)))
-    pairs = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-    matrix = sparse.csr_array(pairs, shape=2 * (diagonal.size,)) + sparse.diags_array(diagonal)
-    jacobi = sparse.diags_array(1 / diagonal)
-    pressure[inside] = cg(matrix, source[inside], rtol=1e-9, M=jacobi)[0]
-    return pressure
-
-
-def _neighbours(values: NDArray, axis: int) -> tuple[NDArray, NDArray]:
-    """Values on both sides of every face across an axis."""
-    moved = np.moveaxis(values, axis, 0)
-    return moved[:-1], moved[1:]
-
-
-def _flow(
-    pressure: NDArray[np.float64], inside: Mask, axis: int, size: float
-) -> NDArray[np.float64]:
-    """-grad(p) along an axis: mean of a voxel's two faces, of which those at the skull have 0."""
-    low, high = _neighbours(pressure, axis)
-    open_face = np.logical_and(*_neighbours(inside, axis))
-    face = np.pad((low - high) / size * open_face, [(1, 1), (0, 0), (0, 0)])
-    return np.moveaxis((face[:-1] + face[1:]) / 2, 0, axis)
 
 
 def _gradients(u: NDArray[np.float32], coarse_mm: NDArray[np.float64]) -> NDArray[np.float64]:
