@@ -1,4 +1,4 @@
-"""The cohort's table of consistency, its bands and warnings, and what people see of it."""
+"""The cohort's table of consistency, its allowed and warnings, and what people see of it."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ import pytest
 from results_folder import make_results
 
 from hemexp.evaluation.cohort import consistency
-from hemexp.evaluation.cohort.consistency_bands import judge, warn_of_departures, widen
+from hemexp.evaluation.cohort.consistency_judgement import judge, warn_of_departures, widen
 from hemexp.evaluation.cohort.consistency_measures import MEASURES, MODELS, SUBSETS, Tolerance
 from hemexp.evaluation.cohort.summarise import run_summarise_scores
 from hemexp.evaluation.patient import series
@@ -210,7 +210,7 @@ def test_the_shell_alone_has_its_own_row():
 
 
 @pytest.mark.parametrize(
-    ("ends", "tolerance", "band"),
+    ("ends", "tolerance", "allowed"),
     [
         ((0.8, 0.9), Tolerance(0.05, 0.1), (0.75, 1.0)),
         ((1, 2), Tolerance(0.5, 2, factor=True), (0.5, 4)),
@@ -219,11 +219,11 @@ def test_the_shell_alone_has_its_own_row():
         ((1, 1), Tolerance(np.inf, 0.02), (-np.inf, 1.02)),
     ],
 )
-def test_bands(ends, tolerance, band):
-    assert widen(*ends, tolerance) == pytest.approx(band)
+def test_allowed(ends, tolerance, allowed):
+    assert widen(*ends, tolerance) == pytest.approx(allowed)
 
 
-def test_bands_in_words():
+def test_allowed_in_words():
     words = [widen(1, 2, Tolerance(*t)).words(1) for t in ((0.5, 0.5), (0, np.inf), (np.inf, 0))]
     assert words == ["0.5 to 2.5", "at least 1.0", "at most 2.0"]
 
@@ -255,7 +255,7 @@ def test_each_departure_is_named(caplog):
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 4
     (line,) = [line for line in lines if "Pieces" in line]
-    assert "3.20; true scans: 1.00; expected at most 1.02" in line
+    assert "3.20; true scans: 1.00; allowed at most 1.02" in line
 
 
 def test_every_measure_is_judged_where_it_is_shown():
@@ -273,7 +273,7 @@ def test_the_table_for_people_sets_the_models_side_by_side():
     assert row["HemExp [95 % CI]"] == "2.00 [2.00, 2.00]"
     assert row["True scans [95 % CI]"] == "1.00 [1.00, 1.00]"
     assert row["Shell alone, no network [95 % CI]"] == "–"
-    assert (row["Expected"], row["As expected"]) == ("at most 1.02", "no")
+    assert (row["Allowed"], row["Within"]) == ("at most 1.02", "no")
     assert (row["Patients, true"], row["Patients, drawn"]) == (2, 3)
     row = rows.loc["Raw growth on request, slope"]
     assert row["True scans [95 % CI]"] == "1.00 by definition"

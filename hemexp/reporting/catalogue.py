@@ -145,7 +145,7 @@ TABLES = (
             "without a network. Growth is that asked of a sample, or that of the true scan. "
             "Dense: CT numbers above 47 HU, smoothed by 2 mm, within 15 mm of the bleed, IVH left "
             "out. Per mL: slope through the origin. Noise: what is finer than 3 mm, deep and "
-            "further than 20 mm from blood. Expected: the interval of the true scans, widened by "
+            "further than 20 mm from blood. Allowed: the interval of the true scans, widened by "
             "a fixed tolerance of each measure. Intervals: bootstrap over patients."
         ),
         made_by="consistency_table:describe_consistency",

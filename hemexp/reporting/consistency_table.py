@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from hemexp.evaluation.cohort.consistency_bands import DRAWN, Judgement, judge
+from hemexp.evaluation.cohort.consistency_judgement import DRAWN, Judgement, judge
 from hemexp.evaluation.cohort.consistency_measures import MEASURES, SUBSETS
 from hemexp.evaluation.cohort.groups import GROUP
 from hemexp.reporting.cells import REMARK, UNKNOWN, number, with_interval
@@ -18,10 +18,10 @@ HEADERS["truth"] = "True scans [95 % CI]"
 
 def describe_consistency(table: pd.DataFrame) -> pd.DataFrame:
     """`evaluation/consistency.tsv` for people: a row a measure, the models side by side."""
-    bands = {found.row.name: found for found in judge(table)}
+    allowed = {found.row.name: found for found in judge(table)}
     drawn = table[table["model"] == DRAWN]
     return pd.DataFrame(
-        _describe(row, _beside(row, table), bands.get(row.name)) for _, row in drawn.iterrows()
+        _describe(row, _beside(row, table), allowed.get(row.name)) for _, row in drawn.iterrows()
     )
 
 
@@ -51,8 +51,8 @@ def _describe(
         "Measure": measure.words,
         "Follow-ups": SUBSETS[row["subset"]],
         **shown,
-        "Expected": found.band.words(measure.digits) if found else UNKNOWN,
-        "As expected": ("yes" if found.holds else "no") if found else UNKNOWN,
+        "Allowed": found.allowed.words(measure.digits) if found else UNKNOWN,
+        "Within": ("yes" if found.holds else "no") if found else UNKNOWN,
         "Patients, true": UNKNOWN if truth is None else truth["n"],
         "Patients, drawn": row["n"],
         REMARK: row["note"],

@@ -2,7 +2,7 @@
 
 import time
 
-from hemexp.evaluation.cohort.consistency_bands import warn_of_departures
+from hemexp.evaluation.cohort.consistency_judgement import warn_of_departures
 from hemexp.evaluation.cohort.headline_numbers import headline_numbers
 from hemexp.evaluation.cohort.inputs import read_cohort
 from hemexp.evaluation.cohort.tables import TABLES

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hemexp.evaluation.cohort.consistency_bands import DRAWN, Band, judge
+from hemexp.evaluation.cohort.consistency_judgement import DRAWN, Allowed, judge
 from hemexp.evaluation.cohort.consistency_measures import MEASURES, SUBSETS, Measure
 from hemexp.reporting.model_names import model_name
 from hemexp.reporting.reader import Reader
@@ -18,7 +18,7 @@ from hemexp.settings import Reporting
 COLUMNS = 4
 PANEL_MM = 37
 TITLE_LETTERS = 25
-EXPECTED = "Expected range"
+ALLOWED = "Allowed range"
 
 MARKS = {
     "truth": ("True scans", "black", "D"),
@@ -48,27 +48,27 @@ def draw_consistency(table: pd.DataFrame) -> Figure:
     split, indicator = drawn.iloc[0][["split", "indicator"]]
     same = (table["split"] == split) & table["indicator"].isin(["none", indicator])
     rows = table[same]
-    bands = {(one.row["measure"], one.row["subset"]): one.band for one in judge(rows)}
+    allowed = {(one.row["measure"], one.row["subset"]): one.allowed for one in judge(rows)}
     lines = -(-len(MEASURES) // COLUMNS)
     figure = Figure(figsize=(WIDE, (PANEL_MM * lines + 8) * MM), layout="constrained")
     grid = figure.subplots(lines, COLUMNS).ravel()
     for axes, measure in zip(grid, MEASURES.values(), strict=False):
         subset = measure.judged[0]
         part = rows[(rows["measure"] == measure.name) & (rows["subset"] == subset)]
-        _draw_measure(axes, measure, subset, part, bands.get((measure.name, subset)))
+        _draw_measure(axes, measure, subset, part, allowed.get((measure.name, subset)))
     for axes in grid[len(MEASURES) :]:
         axes.set_axis_off()
     found = {}
     for axes in grid:
         found |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    names = [name for name in (*(name for name, *_ in MARKS.values()), EXPECTED) if name in found]
+    names = [name for name in (*(name for name, *_ in MARKS.values()), ALLOWED) if name in found]
     handles = [found[name] for name in names]
     figure.legend(handles, names, loc="outside lower center", ncols=len(names))
     return figure
 
 
 def _draw_measure(
-    axes: Axes, measure: Measure, subset: str, rows: pd.DataFrame, band: Band | None
+    axes: Axes, measure: Measure, subset: str, rows: pd.DataFrame, allowed: Allowed | None
 ) -> None:
     title = [*textwrap.wrap(measure.what, TITLE_LETTERS), SUBSETS[subset]]
     axes.set_title("\n".join(title))
@@ -86,16 +86,16 @@ def _draw_measure(
         axes.plot(place, value, marker, color=colour, markersize=4, label=name)
     if isinstance(measure.against, float):
         axes.axhline(measure.against, color=GREY, linewidth=0.7, linestyle="--")
-    if band is not None:
-        low, high = _limits(axes.get_ylim(), band)
-        ends = max(band.low, low), min(band.high, high)
-        axes.axhspan(*ends, color=GREY, alpha=0.15, linewidth=0, zorder=0, label=EXPECTED)
+    if allowed is not None:
+        low, high = _limits(axes.get_ylim(), allowed)
+        ends = max(allowed.low, low), min(allowed.high, high)
+        axes.axhspan(*ends, color=GREY, alpha=0.15, linewidth=0, zorder=0, label=ALLOWED)
         axes.set_ylim(low, high)
 
 
-def _limits(limits: tuple[float, float], band: Band) -> tuple[float, float]:
-    """Limits of an axis, widened so that the ends of a band are seen, unless they are infinite."""
-    ends = [end for end in band if np.isfinite(end)]
+def _limits(limits: tuple[float, float], allowed: Allowed) -> tuple[float, float]:
+    """Limits of an axis, widened so that the finite ends of the allowed range are seen."""
+    ends = [end for end in allowed if np.isfinite(end)]
     low, high = min([limits[0], *ends]), max([limits[1], *ends])
     margin = 0.05 * (high - low)
     return low - margin, high + margin

@@ -1,6 +1,6 @@
-"""Where drawn follow-ups should lie, read off `consistency.tsv`, and those that lie elsewhere.
+"""Where drawn follow-ups may lie, read off `consistency.tsv`, and those that lie elsewhere.
 
-The band of a measure is the 95 % interval of the true scans, widened by the measure's tolerance.
+The allowed range of a measure is the 95 % interval of the true scans, widened by its tolerance.
 """
 
 import logging
@@ -19,8 +19,8 @@ DRAWN = "hemexp"
 REFERENCE_WORDS = {"truth": "true scans", "copy_baseline": "copied baseline"}
 
 
-class Band(NamedTuple):
-    """Where a drawn value should lie, ends included."""
+class Allowed(NamedTuple):
+    """The allowed range of a drawn value, ends included."""
 
     low: float
     high: float
@@ -43,28 +43,28 @@ class Judgement(NamedTuple):
     Attributes:
         row: Of the drawn follow-ups, in `consistency.tsv`.
         reference: The value that it is held against.
-        band: Where it should lie.
+        allowed: Where it may lie.
     """
 
     row: pd.Series
     reference: float
-    band: Band
+    allowed: Allowed
 
     @property
     def holds(self) -> bool:
-        """Whether the drawn value lies in the band."""
-        return self.band.holds(self.row["value"])
+        """Whether the drawn value lies there."""
+        return self.allowed.holds(self.row["value"])
 
 
-def widen(low: float, high: float, tolerance: Tolerance) -> Band:
+def widen(low: float, high: float, tolerance: Tolerance) -> Allowed:
     """An interval widened by a tolerance.
 
     A factor keeps the sign: .85 and 1.15 make -2 to -1 into -2.3 to -.85.
     """
     if not tolerance.factor:
-        return Band(low - tolerance.less, high + tolerance.more)
+        return Allowed(low - tolerance.less, high + tolerance.more)
     ends = [end * factor for end in (low, high) for factor in tolerance[:2]]
-    return Band(min(ends), max(ends))
+    return Allowed(min(ends), max(ends))
 
 
 def judge(table: pd.DataFrame) -> Iterator[Judgement]:
@@ -103,7 +103,7 @@ def warn_of_departures(table: pd.DataFrame) -> None:
         row, measure = found.row, MEASURES[found.row["measure"]]
         digits = measure.digits
         log.warning(
-            "drawn follow-ups (%s, %s): %s, %s: %.*f; %s: %.*f; expected %s",
+            "drawn follow-ups (%s, %s): %s, %s: %.*f; %s: %.*f; allowed %s",
             row["split"],
             row["indicator"],
             measure.words,
@@ -113,5 +113,5 @@ def warn_of_departures(table: pd.DataFrame) -> None:
             REFERENCE_WORDS.get(measure.against, "by definition"),
             digits,
             found.reference,
-            found.band.words(digits),
+            found.allowed.words(digits),
         )
