@@ -1,10 +1,12 @@
 """What guidance on clinical values does to growth: the same patients under other values.
 
-Test patients of a finished run are drawn with the drive hidden (indicator `free`), so that nothing
-but the clinical values and the baseline decides growth, off and on an anticoagulant and scanned
-early and late. The noise of a sample is the same under all of them. Printed is the mean raw growth
-and what the two changes do to it, in mL with the standard error over patients, beside the same of
-the run's own forecast.
+Test patients of a finished run are drawn off and on an anticoagulant and scanned early and late,
+with the same noise. Where the denoiser can do without a drive (`diffusion.condition_dropout`
+above 0, as in `config/ablations/no_condition.yaml`) it is hidden, so that nothing but the clinical
+values and the baseline decides growth. Else each is told the growth that happened, the same under
+all values, and what is seen is how far they sway the denoiser from it. Printed is the mean raw
+growth and what the two changes do to it, in mL with the standard error over patients, beside the
+same of the run's own forecast.
 
     python benchmarks/clinical_guidance.py --results results [--weights 0 1 2 3] [--patients 12]
 """
@@ -53,10 +55,20 @@ def ask(patient: PatientAtBaseline, growth_ml: Growth) -> dict[str, float]:
     }
 
 
+def indicator(models: Models) -> str:
+    """Hides the drive where the denoiser can do without, else tells what happened."""
+    return "free" if models.denoiser.settings.condition_dropout else "oracle"
+
+
 def drawn_growth(models: Models, settings: Settings, weight: float) -> Growth:
     """Of samples as decoded, drawn at a weight of the clinical values all the way."""
-    free = {"indicator": "free", "match_volume": False, "guidance": 1.0, "guidance_below": None}
-    update = free | {"clinical_guidance": weight}
+    update = {
+        "indicator": indicator(models),
+        "finish": False,
+        "guidance": 1.0,
+        "clinical_guidance": weight,
+        "guidance_below": None,
+    }
     sampler = Sampler(models, settings.sampling.model_copy(update=update), settings.seed)
 
     def growth_ml(patient: PatientAtBaseline) -> float:
@@ -87,8 +99,9 @@ def main() -> None:
     sheet = read_sheet(settings.samples)
     models = load_trained(layout, torch.device("cpu"))
     names = sheet.index[sheet["split"] == "test"][: args.patients]
-    patients = [read_at_baseline(layout, sheet.loc[[name]]) for name in names]
+    patients = [read_at_baseline(layout, sheet.loc[[name]], follow_up=True) for name in names]
     ways = {f"w = {w:g}": drawn_growth(models, settings, w) for w in args.weights}
+    print(f"{len(patients)} patients, indicator {indicator(models)}, mL (standard error)\n")
     rows = []
     for name, way in ({"forecast": forecast_growth(models)} | ways).items():
         table = pd.DataFrame([ask(patient, way) for patient in patients])
