@@ -207,7 +207,7 @@ class Layout:
 
     @property
     def growth_models(self) -> Path:
-        """The fitted models of p(expansion) and growth."""
+        """The fitted models of p(expansion), growth and IVH growth."""
         return self.root / "expansion" / "model.json"
 
     def growth(self, table: str) -> Path:

@@ -5,6 +5,7 @@ import pytest
 
 from hemexp.anatomy.boxes import bounding_box, within_mm
 from hemexp.anatomy.looks import count_pieces, dense_mask, neighbour_correlation, smoothing_margin
+from hemexp.anatomy.ventricles import Ventricles
 from hemexp.evaluation.patient.before import Before, bleed_side
 from hemexp.evaluation.patient.consistency import MEASURES, measure_followup, measure_shift
 from hemexp.evaluation.patient.inputs import Followup
@@ -49,9 +50,13 @@ def scan(followup):
 BASELINE = scan(head(ball(12)))
 
 
+def prepared(baseline):
+    return Before.of(baseline, BRAIN, Ventricles(baseline))
+
+
 @pytest.fixture(scope="module")
 def before():
-    return Before.of(BASELINE, BRAIN)
+    return prepared(BASELINE)
 
 
 def values(followup, before):
@@ -164,11 +169,15 @@ def test_away_from_the_bleed():
 def test_no_calm_tissue_and_no_bleed_are_said():
     everywhere = scan(head(ball(60, [0, 0, 0]) & BRAIN))
     found = measure_followup(
-        Followup.of_scan(everywhere), Score(0.0), Before.of(everywhere, BRAIN)
+        Followup.of_scan(everywhere),
+        Score(0.0),
+        Before.of(everywhere, BRAIN, Ventricles(everywhere)),
     )
     assert found["texture"].value is None and "deep voxels" in found["texture"].note
     empty = scan(head(NOTHING))
-    found = measure_followup(Followup.of_scan(empty), Score(0.0), Before.of(empty, BRAIN))
+    found = measure_followup(
+        Followup.of_scan(empty), Score(0.0), Before.of(empty, BRAIN, Ventricles(empty))
+    )
     assert found["hu_growth_ml"] == Score(None, "no IPH")
     assert found["pieces"] == 0
 

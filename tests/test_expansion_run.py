@@ -8,12 +8,15 @@ import pytest
 
 from hemexp import HemexpError
 from hemexp.expansion.features import BleedScan, measure_bleed
+from hemexp.expansion.ivh import IVH_EVENT_ML, load_ivh
 from hemexp.expansion.measure import run_measure_bleed
 from hemexp.expansion.model import load_expansion
 from hemexp.expansion.predict import run_predict_expansion
+from hemexp.expansion.predictors import NEAR_COLUMNS
 from hemexp.expansion.train import run_fit_expansion
 from hemexp.expansion.what_if import run_answer_what_if
 from hemexp.layout import Layout
+from hemexp.release.adopt import IVH_COMPARISON
 from hemexp.volumes import write_volume
 
 FEATURES = (
@@ -27,6 +30,7 @@ FEATURES = (
     "dark_spots",
     "ventricle_mm",
     "abc2_ml",
+    *NEAR_COLUMNS,
 )
 OUTSIDE = "P041"
 
@@ -66,7 +70,8 @@ def folder(tmp_path_factory, settings):
         )
         for session, extra in (("baseline", 0.0), ("followup", 9.0 if grows else 0.2)):
             path = layout.native(name, session).volumes
-            write_table(path, iph_ml=volume + extra, ivh_ml=0.0)
+            spilled = 2.0 * (session == "followup" and number % 6 == 0)
+            write_table(path, iph_ml=volume + extra, ivh_ml=spilled)
         drawn = dict(zip(FEATURES, rng.uniform(1, 2, len(FEATURES)), strict=True))
         path = layout.features(name)
         write_table(path, patient_id=name, iph_ml=volume, ivh_ml=0.0, **drawn)
@@ -120,6 +125,41 @@ def test_every_model_forecasts_every_patient_once(folder):
         trained["p_expansion"],
         [honest[key] for key in zip(trained["patient_id"], trained["model"], strict=True)],
     )
+
+
+def test_ivh_growth_is_fitted_compared_and_forecast(folder):
+    ivh = load_ivh(folder[0] / "expansion/model.json")
+    assert (ivh.patients, ivh.events) == (40, 7)
+    compared = table(folder, "ivh_comparison.tsv").set_index("model")
+    assert list(compared.reset_index().columns) == list(IVH_COMPARISON)
+    assert (compared["n"] == 40).all() and (compared["events"] == 7).all()
+    assert compared.loc["copied_baseline", "crps_ml"] == pytest.approx(7 * 2 / 40)
+    predictions, forecasts = table(folder, "predictions.tsv"), table(folder, "forecasts.tsv")
+    assert predictions["p_ivh_growth"].between(0, 1, inclusive="neither").all()
+    assert predictions["p_ivh_growth"].mean() == pytest.approx(7 / 40, abs=0.05)
+    keys = ["patient_id", "model"]
+    honest = table(folder, "training.tsv").set_index(keys)["p_ivh_growth"]
+    trained = predictions[predictions["split"] == "train"].set_index(keys)["p_ivh_growth"]
+    pd.testing.assert_series_equal(trained.sort_index(), honest.sort_index())
+    drawn = forecasts.groupby(keys)["ivh_growth_ml"]
+    share = drawn.agg(lambda ml: np.mean(ml >= IVH_EVENT_ML))
+    tested = predictions[predictions["split"] == "test"].set_index(keys)["p_ivh_growth"]
+    assert np.allclose(share.sort_index(), tested.sort_index(), atol=0.01)
+    assert (
+        drawn.agg(lambda ml: ml.is_monotonic_increasing).all() and forecasts["draw"].max() == 198
+    )
+
+
+def test_too_few_with_ivh_growth_are_said(folder, settings, tmp_path, caplog):
+    root, sheet = folder
+    (tmp_path / "expansion").mkdir()
+    for path in root.glob("expansion/sub-*"):
+        (tmp_path / "expansion" / path.name).symlink_to(path)
+    (tmp_path / "preprocess").symlink_to(root / "preprocess")
+    run_fit_expansion(Layout(tmp_path), sheet[:15], settings, seed=1)
+    assert "IVH grew by 0.3 mL or more in 3 of 15 training patients" in caplog.text
+    record = json.loads((tmp_path / "expansion/model.json").read_text())
+    assert record["ivh"]["events"] == 3 and record["ivh_cross_fitted"][0]["model"] == "hurdle"
 
 
 def test_another_test_patient_changes_no_forecast_of_the_others(folder, tmp_path):

@@ -10,6 +10,7 @@ from tiny_head import ball
 
 from hemexp.anatomy.push import (
     LARGEST_MM,
+    LEAK_PER_MM2,
     back_map,
     midline_plane,
     solve_push,
@@ -63,24 +64,31 @@ def determinants(back):
     return np.linalg.det(slopes[np.isfinite(slopes).all(axis=(-1, -2))])
 
 
-def test_nothing_passes_the_skull(field):
-    iph, _, brain = head()
-    assert field.volume_change_ml(brain) == pytest.approx(0, abs=1e-6)
-    assert field.volume_change_ml(ndimage.binary_dilation(iph, iterations=3)) > 0.3
-    wall = field.inside & ~np.roll(field.inside, -1, axis=0)
-    assert np.abs(field.u_mm[0][wall]).max() < 0.3 * np.abs(field.u_mm[0]).max()
-    assert not field.u_mm[:, ~field.inside].any()
+def point_push(r):
+    """Displacement by a screened point source of 1 mL in free space, at distances in mm."""
+    k = np.sqrt(LEAK_PER_MM2)
+    return 1000 * (1 + k * r) * np.exp(-k * r) / (4 * np.pi * r**2)
+
+
+def block_push(*voxel):
+    """The field of a bleed of one voxel in a brain that fills a block of 41 voxels of 6 mm."""
+    bleed = np.zeros((41, 41, 41), dtype=bool)
+    bleed[voxel] = True
+    return solve_push(bleed, bleed & False, bleed | True, (6.0, 6.0, 6.0), 0).u_mm
 
 
 def test_a_push_of_one_ml_moves_one_ml():
-    """Screened point source in free space: u = 1000 (1 + k r) exp(-k r) / (4 pi r^2)."""
-    shape, spacing = (41, 41, 41), (6.0, 6.0, 6.0)
-    bleed = np.zeros(shape, dtype=bool)
-    bleed[20, 20, 20] = True
-    field = solve_push(bleed, bleed & False, np.ones(shape, dtype=bool), spacing, 0)
-    k, r = np.sqrt(3e-4), 36.0
-    known = 1000 * (1 + k * r) * np.exp(-k * r) / (4 * np.pi * r**2)
-    assert field.u_mm[1][20, 26, 20] == pytest.approx(known, rel=0.06)
+    assert block_push(20, 20, 20)[1][20, 26, 20] == pytest.approx(point_push(36.0), rel=0.06)
+
+
+def test_nothing_passes_the_skull(field):
+    """A plane wall without flux is a mirror: the source 33 mm before it has an image behind."""
+    u = block_push(5, 20, 20)
+    far = np.hypot(66.0, 48.0)
+    known = point_push(48.0) + point_push(far) * 48 / far
+    assert u[1][5, 28, 20] == pytest.approx(known, rel=0.06)
+    assert np.abs(u[0][0]).max() < 0.2 * np.abs(u[0]).max()
+    assert not field.u_mm[:, ~field.inside].any()
 
 
 def test_the_mirrored_head_is_pushed_the_mirrored_way(field):
@@ -105,7 +113,7 @@ def test_a_sink_shrinks_the_ventricles():
     iph, ventricles, brain = head()
     plane = midline_plane(brain, iph, SPACING)
     shifts, changes = unit_effects(iph, ventricles, brain, SPACING, plane, ventricles)
-    assert np.all(np.diff(changes) < -0.01) and changes[-1] < 2 * changes[2] < 0
+    assert np.all(np.diff(changes) < -0.005) and changes[-1] < 2 * changes[2] < 0
     assert np.all(np.diff(shifts) > 0) and shifts[-1] < 0
 
 
@@ -229,8 +237,7 @@ def strange(case):
 def test_strange_heads_are_pushed_without_harm(case, spacing):
     iph, ventricles, brain = strange(case)
     field = solve_push(iph, ventricles, brain, spacing, 3e-3)
-    assert np.isfinite(field.u_mm).all() and np.isfinite(field.divergence).all()
-    assert field.divergence.sum() == pytest.approx(0, abs=1e-6)
+    assert np.isfinite(field.u_mm).all() and np.isfinite(field.volume_change_ml(ventricles))
     still = case in ("no bleed", "a bleed outside", "no brain")
     assert (np.abs(field.u_mm).max() < 1e-9) == still
     back = back_map(field, 40.0)
@@ -263,7 +270,7 @@ def pairs(n, seed=1, amplitude=1.6, sd=0.3, oedema=0.0, noise_mm=0.12):
     unit = rng.choice([-1, 1], n) * np.exp(rng.normal(-3, 0.35, n))
     push = rng.normal(amplitude, sd, n) * growth + oedema * baseline
     shift = unit * push + rng.normal(0, noise_mm, n)
-    ventricle = np.array([0.03, -0.05, -0.11, -0.3])
+    ventricle = np.array([0.03, -0.05, -0.11, -0.2, -0.3])
     return PushPairs(
         growth_ml=growth,
         baseline_ml=baseline,
@@ -281,7 +288,7 @@ def test_the_fit_finds_the_law_of_many_pairs():
     assert 0.01 < model.amplitude_se < 0.08
     assert model.noise_mm == pytest.approx(0.12, abs=0.03)
     assert (model.oedema, model.sink_per_mm2, model.prior) == (0, 3e-3, None)
-    assert model.patients + model.left_out == 240
+    assert model.patients == 240 and model.odd <= 4
 
 
 def test_noise_is_no_spread_between_patients():
@@ -302,7 +309,7 @@ def test_few_pairs_or_an_odd_one_do_no_harm():
     odd = many.shift_mm.copy()
     odd[np.argsort(np.abs(many.growth_ml))[-1]] = -15.0
     spoilt = fit_push(replace(many, shift_mm=odd))
-    assert spoilt.left_out == 1
+    assert spoilt.odd == fit_push(many).odd + 1
     assert spoilt.amplitude == pytest.approx(fit_push(many).amplitude, abs=0.15)
 
 

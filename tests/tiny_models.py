@@ -20,7 +20,7 @@ PUSH = PushModel(
     sink_per_mm2=3e-3,
     noise_mm=0.2,
     patients=5,
-    left_out=0,
+    odd=0,
     prior=None,
 )
 

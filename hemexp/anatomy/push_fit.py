@@ -1,9 +1,10 @@
 """How strongly growth pushes, fitted to the midlines and ventricles of training pairs.
 
 Midline shift of a pair = unit shift x (amplitude growth + oedema baseline volume) + noise, where
-the unit shift (mm per mL of push) is its field's. Amplitudes differ between patients. Both spreads
-are chosen by their posterior on a grid of values. Priors are weak: a cohort of some ten expanders
-outweighs them, a single odd pair does not, and without any expander they are the answer.
+the unit shift (mm per mL of push) is its field's. Amplitudes differ between patients. A pair in
+twenty is something else: a drain, an operation, a measure that failed; its shift may be anything.
+Both spreads are chosen by their posterior on a grid of values. Priors are weak: a cohort of some
+ten expanders outweighs them, an odd pair does not, and without any expander they are the answer.
 """
 
 from dataclasses import asdict, dataclass
@@ -15,11 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from hemexp.anatomy.push import Mask, solve_push
 
-SINKS_PER_MM2 = (0.0, 1e-3, 3e-3, 1e-2)
+SINKS_PER_MM2 = (0.0, 1e-3, 3e-3, 5e-3, 1e-2)
 """Candidates for the ventricles' uptake; the third stands where ventricles tell nothing."""
 
 PRIOR_AMPLITUDE, PRIOR_AMPLITUDE_SE = 1.2, 0.4
-"""Where fits on phantoms lay, 1.0 to 1.7."""
+"""Fits on phantoms of several laws lay between 1.0 and 1.9."""
 
 PRIOR_OEDEMA_SE = 0.1
 """Of the oedema about 0, mL of push per mL of bleed: a day's perihaematomal oedema is some tenths
@@ -29,18 +30,21 @@ PRIOR_NOISE_MM, PRIOR_AMPLITUDE_SD = 0.15, 0.3
 """Error of the midline measure on phantoms, and spread of amplitudes: medians of log-normal priors
 with a log SD of `PRIOR_LOG_SD`."""
 
-PRIOR_LOG_SD = 0.5
+PRIOR_LOG_SD = 0.4
 PRIOR_VENTRICLE, PRIOR_VENTRICLE_SE = -0.12, 0.1
 """Ventricle change per mL of growth, and how far that is trusted."""
 
-NOISES_MM = tuple(np.geomspace(0.03, 3.0, 24).tolist())
-AMPLITUDE_SDS = tuple(np.geomspace(0.03, 1.0, 16).tolist())
+NOISES_MM = tuple(np.geomspace(0.05, 1.5, 16).tolist())
+AMPLITUDE_SDS = tuple(np.geomspace(0.05, 0.8, 12).tolist())
 
 LEAST_SHIFT_MM = 0.2
 """Midline shift that the measure can see: a pair tells of the amplitude from here on."""
 
-ODD = 4.0
-"""Pairs this many SD off are left out of a second fit: a drain, an operation, a failed measure."""
+ODD_PART, ODD_MM = 0.05, 5.0
+"""Part of pairs whose shift says nothing of their push; all are as likely as one up to here."""
+
+ROUNDS = 6
+"""Of telling odd pairs from the others and fitting these."""
 
 SURE = 2.0
 """Oedema is kept when it is this many standard errors above 0."""
@@ -81,8 +85,8 @@ class PushModel:
         oedema: mL of push per mL of baseline IPH that comes without growth; 0 unless sure.
         sink_per_mm2: Uptake of the ventricles.
         noise_mm: SD of the midline measure.
-        patients: Pairs fitted.
-        left_out: Pairs too far off, not among them.
+        patients: Pairs given.
+        odd: Those whose shift is more probably something else.
         prior: What was assumed, not fitted, in words; None when the pairs told all.
     """
 
@@ -93,7 +97,7 @@ class PushModel:
     sink_per_mm2: float
     noise_mm: float
     patients: int
-    left_out: int
+    odd: int
     prior: str | None
 
     def push_ml(
@@ -161,7 +165,7 @@ def fit_push(pairs: PushPairs) -> PushModel:
     ]
     best = int(np.argmin(np.abs(np.subtract(foretold, wanted))))
     if not np.any(pairs.unit_ventricle_ml):
-        best = SINKS_PER_MM2.index(3e-3)
+        best = 2
     fit = fits[best]
     seen = np.abs(pairs.unit_shift_mm[:, best] * pairs.growth_ml) >= LEAST_SHIFT_MM
     assumed = [
@@ -171,7 +175,7 @@ def fit_push(pairs: PushPairs) -> PushModel:
     return PushModel(
         **fit._asdict(),
         sink_per_mm2=SINKS_PER_MM2[best],
-        patients=int(pairs.growth_ml.size) - fit.left_out,
+        patients=int(pairs.growth_ml.size),
         prior="; ".join(assumed) or None,
     )
 
@@ -182,25 +186,22 @@ class _ShiftFit(NamedTuple):
     amplitude_se: float
     oedema: float
     noise_mm: float
-    left_out: int
+    odd: int
 
 
 def _fit_shift(pairs: PushPairs, unit: NDArray[np.float64]) -> _ShiftFit:
-    """Fits midline shifts on those of 1 mL, (n,); pairs that lie far off are left out."""
+    """Fits midline shifts on those of 1 mL, (n,); without oedema where it is not sure."""
     effects = np.stack([unit * pairs.growth_ml, unit * pairs.baseline_ml], axis=1)
-    first = _most_probable(effects, pairs.shift_mm)
-    kept = np.abs(first.off(effects, pairs.shift_mm)) <= ODD
-    found = _most_probable(effects[kept], pairs.shift_mm[kept])
+    found = _most_probable(effects, pairs.shift_mm)
     if found.mean[1] < SURE * found.errors[1]:
-        found = _most_probable(effects[kept][:, :1], pairs.shift_mm[kept])
-    oedema = float(found.mean[1]) if found.mean.size > 1 else 0.0
+        found = _most_probable(effects[:, :1], pairs.shift_mm)
     return _ShiftFit(
         amplitude=max(float(found.mean[0]), 0.0),
         amplitude_sd=found.amplitude_sd,
         amplitude_se=float(found.errors[0]),
-        oedema=oedema,
+        oedema=float(found.mean[1]) if found.mean.size > 1 else 0.0,
         noise_mm=found.noise_mm,
-        left_out=int(np.count_nonzero(~kept)),
+        odd=found.odd,
     )
 
 
@@ -210,13 +211,7 @@ class _Posterior(NamedTuple):
     errors: NDArray[np.float64]
     noise_mm: float
     amplitude_sd: float
-
-    def off(
-        self, effects: NDArray[np.float64], shift_mm: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Residuals in SD."""
-        sd = np.hypot(self.noise_mm, self.amplitude_sd * effects[:, 0])
-        return (shift_mm - effects @ self.mean) / sd
+    odd: int
 
 
 def _most_probable(effects: NDArray[np.float64], shift_mm: NDArray[np.float64]) -> _Posterior:
@@ -235,19 +230,30 @@ def _posterior(
     prior = np.array([PRIOR_AMPLITUDE, 0.0])[:size]
     precision = np.diag([PRIOR_AMPLITUDE_SE**-2, PRIOR_OEDEMA_SE**-2])[:size, :size]
     variance = noise_mm**2 + (sd * effects[:, 0]) ** 2
-    weighted = effects / variance[:, None]
-    curvature = effects.T @ weighted + precision
-    mean = np.linalg.solve(curvature, weighted.T @ shift_mm + precision @ prior)
-    left, moved = shift_mm - effects @ mean, mean - prior
-    density = -0.5 * (
-        np.sum(left**2 / variance + np.log(variance))
-        + moved @ precision @ moved
+    mean = prior
+    for _ in range(ROUNDS):
+        density, regular = _mixture(shift_mm - effects @ mean, variance)
+        weighted = effects * (regular / variance)[:, None]
+        curvature = effects.T @ weighted + precision
+        mean = np.linalg.solve(curvature, weighted.T @ shift_mm + precision @ prior)
+    log_density = density - 0.5 * (
+        (mean - prior) @ precision @ (mean - prior)
         + np.linalg.slogdet(curvature)[1]
         + (np.log(noise_mm / PRIOR_NOISE_MM) / PRIOR_LOG_SD) ** 2
         + (np.log(sd / PRIOR_AMPLITUDE_SD) / PRIOR_LOG_SD) ** 2
     )
     errors = np.sqrt(np.diag(np.linalg.inv(curvature)))
-    return _Posterior(float(density), mean, errors, noise_mm, sd)
+    odd = int(np.count_nonzero(regular < 0.5))
+    return _Posterior(float(log_density), mean, errors, noise_mm, sd, odd)
+
+
+def _mixture(
+    miss_mm: NDArray[np.float64], variance: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64]]:
+    """Log density of residuals (n,), and the probability of each to be no odd one."""
+    normal = np.exp(-0.5 * miss_mm**2 / variance) / np.sqrt(2 * np.pi * variance)
+    regular, odd = (1 - ODD_PART) * normal, ODD_PART / (2 * ODD_MM)
+    return float(np.log(regular + odd).sum()), regular / (regular + odd)
 
 
 def _ventricle_slope(pairs: PushPairs) -> tuple[float, bool]:

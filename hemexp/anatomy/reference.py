@@ -29,7 +29,7 @@ from hemexp.anatomy.shell import (
     grow_shell,
     margin_distance_mm,
 )
-from hemexp.anatomy.ventricles import ventricle_mask, ventricle_region
+from hemexp.anatomy.ventricles import Ventricles
 from hemexp.grid_scan import GridScan
 from hemexp.settings import Reference
 
@@ -135,8 +135,7 @@ def prepare(scan: GridScan, kind: Reference, sink_per_mm2: float) -> Prepared:
     """
     spacing_mm, iph, ivh = scan.ct.spacing_mm, scan.iph, scan.ivh & ~scan.iph
     ct = np.asarray(scan.ct.data, np.float32)
-    region = ventricle_region(scan.brain, spacing_mm)
-    ventricle = ventricle_mask(ct, iph, ivh, region, spacing_mm) | ivh
+    ventricle = Ventricles(scan).mask | ivh
     distance_mm = margin_distance_mm(iph, spacing_mm)
     level_mm, hu, bleeds = distance_mm, None, bool(iph.any())
     free = scan.brain & ~ventricle

@@ -94,8 +94,8 @@ def compare_models(scores: pd.DataFrame, settings: Expansion, seed: int) -> pd.D
         he, p = group["he"].to_numpy(), group["p_expansion"].to_numpy()
         patients = np.stack([p, he], axis=-1)
         # Every statistic sees the same resamples.
-        area = estimate(patients, auc, _resamples(settings, seed), ONE_CLASS)
-        growth = estimate(group["crps_ml"], means, _resamples(settings, seed))
+        area = estimate(patients, auc, resamples(settings, seed), ONE_CLASS)
+        growth = estimate(group["crps_ml"], means, resamples(settings, seed))
         row = cells(
             n=len(group),
             events=int(he.sum()),
@@ -108,7 +108,8 @@ def compare_models(scores: pd.DataFrame, settings: Expansion, seed: int) -> pd.D
     return pd.DataFrame(rows)
 
 
-def _resamples(settings: Expansion, seed: int) -> Resamples:
+def resamples(settings: Expansion, seed: int) -> Resamples:
+    """The resamples of patients that all statistics of the room share."""
     rng = np.random.default_rng(seed_for(seed, "expansion", "bootstrap"))
     return Resamples(settings.bootstrap, rng)
 

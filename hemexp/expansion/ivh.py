@@ -15,12 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from hemexp import Fault, HemexpError
+from hemexp.expansion.distribution import FORECAST_QUANTILES
 from hemexp.expansion.features import FARTHEST_MM
 from hemexp.expansion.model import Linear, tuples
 from hemexp.expansion.predictors import IVH_COLUMNS
 
 IVH_EVENT_ML = 0.3
-"""Less is error of measurement (`benchmarks/ivh_driver.py`)."""
+"""Less cannot be told from what a mask of IVH errs by."""
 
 GRID = 50
 """Points of the amount, for each growth, where quantiles are read off."""
@@ -36,6 +37,9 @@ class IvhDistribution(Protocol):
         self, growth_ml: ArrayLike, presence: ArrayLike, amount: ArrayLike
     ) -> NDArray[np.float64]:
         """IVH growth (K,) of uniform draws (`presence` decides whether, `amount` how much)."""
+
+    def quantiles(self, growth_ml: ArrayLike, probabilities: ArrayLike) -> NDArray[np.float64]:
+        """Quantiles of IVH growth where all of the growths (K,) are equally likely."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,16 @@ class HurdleIvh:
         change = np.quantile(self.model.stable, amount)
         change = change * self._baseline_ml**self.model.stable_power
         return change.clip(-self._baseline_ml, IVH_EVENT_ML)
+
+
+def ivh_forecast(ivh: IvhDistribution, growth_ml: ArrayLike) -> tuple[float, NDArray[np.float64]]:
+    """IVH growth where all of the growths (K,) are equally likely.
+
+    Returns:
+        Probability of `IVH_EVENT_ML` or more, and the quantiles at `FORECAST_QUANTILES` in mL.
+    """
+    p = float(ivh.probability(growth_ml).mean())
+    return p, ivh.quantiles(growth_ml, FORECAST_QUANTILES)
 
 
 def load_ivh(path: Path) -> IvhModel:

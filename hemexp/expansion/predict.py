@@ -5,16 +5,21 @@ import time
 import pandas as pd
 
 from hemexp.expansion.distribution import FORECAST_QUANTILES
+from hemexp.expansion.ivh import load_ivh
 from hemexp.expansion.model import load_models, outside_probability, patient_distribution
 from hemexp.expansion.patients import patient_files, read_patients, save_tables
 from hemexp.layout import Layout
+
+PREDICTIONS = ["patient_id", "split", "model", "chosen", "p_expansion", "source", "p_ivh_growth"]
+FORECASTS = ["patient_id", "model", "draw", "growth_ml", "ivh_growth_ml"]
 
 
 def run_predict_expansion(layout: Layout, patients: pd.DataFrame) -> None:
     """Verb `predict-expansion`: p(expansion) of every patient, forecasts of those not trained on.
 
-    Writes predictions.tsv (patient_id, split, model, chosen, p_expansion, source) and
-    forecasts.tsv (patient_id, model, draw, growth_ml: 199 quantiles).
+    Writes predictions.tsv (patient_id, split, model, chosen, p_expansion, source, p_ivh_growth)
+    and forecasts.tsv (patient_id, model, draw, growth_ml, ivh_growth_ml: 199 quantiles of each;
+    a row is no pair).
 
     Args:
         layout: Of the run; the models were fitted, the bleeds measured.
@@ -29,24 +34,25 @@ def run_predict_expansion(layout: Layout, patients: pd.DataFrame) -> None:
 
 def _predict(layout: Layout, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both tables, of patients as `read_patients` gives them."""
-    models = load_models(layout.growth_models)
+    models, ivh = load_models(layout.growth_models), load_ivh(layout.growth_models)
     training = pd.read_csv(layout.growth("training"), sep="\t", dtype={"patient_id": str})
-    cross_fitted = training.set_index(["patient_id", "model"])["p_expansion"]
+    cross_fitted = training.set_index(["patient_id", "model"])[["p_expansion", "p_ivh_growth"]]
     chosen, rows, draws = next(iter(models)), [], []
     for patient_id, patient in table.iterrows():
         outside, split = outside_probability(patient), patient["split"]
+        change = ivh.of_patient(patient)
         for name, model in models.items():
             given = patient_distribution(model, patient)
-            p, source = given.p_expansion, "fitted" if outside is None else "sheet"
+            growth_ml = given.quantiles(FORECAST_QUANTILES)
             # Released models were fitted without these patients: there is nothing to cross-fit.
             if outside is None and (patient_id, name) in cross_fitted.index:
-                p, source = cross_fitted[patient_id, name], "cross-fitted"
-            rows.append((patient_id, split, name, int(name == chosen), p, source))
+                (p, p_ivh), source = cross_fitted.loc[(patient_id, name)], "cross-fitted"
+            else:
+                p, source = given.p_expansion, "fitted" if outside is None else "sheet"
+                p_ivh = change.probability(growth_ml).mean()
+            rows.append((patient_id, split, name, int(name == chosen), p, source, p_ivh))
             if split != "train":
-                growth = given.quantiles(FORECAST_QUANTILES)
-                draws += [(patient_id, name, draw, value) for draw, value in enumerate(growth)]
-    columns = ["patient_id", "split", "model", "chosen", "p_expansion", "source"]
-    return (
-        pd.DataFrame(rows, columns=columns),
-        pd.DataFrame(draws, columns=["patient_id", "model", "draw", "growth_ml"]),
-    )
+                ivh_ml = change.quantiles(growth_ml, FORECAST_QUANTILES)
+                pairs = enumerate(zip(growth_ml, ivh_ml, strict=True))
+                draws += [(patient_id, name, draw, *values) for draw, values in pairs]
+    return pd.DataFrame(rows, columns=PREDICTIONS), pd.DataFrame(draws, columns=FORECASTS)

@@ -1,16 +1,23 @@
 """Verb `fit-expansion`: all models of growth, and how they do on patients they did not see."""
 
+import logging
 import time
 
 import pandas as pd
 
 from hemexp.expansion.compare import choose, compare_models, cross_fit, score_training
+from hemexp.expansion.compare_ivh import compare_ivh, cross_fit_ivh, score_ivh
+from hemexp.expansion.distribution import FORECAST_QUANTILES
 from hemexp.expansion.fit import fit_models
+from hemexp.expansion.fit_ivh import fit_ivh, is_learned
+from hemexp.expansion.ivh import IVH_EVENT_ML, IvhModel
 from hemexp.expansion.patients import patient_files, read_patients, save_tables
 from hemexp.layout import Layout
 from hemexp.outcomes import expansion_outcomes
 from hemexp.provenance import describe, write_json
 from hemexp.settings import Expansion
+
+log = logging.getLogger(__name__)
 
 
 def run_fit_expansion(
@@ -19,7 +26,7 @@ def run_fit_expansion(
     """Verb `fit-expansion`: all models, and how they do on patients whom they did not see.
 
     Writes model.json, training.tsv, training_forecasts.tsv (the chosen model's cross-fitted
-    quantiles) and comparison.tsv.
+    quantiles), comparison.tsv and ivh_comparison.tsv.
 
     Args:
         layout: Of the run; the bleeds were measured.
@@ -29,10 +36,17 @@ def run_fit_expansion(
     """
     started = time.perf_counter()
     table = expansion_outcomes(read_patients(layout, patients, follow_up=True))
-    models = fit_models(table, settings, seed)
-    scores, forecasts = score_training(table, cross_fit(table, settings, seed))
+    models, ivh = fit_models(table, settings, seed), _fit_ivh(table)
+    held_out, ivh_held_out = (f(table, settings, seed) for f in (cross_fit, cross_fit_ivh))
+    scores, forecasts = score_training(table, held_out)
+    scores["p_ivh_growth"] = [
+        change.probability(growth.quantiles(FORECAST_QUANTILES)).mean()
+        for of_model in held_out.values()
+        for growth, change in zip(of_model, ivh_held_out, strict=True)
+    ]
     comparison = compare_models(scores, settings, seed)
     chosen = choose(comparison, models, settings.model)
+    of_ivh = compare_ivh(score_ivh(table, held_out[chosen], ivh_held_out), settings, seed)
     record = {
         "verb": "fit-expansion",
         "settings": settings.as_json(),
@@ -45,14 +59,32 @@ def run_fit_expansion(
         layout.growth("training"): scores,
         layout.growth("training_forecasts"): ours,
         layout.growth("comparison"): comparison,
+        layout.growth("ivh_comparison"): of_ivh,
     }
     save_tables(tables, **record)
     found = {
         "chosen": chosen,
         "models": {name: model.as_json() for name, model in models.items()},
-        "cross_fitted": comparison.astype(object)
-        .where(comparison.notna(), None)
-        .to_dict("records"),
+        "ivh": ivh.as_json(),
+        "cross_fitted": _records(comparison),
+        "ivh_cross_fitted": _records(of_ivh),
     }
     facts = {"patients": len(table), "expanders": int(table["he"].sum())}
     write_json(layout.growth_models, found | describe(**record, **facts))
+
+
+def _fit_ivh(table: pd.DataFrame) -> IvhModel:
+    model = fit_ivh(table)
+    if not is_learned(model.patients, model.events):
+        log.warning(
+            "IVH grew by %g mL or more in %d of %d training patients: too few, or too many, to "
+            "learn in whom. Its probability is that rate, how much it grows is partly a guess.",
+            IVH_EVENT_ML,
+            model.events,
+            model.patients,
+        )
+    return model
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    return table.astype(object).where(table.notna(), None).to_dict("records")

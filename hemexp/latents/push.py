@@ -11,7 +11,7 @@ import pandas as pd
 from hemexp.anatomy.midline import midline_shift_mm
 from hemexp.anatomy.push import midline_plane
 from hemexp.anatomy.push_fit import PushModel, PushPairs, fit_push, unit_effects
-from hemexp.anatomy.ventricles import ventricle_mask, ventricle_ml, ventricle_region
+from hemexp.anatomy.ventricles import Ventricles
 from hemexp.columns import SESSIONS
 from hemexp.grid_scan import GridScan, read_grid_scan
 from hemexp.layout import Layout
@@ -35,16 +35,13 @@ def measure_pair(baseline: GridScan, followup: GridScan) -> tuple[float, float, 
     spacing_mm, brain = baseline.ct.spacing_mm, baseline.brain
     blood = baseline.blood | followup.blood
     images = baseline.ct.data, followup.ct.data
-    region = ventricle_region(brain, spacing_mm)
-    ventricles = ventricle_mask(images[0], baseline.iph, baseline.ivh, region, spacing_mm)
+    ventricles = Ventricles(baseline)
     plane = midline_plane(brain, blood, spacing_mm)
     shift_mm = midline_shift_mm(*images, blood, brain, spacing_mm)
-    before_ml, after_ml = (
-        ventricle_ml(scan.ct.data, scan.iph, scan.ivh, region, spacing_mm)
-        for scan in (baseline, followup)
-    )
-    units = unit_effects(baseline.iph, ventricles, brain, spacing_mm, plane, ventricles)
-    return shift_mm, after_ml - before_ml, *units
+    change_ml = ventricles.change_ml(images[1], followup.blood)
+    counted = ventricles.mask & ~blood
+    units = unit_effects(baseline.iph, ventricles.mask, brain, spacing_mm, plane, counted)
+    return shift_mm, change_ml, *units
 
 
 def run_fit_push(layout: Layout, sheet: pd.DataFrame) -> None:

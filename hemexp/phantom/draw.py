@@ -21,7 +21,7 @@ from hemexp.phantom.centers import (
     scanner_grid,
 )
 from hemexp.phantom.head import Head, draw_head
-from hemexp.phantom.mass_effect import largest_shift_mm, mean_shift_mm
+from hemexp.phantom.mass_effect import largest_shift_mm, mean_shift_mm, ventricle_ml
 from hemexp.phantom.model import (
     GROWTH_PROBABILITIES,
     Case,
@@ -111,11 +111,16 @@ def _motion_truth(pose: NDArray[np.float64], motion: NDArray[np.float64]) -> dic
 def _scan_truth(
     scan: PhantomScan, affine: NDArray[np.float64], head: Head, bleed: Shape, iph_ml: float
 ) -> dict[str, float]:
-    images = ("iph", "ivh", "brain", "ventricle")
+    images = ("iph", "ivh", "brain")
     measured = {f"{name}_ml": volume_ml(Volume(getattr(scan, name), affine)) for name in images}
-    shifts = {"midline_shift_mm": mean_shift_mm, "midline_largest_mm": largest_shift_mm}
-    away = {name: -bleed.side * of(head, bleed.center_mm, iph_ml) for name, of in shifts.items()}
-    return {**measured, **away, "model_iph_ml": iph_ml}
+    effect = head, bleed.center_mm, iph_ml
+    return {
+        **measured,
+        "ventricle_ml": ventricle_ml(*effect),
+        "midline_shift_mm": -bleed.side * mean_shift_mm(*effect),
+        "midline_largest_mm": -bleed.side * largest_shift_mm(*effect),
+        "model_iph_ml": iph_ml,
+    }
 
 
 def run_draw_patient(

@@ -231,7 +231,7 @@ def _cut_ends(
         last = slices[-1] + 1 - round(difficulty.vertex_cut_mm / slice_mm)
     images = {
         name: getattr(scan, name)[:, :, first:last].copy()
-        for name in ("ct", "iph", "ivh", "brain", "ventricle")
+        for name in ("ct", "iph", "ivh", "brain")
     }
     lower = affine.copy()
     lower[:3, 3] += first * affine[:3, 2]

@@ -21,7 +21,7 @@ bleed of 20 mL takes 0.25 mL per mL from the ventricles, one of 100 mL 0.15; the
 import numpy as np
 from numpy.typing import NDArray
 
-from hemexp.phantom.head import VENTRICLES, Field, Head, Points, cavity_mm
+from hemexp.phantom.head import VENTRICLES, Field, Head, Points, cavity_mm, ventricle_distance_mm
 
 PUSHED_SHARE, PUSHED_SATURATION_ML = 0.7, 100.0
 """Part of a small bleed's volume that pushes tissue outwards; half of it at 100 mL. The rest lies
@@ -50,6 +50,13 @@ HELD_MM = 20.0
 PLANE_Y_MM, PLANE_Z_MM = (-40.0, 40.0), (-16.0, 26.0)
 """Where `mean_shift_mm` looks: the middle half of the brain's length, the middle third of its
 height, as `hemexp.anatomy.midline` does."""
+
+VENTRICLES_MM = (-48.0, 48.0), (-62.0, 50.0), (-48.0, 34.0)
+"""A box (x, y, z) that holds the ventricles of every head."""
+
+LATTICE_MM = 1.5
+"""Of the lattice on which ventricles are measured, the same at every volume: a change is known to
+0.1 mL. The voxels of a scan, 5 mm apart, would know it to 0.6 mL."""
 
 SEPTUM_Y_MM, SEPTUM_Z_MM = (-10.0, 35.0), (0.0, 22.0)
 """Where `largest_shift_mm` looks."""
@@ -107,6 +114,15 @@ def _scale_about(points: Points, center_mm: NDArray, semi_mm: NDArray, change: f
     np.divide(np.float32(change), np.maximum(factor, 1, out=factor), out=factor)
     points *= np.cbrt(1 + factor)
     points += np.float32(center_mm)[:, None]
+
+
+def ventricle_ml(head: Head, center_mm: NDArray[np.float32], volume_ml: float) -> float:
+    """Volume of all ventricles with the blood in them."""
+    axes = (np.arange(low, high, LATTICE_MM, dtype=np.float32) for low, high in VENTRICLES_MM)
+    points = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(3, -1)
+    moved_mm = displacement_mm(head, points, cavity_mm(head, points), center_mm, volume_ml)
+    inside = ventricle_distance_mm(head, points - moved_mm) < 0
+    return np.count_nonzero(inside) * LATTICE_MM**3 / 1000
 
 
 def mean_shift_mm(head: Head, center_mm: NDArray[np.float32], volume_ml: float) -> float:

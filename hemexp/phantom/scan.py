@@ -43,7 +43,6 @@ class PhantomScan:
         iph: Mask, uint8.
         ivh: Mask, uint8.
         brain: Mask of the cavity above the foramen magnum, uint8.
-        ventricle: Mask of all ventricles with the blood in them, uint8.
         extent: How far the bleed reaches.
     """
 
@@ -51,7 +50,6 @@ class PhantomScan:
     iph: NDArray[np.uint8]
     ivh: NDArray[np.uint8]
     brain: NDArray[np.uint8]
-    ventricle: NDArray[np.uint8]
     extent: Extent
 
 
@@ -79,7 +77,6 @@ def keep_scan(ct_hu: Field, filled: Filled) -> PhantomScan:
         iph=filled.mask(shape, blood.iph),
         ivh=filled.mask(shape, blood.ivh),
         brain=filled.mask(shape, filled.tissue.points[2] > CAVITY_BOTTOM_MM),
-        ventricle=filled.mask(shape, filled.tissue.ventricle < 0),
         extent=blood.extent,
     )
 

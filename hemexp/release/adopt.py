@@ -24,6 +24,9 @@ COMPARISON = (
     "note",
 )
 
+NOT_OF_IVH = ("brier", "calibration_slope", "calibration_intercept")
+IVH_COMPARISON = tuple(name for name in COMPARISON if name not in NOT_OF_IVH)
+
 
 def empty_tables(layout: Layout, part: str) -> dict[Path, tuple[str, ...]]:
     """Tables that a training writes, with their columns.
@@ -34,9 +37,10 @@ def empty_tables(layout: Layout, part: str) -> dict[Path, tuple[str, ...]]:
         return {}
     if part == "expansion":
         return {
-            layout.growth("training"): ("patient_id", "model", "p_expansion"),
+            layout.growth("training"): ("patient_id", "model", "p_expansion", "p_ivh_growth"),
             layout.growth("training_forecasts"): ("patient_id", "draw", "growth_ml"),
             layout.growth("comparison"): COMPARISON,
+            layout.growth("ivh_comparison"): IVH_COMPARISON,
         }
     return {layout.network(part).history: ("step",)}
 

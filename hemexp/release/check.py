@@ -24,6 +24,8 @@ NETWORKS = {
         "norm_groups",
         "latent_channels",
         "feature_channels",
+        "nonlocal_attention",
+        "linear_path",
     ),
     "diffusion": (
         "denoiser",

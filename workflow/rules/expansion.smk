@@ -6,6 +6,7 @@ FITTED = {
     "training": paths(RESULTS.growth("training")),
     "forecasts": paths(RESULTS.growth("training_forecasts")),
     "comparison": paths(RESULTS.growth("comparison")),
+    "ivh_comparison": paths(RESULTS.growth("ivh_comparison")),
 }
 
 

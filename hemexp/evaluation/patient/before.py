@@ -10,7 +10,7 @@ from scipy import ndimage
 from hemexp.anatomy.blood import blood_distance_mm
 from hemexp.anatomy.boxes import within_mm
 from hemexp.anatomy.looks import dense_mask, fine_structure
-from hemexp.anatomy.ventricles import ventricle_mask, ventricle_region
+from hemexp.anatomy.ventricles import Ventricles
 from hemexp.grid_scan import GridScan
 
 NEAR_MM = 15.0
@@ -41,8 +41,7 @@ class Before:
         far: Further than `NEAR_MM` from the baseline's blood.
         near: Within `NEAR_MM` of its IPH.
         dense: What looks like blood.
-        deep: Where ventricles are looked for.
-        ventricles: Those of the baseline.
+        ventricles: Those of the baseline, and how they change.
         slices: Where texture is taken.
         calm: Of these slices the voxels that texture is taken from, (x, y, slices).
         fine: Their fine structure, likewise.
@@ -54,8 +53,7 @@ class Before:
     far: NDArray[np.bool_]
     near: NDArray[np.bool_]
     dense: NDArray[np.bool_]
-    deep: NDArray[np.bool_]
-    ventricles: NDArray[np.bool_]
+    ventricles: Ventricles
     slices: NDArray[np.intp]
     calm: NDArray[np.bool_]
     fine: NDArray[np.float32]
@@ -66,25 +64,19 @@ class Before:
         """Voxel size along x, y, z."""
         return self.scan.ct.spacing_mm
 
-    @property
-    def ventricle_ml(self) -> float:
-        """Volume of the baseline's ventricles."""
-        return int(np.count_nonzero(self.ventricles)) * self.scan.ct.voxel_ml
-
     @classmethod
-    def of(cls, scan: GridScan, brain: NDArray) -> Self:
+    def of(cls, scan: GridScan, brain: NDArray, ventricles: Ventricles) -> Self:
         """Prepares a baseline.
 
         Args:
             scan: On the grid.
             brain: Voxels in the brain on every scan that will be measured.
+            ventricles: Of the baseline.
         """
         ct_hu, spacing_mm = scan.ct.data, scan.ct.spacing_mm
         distance_mm = blood_distance_mm(scan.blood, spacing_mm)
-        deep = ventricle_region(scan.brain, spacing_mm)
-        ventricles = ventricle_mask(ct_hu, scan.iph, scan.ivh, deep, spacing_mm)
         calm = _deeper(brain, DEEP_MM, spacing_mm) & (distance_mm > CALM_MM)
-        calm &= ~within_mm(ventricles, CSF_MM, spacing_mm)
+        calm &= ~within_mm(ventricles.mask, CSF_MM, spacing_mm)
         slices = _spread(np.flatnonzero(calm.any(axis=(0, 1))), TEXTURE_SLICES)
         return cls(
             scan=scan,
@@ -92,7 +84,6 @@ class Before:
             far=distance_mm > NEAR_MM,
             near=within_mm(scan.iph, NEAR_MM, spacing_mm),
             dense=dense_mask(ct_hu, brain, spacing_mm),
-            deep=deep,
             ventricles=ventricles,
             slices=slices,
             calm=calm[..., slices],

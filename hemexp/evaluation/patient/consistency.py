@@ -16,7 +16,6 @@ from hemexp.anatomy.looks import (
     neighbour_correlation,
     smoothing_margin,
 )
-from hemexp.anatomy.ventricles import ventricle_mask
 from hemexp.evaluation.patient.before import CALM_MM, LEAST_SIDE_MM, NEAR_MM, Before
 from hemexp.evaluation.patient.inputs import Followup
 from hemexp.evaluation.patient.masks import dice
@@ -68,20 +67,18 @@ def measure_followup(followup: Followup, shift_mm: Score, before: Before) -> Mea
         far_ml: New IPH further than 15 mm from the baseline's blood.
         midline_shift_mm: As given.
         midline_away_mm: The same, positive away from the bleed.
-        ventricle_change_ml: Of their volume on the image.
+        ventricle_change_ml: Of their volume, from the image.
         texture, noise_sd_hu, noise_lag1: from `measure_texture`.
     """
     voxel_ml, scan = before.scan.ct.voxel_ml, before.scan
     new_iph = followup.iph & ~scan.blood
-    masks = (followup.iph, followup.ivh, before.deep)
-    ventricles = ventricle_mask(followup.ct_hu, *masks, before.spacing_mm)
     found = {
         "growth_ml": voxel_ml * _more(followup.iph, scan.iph),
         "ivh_growth_ml": voxel_ml * _more(followup.ivh, scan.ivh),
         "new_blood_hu": _mean(followup.ct_hu[new_iph], NO_NEW_IPH),
         "pieces": float(count_pieces(followup.iph)),
         "far_ml": voxel_ml * int(np.count_nonzero(new_iph & before.far)),
-        "ventricle_change_ml": voxel_ml * _more(ventricles, before.ventricles),
+        "ventricle_change_ml": before.ventricles.change_ml(followup.ct_hu, followup.blood),
         **measure_density(followup, before),
         **measure_shift(shift_mm, before.side),
         **measure_texture(followup, before),

@@ -70,14 +70,14 @@ def look_at(series: Series, truth: Truth, before: Before) -> Look:
         for name, scores in each.items():
             scores.append(METRICS[name].compute(match))
     shifts_mm = [row["midline_shift_mm"].value for row in measured]
-    ventricles_ml = [before.ventricle_ml + row["ventricle_change_ml"] for row in measured]
-    true_ml = Score(truth.ventricle_ml(truth.followup))
+    changes_ml = np.array([row["ventricle_change_ml"] for row in measured])
+    ventricles_ml = np.maximum(truth.ventricles.baseline_ml + changes_ml, 0)
     ensemble = Ensemble(
         mean_image=ImageMatch(total / len(measured), truth),
         voxels=voxels,
         maps=series.maps or _shares(voxels, truth.brain.shape),
         slices_ml=np.array(slices),
-        ventricle=Amount("ventricle", np.array(ventricles_ml), true_ml),
+        ventricle=Amount("ventricle", ventricles_ml, Score(truth.ventricle_ml)),
         midline=Amount("midline shift", np.array(shifts_mm, np.float64), truth.shift_mm),
         truth=truth,
     )

@@ -19,7 +19,7 @@ from hemexp.anatomy.reference import (
     make_reference,
     prepare,
 )
-from hemexp.anatomy.ventricles import ventricle_ml, ventricle_region
+from hemexp.anatomy.ventricles import Ventricles
 from hemexp.evaluation.patient.new_blood import NewBlood
 from hemexp.grid_scan import GridScan, read_grid_scan
 from hemexp.layout import MAPS, Layout
@@ -66,7 +66,8 @@ class Truth:
         band: Part of `brain` within `band_mm` of the baseline's blood and outside it.
         shift_mm: Midline shift since the baseline, with the reason when it has none.
         distance_mm: Of every voxel to the baseline's blood.
-        ventricles: Where ventricles are looked for.
+        ventricle_ml: Volume of the follow-up's ventricles.
+        ventricles: Those of the baseline, and how they change.
         spacing_mm: Voxel size along x, y, z.
         surface_mm: How far surfaces may lie apart and still count as one.
     """
@@ -78,7 +79,8 @@ class Truth:
     band: NDArray
     shift_mm: Score
     distance_mm: NDArray
-    ventricles: NDArray
+    ventricle_ml: float
+    ventricles: Ventricles
     spacing_mm: NDArray
     surface_mm: float
 
@@ -86,11 +88,6 @@ class Truth:
     def voxel_ml(self) -> float:
         """Volume of a voxel of the grid."""
         return float(np.prod(self.spacing_mm)) / 1000
-
-    def ventricle_ml(self, followup: Followup) -> float:
-        """Volume of one follow-up's ventricles."""
-        masks = (followup.iph, followup.ivh, self.ventricles)
-        return ventricle_ml(followup.ct_hu, *masks, self.spacing_mm)
 
 
 def read_truth(layout: Layout, patient_id: str, baseline: GridScan, settings: Evaluation) -> Truth:
@@ -110,7 +107,8 @@ def read_truth(layout: Layout, patient_id: str, baseline: GridScan, settings: Ev
                 "Look at the registration figure of this patient.",
             )
         )
-    spacing_mm = baseline.ct.spacing_mm
+    ventricles = Ventricles(baseline)
+    change_ml = ventricles.change_ml(followup.ct.data, followup.blood)
     return Truth(
         followup=Followup.of_scan(followup),
         baseline_blood=baseline.blood,
@@ -119,8 +117,9 @@ def read_truth(layout: Layout, patient_id: str, baseline: GridScan, settings: Ev
         band=bleed_band(new.distance_mm, settings.band_mm) & new.brain,
         shift_mm=shift_since(baseline, Followup.of_scan(followup)),
         distance_mm=new.distance_mm,
-        ventricles=ventricle_region(baseline.brain, spacing_mm),
-        spacing_mm=spacing_mm,
+        ventricle_ml=max(ventricles.baseline_ml + change_ml, 0.0),
+        ventricles=ventricles,
+        spacing_mm=baseline.ct.spacing_mm,
         surface_mm=settings.surface_mm,
     )
 

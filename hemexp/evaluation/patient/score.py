@@ -51,7 +51,7 @@ def run_score_patient(layout: Layout, patient_id: str, settings: Evaluation) -> 
     started = time.perf_counter()
     baseline = read_grid_scan(layout, patient_id, "baseline")
     truth = read_truth(layout, patient_id, baseline, settings)
-    before = Before.of(baseline, truth.brain)
+    before = Before.of(baseline, truth.brain, truth.ventricles)
     happened = measure_followup(truth.followup, truth.shift_mm, before)
     listed = Listed(0, Score(happened["growth_ml"]), Score(0.0))
     copy = Series([listed], [Followup.of_scan(baseline)])
