@@ -57,7 +57,14 @@ def finish(sample, decoded_reference, baseline, growth_ml=np.nan, ivh_growth_ml=
     parts = {"hu": None, "ventricles": None, "active": True} | how
     reference = unchanged(baseline, parts.pop("ct_hu", 0.0))
     told = Told(growth_ml, NOWHERE, 0.0, ivh_growth_ml)
-    return finish_sample(sample, decoded_reference, reference, told, Finish(baseline, **parts))
+    return finish_sample(
+        sample,
+        decoded_reference,
+        reference,
+        told,
+        Finish(baseline, **parts),
+        np.random.default_rng(0),
+    )
 
 
 @pytest.mark.parametrize("active", [True, False])

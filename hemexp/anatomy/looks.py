@@ -47,15 +47,18 @@ def count_pieces(mask: NDArray) -> int:
     return int(ndimage.label(mask, WHOLE)[1])
 
 
-def fine_structure(ct_hu: NDArray, brain: NDArray, spacing_mm: ArrayLike) -> NDArray[np.float32]:
-    """The image minus its Gaussian in the plane, `FINE_MM`; 0 outside the brain.
+def fine_structure(
+    ct_hu: NDArray, brain: NDArray, spacing_mm: ArrayLike, fine_mm: float = FINE_MM
+) -> NDArray[np.float32]:
+    """The image minus its Gaussian in the plane; 0 outside the brain.
 
     Args:
         ct_hu: CT numbers (x, y, slices).
         brain: Boolean mask of the same shape; nothing outside it counts.
         spacing_mm: Voxel size along x, y, z.
+        fine_mm: SD of that Gaussian.
     """
-    plane = FINE_MM / np.asarray(spacing_mm, dtype=float)[:2]
+    plane = fine_mm / np.asarray(spacing_mm, dtype=float)[:2]
     smooth, weight = _smooth_inside(ct_hu, brain, [*plane, 0])
     fine = np.zeros(brain.shape, dtype=np.float32)
     fine[brain] = ct_hu[brain] - smooth[brain] / weight[brain]

@@ -96,6 +96,7 @@ class Prepared:
         ivh: IVH that is not IPH.
         free: Where the bleed may grow.
         room: Where blood may stand in a ventricle.
+        ventricles: The ventricles (x, y, z).
         field: The push field; None where nothing is warped.
     """
 
@@ -110,6 +111,7 @@ class Prepared:
     ivh: NDArray[np.float32]
     free: NDArray[np.float32]
     room: NDArray[np.float32]
+    ventricles: NDArray[np.bool_]
     field: PushField | None
 
 
@@ -153,7 +155,7 @@ def prepare(scan: GridScan, kind: Reference, sink_per_mm2: float) -> Prepared:
         ct = spline_source(ct, scan.brain, spacing_mm)
     masks = (np.asarray(mask, np.float32) for mask in (iph, ivh, free, room))
     where = np.array(np.nonzero(scan.brain))
-    return Prepared(scan, kind, hu, where, ct, level_mm, ivh_level_mm, *masks, field)
+    return Prepared(scan, kind, hu, where, ct, level_mm, ivh_level_mm, *masks, ventricle, field)
 
 
 def make_reference(prepared: Prepared, told: Told) -> ReferenceScan:
@@ -259,10 +261,12 @@ class ReferenceModel(NamedTuple):
     Attributes:
         kind: Which parts the reference has.
         push: How growth pushes tissue; None where nothing is warped.
+        kept_texture: Share of its fine structure that a follow-up keeps; None: all.
     """
 
     kind: Reference
     push: PushModel | None
+    kept_texture: float | None = None
 
     @property
     def sink_per_mm2(self) -> float:
@@ -287,5 +291,5 @@ def load_reference(path: Path) -> ReferenceModel:
             )
         )
     kind = {name: record["reference"][name] for name in Reference.model_fields}
-    push = record["reference"]["push"]
-    return ReferenceModel(Reference.model_validate(kind), push and PushModel.from_json(push))
+    push, kept = record["reference"]["push"], record["reference"].get("kept_texture")
+    return ReferenceModel(Reference.model_validate(kind), push and PushModel.from_json(push), kept)

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from hemexp.anatomy.midline import midline_shift_mm
-from hemexp.anatomy.push import midline_plane
+from hemexp.anatomy.noise import kept_texture
+from hemexp.anatomy.push import BackMap, midline_plane, spline_source, warp
 from hemexp.anatomy.push_fit import PushModel, PushPairs, fit_push, unit_effects
 from hemexp.anatomy.ventricles import Ventricles
 from hemexp.columns import SESSIONS
@@ -21,7 +22,7 @@ from hemexp.provenance import describe, write_json
 log = logging.getLogger(__name__)
 
 
-def measure_pair(baseline: GridScan, followup: GridScan) -> tuple[float, float, list, list]:
+def measure_pair(baseline: GridScan, followup: GridScan) -> tuple[float, float, list, list, float]:
     """What a pair's midline and ventricles did, and what 1 mL of push would do to them.
 
     Args:
@@ -30,7 +31,7 @@ def measure_pair(baseline: GridScan, followup: GridScan) -> tuple[float, float, 
 
     Returns:
         Midline shift in mm and ventricle change in mL; shift in mm and ventricle change in mL for
-        each candidate sink.
+        each candidate sink; and the share of fine structure that was kept.
     """
     spacing_mm, brain = baseline.ct.spacing_mm, baseline.brain
     blood = baseline.blood | followup.blood
@@ -39,9 +40,13 @@ def measure_pair(baseline: GridScan, followup: GridScan) -> tuple[float, float, 
     plane = midline_plane(brain, blood, spacing_mm)
     shift_mm = midline_shift_mm(*images, blood, brain, spacing_mm)
     change_ml = ventricles.change_ml(images[1], followup.blood)
-    counted = ventricles.mask & ~blood
-    units = unit_effects(baseline.iph, ventricles.mask, brain, spacing_mm, plane, counted)
-    return shift_mm, change_ml, *units
+    source = spline_source(images[0], brain, spacing_mm)
+
+    def warped_change_ml(back: BackMap) -> float:
+        return ventricles.change_ml(warp(images[0], back, source), followup.blood)
+
+    units = unit_effects(baseline.iph, ventricles.mask, brain, spacing_mm, plane, warped_change_ml)
+    return shift_mm, change_ml, *units, kept_texture(baseline, followup, ventricles.mask)
 
 
 def run_fit_push(layout: Layout, sheet: pd.DataFrame) -> None:
@@ -58,13 +63,13 @@ def run_fit_push(layout: Layout, sheet: pd.DataFrame) -> None:
     ]
     baseline_ml = volumes["baseline_iph_ml"].to_numpy(dtype=float)
     growth_ml = volumes["followup_iph_ml"].to_numpy(dtype=float) - baseline_ml
-    pairs = PushPairs(
-        growth_ml, baseline_ml, *(np.array(part) for part in zip(*found, strict=True))
-    )
+    *measured, kept = (np.array(part) for part in zip(*found, strict=True))
+    pairs = PushPairs(growth_ml, baseline_ml, *measured)
     model = fit_push(pairs)
     if model.prior:
         log.warning("mass effect is partly assumed, not fitted: %s", model.prior)
-    log.info("%s", model)
+    texture = float(np.nanmean(kept)) if np.isfinite(kept).any() else None
+    log.info("%s; of fine structure %s is kept", model, texture)
     inputs = [
         path
         for patient_id in sheet.index
@@ -75,9 +80,14 @@ def run_fit_push(layout: Layout, sheet: pd.DataFrame) -> None:
         )
     ]
     record = describe(verb="fit-push", settings={}, inputs=inputs, started=started)
-    write_json(layout.push, {"push": model.as_json(), **record})
+    write_json(layout.push, {"push": model.as_json(), "kept_texture": texture, **record})
 
 
 def load_push(path: Path) -> PushModel:
-    """Reads `push.json`."""
+    """Reads the push of `push.json`."""
     return PushModel.from_json(json.loads(path.read_text(encoding="utf-8"))["push"])
+
+
+def load_texture(path: Path) -> float | None:
+    """Reads from `push.json` how much of a scan's fine structure a second scan keeps."""
+    return json.loads(path.read_text(encoding="utf-8"))["kept_texture"]

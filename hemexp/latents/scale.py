@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from hemexp import Fault, HemexpError
-from hemexp.latents.push import load_push
+from hemexp.latents.push import load_push, load_texture
 from hemexp.layout import Layout
 from hemexp.provenance import describe, write_json
 from hemexp.settings import Reference
@@ -99,6 +99,7 @@ def run_fit_scale(layout: Layout, patient_ids: list[str], reference: Reference) 
     """
     started = time.perf_counter()
     push = load_push(layout.push) if reference.warp else None
+    texture = {"kept_texture": None if reference.is_baseline else load_texture(layout.push)}
     files = [layout.latents(patient_id) for patient_id in patient_ids]
     scale = measure_scale([_load_pair(path) for path in files])
     if min(scale.delta_sd) < 1e-6:
@@ -113,7 +114,7 @@ def run_fit_scale(layout: Layout, patient_ids: list[str], reference: Reference) 
     record = describe(verb="fit-scale", settings={}, inputs=files, started=started)
     facts = {
         "scale": asdict(scale),
-        "reference": reference.as_json() | {"push": push and push.as_json()},
+        "reference": reference.as_json() | {"push": push and push.as_json()} | texture,
         "patients": len(files),
     }
     write_json(layout.scale, facts | record)

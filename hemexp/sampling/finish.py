@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from hemexp.anatomy.midline import midline_shift_mm
+from hemexp.anatomy.noise import Noise
 from hemexp.anatomy.reference import CSF_HU, ReferenceScan, Told
 from hemexp.anatomy.shell import BleedHu
 from hemexp.sampling.patient import Baseline
@@ -49,12 +51,14 @@ class Finish:
         hu: Of its bleed and the tissue round it; None without IPH.
         ventricles: Where IVH may be matched (x, y, z); None where no IVH growth is told.
         active: Whether anything is finished at all.
+        noise: Of the baseline; None leaves the baseline's own.
     """
 
     baseline: Baseline
     hu: BleedHu | None
     ventricles: NDArray[np.bool_] | None
     active: bool
+    noise: Noise | None = None
 
 
 class FinishedSample(NamedTuple):
@@ -82,6 +86,7 @@ def finish_sample(
     reference: ReferenceScan,
     told: Told,
     finish: Finish,
+    rng: Generator,
 ) -> FinishedSample:
     """CT, labels and measurements of one decoded sample.
 
@@ -91,9 +96,9 @@ def finish_sample(
         reference: The reference itself.
         told: What was asked for; NaN leaves a volume as it was decoded.
         finish: How it is finished.
+        rng: Decides its noise.
     """
-    baseline = finish.baseline
-    scan, voxel_ml = baseline.scan, baseline.scan.ct.voxel_ml
+    scan = finish.baseline.scan
     brain, before = scan.brain, reference.before > 0.5
     pairs = zip(("iph", "ivh"), (reference.iph, reference.ivh), strict=True)
     iph_logit, ivh_logit = (
@@ -111,13 +116,14 @@ def finish_sample(
     painted = 0.0
     if finish.active and finish.hu:
         ct_hu, painted = _paint(ct_hu, labels, (before, scan.ivh), finish.hu)
-    raw_ml, final_ml = (_volumes_ml(one, baseline) for one in (raw, labels))
-    miss_ml = raw_ml[0] - baseline.iph_ml - told.growth_ml
-    unlike = abs(miss_ml) > max(LARGEST_MISS_ML, LARGEST_MISS * abs(told.growth_ml))
+    if finish.active and finish.noise:
+        ct_hu = finish.noise.renew(ct_hu, rng)
+    raw_ml, final_ml = (_volumes_ml(one, finish.baseline) for one in (raw, labels))
     shift_mm = midline_shift_mm(
         scan.ct.data, ct_hu, scan.blood | (labels > 0), brain, scan.ct.spacing_mm
     )
-    new_ml = np.count_nonzero((labels == IPH_LABEL) & ~before) * voxel_ml
+    new_ml = np.count_nonzero((labels == IPH_LABEL) & ~before) * scan.ct.voxel_ml
+    dim = painted > LARGEST_PAINTED and new_ml >= LEAST_PAINTED_ML
     measured = {
         "iph_ml": final_ml[0],
         "iph_raw_ml": raw_ml[0],
@@ -127,9 +133,14 @@ def finish_sample(
         "ivh_logit_offset": offsets[1],
         "painted_share": painted,
         "midline_shift_mm": shift_mm,
-        "disagrees": int(unlike or (painted > LARGEST_PAINTED and new_ml >= LEAST_PAINTED_ML)),
+        "disagrees": int(dim or _misses(raw_ml[0] - finish.baseline.iph_ml, told.growth_ml)),
     }
     return FinishedSample(ct_hu.astype(np.float32), labels, measured)
+
+
+def _misses(growth_ml: float, told_ml: float) -> bool:
+    """Whether a raw growth is far from what was told; never where nothing was."""
+    return abs(growth_ml - told_ml) > max(LARGEST_MISS_ML, LARGEST_MISS * abs(told_ml))
 
 
 def label_voxels(

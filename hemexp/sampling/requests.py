@@ -113,7 +113,7 @@ def draw_told(
         shell_mm(growth_ml, patient.baseline.iph_ml),
         [rng.uniform() for rng in rngs["drift"]],
     )
-    kind, push = models.denoiser.reference
+    kind, push = models.denoiser.reference[:2]
     push_ml, ivh_ml = np.zeros(len(growth_ml)), np.full(len(growth_ml), np.nan)
     if push:
         deviations = np.array([rng.normal() for rng in rngs["push"]])

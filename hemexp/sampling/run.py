@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hemexp.anatomy.noise import Noise
 from hemexp.anatomy.reference import DRIFT_COLUMNS, Told, prepare
 from hemexp.diffusion.condition import OFFSETS, Condition, build_condition
 from hemexp.expansion.model import patient_distribution
@@ -126,22 +127,29 @@ def draw_patient_followups(
 def _finish_all(
     sampler: Sampler, patient: PatientAtBaseline, asked: Asked
 ) -> Iterator[FinishedSample]:
-    finish = _finish_of(sampler, patient, asked)
-    decoder = Decoder(sampler)
+    finish, decoder = _finish_of(sampler, patient, asked), Decoder(sampler)
+    seed = asked.latents.start.seed
+
+    def finished(drawn: Drawn, k: int) -> FinishedSample:
+        rng = np.random.default_rng(seed.for_draw(k, "texture"))
+        return finish_sample(*decoder(drawn), drawn.scan, asked.told[k], finish, rng)
+
     for k, drawn in enumerate(asked.latents.stream()):
-        sample = finish_sample(*decoder(drawn), drawn.scan, asked.told[k], finish)
+        sample = finished(drawn, k)
         redrawn = bool(finish.active and sample.measured["disagrees"])
         if redrawn:
-            drawn = asked.latents.again(k)
-            sample = finish_sample(*decoder(drawn), drawn.scan, asked.told[k], finish)
+            sample = finished(asked.latents.again(k), k)
         yield sample._replace(measured=sample.measured | {"redrawn": int(redrawn)})
 
 
 def _finish_of(sampler: Sampler, patient: PatientAtBaseline, asked: Asked) -> Finish:
     made, scan = asked.latents.start.references, patient.baseline.scan
-    tells_ivh = sampler.models.denoiser.reference.kind.ivh
-    ventricles = ventricle_reach(made.room, scan.brain) if tells_ivh else None
-    return Finish(patient.baseline, made.hu, ventricles, sampler.settings.finish)
+    reference = sampler.models.denoiser.reference
+    ventricles = ventricle_reach(made.room, scan.brain) if reference.kind.ivh else None
+    noise = None
+    if reference.kept_texture is not None:
+        noise = Noise.of(scan, made.prepared.ventricles, reference.kept_texture)
+    return Finish(patient.baseline, made.hu, ventricles, sampler.settings.finish, noise)
 
 
 class Decoder:

@@ -4,9 +4,8 @@
 # Only a denoiser that is trained here needs what its follow-ups are drawn relative to.
 REFERENCE = SETTINGS.latents.reference
 REFERENCES = SETTINGS.diffusion.model is None and not REFERENCE.is_baseline
-WARPED = REFERENCES and REFERENCE.warp
 
-if WARPED:
+if REFERENCES:
 
     rule fit_push:
         input:
@@ -36,7 +35,7 @@ rule encode_patients:
         weights=AUTOENCODER.weights,
         scans=kept_scans(GRID_CT, TRAIN + VAL),
         volumes=kept_scans(VOLUMES, TRAIN) if REFERENCES else [],
-        push=rules.fit_push.output if WARPED else [],
+        push=rules.fit_push.output if REFERENCES else [],
     output:
         latents=expand(LATENTS, patient=TRAIN + VAL),
         scores=expand(RECONSTRUCTION, patient=TRAIN + VAL),
@@ -101,7 +100,7 @@ if SETTINGS.diffusion.model is None:
     rule fit_scale:
         input:
             latents=kept_files(LATENTS, TRAIN),
-            push=rules.fit_push.output if WARPED else [],
+            push=rules.fit_push.output if REFERENCES else [],
         output:
             paths(RESULTS.scale),
         log:

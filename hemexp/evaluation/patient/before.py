@@ -5,24 +5,17 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from hemexp.anatomy.blood import blood_distance_mm
 from hemexp.anatomy.boxes import within_mm
 from hemexp.anatomy.looks import dense_mask, fine_structure
+from hemexp.anatomy.noise import calm_tissue
 from hemexp.anatomy.ventricles import Ventricles
 from hemexp.grid_scan import GridScan
 
 NEAR_MM = 15.0
 """Round the IPH of either scan: what is bright here is asked whether it is in the mask. New IPH
 further than this from the baseline's blood is far."""
-
-CALM_MM = 20.0
-"""From all blood: nothing but noise and the position of the head changes here."""
-
-DEEP_MM, CSF_MM = 9.0, 6.0
-"""Texture is taken deeper than this below the brain's surface, and further than this from the
-ventricles: edges of CSF, which stay, would hide that noise does not."""
 
 TEXTURE_SLICES = 12
 """Texture is taken from so many slices, evenly spread; more only take time on fine grids."""
@@ -75,8 +68,7 @@ class Before:
         """
         ct_hu, spacing_mm = scan.ct.data, scan.ct.spacing_mm
         distance_mm = blood_distance_mm(scan.blood, spacing_mm)
-        calm = _deeper(brain, DEEP_MM, spacing_mm) & (distance_mm > CALM_MM)
-        calm &= ~within_mm(ventricles.mask, CSF_MM, spacing_mm)
+        calm = calm_tissue(brain, scan.blood, ventricles.mask, spacing_mm)
         slices = _spread(np.flatnonzero(calm.any(axis=(0, 1))), TEXTURE_SLICES)
         return cls(
             scan=scan,
@@ -110,12 +102,6 @@ def bleed_side(iph: NDArray, brain: NDArray, spacing_mm: ArrayLike) -> int:
     centroid = np.average(np.arange(len(iph)), weights=iph.sum(axis=(1, 2)))
     off_mm = (centroid - (columns[0] + columns[-1]) / 2) * np.asarray(spacing_mm)[0]
     return int(np.sign(off_mm)) if abs(off_mm) >= LEAST_SIDE_MM else 0
-
-
-def _deeper(brain: NDArray, depth_mm: float, spacing_mm: ArrayLike) -> NDArray[np.bool_]:
-    # Outside the array there is no brain.
-    depth = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=np.asarray(spacing_mm))
-    return depth[1:-1, 1:-1, 1:-1] > depth_mm
 
 
 def _spread(places: NDArray[np.intp], count: int) -> NDArray[np.intp]:

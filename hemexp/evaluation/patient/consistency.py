@@ -16,7 +16,8 @@ from hemexp.anatomy.looks import (
     neighbour_correlation,
     smoothing_margin,
 )
-from hemexp.evaluation.patient.before import CALM_MM, LEAST_SIDE_MM, NEAR_MM, Before
+from hemexp.anatomy.noise import CALM_MM
+from hemexp.evaluation.patient.before import LEAST_SIDE_MM, NEAR_MM, Before
 from hemexp.evaluation.patient.inputs import Followup
 from hemexp.evaluation.patient.masks import dice
 from hemexp.statistics.scores import Score
