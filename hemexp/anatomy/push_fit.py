@@ -9,7 +9,6 @@ ten expanders outweighs them, an odd pair does not, and without any expander the
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import product
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -38,8 +37,8 @@ PRIOR_LOG_SD = 0.4
 PRIOR_VENTRICLE, PRIOR_VENTRICLE_SE = -0.12, 0.1
 """Ventricle change per mL of growth, and how far that is trusted."""
 
-NOISES_MM = tuple(np.geomspace(0.05, 1.5, 16).tolist())
-AMPLITUDE_SDS = tuple(np.geomspace(0.05, 0.8, 12).tolist())
+NOISES_MM, AMPLITUDE_SDS = np.geomspace(0.05, 1.5, 16), np.geomspace(0.05, 0.8, 12)
+"""Spreads that are tried."""
 
 LEAST_SHIFT_MM = 0.2
 """Midline shift that the measure can see: a pair tells of the amplitude from here on."""
@@ -223,7 +222,6 @@ def _fit_shift(pairs: PushPairs, unit: NDArray[np.float64]) -> _ShiftFit:
 
 
 class _Posterior(NamedTuple):
-    log_density: float
     mean: NDArray[np.float64]
     errors: NDArray[np.float64]
     noise_mm: float
@@ -232,45 +230,41 @@ class _Posterior(NamedTuple):
 
 
 def _most_probable(effects: NDArray[np.float64], shift_mm: NDArray[np.float64]) -> _Posterior:
-    """The most probable of `NOISES_MM` and `AMPLITUDE_SDS`, with the coefficients they give."""
-    found = (
-        _posterior(effects, shift_mm, noise, sd) for noise, sd in product(NOISES_MM, AMPLITUDE_SDS)
-    )
-    return max(found, key=lambda posterior: posterior.log_density)
+    """Coefficients of effects (n, 1 or 2) at the most probable spreads of the grid.
 
-
-def _posterior(
-    effects: NDArray[np.float64], shift_mm: NDArray[np.float64], noise_mm: float, sd: float
-) -> _Posterior:
-    """Coefficients of effects (n, 1 or 2) given both spreads, and how probable these are."""
+    All spreads are tried at once: arrays have an axis (spreads,) before that of the pairs.
+    """
     size = effects.shape[1]
     prior = np.array([PRIOR_AMPLITUDE, 0.0])[:size]
     precision = np.diag([PRIOR_AMPLITUDE_SE**-2, PRIOR_OEDEMA_SE**-2])[:size, :size]
-    variance = noise_mm**2 + (sd * effects[:, 0]) ** 2
-    mean = prior
+    noise_mm, sd = (part.ravel() for part in np.meshgrid(NOISES_MM, AMPLITUDE_SDS))
+    variance = noise_mm[:, None] ** 2 + (sd[:, None] * effects[:, 0]) ** 2
+    mean = np.tile(prior, (sd.size, 1))
     for _ in range(ROUNDS):
-        density, regular = _mixture(shift_mm - effects @ mean, variance)
-        weighted = effects * (regular / variance)[:, None]
-        curvature = effects.T @ weighted + precision
-        mean = np.linalg.solve(curvature, weighted.T @ shift_mm + precision @ prior)
+        density, regular = _mixture(shift_mm - mean @ effects.T, variance)
+        weighted = effects.T * (regular / variance)[:, None]
+        curvature = weighted @ effects + precision
+        pulled = weighted @ shift_mm + precision @ prior
+        mean = np.linalg.solve(curvature, pulled[..., None])[..., 0]
     log_density = density - 0.5 * (
-        (mean - prior) @ precision @ (mean - prior)
+        np.einsum("si,ij,sj->s", mean - prior, precision, mean - prior)
         + np.linalg.slogdet(curvature)[1]
         + (np.log(noise_mm / PRIOR_NOISE_MM) / PRIOR_LOG_SD) ** 2
         + (np.log(sd / PRIOR_AMPLITUDE_SD) / PRIOR_LOG_SD) ** 2
     )
-    errors = np.sqrt(np.diag(np.linalg.inv(curvature)))
-    odd = int(np.count_nonzero(regular < 0.5))
-    return _Posterior(float(log_density), mean, errors, noise_mm, sd, odd)
+    best = int(np.argmax(log_density))
+    errors = np.sqrt(np.diag(np.linalg.inv(curvature[best])))
+    odd = int(np.count_nonzero(regular[best] < 0.5))
+    return _Posterior(mean[best], errors, float(noise_mm[best]), float(sd[best]), odd)
 
 
 def _mixture(
     miss_mm: NDArray[np.float64], variance: NDArray[np.float64]
-) -> tuple[float, NDArray[np.float64]]:
-    """Log density of residuals (n,), and the probability of each to be no odd one."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Log density of residuals (spreads, n), and the probability of each to be no odd one."""
     normal = np.exp(-0.5 * miss_mm**2 / variance) / np.sqrt(2 * np.pi * variance)
     regular, odd = (1 - ODD_PART) * normal, ODD_PART / (2 * ODD_MM)
-    return float(np.log(regular + odd).sum()), regular / (regular + odd)
+    return np.log(regular + odd).sum(axis=-1), regular / (regular + odd)
 
 
 def _ventricle_slope(pairs: PushPairs) -> tuple[float, bool]:
