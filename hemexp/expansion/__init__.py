@@ -5,5 +5,5 @@ log-normal growth of expanders given baseline volume, plus the growth seen in no
 `four_variable` has the form of Al-Shahi Salman et al. (Lancet Neurol 2018), refitted;
 `image_clinical` adds what the baseline image shows; `brain` is the BRAIN score as published. The
 best on training patients, cross-fitted, is what sampling draws from. A probability in the sheet
-wins.
+wins. How much blood breaks into the ventricles is forecast given that growth (`ivh`).
 """
