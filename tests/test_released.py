@@ -38,6 +38,7 @@ def test_a_centre_without_training_patients_runs_with_released_models(tmp_path, 
     assert not set(planned) & {
         "train_autoencoder",
         "train_diffusion",
+        "fit_push",
         "fit_scale",
         "fit_expansion",
         "encode_patients",
@@ -61,7 +62,19 @@ def test_a_frozen_autoencoder_alone_leaves_the_rest_to_train(tmp_path, released)
     config = frozen(tmp_path, released, "autoencoder")
     planned = jobs(snakemake(folder, "--dry-run", config=config))
     assert {"adopt_autoencoder", "fit_scale", "train_diffusion", "fit_expansion"} <= set(planned)
-    assert "train_autoencoder" not in planned
+    assert "fit_push" in planned and "train_autoencoder" not in planned
+
+
+@pytest.mark.slow
+def test_a_frozen_denoiser_brings_its_references_with_its_scale(tmp_path, released):
+    """No push is fitted, and no reference encoded, of patients on whom nothing is trained."""
+    folder = write_sheet(mini_rows(), tmp_path)
+    config = frozen(tmp_path, released, "autoencoder", "diffusion")
+    text = snakemake(folder, "--dry-run", "--printshellcmds", config=config)
+    planned = jobs(text)
+    assert planned["encode_patients"] == planned["adopt_scale"] == planned["fit_expansion"] == 1
+    assert not {"fit_push", "fit_scale", "train_diffusion"} & set(planned)
+    assert "hemexp encode-patients" in text and "--references" not in text
 
 
 def test_the_keys_of_null_are_in_nothing_that_is_hashed():
