@@ -16,7 +16,7 @@ from hemexp.anatomy.reference import Told, load_reference, prepare
 from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder
 from hemexp.grid_scan import read_grid_scan
 from hemexp.latents.encode import run_encode_patients, true_reference
-from hemexp.latents.push import load_push, run_fit_push
+from hemexp.latents.push import load_push, load_texture, run_fit_push
 from hemexp.latents.scale import load_scale, run_fit_scale
 from hemexp.layout import Layout
 from hemexp.outcomes import read_volumes
@@ -87,8 +87,9 @@ def test_the_scale_keeps_what_differences_are_relative_to(layout, latents, tmp_p
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(source)
     still = WHOLE.model_copy(update={"warp": False})
-    run_fit_scale(elsewhere, list(GROWTHS_ML)[:3], still)  # asks for no push.json
-    assert load_reference(elsewhere.scale) == (still, None)
+    elsewhere.push.symlink_to(layout.push)
+    run_fit_scale(elsewhere, list(GROWTHS_ML)[:3], still)
+    assert load_reference(elsewhere.scale) == (still, None, load_texture(layout.push))
     assert load_reference(elsewhere.scale).sink_per_mm2 == 0
 
 
