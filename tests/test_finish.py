@@ -180,10 +180,15 @@ def test_iph_is_matched_first_and_takes_no_voxel_twice(bleed):
 
 
 def test_ventricles_are_widened_within_the_brain():
-    room, brain = np.zeros((2, 11, 11, 7), bool)
-    room[5, 5, 3], brain[:, :6] = True, True
-    wide = ventricle_reach(room, brain)
-    assert wide[3:8, 3:6, 2:5].all() and np.count_nonzero(wide) == 5 * 3 * 3
+    """By millimetres: on finer voxels by more of them."""
+    room, brain = np.zeros((2, 31, 31, 7), bool)
+    room[15, 15, 3], brain[:, :16] = True, True
+    for spacing_mm, reach in (((3.0, 3.0, 6.0), (2, 2, 1)), ((1.0, 1.0, 5.0), (6, 6, 1))):
+        ct = Volume(np.zeros(room.shape, np.float32), np.diag([*spacing_mm, 1]))
+        wide = ventricle_reach(GridScan(ct, room, room, brain), room)
+        ends = [np.flatnonzero(wide.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3)]
+        assert [end[0] for end in ends] == [15 - reach[0], 15 - reach[1], 3 - reach[2]]
+        assert [end[-1] for end in ends] == [15 + reach[0], 15, 3 + reach[2]]
 
 
 def test_a_ct_is_the_references_and_what_the_network_changed(bleed):

@@ -2,8 +2,8 @@
 
 Told are the IPH growth with the drift of its centroid, the push on the tissue and the IVH growth.
 The baseline is warped by the push field, its bleed grows or shrinks as a shell, its ventricles
-fill; all three volumes are met exactly. The denoiser draws the follow-up's latents relative to the
-reference's (docs/method.md 6).
+fill; both volumes are met exactly where there is room. The denoiser draws the follow-up's latents
+relative to the reference's (docs/method.md 6).
 """
 
 import json
@@ -158,6 +158,14 @@ def prepare(scan: GridScan, kind: Reference, sink_per_mm2: float) -> Prepared:
     return Prepared(scan, kind, hu, where, ct, level_mm, ivh_level_mm, *masks, ventricle, field)
 
 
+def limit_push(prepared: Prepared, told: Told) -> Told:
+    """What is told with the push that the brain can take: the warp stays one-to-one."""
+    if prepared.field is None:
+        return told
+    largest_ml = prepared.field.largest_push_ml
+    return told._replace(push_ml=float(np.clip(told.push_ml, -largest_ml, largest_ml)))
+
+
 def make_reference(prepared: Prepared, told: Told) -> ReferenceScan:
     """The reference of one follow-up.
 
@@ -208,7 +216,9 @@ def _read(prepared: Prepared, push_ml: float) -> Seen:
     ct_hu = ndimage.map_coordinates(
         prepared.ct, at, np.float32, order=3, mode="mirror", prefilter=False
     )
-    return Seen(ct_hu, *(ndimage.map_coordinates(volume, at, order=1) for volume in volumes))
+    return Seen(
+        ct_hu, *(ndimage.map_coordinates(volume, at, order=1, mode="mirror") for volume in volumes)
+    )
 
 
 def _grow_bleed(prepared: Prepared, seen: Seen, told: Told) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from hemexp import Fault, HemexpError
+from hemexp.anatomy.reference import load_reference
 from hemexp.provenance import hash_file
 from hemexp.release.models import models_layout, read_grid, read_record
 from hemexp.settings import Settings
@@ -92,6 +93,10 @@ def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[
         for key in ("shape", "spacing_mm")
     ]
     nulls = _null_faults(settings, theirs) if room == "diffusion" else []
+    if room == "diffusion":
+        kind = load_reference(models.scale).kind.as_json()
+        asked = settings.latents.reference.as_json()
+        pairs += [(f"latents.reference.{key}", kind[key], asked[key]) for key in kind]
     return nulls + [
         Fault(
             f"{where}, {folder}",

@@ -12,10 +12,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from hemexp.anatomy.boxes import within_mm
 from hemexp.anatomy.midline import midline_shift_mm
 from hemexp.anatomy.noise import Noise
 from hemexp.anatomy.reference import CSF_HU, ReferenceScan, Told
 from hemexp.anatomy.shell import BleedHu
+from hemexp.grid_scan import GridScan
 from hemexp.sampling.patient import Baseline
 from hemexp.sampling.sample import DecodedScan
 from hemexp.sampling.volume import OUTSIDE, correct_logits, iph_margin, matched_ml, matching_offset
@@ -26,14 +28,14 @@ IPH_LABEL, IVH_LABEL = 1, 2
 ISLAND_ML = 0.5
 """A piece of IPH that touches no old blood and is smaller is taken out."""
 
-ROUNDS = 3
-"""Of taking out islands and matching the volume, which may make new ones."""
+ROUNDS = 20
+"""At most, of taking out islands and matching the volume, which may make new ones."""
 
 IVH_OFFSET = 4.0
 """IVH logits are moved by no more: what the network is sure of stays."""
 
-VENTRICLE_REACH = (5, 5, 3)
-"""Voxels along x, y, z of the box by which the ventricles are widened for matching."""
+VENTRICLE_REACH_MM = 6.0
+"""By how much the ventricles are widened for matching: inside them alone IVH came out dark."""
 
 LARGEST_MISS_ML, LARGEST_MISS = 3.0, 0.3
 """A raw growth off by more than 3 mL and 30 % of what was told: image and request disagree."""
@@ -75,9 +77,9 @@ class FinishedSample(NamedTuple):
     measured: dict[str, float]
 
 
-def ventricle_reach(room: NDArray[np.bool_], brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where IVH may be matched: the ventricles, widened; inside them alone it came out dark."""
-    return ndimage.binary_dilation(room, np.ones(VENTRICLE_REACH)) & brain
+def ventricle_reach(scan: GridScan, room: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where IVH may be matched (x, y, z): the baseline's ventricles, widened."""
+    return within_mm(room, VENTRICLE_REACH_MM, scan.ct.spacing_mm) & scan.brain
 
 
 def finish_sample(
@@ -111,11 +113,11 @@ def finish_sample(
     raw = label_voxels(margin > 0, ivh_logit, brain)
     labels, offsets = raw, (0.0, 0.0)
     if finish.active:
-        labels, offsets = _match(margin, ivh_logit, before, told, finish)
+        labels, offsets = _match(margin, ivh_logit, reference, told, finish)
     ct_hu = np.where(brain, reference.ct_hu + (decoded.ct_hu - decoded_reference.ct_hu), 0.0)
     painted = 0.0
     if finish.active and finish.hu:
-        ct_hu, painted = _paint(ct_hu, labels, (before, scan.ivh), finish.hu)
+        ct_hu, painted = _paint(ct_hu, labels, (before, reference.ivh > 0.5), finish.hu)
     if finish.active and finish.noise:
         ct_hu = finish.noise.renew(ct_hu, rng)
     raw_ml, final_ml = (_volumes_ml(one, finish.baseline) for one in (raw, labels))
@@ -165,21 +167,24 @@ def _volumes_ml(labels: NDArray[np.uint8], baseline: Baseline) -> tuple[float, f
 
 
 def _match(
-    margin: NDArray, ivh_logit: NDArray, before: NDArray[np.bool_], told: Told, finish: Finish
+    margin: NDArray, ivh_logit: NDArray, reference: ReferenceScan, told: Told, finish: Finish
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:
     """Labels of the volumes told, without islands, and what was added to the logits of each."""
     scan, offset, margin = finish.baseline.scan, 0.0, margin.copy()
+    before = reference.before > 0.5
     target = np.nan
     if np.isfinite(told.growth_ml):
         target = np.count_nonzero(scan.iph) + told.growth_ml / scan.ct.voxel_ml
     for _ in range(ROUNDS):
-        margin[islands(margin + offset > 0, before, scan.ct.voxel_ml)] = OUTSIDE
         offset = 0.0 if np.isnan(target) else matching_offset(margin, target)
+        found = islands(margin + offset > 0, before, scan.ct.voxel_ml)
+        if not found.any():
+            break
+        margin[found] = OUTSIDE
     iph = margin + offset > 0
-    iph &= ~islands(iph, before, scan.ct.voxel_ml)
     ivh_offset = 0.0
     if finish.ventricles is not None and np.isfinite(told.ivh_growth_ml):
-        where = finish.ventricles & ~iph
+        where = (finish.ventricles | (reference.ivh > 0)) & ~iph
         wanted = np.count_nonzero(scan.ivh & ~scan.iph) + told.ivh_growth_ml / scan.ct.voxel_ml
         ivh_logit = np.where(where, ivh_logit, OUTSIDE).astype(np.float32)
         ivh_offset = float(np.clip(matching_offset(ivh_logit, wanted), -IVH_OFFSET, IVH_OFFSET))

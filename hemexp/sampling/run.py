@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hemexp.anatomy.noise import Noise
-from hemexp.anatomy.reference import DRIFT_COLUMNS, Told, prepare
+from hemexp.anatomy.reference import DRIFT_COLUMNS, Told, limit_push, prepare
 from hemexp.diffusion.condition import OFFSETS, Condition, build_condition
 from hemexp.expansion.model import patient_distribution
 from hemexp.layout import Layout
@@ -102,12 +102,12 @@ def ask_samples(sampler: Sampler, patient: PatientAtBaseline) -> Asked:
         seed,
         patient.true_ivh_growth_ml,
     )
-    told = draw_told(models, patient, requests, seed)
+    prepared = prepare(scan, model.reference.kind, model.reference.sink_per_mm2)
+    told = tuple(limit_push(prepared, one) for one in draw_told(models, patient, requests, seed))
     condition = condition_samples(models, patient, requests, told)
     spacing_mm = float(scan.ct.spacing_mm[2])
     may_change = slices_that_may_change(scan.iph, spacing_mm, settings.slice_margin_mm)
     baseline = patient.encoded["baseline"][0]
-    prepared = prepare(scan, model.reference.kind, model.reference.sink_per_mm2)
     made = References(prepared, told, baseline, models.autoencoder, settings.batch_slices)
     start = Start(seed, baseline, spacing_mm, may_change, made)
     return Asked(requests, told, LatentSampler(model, start, condition, settings))
@@ -145,7 +145,7 @@ def _finish_all(
 def _finish_of(sampler: Sampler, patient: PatientAtBaseline, asked: Asked) -> Finish:
     made, scan = asked.latents.start.references, patient.baseline.scan
     reference = sampler.models.denoiser.reference
-    ventricles = ventricle_reach(made.room, scan.brain) if reference.kind.ivh else None
+    ventricles = ventricle_reach(scan, made.room) if reference.kind.ivh else None
     noise = None
     if reference.kept_texture is not None:
         noise = Noise.of(scan, made.prepared.ventricles, reference.kept_texture)
