@@ -176,10 +176,26 @@ rule train_autoencoder:
         "true"
 
 
+rule fit_push:
+    input:
+        scans("space-grid_ct.nii.gz", TRAIN),
+        scans("space-native_volumes.tsv", TRAIN),
+    output:
+        "results/latents/push.json",
+    log:
+        once("fit_push")[0],
+    conda:
+        "../envs/hemexp.yaml"
+    shell:
+        "true"
+
+
 rule encode_patients:
     input:
         "results/autoencoder/model.safetensors",
         scans("space-grid_ct.nii.gz", TRAIN + VAL),
+        scans("space-native_volumes.tsv", TRAIN),
+        rules.fit_push.output,
     output:
         expand([LATENTS, RECONSTRUCTION], patient=TRAIN + VAL),
     log:
@@ -216,6 +232,7 @@ rule encode_patient:
 rule fit_scale:
     input:
         expand(LATENTS, patient=TRAIN),
+        rules.fit_push.output,
     output:
         "results/latents/scale.json",
     log:
@@ -410,9 +427,11 @@ rule score_patient:
         POOLED,
         lambda w: scans("space-grid_ct.nii.gz", [w.patient]),
         rules.fit_climatology.output,
+        rules.fit_scale.output,
     output:
         "results/evaluation/sub-{patient}/sub-{patient}_scores.tsv",
         "results/evaluation/sub-{patient}/sub-{patient}_maps.tsv",
+        "results/evaluation/sub-{patient}/sub-{patient}_consistency.tsv",
     log:
         once("score_patient", "{patient}")[0],
     benchmark:

@@ -18,9 +18,11 @@ from coarse_phantom import (
     training_stacks,
     true_growths_ml,
 )
+from generative_parts import KnownReferences
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hemexp.anatomy.reference import ReferenceModel
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.diffusion.condition import RequestKind
 from hemexp.diffusion.network import Denoiser, DiffusionModel, context_stride
@@ -29,12 +31,14 @@ from hemexp.expansion.fit import fit_model
 from hemexp.expansion.model import ExpansionModel, patient_distribution
 from hemexp.outcomes import is_expansion
 from hemexp.provenance import hash_value
+from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed
-from hemexp.sampling.requests import Requests, draw_requests
+from hemexp.sampling.patient import Baseline, PatientAtBaseline
+from hemexp.sampling.requests import Requests, draw_requests, draw_told
 from hemexp.sampling.run import condition_samples
 from hemexp.sampling.sample import Start, decode_stack, draw_latents
 from hemexp.sampling.volume import correct_logits, iph_margin, matching_offset
-from hemexp.settings import Diffusion, Expansion, Sampling, Settings
+from hemexp.settings import Diffusion, Expansion, Reference, Sampling, Settings
 from hemexp.training import Checkpoint, load_weights, save_weights
 
 Indicator = Literal["oracle", "predicted"]
@@ -128,7 +132,9 @@ def train_arm(
     z, c = encoded["baseline"].shape[2:4]
     network = load_weights(file, Denoiser(settings, c, z))
     table = cohort.table.iloc[cohort.rows(test=False)]
-    return DiffusionModel(network, settings, schedule, stride, learn_drift(table, stacks), scale)
+    relative = ReferenceModel(Reference(shell="none", warp=False, ivh=False), None)
+    drift = learn_drift(table, stacks)
+    return DiffusionModel(network, settings, schedule, stride, drift, scale, relative)
 
 
 def make_sampler(
@@ -179,14 +185,25 @@ class CohortSampler:
             results.append(asked | found | {"growth_ml": growth_ml, "offset": moved})
         return results[0], results[1]
 
+    def patient(self, row: int) -> PatientAtBaseline:
+        """One patient; nothing here needs the scan beside its latents."""
+        known = self.cohort.table.iloc[row]
+        volumes = (float(known[f"baseline_{blood}_ml"]) for blood in ("iph", "ivh"))
+        encoded = {name: part[row] for name, part in self.encoded.items()}
+        return PatientAtBaseline(known, Baseline(None, *volumes), encoded)
+
     def margins(self, row: int, requests: Requests) -> tuple[NDArray, NDArray]:
         """IPH margins (k, z, x, y) of one patient's samples, and the offsets that match them."""
-        patient = self.cohort.table.iloc[row]
-        iph = self.cohort.iph[row, 0]
-        encoded = {name: part[row] for name, part in self.encoded.items()}
-        baseline, seed = encoded["baseline"][0], PatientSeed(SEED, patient["patient_id"])
-        condition = condition_samples(self.model, patient, encoded, requests, seed)
-        start = Start(seed, baseline, SPACING_MM[2], torch.ones(len(baseline)))
+        patient = self.patient(row)
+        iph, baseline = self.cohort.iph[row, 0], patient.encoded["baseline"][0]
+        seed, models = (
+            PatientSeed(SEED, patient.patient_id),
+            Models(self.vae, self.model, None, None),
+        )
+        told = draw_told(models, patient, requests, seed)
+        condition = condition_samples(models, patient, requests, told)
+        everywhere = torch.ones(len(baseline))
+        start = Start(seed, baseline, SPACING_MM[2], everywhere, KnownReferences(baseline))
         drawn = draw_latents(self.model, start, condition, self.settings)
         margin = self._margin(row, drawn)
         offset = np.zeros(len(drawn))

@@ -22,6 +22,7 @@ from generative_parts import (
     Published,
     Size,
     condition_of,
+    context_of,
     exact_gaussian,
     make_ours,
     published_spread,
@@ -35,7 +36,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.latents.encode import encode_images
-from hemexp.sampling.sample import decode_stack, stream_latents
+from hemexp.sampling.sample import LatentSampler, decode_stack
 from hemexp.sampling.samplers import dpm_solver, lambda_grid
 from hemexp.training import autocast_for
 
@@ -70,16 +71,20 @@ def measure_decoder(size: Size, device: torch.device) -> pd.DataFrame:
 def draw_ours(
     ours: Ours, size: Size, images: Tensor, samples: int, evaluations: int, precision: str
 ) -> None:
-    """The way of hemexp from images (z, 3, x, y) to decoded samples, one by one."""
+    """The way of hemexp from images (z, 3, x, y) to decoded samples, one by one.
+
+    Each has a reference of its own, which is encoded and decoded too; here it is the baseline.
+    """
     z, device = len(images), next(ours.vae.parameters()).device
     update = {"evaluations": evaluations, "precision": precision}
     settings = size.sampling.model_copy(update=update)
     latents = encode_images(ours.vae, images, settings.batch_slices)
     condition = condition_of(size, samples, z)
-    drawn = stream_latents(ours.model, start_of(latents), condition, settings)
     autocast = autocast_for(precision, device)
-    for stack in (latents, *drawn):
-        decode_stack(ours.vae, stack, settings.batch_slices, autocast)
+    for drawn in LatentSampler(ours.model, start_of(latents), condition, settings).stream():
+        encode_images(ours.vae, images, settings.batch_slices)
+        for stack in (drawn.latents, drawn.reference):
+            decode_stack(ours.vae, stack, settings.batch_slices, autocast)
 
 
 def published_costs(size: Size, device: torch.device) -> dict[str, float]:
@@ -101,7 +106,7 @@ def our_costs(size: Size, slices: int, device: torch.device, precision: str) -> 
     ours = make_ours(size, slices, device)
     images = torch.rand(2, 3, size.side, size.side)
     latents = torch.randn(1, slices, *size.latent, device=device)
-    context = latents.repeat(1, 1, CONTEXT, 1, 1)
+    context = context_of(size, latents)
     condition = condition_of(size, 1, slices).to(device)
     autocast = autocast_for(precision, device)
 
@@ -140,9 +145,9 @@ def price(costs: dict[str, float], slices: int, samples: int, evaluations: int |
         batch = costs["encode"] + PUBLISHED_STEPS * costs["evaluate"] + costs["decode"]
         return images / PUBLISHED_BATCH * batch
     return (
-        slices * costs["encode"]
+        (images + slices) * costs["encode"]
         + images * evaluations * costs["evaluate"]
-        + (images + slices) * costs["decode"]
+        + 2 * images * costs["decode"]
     )
 
 

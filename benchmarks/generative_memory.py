@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from generative_parts import Size, condition_of, make_ours, size_of, start_of
 
-from hemexp.sampling.sample import decode_stack, draw_latents, stream_latents
+from hemexp.sampling.sample import LatentSampler, decode_stack, draw_latents
 
 SLICES = 20
 
@@ -27,12 +27,13 @@ def draw_in_little_memory(samples: int, streamed: bool) -> float:
     settings = size.sampling.model_copy(
         update={"evaluations": 1, "batch_slices": 4 * SLICES, "precision": "fp32"}
     )
-    size = Size(vae, unet, settings, 384)
+    size = Size(vae, unet, settings, size.reference, 384)
     ours = make_ours(size, SLICES, torch.device("cpu"))
     baseline = torch.randn(SLICES, *size.latent)
     condition = condition_of(size, samples, SLICES)
-    draw = stream_latents if streamed else draw_latents
-    for stack in draw(ours.model, start_of(baseline), condition, settings):
+    asked = ours.model, start_of(baseline), condition, settings
+    one_by_one = (drawn.latents for drawn in LatentSampler(*asked).stream())
+    for stack in one_by_one if streamed else draw_latents(*asked):
         decode_stack(ours.vae, stack[:4], 4)  # the other slices would take the same memory again
     # Not ru_maxrss: that keeps the peak of the process which started this one.
     status = Path("/proc/self/status").read_text(encoding="ascii")

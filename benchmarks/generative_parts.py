@@ -13,16 +13,17 @@ from monai.networks.nets import AutoencoderKL, DiffusionModelUNet
 from monai.networks.schedulers import DDIMScheduler
 from torch import Tensor, nn
 
+from hemexp.anatomy.reference import ReferenceModel
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
-from hemexp.diffusion.condition import REQUEST_SIZE, Condition
+from hemexp.diffusion.condition import IVH_SIZE, REQUEST_SIZE, Condition
 from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma, sigmoid_alpha_bar
 from hemexp.latents.scale import Scale
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.sample import Start
-from hemexp.settings import Autoencoder, Diffusion, Sampling
+from hemexp.settings import Autoencoder, Diffusion, Reference, Sampling
 
 PUBLISHED_STEPS, PUBLISHED_ETA, PUBLISHED_BATCH, CONTEXT = 100, 0.5, 2, 3
 SCHEDULE = Schedule("cosine", -2.0, -7.3, 5.0)
@@ -36,6 +37,7 @@ class Size:
     autoencoder: Autoencoder
     diffusion: Diffusion
     sampling: Sampling
+    reference: Reference
     side: int
 
     @property
@@ -48,7 +50,8 @@ class Size:
 def size_of(name: str, preset: str = "full") -> Size:
     """`published`: 384 x 384 slices and the preset's networks; `small`: what a CPU can run."""
     settings = load_settings({"preset": preset})
-    size = Size(settings.autoencoder, settings.diffusion, settings.sampling, 384)
+    reference = settings.latents.reference
+    size = Size(settings.autoencoder, settings.diffusion, settings.sampling, reference, 384)
     if name == "published":
         return size
     vae = {"channels": [16, 32, 64], "norm_groups": 16, "feature_channels": 16}
@@ -57,6 +60,7 @@ def size_of(name: str, preset: str = "full") -> Size:
         size.autoencoder.model_copy(update=vae),
         size.diffusion.model_copy(update=unet),
         size.sampling,
+        reference,
         96,
     )
 
@@ -89,12 +93,34 @@ def condition_of(size: Size, n: int, z: int) -> Condition:
     _, h, w = size.latent
     return Condition(
         torch.full((n, 7), 0.4),
-        torch.ones(n, REQUEST_SIZE[size.diffusion.condition]),
+        torch.ones(n, REQUEST_SIZE[size.diffusion.condition] + size.reference.ivh * IVH_SIZE),
         torch.ones(n, 3),
         torch.zeros(n, z),
         torch.zeros(n, h),
         torch.zeros(n, w),
     )
+
+
+def make_denoiser(size: Size, slices: int) -> Denoiser:
+    """The denoiser of a size for stacks of so many slices."""
+    shown = {"reference": not size.reference.is_baseline, "ivh": size.reference.ivh}
+    return Denoiser(size.diffusion, size.latent[0], slices, **shown)
+
+
+def context_of(size: Size, latents: Tensor) -> Tensor:
+    """What the network is shown beside noisy stacks: slices of the baseline, and a reference."""
+    return latents.repeat(1, 1, CONTEXT + (not size.reference.is_baseline), 1, 1)
+
+
+@dataclass(frozen=True)
+class KnownReferences:
+    """References of samples whose latents (z, c, h, w) are known: one for all of them."""
+
+    latents: Tensor
+
+    def encoded(self, k: int) -> tuple[None, Tensor]:
+        """The latents of every sample."""
+        return None, self.latents
 
 
 @dataclass(frozen=True)
@@ -109,17 +135,17 @@ def make_ours(size: Size, slices: int, device: torch.device) -> Ours:
     """Networks of hemexp for stacks of so many slices."""
     torch.manual_seed(0)
     c = size.latent[0]
-    network = Denoiser(size.diffusion, c, slices).to(device).eval().requires_grad_(False)
+    network = make_denoiser(size, slices).to(device).eval().requires_grad_(False)
     vae = MultiHeadVae(size.autoencoder).to(device).eval().requires_grad_(False)
     unit = Scale([0.0] * c, [1.0] * c, [0.0] * c, [0.3] * c)
-    model = DiffusionModel(network, size.diffusion, SCHEDULE, 1, DriftModel([], []), unit)
-    return Ours(model, vae)
+    relative = DriftModel([], []), unit, ReferenceModel(size.reference, None)
+    return Ours(DiffusionModel(network, size.diffusion, SCHEDULE, 1, *relative), vae)
 
 
 def start_of(latents: Tensor) -> Start:
     """Start of the samples of a baseline (z, c, h, w), all of whose slices may change."""
     may_change = torch.ones(len(latents), dtype=torch.bool)
-    return Start(PatientSeed(1, "P1"), latents, 5.0, may_change)
+    return Start(PatientSeed(1, "P1"), latents, 5.0, may_change, KnownReferences(latents))
 
 
 def published_scheduler(steps: int = PUBLISHED_STEPS) -> DDIMScheduler:

@@ -12,6 +12,8 @@ from generative_parts import (
     Published,
     Size,
     condition_of,
+    context_of,
+    make_denoiser,
     make_ours,
     seconds,
     size_of,
@@ -21,9 +23,8 @@ from generative_parts import (
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hemexp.diffusion.network import Denoiser
 from hemexp.diffusion.schedule import alpha_sigma, to_v
-from hemexp.sampling.sample import decode_stack, stream_latents
+from hemexp.sampling.sample import LatentSampler, decode_stack
 from hemexp.training import autocast_for
 
 PUBLISHED_TRAINING_STEPS, PUBLISHED_STEP_SLICES = 50_000, 32
@@ -52,10 +53,10 @@ def measure_training(name: str, device: torch.device, slices: int = 2) -> pd.Dat
     once that of the optimiser.
     """
     size = size_of(name, "paper")
-    network = Denoiser(size.diffusion, size.latent[0], slices).to(device)
+    network = make_denoiser(size, slices).to(device)
     optimiser = torch.optim.Adam(network.parameters(), size.diffusion.learning_rate)
     clean = torch.randn(1, slices, *size.latent, device=device)
-    context = clean.repeat(1, 1, CONTEXT, 1, 1)
+    context = context_of(size, clean)
     way = Published(size, device)
     images = torch.rand(1, CONTEXT, 3, size.side, size.side)
     update = seconds(lambda: backward(network, size, clean, context), device) / slices
@@ -92,7 +93,7 @@ def training_step(
     """One step of a stack of z slices: gradients and optimiser."""
     optimiser = torch.optim.Adam(network.parameters(), 1e-4, fused=device.type == "cuda")
     clean = torch.randn(1, z, *size.latent, device=device)
-    context = clean.repeat(1, 1, CONTEXT, 1, 1)
+    context = context_of(size, clean)
 
     def step() -> None:
         optimiser.zero_grad()
@@ -114,8 +115,9 @@ def sampling_seconds(
 
     def draw(count: int) -> None:
         part = condition[slice(count)]
-        for stack in stream_latents(ours.model, start_of(baseline), part, settings):
-            decode_stack(ours.vae, stack, settings.batch_slices, autocast)
+        for drawn in LatentSampler(ours.model, start_of(baseline), part, settings).stream():
+            for stack in (drawn.latents, drawn.reference):
+                decode_stack(ours.vae, stack, settings.batch_slices, autocast)
 
     draw(1)
     clock = stopwatch(device)
@@ -138,7 +140,7 @@ def measure_device(name: str, device: torch.device) -> pd.DataFrame:
     rows = []
     # Compiling for a CPU takes minutes and is no part of what is asked there.
     for bf16, compiled in product((False, True), (False, True)[: 1 + (device.type == "cuda")]):
-        network = Denoiser(size.diffusion, size.latent[0], z).to(device)
+        network = make_denoiser(size, z).to(device)
         step = training_step(network, size, z, device, bf16)
         with FlopCounterMode(display=False) as counter:
             step()
