@@ -96,7 +96,9 @@ def write_bundle(root):
     contents = {
         "models/autoencoder/model.json": {"settings": settings.autoencoder.as_json()},
         "models/diffusion/model.json": {"settings": settings.diffusion.as_json()},
-        "models/latents/scale.json": {},
+        "models/latents/scale.json": {
+            "reference": settings.latents.reference.as_json() | {"push": None}
+        },
         "models/expansion/model.json": {},
         "configs/inference.json": {"grid": settings.preprocess.grid.as_json()},
     }
