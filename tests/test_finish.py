@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hemexp.anatomy.noise import Noise
 from hemexp.anatomy.reference import CSF_HU, ReferenceScan, Told
 from hemexp.anatomy.shell import BleedHu
 from hemexp.grid_scan import GridScan
@@ -54,17 +55,12 @@ def unchanged(baseline, ct_hu=0.0):
 
 def finish(sample, decoded_reference, baseline, growth_ml=np.nan, ivh_growth_ml=np.nan, **how):
     """Finishes a sample; `ct_hu` is the reference's, the rest are parts of `Finish`."""
-    parts = {"hu": None, "ventricles": None, "active": True} | how
+    parts = {"hu": None, "ventricles": None, "active": True, "seed": 0} | how
+    rng = np.random.default_rng(parts.pop("seed"))
     reference = unchanged(baseline, parts.pop("ct_hu", 0.0))
     told = Told(growth_ml, NOWHERE, 0.0, ivh_growth_ml)
-    return finish_sample(
-        sample,
-        decoded_reference,
-        reference,
-        told,
-        Finish(baseline, **parts),
-        np.random.default_rng(0),
-    )
+    asked = Finish(baseline, **parts)
+    return finish_sample(sample, decoded_reference, reference, told, asked, rng)
 
 
 @pytest.mark.parametrize("active", [True, False])
@@ -257,9 +253,24 @@ def test_new_ivh_that_looks_like_csf_is_painted_as_that_which_shows():
     assert (dark[100:105] == 9).all()  # none to take the HU from
 
 
+def noise_of(kept):
+    """Noise of 3 HU in the heads of this file."""
+    brain = np.ones(SHAPE, bool)
+    return Noise(brain, np.full(3, 5.0), sd_hu=3.0, wide_sd_hu=3.5, blur_voxels=0.0, kept=kept)
+
+
+def test_a_sample_has_noise_of_its_own_seed():
+    plain = look({})
+    one, same, other = (look({}, noise=noise_of(0.4), seed=k)[0] for k in (1, 1, 2))
+    assert np.array_equal(one, same) and not np.array_equal(one, other)
+    assert 1 < (one - plain[0]).std() < 8
+    assert np.array_equal(look({}, noise=noise_of(0.4), seed=1)[1], plain[1])  # labels
+
+
 def test_nothing_is_touched_when_the_finish_is_off():
     values = {range(20, 24): DULL, (102,): 9.0, (100,): 54.0}
-    ct_hu, labels, found, drawn = look(values, growth_ml=-4.0, active=False, ventricles=ROOM)
+    off = {"active": False, "ventricles": ROOM, "noise": noise_of(0.0)}
+    ct_hu, labels, found, drawn = look(values, growth_ml=-4.0, **off)
     assert np.array_equal(ct_hu, drawn)
     assert np.array_equal(np.flatnonzero(labels == 1), np.arange(30))
     assert np.flatnonzero(labels == 2).tolist() == [100, 101, 102, 103, 104]

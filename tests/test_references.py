@@ -43,15 +43,15 @@ def sheet():
 
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory, settings, sheet, latents):
-    """Three training pairs whose bleeds grow and whose midlines stay, and a pair for `val`."""
+    """Three training pairs whose bleeds grow while all else stays, and a pair for `val`."""
     layout = Layout(tmp_path_factory.mktemp("results"))
     for n, (name, growth_ml) in enumerate(GROWTHS_ML.items()):
         for session, more_ml, ivh_ml in zip(
             ("baseline", "followup"), (0, growth_ml), IVH_ML, strict=True
         ):
             volumes = BEFORE_ML + more_ml, ivh_ml
-            scan = GRID, name, session, *bleeds(GRID, *volumes), np.random.default_rng(n)
-            write_scan(layout.root, *scan)
+            rng = np.random.default_rng(n)
+            write_scan(layout.root, GRID, name, session, *bleeds(GRID, *volumes), rng)
             native = pd.DataFrame([dict(zip(("iph_ml", "ivh_ml"), volumes, strict=True))])
             save(native, layout.native(name, session).volumes)
     torch.manual_seed(0)
@@ -79,6 +79,8 @@ def test_the_scale_keeps_what_differences_are_relative_to(layout, latents, tmp_p
     known = load_reference(layout.scale)
     assert known.kind == latents.reference == WHOLE
     assert known.push == load_push(layout.push)
+    assert known.kept_texture == load_texture(layout.push)
+    assert known.kept_texture == pytest.approx(1, abs=0.01)  # both scans have the same noise
     assert known.sink_per_mm2 == known.push.sink_per_mm2
     elsewhere = Layout(tmp_path)
     (tmp_path / "latents").mkdir()

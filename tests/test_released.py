@@ -105,12 +105,23 @@ def settings_with(released, **changes):
             "grid.shape 32 x 32 x 14; expected the config's 32 x 32 x 15",
         ),
         ({"diffusion": {"denoiser": "2.5d"}}, "diffusion.denoiser stack"),
+        (
+            {"latents": {"reference": {"shell": "even"}}},
+            "diffusion.model.*latents.reference.shell tilted; expected the config's even",
+        ),
+        ({"latents": {"reference": {"ivh": False}}}, "latents.reference.ivh True; expected"),
         ({"expansion": {"model_file": "nowhere"}}, "expansion.model_file.*no expansion/model"),
     ],
 )
 def test_a_model_that_does_not_fit_is_refused_by_key(released, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         check_released(settings_with(released, **changes), tmp_path / "results")
+
+
+def test_a_denoiser_of_a_version_without_references_is_refused_by_key(released, tmp_path):
+    (released / "models/latents/scale.json").write_text("{}")
+    with pytest.raises(ValueError, match="key diffusion.model.*nothing about the reference"):
+        check_released(settings_with(released), tmp_path / "results")
 
 
 def test_models_that_fit_and_how_they_were_trained_is_free(released, tmp_path):

@@ -51,7 +51,7 @@ def models(settings):
         1,
         DriftModel([[0.1] * 3] * 4, [[0.5, -0.2, 0.3], [-0.4, 0.1, 0.2]]),
         Scale([0.0] * c, [1.0] * c, [0.0] * c, [0.2] * c),
-        ReferenceModel(WHOLE, PUSH),
+        ReferenceModel(WHOLE, PUSH, kept_texture=0.4),
     )
     of_volume = Linear(("ln_iph_ml",), (3.0,), (0.7,), (0.3,), 2.0)
     growth = ExpansionModel("made up", of_volume, of_volume, 0.4, (-0.4, 0.1, 1.5), 0.2)
@@ -149,6 +149,18 @@ def test_without_a_network_and_a_finish_a_sample_is_its_reference(draw):
         wanted = VOLUMES["baseline_iph_ml"] + asked.told[k].growth_ml
         assert one.measured["iph_ml"] == pytest.approx(wanted, abs=3 * VOXEL_ML)
     assert not np.array_equal(drawn[0].ct_hu, drawn[1].ct_hu)
+
+
+def test_every_sample_has_noise_of_its_own_where_nothing_else_happens(draw, make_patient):
+    """References alone differ far from the bleed by the push; their noise is the baseline's."""
+    far = make_patient().baseline.scan.brain.copy()
+    far[GRID.shape[0] // 2 :] = False  # the bleed lies to the right
+    (one, other), _ = draw(2, network=False)
+    (plain, plain_other), _ = draw(2, network=False, finish=False)
+    renewed = (one.ct_hu - plain.ct_hu)[far]
+    assert 1 < renewed.std() < 8
+    again = (other.ct_hu - plain_other.ct_hu)[far]
+    assert abs(np.corrcoef(renewed, again)[0, 1]) < 0.6  # both lost part of the same old noise
 
 
 def test_an_oracle_tells_the_growth_that_happened_of_both(draw, make_patient):

@@ -171,26 +171,24 @@ def test_an_edited_setting_reruns_from_its_room_on(done, override, first, not_th
 
 
 @pytest.mark.parametrize(
-    ("reference", "needs_push", "needs_volumes"),
+    ("reference", "needed"),
     [
-        ("{shell: tilted, warp: true, ivh: true}", True, True),
-        ("{shell: none, warp: true, ivh: false}", True, True),
-        ("{shell: even, warp: false, ivh: true}", False, True),
-        ("{shell: none, warp: false, ivh: false}", False, False),
+        ("{shell: tilted, warp: true, ivh: true}", True),
+        ("{shell: none, warp: true, ivh: false}", True),
+        ("{shell: even, warp: false, ivh: true}", True),
+        ("{shell: none, warp: false, ivh: false}", False),
     ],
 )
-def test_the_push_is_fitted_where_the_reference_is_warped(
-    tmp_path, reference, needs_push, needs_volumes
-):
+def test_a_push_is_fitted_and_references_encoded_where_there_are_any(tmp_path, reference, needed):
     folder = write_sheet(mini_rows(), tmp_path)
     config = f"latents={{reference: {reference}}}"
     text = snakemake(folder, "--dry-run", "--printshellcmds", "--config", config)
     planned = jobs(text)
-    assert planned.get("fit_push", 0) == needs_push
+    assert planned.get("fit_push", 0) == needed
     assert planned["encode_patients"] == planned["fit_scale"] == 1
     commands = [line for line in text.splitlines() if "hemexp encode-patients" in line]
     (cohort,) = (line for line in commands if "--splits" in line)
-    assert ("--references" in cohort) == needs_volumes
+    assert ("--references" in cohort) == needed
     assert not any("--references" in line for line in commands if line != cohort)
 
 

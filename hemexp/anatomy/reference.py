@@ -216,7 +216,9 @@ def _read(prepared: Prepared, push_ml: float) -> Seen:
     ct_hu = ndimage.map_coordinates(
         prepared.ct, at, np.float32, order=3, mode="mirror", prefilter=False
     )
-    return Seen(ct_hu, *(ndimage.map_coordinates(volume, at, order=1) for volume in volumes))
+    return Seen(
+        ct_hu, *(ndimage.map_coordinates(volume, at, order=1, mode="mirror") for volume in volumes)
+    )
 
 
 def _grow_bleed(prepared: Prepared, seen: Seen, told: Told) -> NDArray[np.float32]:

@@ -82,6 +82,7 @@ def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[
         if room == "expansion":
             return []
         grid = read_grid(folder)
+        kind = load_reference(models.scale).kind if room == "diffusion" else None
     except HemexpError as error:
         return [fault._replace(where=f"{where}, {fault.where}") for fault in error.faults]
     theirs = read_record(models.network(room).model)["settings"]
@@ -93,10 +94,9 @@ def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[
         for key in ("shape", "spacing_mm")
     ]
     nulls = _null_faults(settings, theirs) if room == "diffusion" else []
-    if room == "diffusion":
-        kind = load_reference(models.scale).kind.as_json()
-        asked = settings.latents.reference.as_json()
-        pairs += [(f"latents.reference.{key}", kind[key], asked[key]) for key in kind]
+    if kind:
+        asked = settings.latents.reference
+        pairs += [(f"latents.reference.{key}", value, getattr(asked, key)) for key, value in kind]
     return nulls + [
         Fault(
             f"{where}, {folder}",
