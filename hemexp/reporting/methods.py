@@ -74,8 +74,8 @@ def say_diffusion(record: Mapping[str, Any], losses: Mapping[str, float]) -> str
     }[used["condition"]]
     return (
         f"A conditional denoiser ({used['denoiser']}, channels {_list(used['channels'])}) of the "
-        f"latent difference, conditioned on {condition}, "
-        f"with a {used['schedule']} noise schedule, "
+        "latent difference between follow-up and reference (setting `latents.reference`), "
+        f"conditioned on {condition}, with a {used['schedule']} noise schedule, "
         + _trained(record, f"in batches of {used['batch_stacks'] * used['accumulate']} stacks")
         + _reached(losses)
     )
@@ -100,13 +100,17 @@ def say_sampling(record: Mapping[str, Any], patients: int) -> str:
         if used["indicator"] == "predicted"
         else ""
     )
+    finish = (
+        "Each was finished: volumes brought to those told, stray pieces taken out, CT made to "
+        "agree with the masks, noise drawn anew where training pairs say how. "
+        if used["finish"]
+        else "They are as decoded. "
+    )
     return (
         f"{used['samples']} follow-ups of each of {patients} patients were drawn with "
         f"{used['evaluations']} evaluations of the {used['sampler']} sampler (guidance "
         f"{used['guidance']:g} on growth and {used['clinical_guidance']:g} on clinical values, "
-        f"indicator {used['indicator']}, volumes "
-        f"{'matched' if used['finish'] else 'not matched'} to the drawn growth). {even}"
-        f"Seed {record['seed']}."
+        f"indicator {used['indicator']}). {even}{finish}Seed {record['seed']}."
     )
 
 
