@@ -85,7 +85,8 @@ def one_row(
 ) -> dict:
     """Trains one denoiser, asks it, and keeps the answer."""
     train = len(cohort.rows(test=False))
-    guided = [settings.sampling.guidance, settings.sampling.guidance_below]
+    asked = settings.sampling
+    guided = [asked.guidance, asked.clinical_guidance, asked.guidance_below]
     key = hash_value([settings.diffusion.as_json(), train, patients, guided])
     file = folder / f"obedience-{key}.json"
     if file.exists():

@@ -41,6 +41,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "patient": {"required": True, "help": "patient_id of the sheet"},
     "patients": {"nargs": "*", "default": [], "help": "patient_ids of the sheet"},
     "splits": {"nargs": "*", "default": [], "help": "all patients of these splits"},
+    "references": {
+        "action": "store_true",
+        "help": "encode what follow-ups of training patients are drawn relative to, too",
+    },
     "raw": {
         "default": "config/config.yaml",
         "help": "limits of raw scans as JSON, or a config file to take them from",
@@ -137,8 +141,9 @@ VERBS = {
     "collect-qc": Verb(data.collect_qc, (*_SHEET, "settings")),
     "write-qc": Verb(data.write_qc, ("results", "settings")),
     "train-autoencoder": Verb(models.train_autoencoder, _TRAIN),
-    "encode-patients": Verb(models.encode_patients, (*_TRAIN, "patients", "splits")),
-    "fit-scale": Verb(models.fit_scale, _SHEET),
+    "fit-push": Verb(models.fit_push, _SHEET),
+    "encode-patients": Verb(models.encode_patients, (*_TRAIN, "patients", "splits", "references")),
+    "fit-scale": Verb(models.fit_scale, (*_SHEET, "settings")),
     "measure-bleed": Verb(models.measure_bleed, (*_SHEET, "patients", "splits")),
     "fit-expansion": Verb(models.fit_expansion, (*_SHEET, "settings", "seed")),
     "predict-expansion": Verb(models.predict_expansion, _SHEET),

@@ -194,6 +194,11 @@ class Layout:
         """Normalisation of latents and their differences."""
         return self.root / "latents" / "scale.json"
 
+    @property
+    def push(self) -> Path:
+        """How growth pushes tissue, fitted on training pairs."""
+        return self.root / "latents" / "push.json"
+
     # expansion
 
     def features(self, patient_id: str) -> Path:
@@ -257,6 +262,10 @@ class Layout:
     def map_sums(self, patient_id: str) -> Path:
         """Sums from which the scores of a patient's expansion maps follow."""
         return self.of_patient("evaluation", patient_id, "maps.tsv")
+
+    def consistency(self, patient_id: str) -> Path:
+        """What the image and the masks of each of a patient's follow-ups say, a row each."""
+        return self.of_patient("evaluation", patient_id, "consistency.tsv")
 
     def evaluation(self, table: str) -> Path:
         """A table of the room `evaluation`, such as `forecasts`."""

@@ -93,10 +93,11 @@ def frozen(folder, released, *rooms, **changes):
 def write_bundle(root):
     """A bundle of the mini settings as far as a plan reads it; gives its folder."""
     settings = load_settings(yaml.safe_load(CONFIG.read_text()))
+    reference = settings.latents.reference.as_json()
     contents = {
         "models/autoencoder/model.json": {"settings": settings.autoencoder.as_json()},
         "models/diffusion/model.json": {"settings": settings.diffusion.as_json()},
-        "models/latents/scale.json": {},
+        "models/latents/scale.json": {"reference": reference | {"push": None}},
         "models/expansion/model.json": {},
         "configs/inference.json": {"grid": settings.preprocess.grid.as_json()},
     }

@@ -9,6 +9,7 @@ import pytest
 import torch
 from mini import CONFIG, REPOSITORY, jobs, mini_rows, run, snakemake, write_sheet
 from test_diffusion import wake
+from tiny_models import BASELINE, FixedReferences
 from tiny_training import slices, stacks, tiny
 
 from hemexp import HemexpError
@@ -30,12 +31,18 @@ CONFIGS = {path.stem: path for path in (REPOSITORY / "config" / "ablations").glo
 PREPARED = ["phantom", "preprocess", "autoencoder"]
 SHARED = {
     "no_clinical": [*PREPARED, "latents", "expansion"],
-    "no_condition": [*PREPARED, "latents", "expansion"],
-    "flag_condition": [*PREPARED, "latents", "expansion"],
+    "no_condition": [*PREPARED, "expansion"],
+    "flag_condition": [*PREPARED, "expansion"],
     "followup_latent": [*PREPARED, "latents", "expansion"],
     "one_slice": [*PREPARED, "latents", "expansion"],
     "independent_slices": [*PREPARED, "latents", "expansion"],
     "sampled_latents": [*PREPARED, "expansion"],
+    "no_shell": [*PREPARED, "expansion"],
+    "even_shell": [*PREPARED, "expansion"],
+    "no_warp": [*PREPARED, "expansion"],
+    "no_ivh_driver": [*PREPARED, "expansion"],
+    "shell_alone": [*PREPARED, "latents", "expansion", "diffusion"],
+    "no_finish": [*PREPARED, "latents", "expansion", "diffusion"],
 }
 
 
@@ -57,7 +64,13 @@ def test_nothing_changed_shares_everything_and_the_cohort_may_not_change(tmp_pat
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"diffusion": {"condition_dropout": 1}}, "indicator must be 'free'"),
+        (
+            {
+                "diffusion": {"condition_dropout": 1},
+                "latents": {"reference": {"shell": "none", "warp": False, "ivh": False}},
+            },
+            "indicator must be 'free'",
+        ),
         ({"diffusion": {"target": "followup", "bleed_weight": 2}}, "bleed_weight"),
     ],
 )
@@ -73,10 +86,11 @@ def test_a_drawn_latent_is_the_scans_own_draw_with_the_posteriors_spread(setting
 
     def draw(seed, session="baseline", batch=4):
         generator = generator_for(seed, "A", session, "posterior")
-        copies = scan_copies(scan, 0, seed, "A")
+        copies = scan_copies(scan.images(), 0, seed, "A")
         return encode_copies(vae, copies, scan.spacing_mm, batch, generator)[0]
 
-    mean = encode_copies(vae, scan_copies(scan, 0, 1, "A"), scan.spacing_mm, 4)[0]
+    copies = scan_copies(scan.images(), 0, 1, "A")
+    mean = encode_copies(vae, copies, scan.spacing_mm, 4)[0]
     drawn = draw(1)
     assert torch.allclose(draw(1, batch=3)[0], drawn[0], atol=1e-5)
     with torch.inference_mode():
@@ -109,11 +123,12 @@ def draw_stack(settings, condition, **update):
     wake(network)
     scale = measure_scale(list(zip(data.baseline[:, 0], data.target[:, 0] * 0.1, strict=True)))
     schedule = Schedule("cosine", -2, -6, 4)
-    model = DiffusionModel(network, diffusion, schedule, 1, DriftModel([], []), scale)
+    model = DiffusionModel(network, diffusion, schedule, 1, DriftModel([], []), scale, BASELINE)
     sampling = settings.sampling.model_copy(update={"evaluations": 3, "batch_slices": 6})
     may_change = torch.tensor([False, True, False])
-    start = Start(PatientSeed(1, "A"), data.baseline[0, 0], 5.0, may_change)
-    return draw_latents(model, start, condition, sampling), start.latents
+    baseline = data.baseline[0, 0]
+    start = Start(PatientSeed(1, "A"), baseline, 5.0, may_change, FixedReferences(baseline))
+    return draw_latents(model, start, condition, sampling), baseline
 
 
 def test_a_drawn_followup_stands_for_itself_where_the_stack_may_change(settings):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from monai.networks.blocks import SABlock
 
 from hemexp import HemexpError
 from hemexp.autoencoder.gradients import Networks, accumulate_gradients
@@ -9,6 +10,7 @@ from hemexp.autoencoder.losses import kl_divergence, make_perceptual, mask_loss,
 from hemexp.autoencoder.network import MultiHeadVae, model_input
 from hemexp.autoencoder.slices import SliceSet, augment, draw_indices
 from hemexp.autoencoder.train import train
+from hemexp.config import load_settings
 from hemexp.training import Checkpoint
 
 
@@ -75,6 +77,38 @@ def test_a_linear_path_carries_what_a_linear_map_can_hold(tiny):
     assert sum(name.startswith("linear") for name, _ in vae.named_parameters()) == 3
     plain = MultiHeadVae(tiny.model_copy(update={"linear_path": False}))
     assert not any(name.startswith("linear") for name, _ in plain.named_parameters())
+
+
+@pytest.mark.parametrize(("preset", "millions"), [("paper", 12.45), ("full", 7.08)])
+def test_the_published_network_has_its_published_size(preset, millions):
+    """12.45 M is the original's own count (docs/method.md 3); the linear path is counted apart."""
+    with torch.device("meta"):
+        vae = MultiHeadVae(load_settings({"preset": preset}).autoencoder)
+    sizes = {name: p.numel() for name, p in vae.named_parameters() if "linear_" not in name}
+    assert sum(sizes.values()) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+def test_nonlocal_attention_joins_far_latents_and_needs_no_matrix(tiny):
+    """The same answer as by the matrix of all pairs; without it no convolution reaches so far."""
+
+    def touched(attention, flash=True):
+        torch.manual_seed(0)
+        vae = MultiHeadVae(tiny.model_copy(update={"nonlocal_attention": attention})).eval()
+        for module in vae.modules():
+            if isinstance(module, torch.nn.GroupNorm):  # its mean over the image joins all too
+                module.forward = lambda features: features
+            if isinstance(module, SABlock):
+                assert module.use_flash_attention
+                module.use_flash_attention = flash
+        images = torch.zeros(1, 3, 24, 320)
+        images[:, :, 4:8, 4:8] = 1
+        with torch.no_grad():
+            return vae.encode(images)[0] - vae.encode(0 * images)[0]
+
+    alone, joined = touched(False), touched(True)
+    assert alone[..., :8].any() and not alone[..., 60:].any()
+    assert joined[..., 60:].abs().min() > 0
+    assert torch.allclose(joined, touched(True, flash=False), atol=1e-5)
 
 
 def test_kl_of_standard_normal_is_zero_and_of_shifted_is_known():

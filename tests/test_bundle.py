@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from results_folder import Grid, bleeds, save, write_scan
+from tiny_models import IVH, PUSH, WHOLE
 
 from hemexp import HemexpError
 from hemexp.autoencoder.network import MultiHeadVae
@@ -24,6 +25,7 @@ from hemexp.layout import Layout
 from hemexp.provenance import write_json
 from hemexp.release.bundle import OPTIONS, inference_config, run_export_bundle
 from hemexp.release.forecast import draw_followups, patient_row
+from hemexp.release.models import read_recipe
 from hemexp.sampling.run import run_sample_followups
 from hemexp.training import save_weights
 
@@ -78,7 +80,8 @@ def save_models(root, settings):
     save_weights(root / "autoencoder/model.safetensors", vae)
     record = {"settings": settings.autoencoder.as_json()}
     write_json(root / "autoencoder/model.json", record | facts)
-    denoiser = random_network(Denoiser(settings.diffusion, latents, GRID.shape[2]))
+    shown = {"reference": True, "ivh": True}
+    denoiser = random_network(Denoiser(settings.diffusion, latents, GRID.shape[2], **shown))
     save_weights(root / "diffusion/model.safetensors", denoiser)
     schedule = {"kind": "cosine", "shift": -2.0, "lambda_min": -6.0, "lambda_max": 4.0}
     record = {
@@ -97,7 +100,8 @@ def save_models(root, settings):
         "delta_mean": [0.0] * latents,
         "delta_sd": [0.3 + 0.1 * (k % 4) for k in range(latents)],
     }
-    write_json(root / "latents/scale.json", {"scale": scale} | facts)
+    reference = WHOLE.as_json() | {"push": PUSH.as_json()}
+    write_json(root / "latents/scale.json", {"scale": scale, "reference": reference} | facts)
     names = ("ln_onset", "antiplatelet", "sphericity", "hu_sd")
     chance = Linear(
         names, (1.0, 0.2, 0.7, 4.0), (0.5, 0.4, 0.1, 2.0), (-1.0, 0.3, -1.0, 1.0), -0.5
@@ -105,7 +109,7 @@ def save_models(root, settings):
     growth = Linear(("ln_iph_ml",), (2.5,), (0.7,), (0.35,), 2.2)
     model = ExpansionModel("image_clinical", chance, growth, 0.4, (-0.4, 0.1, 1.5), 0.2)
     models = {"chosen": "image_clinical", "models": {"image_clinical": model.as_json()}}
-    write_json(root / "expansion/model.json", models | facts)
+    write_json(root / "expansion/model.json", models | {"ivh": IVH.as_json()} | facts)
 
 
 def image_files(root, space="grid"):
@@ -192,6 +196,24 @@ def test_sample_k_of_a_bundle_does_not_depend_on_how_many_are_drawn(bundle, resu
     verb = pd.read_csv(results / "samples/sub-007/volumes.tsv", sep="\t")
     assert table["iph_raw_ml"][:2].round(4).tolist() == verb["iph_raw_ml"].tolist()
     assert table["iph_ml"].std() > 0
+
+
+def test_a_bundle_says_how_a_new_patient_is_prepared_and_drawn(bundle, settings):
+    recipe = read_recipe(bundle)
+    assert recipe.sampling == settings.sampling and recipe.grid == settings.preprocess.grid
+    assert recipe.latents.batch_slices == settings.latents.batch_slices
+    assert recipe.latents.posterior == "mean"
+
+
+def test_models_of_a_version_without_references_are_refused(bundle, results, tmp_path):
+    older = shutil.copytree(bundle, tmp_path / "older")
+    for room, file, part in (("latents", "scale", "reference"), ("expansion", "model", "ivh")):
+        path = older / "models" / room / f"{file}.json"
+        whole = path.read_text()
+        path.write_text(json.dumps({k: v for k, v in json.loads(whole).items() if k != part}))
+        with pytest.raises(HemexpError, match=f"{room}/{file}.json.*with this version"):
+            draw(older, tmp_path / "out", image_files(results), results)
+        path.write_text(whole)
 
 
 def test_a_bundle_keeps_the_precision_of_its_run(bundle, settings):
@@ -299,7 +321,8 @@ def test_a_value_that_cannot_be_used_is_named(change, message):
 
 def test_unknown_values_stay_unknown():
     row = patient_row(PATIENT)
-    assert np.isnan([row["antiplatelet"], row["sbp"], row["followup_iph_ml"]]).all()
+    outcome = [row["followup_iph_ml"], row["followup_ivh_ml"]]
+    assert np.isnan([row["antiplatelet"], row["sbp"], *outcome]).all()
     assert row["age"] == 71
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tiny_models import BASELINE
 from tiny_training import place
 
 from hemexp import HemexpError
@@ -14,20 +15,24 @@ from hemexp.anatomy.blood import shell_mm
 from hemexp.diffusion.condition import (
     Condition,
     ConditionEncoder,
+    build_condition,
     clinical_vector,
     growth_features,
+    ivh_features,
     outward_drift,
 )
-from hemexp.diffusion.dataset import Stacks, draw_copies, draw_patients
+from hemexp.diffusion.dataset import Stacks, draw_copies, draw_patients, make_stacks
 from hemexp.diffusion.drift import DriftModel, fit_drift
 from hemexp.diffusion.network import (
     Denoiser,
     DiffusionModel,
+    Guidance,
     context_stack,
     context_stride,
     load_diffusion,
+    show_stack,
 )
-from hemexp.diffusion.objective import draw_batch
+from hemexp.diffusion.objective import diffusion_loss, draw_batch
 from hemexp.diffusion.schedule import (
     Schedule,
     alpha_sigma,
@@ -38,6 +43,7 @@ from hemexp.diffusion.schedule import (
     sigmoid_alpha_bar,
     to_v,
 )
+from hemexp.diffusion.train import make_network
 from hemexp.latents.scale import Scale
 from hemexp.layout import Layout
 from hemexp.provenance import write_json
@@ -66,7 +72,7 @@ def stacks():
         *(part[:, None].expand(6, 2, -1) for part in (clinical, request)),
         *(part.expand(6, 2, -1) for part in place(Z, H, W)),
     )
-    return Stacks(baseline, delta, condition, torch.zeros(6, 3), growth > 5)
+    return Stacks(baseline, None, delta, condition, torch.zeros(6, 3), growth > 5)
 
 
 def wake(network):
@@ -152,6 +158,55 @@ def test_growth_is_told_where_to_and_a_flag_is_not(tiny, stacks, kind, aims):
     assert torch.equal(one, other) != aims
 
 
+def test_ivh_growth_is_told_in_three_views_beside_the_growth():
+    """mL over 5, signed log, and what was there before."""
+    told, before = torch.tensor([10.0, -1.0, 0.0]), torch.tensor([0.0, 3.0, 7.0])
+    features = ivh_features(told, before)
+    assert features[:, 0].tolist() == pytest.approx([2, -0.2, 0])
+    logs = [1.5 * math.log(11), -1.5 * math.log(2), 0]
+    assert features[:, 1].tolist() == pytest.approx(logs)
+    assert features[:, 2].tolist() == pytest.approx([0, math.log(4), math.log(8)])
+
+
+def patients_of(count):
+    """Rows of the sheet with native volumes, and where their bleeds lie, for `build_condition`."""
+    clinical = {"onset_to_ct_h": 3.0, "age": 60.0, "gcs": 12.0, "sbp": 150.0}
+    clinical |= {"anticoagulant": 0.0, "antiplatelet": 1.0}
+    volumes = {"baseline_iph_ml": 15.0, "baseline_ivh_ml": 2.0}
+    rows = [pd.Series(clinical | volumes)] * count
+    names = ("drift_mm", "offset_z_mm", "offset_x_mm", "offset_y_mm")
+    parts = (part.expand(count, 2, -1) for part in place(Z, H, W))
+    return rows, dict(zip(names, parts, strict=True))
+
+
+def test_a_denoiser_that_is_told_ivh_growth_heeds_it_and_no_other_has_room_for_it(tiny, stacks):
+    rows, where = patients_of(2)
+    growth, flag = torch.tensor([8.0, 8.0]), torch.ones(2)
+    plain = build_condition("growth", rows, growth, flag, where)
+    told = build_condition("growth", rows, growth, flag, where, torch.tensor([0.0, 6.0]))
+    assert plain.request.shape == (2, 2, 3) and told.request.shape == (2, 2, 6)
+    assert torch.equal(told.request[..., :3], plain.request)
+    assert not torch.equal(told.request[0, :, 3:], told.request[1, :, 3:])
+    torch.manual_seed(0)
+    network = Denoiser(tiny, C, Z, ivh=True)
+    wake(network)
+    context, noisy = context_stack(stacks.baseline[:1, 0], 3, 1), torch.randn(1, Z, C, H, W)
+    with torch.no_grad():
+        none, much = (
+            network(noisy, torch.tensor([0.5]), context, told[k : k + 1, 0]) for k in (0, 1)
+        )
+    assert not torch.allclose(none, much, atol=1e-3)
+    data = replace(stacks, condition=told)
+    assert (
+        make_network(data, tiny, 1, torch.device("cpu"))
+        .unet.class_embedding.request[0]
+        .in_features
+        == 7
+    )
+    assert ConditionEncoder("growth", 8).null_request.shape == (3,)
+    assert ConditionEncoder("growth", 8, ivh=True).null_request.shape == (6,)
+
+
 def test_unevenness_is_learned_from_place_and_drawn_for_any_growth():
     """Bleeds low in the head grow upwards by their own shell's thickness, others to one side."""
     rng = np.random.default_rng(0)
@@ -190,22 +245,50 @@ def test_every_unknown_has_its_own_learned_value(stacks):
         assert (encoder.unknown_clinical.grad != 0).nonzero().flatten().tolist() == [variable]
 
 
-@pytest.mark.slow
-def test_guidance_ends_are_exact(tiny, stacks):
+@pytest.fixture(scope="module")
+def guided(tiny, stacks):
+    """Denoises two patients at the asked weights; counts the network's passes."""
     torch.manual_seed(0)
     network = Denoiser(tiny, C, Z)
     wake(network)
     schedule = Schedule("cosine", -2, -6, 4)
-    model = DiffusionModel(network, tiny, schedule, 1, DriftModel([], []), Scale([], [], [], []))
+    scale = Scale([], [], [], [])
+    model = DiffusionModel(network, tiny, schedule, 1, DriftModel([], []), scale, BASELINE)
     noisy, condition = torch.randn(2, Z, C, H, W), stacks.condition[:2, 0]
     context = context_stack(stacks.baseline[:2, 0], 3, 1)
-    with torch.no_grad():
-        conditional = model.denoise(noisy, -1.0, context, condition)
-        null = model.denoise(noisy, -1.0, context, condition.without(request=True))
-        assert torch.equal(model.denoise(noisy, -1.0, context, condition, 0.0), null)
-        assert not torch.allclose(conditional, null)
-        half = model.denoise(noisy, -1.0, context, condition, 0.5)
-    assert torch.allclose(half, (conditional + null) / 2, atol=1e-5)
+    passes = []
+    network.register_forward_hook(lambda *_: passes.append(1))
+
+    def denoise(*guidance, **hidden):
+        passes.clear()
+        with torch.no_grad():
+            asked = condition.without(**hidden)
+            return model.denoise(noisy, -1.0, context, asked, Guidance(*guidance)), len(passes)
+
+    return denoise
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drive", [0, 1])
+@pytest.mark.parametrize("clinical", [0, 1])
+def test_guidance_ends_are_exact(guided, drive, clinical):
+    """0 is the network with it hidden, 1 with it shown, to the bit and in one pass."""
+    plain, _ = guided(1, 1, request=not drive, clinical=not clinical)
+    found, passes = guided(drive, clinical)
+    assert torch.equal(found, plain) and passes == 1
+    assert torch.equal(plain, guided(1, 1)[0]) == (drive == clinical == 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("drive", "clinical", "passes"), [(1.4, 0, 2), (1, 2, 2), (0.5, 1.6, 4)])
+def test_guidance_is_linear_in_either_weight(guided, drive, clinical, passes):
+    both, no_drive = guided(1, 1)[0], guided(0, 1)[0]
+    no_clinical, null = guided(1, 0)[0], guided(0, 0)[0]
+    shown = no_drive + drive * (both - no_drive)
+    hidden = null + drive * (no_clinical - null)
+    found, asked = guided(drive, clinical)
+    assert torch.allclose(found, hidden + clinical * (shown - hidden), atol=1e-4)
+    assert asked == passes
 
 
 def test_a_flag_may_be_a_probability(tiny):
@@ -257,6 +340,96 @@ def test_context_repeats_the_last_slice_and_steps_in_mm():
     context = context_stack(baseline, 3, 2)[0, :, :, 0, 0]
     assert context.tolist() == [[0, 0, 2], [0, 1, 3], [0, 2, 3], [1, 3, 3]]
     assert context_stride(5, 5) == 1 and context_stride(5, 1.5) == 3 and context_stride(5, 30) == 1
+
+
+@pytest.fixture(scope="module")
+def relative(stacks):
+    """The same stacks, relative to a reference that is a number of its own for each copy."""
+    number = torch.arange(12.0).reshape(6, 2, 1, 1, 1, 1)
+    return replace(stacks, reference=number.expand_as(stacks.target))
+
+
+def test_a_denoiser_sees_its_reference_and_without_one_has_no_room_for_it(tiny, relative):
+    torch.manual_seed(0)
+    network = Denoiser(tiny, C, Z, reference=True)
+    wake(network)
+    baseline, noisy = relative.baseline[:1, 0], torch.randn(1, Z, C, H, W)
+
+    def run(reference):
+        context = show_stack(baseline, reference, tiny.context_slices, 1)
+        with torch.no_grad():
+            return network(noisy, torch.tensor([0.5]), context, relative.condition[:1, 0])
+
+    one, other = run(torch.zeros_like(baseline)), run(torch.ones_like(baseline))
+    assert not torch.allclose(one, other, atol=1e-3)
+    plain = Denoiser(tiny, C, Z)
+    channels = [one.unet.conv_in.conv.in_channels for one in (network, plain)]
+    assert channels == [C * 5 + 1, C * 4 + 1]  # noise, 3 slices, perhaps the reference; the drift
+    for data, shown in ((relative, 5), (replace(relative, reference=None), 4)):
+        made = make_network(data, tiny, 1, torch.device("cpu"))
+        assert made.unet.conv_in.conv.in_channels == C * shown + 1
+    assert torch.equal(show_stack(baseline, None, 3, 2), context_stack(baseline, 3, 2))
+    with pytest.raises(RuntimeError, match="channels"):
+        plain(
+            noisy,
+            torch.tensor([0.5]),
+            show_stack(baseline, torch.zeros_like(baseline), 3, 1),
+            relative.condition[:1, 0],
+        )
+
+
+def test_a_batch_takes_the_reference_of_its_own_patient_and_copy(tiny, relative):
+    schedule = Schedule("cosine", -2, -6, 4)
+    known = {
+        tuple(relative.target[i, k].flatten().tolist()): 2 * i + k
+        for i in range(6)
+        for k in range(2)
+    }
+    seen = set()
+    for step in range(8):
+        batch = draw_batch(relative, schedule, tiny, 1, step, 0)
+        for clean, reference in zip(batch.clean, batch.reference, strict=True):
+            number = known[tuple(clean.flatten().tolist())]
+            assert (reference == number).all()
+            seen.add(number % 2)
+    assert seen == {0, 1}
+
+
+def test_the_loss_shows_the_reference_to_the_network(tiny, relative):
+    asked = []
+
+    def network(noisy, time, context, condition):
+        asked.append(context)
+        return torch.zeros_like(noisy)
+
+    schedule = Schedule("cosine", -2, -6, 4)
+    batch = draw_batch(relative, schedule, tiny, 1, 0, 0)
+    diffusion_loss(network, batch, schedule, tiny, 1)
+    diffusion_loss(network, batch._replace(reference=None), schedule, tiny, 1)
+    assert torch.equal(asked[0][:, :, -C:], batch.reference)
+    assert torch.equal(asked[0][:, :, :-C], asked[1])
+
+
+def test_stacks_are_relative_to_the_reference_where_there_is_one():
+    generator = torch.Generator().manual_seed(0)
+    scans = torch.randn(3, 2, 2, Z, C, H, W, generator=generator)
+    rows, where = patients_of(2)
+    encoded = dict(zip(("baseline", "followup", "reference"), scans, strict=True))
+    encoded |= where | {"position_mm": torch.zeros(2, 3)}
+    table = pd.DataFrame(rows).assign(growth_ml=[8.0, 0.0], he=[1.0, 0.0], followup_ivh_ml=5.0)
+    scale = Scale([1.0] * C, [2.0] * C, [0.5] * C, [4.0] * C)
+    made = make_stacks(table, encoded, scale, "growth", "difference", tells_ivh=True)
+    baseline, followup, reference = scans
+    assert torch.allclose(made.target, (followup - reference - 0.5) / 4, atol=1e-5)
+    assert torch.allclose(made.reference, (reference - baseline) / 4, atol=1e-5)
+    assert torch.allclose(made.baseline, (baseline - 1) / 2, atol=1e-5)
+    assert made.condition.request.shape == (2, 2, 6)
+    expected = ivh_features(torch.tensor([3.0]), torch.tensor([2.0]))[0]
+    assert torch.equal(made.condition.request[0, 0, 3:], expected)
+    del encoded["reference"]
+    plain = make_stacks(table, encoded, scale, "growth", "difference")
+    assert plain.reference is None and plain.condition.request.shape == (2, 2, 3)
+    assert torch.allclose(plain.target, (followup - baseline - 0.5) / 4, atol=1e-5)
 
 
 def test_batches_are_balanced_and_repeatable(tiny, stacks):

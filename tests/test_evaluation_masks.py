@@ -5,15 +5,22 @@ import pytest
 
 from hemexp.anatomy.midline import midline_shift_mm
 from hemexp.anatomy.surfaces import surface_gaps
-from hemexp.anatomy.ventricles import ventricle_ml, ventricle_region
+from hemexp.anatomy.ventricles import (
+    ventricle_change_ml,
+    ventricle_mask,
+    ventricle_ml,
+    ventricle_region,
+    ventricle_surroundings,
+)
 from hemexp.evaluation.patient.amounts import Amount, slice_covariance, slice_variance
 from hemexp.evaluation.patient.masks import energy_distance, hd95_mm, surface_dice
 from hemexp.phantom.bleed import draw_shape
-from hemexp.phantom.head import cavity_mm, draw_head
-from hemexp.phantom.mass_effect import displacement_mm
+from hemexp.phantom.head import draw_head
+from hemexp.phantom.mass_effect import mean_shift_mm
+from hemexp.phantom.mass_effect import ventricle_ml as true_ventricle_ml
 from hemexp.phantom.model import draw_case
 from hemexp.phantom.scan import take_scan
-from hemexp.phantom.tissue import Session, deform, locate_voxels
+from hemexp.phantom.tissue import Session
 from hemexp.statistics.scores import Score
 
 SPACING = (2.0, 3.0, 5.0)
@@ -134,44 +141,73 @@ def fine_grid():
 
 
 def grid_scan(head, bleed, volume_ml, before=None):
-    """CT, IPH, IVH and brain on a 3 x 3 x 6 mm grid, and the ventricles' true volume there."""
-    shape, affine = fine_grid()
+    """CT, IPH, IVH and brain on a 3 x 3 x 6 mm grid, and how far the bleed reaches."""
     direction = None if before is None else bleed.direction
     session = Session(np.eye(4), volume_ml, 3.0, before, direction)
-    scan = take_scan(head, bleed, session, (shape, affine), 4.0, np.random.default_rng(0))
+    scan = take_scan(head, bleed, session, fine_grid(), 4.0, np.random.default_rng(0))
     masks = [block_mean(getattr(scan, name)) > 0.5 for name in ("iph", "ivh", "brain")]
-    _, points = locate_voxels(shape, affine, np.eye(4))
-    tissue = deform(head, bleed, points, cavity_mm(head, points), volume_ml)
-    # Lateral and third ventricles: the fourth lies below.
-    inside = (tissue.ventricle < 0) & (points[2] > -20)
-    true_ml = np.count_nonzero(inside) * np.prod(GRID_MM / FINE) / 1000
-    return np.where(masks[2], block_mean(scan.ct), 0), *masks, true_ml, scan.extent
+    return np.where(masks[2], block_mean(scan.ct), 0), *masks, scan.extent
 
 
 @pytest.mark.parametrize("patient", ["D05", "D20"])
 def test_mass_effect_is_that_of_the_phantom(patient):
     case = draw_case(1, patient)
     head, bleed = draw_head(1, patient, case.age), draw_shape(1, case)
-    first_ml, later_ml = case.baseline_iph_ml, case.baseline_iph_ml + 25
-    ct, iph, ivh, brain, true_ml, extent = grid_scan(head, bleed, first_ml)
-    ct2, iph2, ivh2, _, true2_ml, _ = grid_scan(head, bleed, later_ml, extent)
+    before, after = case.baseline_iph_ml, case.baseline_iph_ml + 25
+    ct, iph, ivh, brain, extent = grid_scan(head, bleed, before)
+    ct2, iph2, ivh2, _, _ = grid_scan(head, bleed, after, extent)
+    blood = iph | ivh | iph2 | ivh2
 
     region = ventricle_region(brain, GRID_MM)
-    found, found2 = (
-        ventricle_ml(*scan, region, GRID_MM) for scan in ((ct, iph, ivh), (ct2, iph2, ivh2))
-    )
-    assert found == pytest.approx(true_ml, rel=0.1)
-    # Of eight phantom heads measured like this: root mean square error of a change 1.0 mL.
-    assert found2 - found == pytest.approx(true2_ml - true_ml, abs=2.2)
+    true_ml = [true_ventricle_ml(head, bleed.center_mm, volume) for volume in (before, after)]
+    assert ventricle_ml(ct, iph, ivh, region, GRID_MM) == pytest.approx(true_ml[0], rel=0.15)
+    mask = ventricle_mask(ct, iph, ivh, region, GRID_MM)
+    around = ventricle_surroundings(mask, brain, GRID_MM)
+    found_ml = ventricle_change_ml(ct, ct2, blood, around, GRID_MM)
+    assert found_ml == pytest.approx(true_ml[1] - true_ml[0], abs=1.6)
+    assert found_ml < -2
 
-    # The strip round the midline in which the shift is looked for, moved as the phantom moves it.
-    axes = np.meshgrid([0.0], np.arange(-35, 36, 5), np.arange(-5, 31, 5), indexing="ij")
-    points = np.stack([axis.ravel() for axis in axes]).astype(np.float32)
-    cavity = cavity_mm(head, points)
-    moved = [displacement_mm(points, cavity, bleed.center_mm, v)[0] for v in (first_ml, later_ml)]
-    shift_mm = midline_shift_mm(ct, ct2, iph | ivh | iph2 | ivh2, brain, GRID_MM)
-    assert shift_mm == pytest.approx(float(np.mean(moved[1] - moved[0])), abs=0.5)
-    assert abs(shift_mm) > 0.9
+    shift_mm = midline_shift_mm(ct, ct2, blood, brain, GRID_MM)
+    true_mm = [mean_shift_mm(head, bleed.center_mm, volume) for volume in (before, after)]
+    assert shift_mm == pytest.approx(true_mm[1] - true_mm[0], abs=0.4)
+    assert abs(shift_mm) > 0.8
+
+
+def squeezed(kept):
+    """CT of a box of brain with a ventricle of 12 voxels' width, `kept` of which are CSF."""
+    ct = np.full((40, 40, 30), 30.0)
+    ct[14 : 14 + int(kept), 14:26, 14:20] = 6
+    ct[14 + int(kept), 14:26, 14:20] = 30 - 24 * (kept % 1)
+    return ct
+
+
+def change_ml(reference, changed, blood):
+    ventricle, brain = reference < 18, np.ones(reference.shape, dtype=bool)
+    spacing_mm = (3.0, 3.0, 5.0)
+    around = ventricle_surroundings(ventricle, brain, spacing_mm)
+    return ventricle_change_ml(reference, changed, blood, around, spacing_mm)
+
+
+@pytest.mark.parametrize("kept", [8.0, 11.5, 12.0, 13.5])
+def test_change_of_ventricles_counts_partial_volume(kept):
+    reference, blood = squeezed(12.0), np.zeros((40, 40, 30), dtype=bool)
+    expected_ml = (kept - 12) * 12 * 6 * 0.045
+    assert change_ml(reference, squeezed(kept), blood) == pytest.approx(expected_ml, abs=1e-6)
+    assert change_ml(reference, squeezed(kept) + 4, blood) == pytest.approx(expected_ml, abs=1e-6)
+
+
+def test_change_of_ventricles_looks_neither_at_blood_nor_far_away():
+    reference, blood = squeezed(12.0), np.zeros((40, 40, 30), dtype=bool)
+    changed = squeezed(12.0)
+    changed[14:20, 14:26, 14:20] = 60
+    assert change_ml(reference, changed, blood) == pytest.approx(-6 * 12 * 6 * 0.045)
+    blood[14:20, 14:26, 14:20] = True
+    assert change_ml(reference, changed, blood) == 0
+    changed = squeezed(12.0)
+    changed[2:4] = 6
+    assert change_ml(reference, changed, ~np.ones_like(blood)) == 0
+    assert change_ml(reference, changed, np.ones_like(blood)) == 0
+    assert change_ml(np.full(reference.shape, 30.0), changed, ~np.ones_like(blood)) == 0
 
 
 def test_ventricles_are_dark_deep_and_may_be_filled_with_blood():

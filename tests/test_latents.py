@@ -8,6 +8,7 @@ from hemexp.autoencoder.slices import SliceSet
 from hemexp.latents.encode import (
     encode_copies,
     encode_images,
+    encode_patient,
     move_scan,
     reconstruction_scores,
     scan_copies,
@@ -38,7 +39,8 @@ def scan():
 
 def encode(vae, scan, moved=0, batch=4):
     """Latents and centroids of a scan's copies."""
-    return encode_copies(vae, scan_copies(scan, moved, 1, "A"), SPACING_MM, batch)
+    copies = scan_copies(scan.images(), moved, 1, "A")
+    return encode_copies(vae, copies, SPACING_MM, batch)
 
 
 def test_latents_are_means_for_any_batch_and_flips_are_of_the_scan(vae, scan):
@@ -66,6 +68,20 @@ def test_moved_copies_move_a_pair_alike_and_keep_volumes(vae, scan, settings):
         assert torch.equal(one[:, 1], other[:, 2])
         assert one[:, 1].sum() == pytest.approx(80, rel=0.1)
     assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_a_reference_is_cached_and_moved_as_its_pair_is(vae, scan, settings):
+    pair = {"baseline": scan, "followup": scan}
+    latents = settings.latents.model_copy(update={"batch_slices": 4})
+    plain = encode_patient(vae, pair, latents, 2, 1, "A")
+    assert "reference" not in plain
+    with_one = encode_patient(vae, pair, latents, 2, 1, "A", scan.images())
+    assert torch.equal(with_one["reference"], with_one["baseline"])
+    other = encode_patient(vae, pair, latents, 2, 1, "A", 0.5 * scan.images())
+    assert not torch.allclose(other["reference"], other["baseline"], atol=1e-2)
+    assert other.keys() == with_one.keys() == {*plain, "reference"}
+    for name, part in plain.items():
+        assert torch.equal(part, other[name]), name
 
 
 def test_reconstruction_scores_leave_absent_blood_undefined(vae, scan):
@@ -127,3 +143,6 @@ def test_scale_gives_differences_unit_sd_per_channel():
     before, after = pairs[0]
     restored = scale.restore_delta(scale.normalise_delta(after - before))
     assert torch.allclose(restored, after - before, atol=1e-5)
+    shown = scale.scale_reference(before, after)  # without the mean: no change is 0
+    expected = (after - before) / torch.tensor(scale.delta_sd)[:, None, None]
+    assert torch.allclose(shown, expected) and not scale.scale_reference(before, before).any()

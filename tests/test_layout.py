@@ -92,6 +92,8 @@ def test_no_two_products_share_a_file():
         getattr(layout, name)("P1")
         for name in ("truth", "latents", "reconstruction", "features", "pooled_map", "true_map")
     ]
-    of_patient += [getattr(layout, name)("P1") for name in ("redraws", "scores", "map_sums")]
+    of_patient += [
+        getattr(layout, name)("P1") for name in ("redraws", "scores", "map_sums", "consistency")
+    ]
     paths = [*scans, *single, *of_patient]
     assert len(set(paths)) == len(paths)

@@ -17,7 +17,7 @@ from hemexp.phantom.collect_truth import run_collect_truth
 from hemexp.phantom.draw import draw_scans, run_draw_patient
 from hemexp.phantom.draw_cohort import Size, list_patients, run_draw_cohort
 from hemexp.phantom.head import cavity_mm, draw_head, ventricle_distance_mm
-from hemexp.phantom.mass_effect import displacement_mm, largest_shift_mm
+from hemexp.phantom.mass_effect import displacement_mm, largest_shift_mm, mean_shift_mm
 from hemexp.phantom.model import draw_case, draw_growth, generator, growth_quantile
 from hemexp.phantom.redraw import redraw_followups, show_blood
 from hemexp.phantom.tissue import Session, locate_voxels
@@ -45,7 +45,7 @@ def undeformed(patient_id, session, scans, affine, truth, seed):
     index, points = locate_voxels(scans[session].ct.shape, affine, pose)
     cavity = cavity_mm(head, points)
     iph_ml = truth[session]["model_iph_ml"]
-    material = points - displacement_mm(points, cavity, bleed.center_mm, iph_ml)
+    material = points - displacement_mm(head, points, cavity, bleed.center_mm, iph_ml)
     return head, index, points, material
 
 
@@ -97,34 +97,125 @@ def test_known_motion_lays_one_skull_on_the_other(spilled):
     assert dice(motion) > dice(np.linalg.inv(motion)) + 0.1
 
 
+def head_and_bleed(patient_id, seed):
+    case = draw_case(seed, patient_id)
+    return draw_head(seed, patient_id, case.age), draw_shape(seed, case)
+
+
 def test_midline_moves_away_from_the_bleed_and_the_skull_stays(coarse):
-    case = draw_case(coarse.seed, "A01")
-    head, bleed = draw_head(coarse.seed, "A01", case.age), draw_shape(coarse.seed, case)
+    head, bleed = head_and_bleed("A01", coarse.seed)
     shifts = [largest_shift_mm(head, bleed.center_mm, volume) for volume in (5, 20, 60, 100)]
     assert np.all(-bleed.side * np.diff([0, *shifts]) > 0)
-    assert 4 < abs(shifts[2]) < 8
+    assert 2.5 < abs(shifts[2]) < 8
     axis = np.linspace(-15, 15, 3001, dtype=np.float32)
     crossings = []
     for y in (-10, 0, 10, 20, 30):
         points = np.stack([axis, np.full_like(axis, y), np.full_like(axis, 10)])
-        moved = displacement_mm(points, cavity_mm(head, points), bleed.center_mm, 60)
+        cavity = cavity_mm(head, points)
+        moved = displacement_mm(head, points, cavity, bleed.center_mm, 60)
         crossings.append(axis[np.argmin(np.abs(points[0] - moved[0]))])
     assert max(np.abs(crossings)) == pytest.approx(abs(shifts[2]), abs=0.3)
+    mean_mm = mean_shift_mm(head, bleed.center_mm, 60)
+    assert 0.5 < mean_mm / shifts[2] < 0.95
     skull = np.array([[80, 0, 10], [-80, 0, 10], [0, 90, 5]], np.float32).T
-    assert np.all(displacement_mm(skull, cavity_mm(head, skull), bleed.center_mm, 60) == 0)
+    held = displacement_mm(head, skull, cavity_mm(head, skull), bleed.center_mm, 60)
+    assert np.all(held == 0)
+
+
+def test_midline_shift_has_the_stated_size():
+    patients = [head_and_bleed(f"P{k}", 1) for k in range(24)]
+    shifts = [
+        [abs(largest_shift_mm(h, b.center_mm, v)) for v in (5, 30, 100)] for h, b in patients
+    ]
+    assert np.median(shifts, axis=0) == pytest.approx([0.8, 3.6, 7.9], rel=0.15)
+
+
+def lattice(head, step_mm):
+    """Points inside the skull on a regular grid, (3, n)."""
+    axes = (np.arange(-side, side + 1, step_mm) for side in (72, 90, 76))
+    points = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(3, -1).astype(np.float32)
+    return points[:, cavity_mm(head, points) < -1]
+
+
+def jacobian(head, bleed, points, volume_ml, step_mm=0.5):
+    """Volume of material per volume seen at each point, by central differences, (n,)."""
+
+    def material(at):
+        return at - displacement_mm(head, at, cavity_mm(head, at), bleed.center_mm, volume_ml)
+
+    steps = np.float32(step_mm / 2) * np.eye(3, dtype=np.float32)[:, :, None]
+    slopes = [(material(points + step) - material(points - step)) / step_mm for step in steps]
+    return np.linalg.det(np.moveaxis(np.array(slopes, dtype=float), 2, 0))
+
+
+@pytest.mark.parametrize("patient_id", ["P17", "P1", "P0", "P8"])
+@pytest.mark.parametrize("volume_ml", [2, 30, 110])
+def test_mass_effect_folds_nothing_and_the_skull_keeps_its_volume(patient_id, volume_ml, coarse):
+    head, bleed = head_and_bleed(patient_id, 1)
+    volumes = jacobian(head, bleed, lattice(head, 4.0), volume_ml)
+    assert volumes.min() > 0.05
+    assert volumes.mean() == pytest.approx(1, abs=0.005)
+    assert volumes.max() > 1.03
+
+
+def ventricles_ml(head, bleed, volume_ml, step_mm=2.0):
+    """Volume on the bleed's side and on the other, (2,)."""
+    points = lattice(head, step_mm)
+    if volume_ml:
+        cavity = cavity_mm(head, points)
+        points -= displacement_mm(head, points, cavity, bleed.center_mm, volume_ml)
+    side = bleed.side * points[0][ventricle_distance_mm(head, points) < 0]
+    return np.array([np.sum(side >= 0), np.sum(side < 0)]) * step_mm**3 / 1000
+
+
+def test_ventricles_give_way_to_the_bleed():
+    loss = []
+    for k in range(12):
+        head, bleed = head_and_bleed(f"P{k}", 1)
+        before, *after = (ventricles_ml(head, bleed, volume) for volume in (0, 20, 100))
+        assert 0.45 * before.sum() < after[1].sum() < after[0].sum() < before.sum()
+        loss.append([before - after[0], before - after[1]])
+    (near_ml, far_ml), (near_large_ml, far_large_ml) = np.mean(loss, axis=0)
+    assert near_ml > 1.3 * far_ml > 0
+    small_ml, large_ml = near_ml + far_ml, near_large_ml + far_large_ml
+    assert small_ml / 20 == pytest.approx(0.25, abs=0.03)
+    assert large_ml / 100 == pytest.approx(0.15, abs=0.02)
+
+
+def test_the_mass_effect_of_a_mirrored_bleed_is_mirrored(coarse):
+    head, bleed = head_and_bleed("A01", coarse.seed)
+    points, mirror = lattice(head, 8.0), np.array([[-1], [1], [1]], np.float32)
+    cavity = cavity_mm(head, points)
+    one = displacement_mm(head, points, cavity, bleed.center_mm, 30)
+    other = displacement_mm(head, points * mirror, cavity, bleed.center_mm * mirror[:, 0], 30)
+    np.testing.assert_allclose(other * mirror, one, atol=1e-4)
+    shift_mm = mean_shift_mm(head, bleed.center_mm, 30)
+    assert mean_shift_mm(head, bleed.center_mm * mirror[:, 0], 30) == pytest.approx(-shift_mm)
 
 
 def test_septum_in_the_image_moves_by_the_true_shift(coarse):
     """Of the tissue seen in the followup, what lay in the midline is displaced as told."""
     scans, affine, truth = draw_scans("D08", find_center("D"), coarse)
     _, _, points, material = undeformed("D08", "followup", scans, affine, truth, coarse.seed)
-    told = truth["followup"]["midline_shift_mm"]
+    told, largest = (truth["followup"][f"midline_{name}_mm"] for name in ("shift", "largest"))
     assert told > truth["baseline"]["midline_shift_mm"] > 1
-    middle = (np.abs(material[0]) < 0.5) & (np.abs(points[1] - 12) < 23) & (points[2] > 0)
-    middle &= points[2] < 22
+    middle = (np.abs(material[0]) < 0.5) & (points[2] > -16) & (points[2] < 26)
+    middle &= np.abs(points[1]) < 40
     away = -truth["side"] * points[0][middle]
-    assert away.mean() > 0.6 * told
-    assert away.max() < told + 1.0
+    assert away.mean() == pytest.approx(told, abs=0.3)
+    assert away.max() == pytest.approx(largest, abs=1.0)
+
+
+def test_truth_tells_the_ventricles_volume(spilled, coarse):
+    scans, affine, truth = spilled
+    for session, scan in scans.items():
+        head, index, _, material = undeformed("C02", session, scans, affine, truth, coarse.seed)
+        inside = np.zeros(scan.ct.shape, np.uint8)
+        inside.ravel()[index] = ventricle_distance_mm(head, material) < 0
+        assert not np.any(scan.ivh & ~inside)
+        told_ml = truth[session]["ventricle_ml"]
+        assert volume_ml(Volume(inside, affine)) == pytest.approx(told_ml, rel=0.05)
+    assert truth["followup"]["ventricle_ml"] < truth["baseline"]["ventricle_ml"] - 1
 
 
 def test_ivh_lies_in_ventricles_and_iph_outside(spilled, coarse):
@@ -239,7 +330,8 @@ def test_written_patient_is_reproducible_and_readable(tmp_path, coarse):
     assert row["p_expansion"] == pytest.approx(truth["p_expansion"])
     assert row["growth_q50"] == pytest.approx(truth["growth_quantiles_ml"][49])
     assert row["motion_13"] == pytest.approx(truth["baseline_to_followup"][1][3])
-    assert row["followup_midline_shift_mm"] == truth["followup"]["midline_shift_mm"]
+    for name in ("midline_shift_mm", "midline_largest_mm", "ventricle_ml"):
+        assert row[f"followup_{name}"] == pytest.approx(truth["followup"][name])
 
 
 def test_centres_differ_and_one_is_oblique(coarse):

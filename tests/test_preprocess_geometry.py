@@ -7,6 +7,7 @@ voxel, a swapped axis or a mirrored convention shows as a wrong number.
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from hemexp import HemexpError
@@ -237,3 +238,29 @@ def test_midline_shift_is_found_to_half_a_millimetre(shift_mm, spacing_mm):
     )
     everywhere = np.ones(shape, dtype=bool)
     assert np.isfinite(midline_shift_mm(before, after, everywhere, brain, spacing_mm))
+
+
+def test_midline_leaves_out_the_widest_margin_round_blood_that_it_can(monkeypatch):
+    """8 mm, 3 mm when little is left then, or none."""
+    spacing_mm, shape = (3.0, 3.0, 6.0), (50, 62, 24)
+    rng = np.random.default_rng(3)
+    before, brain = picture(shape, spacing_mm, 0, rng)
+    after, _ = picture(shape, spacing_mm, 1.3, rng)
+
+    def shift_mm(blood, margins_mm):
+        monkeypatch.setattr("hemexp.anatomy.midline.BLOOD_MM", margins_mm)
+        return midline_shift_mm(before, after, blood, brain, spacing_mm)
+
+    some, wide = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
+    some[29:34, 27:35, 11:13] = True
+    wide[23:28] = False
+    full, usual = np.ones(shape, dtype=bool), (8.0, 3.0, 0.0)
+    assert shift_mm(some, usual) == shift_mm(some, (8.0,)) != shift_mm(some, (3.0,))
+    assert shift_mm(wide, usual) == shift_mm(wide, (3.0, 0.0)) != shift_mm(wide, (0.0,))
+    assert shift_mm(full, usual) == shift_mm(full, (0.0,))
+    # Wherever blood lies, the transform of the whole volume leaves the same voxels.
+    for row in range(0, 62, 2):
+        here = np.zeros(shape, dtype=bool)
+        here[20:26, row, row // 3] = True
+        widened = ndimage.distance_transform_edt(~here, sampling=spacing_mm) <= 8
+        assert shift_mm(widened, (1e-3,)) == shift_mm(here, usual)

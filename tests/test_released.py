@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import yaml
@@ -37,6 +38,7 @@ def test_a_centre_without_training_patients_runs_with_released_models(tmp_path, 
     assert not set(planned) & {
         "train_autoencoder",
         "train_diffusion",
+        "fit_push",
         "fit_scale",
         "fit_expansion",
         "encode_patients",
@@ -60,7 +62,19 @@ def test_a_frozen_autoencoder_alone_leaves_the_rest_to_train(tmp_path, released)
     config = frozen(tmp_path, released, "autoencoder")
     planned = jobs(snakemake(folder, "--dry-run", config=config))
     assert {"adopt_autoencoder", "fit_scale", "train_diffusion", "fit_expansion"} <= set(planned)
-    assert "train_autoencoder" not in planned
+    assert "fit_push" in planned and "train_autoencoder" not in planned
+
+
+@pytest.mark.slow
+def test_a_frozen_denoiser_brings_its_references_with_its_scale(tmp_path, released):
+    """No push is fitted, and no reference encoded, of patients on whom nothing is trained."""
+    folder = write_sheet(mini_rows(), tmp_path)
+    config = frozen(tmp_path, released, "autoencoder", "diffusion")
+    text = snakemake(folder, "--dry-run", "--printshellcmds", config=config)
+    planned = jobs(text)
+    assert planned["encode_patients"] == planned["adopt_scale"] == planned["fit_expansion"] == 1
+    assert not {"fit_push", "fit_scale", "train_diffusion"} & set(planned)
+    assert "hemexp encode-patients" in text and "--references" not in text
 
 
 def test_the_keys_of_null_are_in_nothing_that_is_hashed():
@@ -91,12 +105,23 @@ def settings_with(released, **changes):
             "grid.shape 32 x 32 x 14; expected the config's 32 x 32 x 15",
         ),
         ({"diffusion": {"denoiser": "2.5d"}}, "diffusion.denoiser stack"),
+        (
+            {"latents": {"reference": {"shell": "even"}}},
+            "diffusion.model.*latents.reference.shell tilted; expected the config's even",
+        ),
+        ({"latents": {"reference": {"ivh": False}}}, "latents.reference.ivh True; expected"),
         ({"expansion": {"model_file": "nowhere"}}, "expansion.model_file.*no expansion/model"),
     ],
 )
 def test_a_model_that_does_not_fit_is_refused_by_key(released, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         check_released(settings_with(released, **changes), tmp_path / "results")
+
+
+def test_a_denoiser_of_a_version_without_references_is_refused_by_key(released, tmp_path):
+    (released / "models/latents/scale.json").write_text("{}")
+    with pytest.raises(ValueError, match="key diffusion.model.*nothing about the reference"):
+        check_released(settings_with(released), tmp_path / "results")
 
 
 def test_models_that_fit_and_how_they_were_trained_is_free(released, tmp_path):
@@ -123,6 +148,21 @@ def test_two_autoencoders_are_told_apart(released, tmp_path):
     (other / "models/autoencoder/model.safetensors").write_text("another")
     with pytest.raises(ValueError, match="another autoencoder than the one of diffusion.model"):
         check_released(settings_with(released, autoencoder={"model": str(other)}), tmp_path / "r")
+
+
+def test_a_released_denoiser_is_asked_for_no_null_that_it_never_learned(released, tmp_path):
+    """Its own record counts, not the dropout that this run's config gives."""
+    other = tmp_path / "other"
+    shutil.copytree(released, other)
+    file = other / "models" / "diffusion" / "model.json"
+    record = json.loads(file.read_text())
+    record["settings"] |= {"condition_dropout": 0, "clinical_dropout": 0}
+    file.write_text(json.dumps(record))
+    plain = {"guidance": 1, "clinical_guidance": 1}
+    check_released(settings_with(other, sampling=plain), tmp_path / "r")
+    asked = {"diffusion": {"clinical_dropout": 0.5}, "sampling": plain | {"clinical_guidance": 2}}
+    with pytest.raises(ValueError, match="sampling.clinical_guidance.*trained with clinical_dr"):
+        check_released(settings_with(other, **asked), tmp_path / "r")
 
 
 def test_a_denoiser_needs_its_autoencoder():

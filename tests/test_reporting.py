@@ -210,7 +210,7 @@ def test_methods_say_how_samples_were_drawn(settings, indicator):
     assert text.startswith(
         f"{used['samples']} follow-ups of each of 3 patients"
     ) and text.endswith(" Seed 7.")
-    assert f"guidance 1.6, indicator {indicator}" in text
+    assert f"guidance 1.6 on growth and 1 on clinical values, indicator {indicator}" in text
     # What happened is one number for all samples: there is nothing to spread.
     assert ("spread evenly" in text) == (indicator == "predicted")
 

@@ -10,6 +10,8 @@ SCORED = {"score_patient", *EVALUATED}
 SAMPLED = {"sample_followups", "fit_pool", "pool_map", *SCORED}
 DENOISED = {"train_diffusion", *SAMPLED}
 ENCODED = {"encode_patients", "encode_patient", "fit_scale", *DENOISED}
+# What the push is fitted with is what references, and so latents, are made with.
+PUSHED = {"fit_push", *ENCODED}
 FORECAST = {"predict_expansion", "answer_what_if"}
 FITTED = {"fit_expansion", *FORECAST, *SAMPLED}
 # The follow-up moves on the grid; native volumes and the baseline stay.
@@ -20,7 +22,7 @@ REGISTERED = {
     "write_qc",
     "train_autoencoder",
     "fit_climatology",
-    *ENCODED,
+    *PUSHED,
 }
 MEASURED = {"measure_bleeds", "measure_bleed", *FITTED}
 STRIPPED = {"strip_skull", "draw_truth_map", *MEASURED, *REGISTERED}
@@ -43,7 +45,7 @@ EDITS = {
     "the style of the QC page": ("preprocess/page_style.py", {"write_qc", "write_report"}),
     "the autoencoder's loss": ("autoencoder/losses.py", {"train_autoencoder", *ENCODED}),
     "what is measured of a bleed": ("expansion/features.py", MEASURED),
-    "the ventricle measure": ("anatomy/ventricles.py", MEASURED),
+    "the ventricle measure": ("anatomy/ventricles.py", MEASURED | PUSHED),
     "the distribution of growth": ("expansion/distribution.py", FITTED),
     "what-if answers": (
         "expansion/what_if.py",
@@ -51,7 +53,11 @@ EDITS = {
     ),
     "the denoiser's loss": ("diffusion/objective.py", DENOISED),
     "the sampler": ("sampling/samplers.py", SAMPLED),
-    "the midline measure": ("anatomy/midline.py", SAMPLED),
+    "the midline measure": ("anatomy/midline.py", PUSHED),
+    "how the push is fitted": ("anatomy/push_fit.py", PUSHED),
+    "how a bleed grows in the reference": ("anatomy/shell.py", ENCODED),
+    "where latents lie": ("latents/place.py", ENCODED),
+    "the finish of a sample": ("sampling/finish.py", SAMPLED),
     "one score of a patient": ("evaluation/patient/images.py", SCORED),
     "a metric": ("evaluation/metrics.py", SCORED),
     "one table of the cohort": ("evaluation/cohort/conformal.py", EVALUATED),

@@ -7,35 +7,36 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tiny_models import BASELINE, IVH, NOTHING, PUSH, WHOLE, FixedReferences
 from tiny_training import place
 
 from hemexp import HemexpError
 from hemexp.anatomy.blood import shell_mm
+from hemexp.anatomy.reference import ReferenceModel, Told
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
-from hemexp.diffusion.condition import CLINICAL_SCALE, OFFSETS, Condition
+from hemexp.diffusion.condition import CLINICAL_SCALE, OFFSETS, REQUEST_SIZE, Condition
 from hemexp.diffusion.dataset import make_stacks
 from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma
 from hemexp.expansion.distribution import LogisticLognormal
-from hemexp.grid_scan import GridScan
+from hemexp.expansion.predictors import IVH_COLUMNS
 from hemexp.latents.scale import Scale
-from hemexp.sampling.finish import finish_sample
+from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed, correlate_slices, white_noise
-from hemexp.sampling.patient import Baseline
-from hemexp.sampling.requests import Requests, draw_drifts, draw_requests
+from hemexp.sampling.requests import Requests, draw_requests, draw_told
 from hemexp.sampling.run import condition_samples, slices_that_may_change
-from hemexp.sampling.sample import DecodedScan, Start, decode_stack, draw_latents, stream_latents
+from hemexp.sampling.sample import LatentSampler, Start, decode_stack, draw_latents
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
-from hemexp.sampling.volume import OUTSIDE, correct_logits, iph_margin, matched_ml, matching_offset
+from hemexp.sampling.volume import OUTSIDE, iph_margin, matching_offset
 from hemexp.training import autocast_for
-from hemexp.volumes import Volume
 
 TESTS = Path(__file__).parent
 MEAN = 0.7
@@ -128,7 +129,8 @@ def test_noise_depends_on_seed_patient_and_sample_alone():
     assert torch.equal(one, white_noise(PatientSeed(1, "P1"), 0, shape))
     for run, patient_id, sample in [(2, "P1", 0), (1, "P2", 0), (1, "P1", 1)]:
         assert not torch.equal(one, white_noise(PatientSeed(run, patient_id), sample, shape))
-    assert not torch.equal(one, white_noise(PatientSeed(1, "P1"), 0, shape, step=1))
+    for again in ({"step": 1}, {"attempt": 1}, {"step": 1, "attempt": 1}):
+        assert not torch.equal(one, white_noise(PatientSeed(1, "P1"), 0, shape, **again))
 
 
 @pytest.mark.parametrize("sd", [3.0, 30.0, 300.0])
@@ -151,17 +153,34 @@ def model(settings):
     return make_model(settings)
 
 
-def make_model(settings):
+@pytest.fixture(scope="module")
+def relative(settings):
+    """A denoiser whose differences are relative to a reference."""
+    return make_model(settings, ReferenceModel(WHOLE.model_copy(update={"ivh": False}), PUSH))
+
+
+def make_model(settings, reference=BASELINE):
     """An untrained small denoiser with a live output layer."""
     torch.manual_seed(0)
     small = settings.diffusion.model_copy(update={"channels": [8, 16]})
-    network = Denoiser(small, 4, 5).eval()
+    network = Denoiser(small, 4, 5, reference=reference != BASELINE).eval()
     for parameter in network.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.02)
     scale = Scale([0.0] * 4, [1.0] * 4, [0.0] * 4, [1.0] * 4)
     schedule = Schedule("cosine", -2, -6.5, 4)
-    return DiffusionModel(network, small, schedule, 1, DriftModel([], []), scale)
+    return DiffusionModel(network, small, schedule, 1, DriftModel([], []), scale, reference)
+
+
+def made_references(count, size=8):
+    """A reference of its own for every sample."""
+    generator = torch.Generator().manual_seed(9)
+    return torch.randn((count, 5, 4, size, 12), generator=generator)
+
+
+def stream(*asked):
+    """The samples one by one, with what they are relative to."""
+    return LatentSampler(*asked).stream()
 
 
 def draw(model, settings, count, patient="P1", seed=1, how=draw_latents, size=8, **update):
@@ -176,14 +195,17 @@ def draw(model, settings, count, patient="P1", seed=1, how=draw_latents, size=8,
     free = torch.ones(5, dtype=torch.bool)
     free[0] = False
     chosen = settings.sampling.model_copy(update=update)
-    start = Start(PatientSeed(seed, patient), baseline, 5.0, free)
+    latents = [baseline] if model.reference == BASELINE else made_references(count, size)
+    start = Start(PatientSeed(seed, patient), baseline, 5.0, free, FixedReferences(*latents))
     drawn = how(model, start, condition, chosen)
     return baseline, drawn
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["model", "relative"])
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.05)])
-def test_sample_k_is_the_same_for_any_k(model, settings, precision, tolerance):
+def test_sample_k_is_the_same_for_any_k(request, name, settings, precision, tolerance):
+    model = request.getfixturevalue(name)
     _, two = draw(model, settings, 2, precision=precision)
     _, seven = draw(model, settings, 7, precision=precision)
     assert torch.equal(two, seven[:2])
@@ -192,6 +214,56 @@ def test_sample_k_is_the_same_for_any_k(model, settings, precision, tolerance):
     assert torch.allclose(seven, other_batch, atol=tolerance)
     _, other_patient = draw(model, settings, 2, patient="P2", precision=precision)
     assert not torch.allclose(two, other_patient)
+
+
+def test_a_sample_drawn_again_has_other_noise_and_the_same_bits_for_any_k(relative, settings):
+    def samplers(*asked):
+        return LatentSampler(*asked)
+
+    (_, two), (_, seven) = (draw(relative, settings, count, how=samplers) for count in (2, 7))
+    one, first = two.again(1), list(two.stream())[1]
+    assert torch.equal(one.latents, seven.again(1).latents)
+    assert torch.equal(one.reference, first.reference)
+    assert not torch.allclose(one.latents[1:], first.latents[1:], atol=1e-2)
+    assert not torch.allclose(two.again(0).latents[1:], one.latents[1:], atol=1e-2)
+    _, other = draw(relative, settings, 2, patient="P2", how=samplers)
+    assert not torch.allclose(other.again(1).latents[1:], one.latents[1:], atol=1e-2)
+
+
+def test_a_sample_is_drawn_relative_to_its_own_reference(relative, settings):
+    """What is added does not hang on which references the other samples of a batch have."""
+    drawn = list(draw(relative, settings, 3, how=stream)[1])
+    for one, reference in zip(drawn, made_references(3), strict=True):
+        assert torch.equal(one.reference, reference)
+        assert torch.equal(one.latents[0], reference[0])  # a slice that may not change
+        assert not torch.allclose(one.latents[1], reference[1], atol=1e-3)
+
+
+def test_the_network_sees_the_reference_in_units_of_what_it_draws(relative, settings):
+    asked = []
+    hook = relative.network.register_forward_pre_hook(lambda _, args: asked.append(args[2]))
+    wide = replace(relative, scale=replace(relative.scale, delta_sd=[0.5] * 4))
+    baseline, _ = draw(wide, settings, 3, evaluations=1)
+    hook.remove()
+    context, shown = asked[0].split([12, 4], dim=2)
+    assert torch.allclose(shown, (made_references(3) - baseline) / 0.5)
+    assert torch.equal(context[:, :, 4:8], baseline.expand(3, -1, -1, -1, -1))
+
+
+@pytest.mark.parametrize("name", ["model", "relative"])
+def test_without_a_network_a_sample_is_its_reference(request, name, settings):
+    model, asked = request.getfixturevalue(name), []
+    hook = model.network.register_forward_hook(lambda *_: asked.append(1))
+    baseline, drawn = draw(model, settings, 4, network=False)
+    hook.remove()
+    wanted = made_references(4) if name == "relative" else baseline.expand(4, -1, -1, -1, -1)
+    assert torch.equal(drawn, wanted) and not asked
+
+
+def test_a_baseline_that_is_the_reference_stays_one_object(model, settings):
+    """By this the decoder knows that it has decoded it before."""
+    drawn = list(draw(model, settings, 4, how=stream)[1])
+    assert all(one.reference is drawn[0].reference for one in drawn)
 
 
 @pytest.mark.slow
@@ -253,12 +325,12 @@ def test_only_one_batch_is_held_and_drawn_at_a_time(model, settings, monkeypatch
         "forward",
         lambda self, noisy, *rest: calls.append(len(noisy)) or forward(self, noisy, *rest),
     )
-    stream = draw(model, settings, 40, how=stream_latents)[1]
+    drawn = draw(model, settings, 40, how=stream)[1]
     assert calls == []
-    first = next(stream)
+    first = next(drawn)
     assert calls == [3] * 4
-    assert torch.equal(first, draw(model, settings, 2)[1][0])
-    assert sum(1 for _ in stream) == 39
+    assert torch.equal(first.latents, draw(model, settings, 2)[1][0])
+    assert sum(1 for _ in drawn) == 39
 
 
 @pytest.mark.slow
@@ -271,11 +343,12 @@ def test_guidance_acts_only_in_the_noise(model, settings, monkeypatch):
         return denoise(self, noisy, lam, context, condition, guidance)
 
     monkeypatch.setattr(DiffusionModel, "denoise", watched)
-    guided = draw(model, settings, 1, guidance=1.4, guidance_below=-1.0)[1]
-    assert set(asked) == {(True, 1.4), (False, 1.0)}
+    weights = {"guidance": 1.4, "clinical_guidance": 2.0}
+    guided = draw(model, settings, 1, **weights, guidance_below=-1.0)[1]
+    assert set(asked) == {(True, (1.4, 2)), (False, (1, 1))}
     plain = draw(model, settings, 1)[1]
-    always = draw(model, settings, 1, guidance=1.4, guidance_below=None)[1]
-    assert set(asked[-4:]) == {(True, 1.4), (False, 1.4)}
+    always = draw(model, settings, 1, **weights, guidance_below=None)[1]
+    assert set(asked[-4:]) == {(True, (1.4, 2)), (False, (1.4, 2))}
     assert not torch.allclose(guided, plain) and not torch.allclose(guided, always)
 
 
@@ -349,43 +422,103 @@ def test_the_share_of_samples_that_expand_is_nearly_its_probability(ask):
     assert np.mean(shares) == pytest.approx(0.4, abs=0.01)
 
 
+DRIFTS = DriftModel([[0.0] * 3] * 4, [[1.0, 0, 0], [-1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]])
+SEEN = dict.fromkeys(IVH_COLUMNS, 5.0) | {"baseline_iph_ml": 20.0, "baseline_ivh_ml": 0.0}
+
+
+def tell(growth_ml, kind=WHOLE, patient_id="P1", ivh_growth_ml=np.nan):
+    """What is told of samples of a patient with a bleed of 20 mL: arrays of K by name."""
+    reference = ReferenceModel(kind, PUSH if kind.warp else None)
+    models = Models(None, SimpleNamespace(drift=DRIFTS, reference=reference), None, IVH)
+    patient = SimpleNamespace(
+        row=pd.Series(SEEN),
+        baseline=SimpleNamespace(iph_ml=20.0),
+        encoded={"position_mm": torch.zeros(3)},
+    )
+    growth = np.array(growth_ml, dtype=float)
+    requests = Requests(growth, growth > 6, ivh_growth_ml)
+    told = draw_told(models, patient, requests, PatientSeed(1, patient_id))
+    assert all(isinstance(one, Told) for one in told)
+    return SimpleNamespace(
+        **{name: np.array([getattr(one, name) for one in told]) for name in Told._fields}
+    )
+
+
 def test_every_sample_has_a_drift_of_its_own_in_proportion_to_its_growth():
-    model = DriftModel([[0.0] * 3] * 4, [[1.0, 0, 0], [-1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]])
-
-    def draw_for(growth_ml, patient_id="P1"):
-        seed = PatientSeed(1, patient_id)
-        return draw_drifts(model, np.zeros(3), np.array(growth_ml), 20.0, seed)
-
-    many = draw_for([10.0] * 400)
+    many = tell([10.0] * 400).drift_mm
     assert np.linalg.norm(many, axis=1) == pytest.approx(float(shell_mm(10.0, 20.0)))
     assert (many != 0).mean(axis=0) == pytest.approx([0.5, 0.25, 0.25], abs=0.08)
-    assert np.array_equal(draw_for([10.0, 10.0]), many[:2])
-    assert not np.array_equal(draw_for([10.0] * 400, "P2"), many)
-    grown, none, unknown = draw_for([10.0, -2.0, np.nan])
+    assert np.array_equal(tell([10.0, 10.0]).drift_mm, many[:2])
+    assert not np.array_equal(tell([10.0] * 400, patient_id="P2").drift_mm, many)
+    grown, none, unknown = tell([10.0, -2.0, np.nan], NOTHING).drift_mm
     assert np.array_equal(grown, many[0]) and not none.any() and np.isnan(unknown).all()
 
 
-@pytest.mark.parametrize("kind", ["growth", "flag"])
+def test_every_sample_has_a_push_of_its_own_in_proportion_to_its_growth():
+    many = tell([10.0] * 400).push_ml
+    assert many.mean() == pytest.approx(12, abs=0.4)  # amplitude 1.2
+    assert many.std() == pytest.approx(10 * np.hypot(0.2, 0.1), rel=0.12)
+    assert np.array_equal(tell([10.0, 10.0]).push_ml, many[:2])
+    assert tell([-5.0]).push_ml == pytest.approx(-many[0] / 2)
+    assert not np.array_equal(tell([10.0] * 400, patient_id="P2").push_ml, many)
+    assert not tell([10.0] * 4, WHOLE.model_copy(update={"warp": False})).push_ml.any()
+
+
+def test_every_sample_has_an_ivh_growth_of_its_own_that_goes_with_its_growth():
+    little, much = (tell([ml] * 400).ivh_growth_ml for ml in (1.0, 30.0))
+    assert (much > 0).mean() > (little > 0).mean() + 0.1
+    assert much.max() > 3 and set(little[little < 0.3]) == {0.0}  # no IVH before: 0, or an event
+    assert np.array_equal(tell([30.0, 30.0]).ivh_growth_ml, much[:2])
+    assert not np.array_equal(tell([30.0] * 400, patient_id="P2").ivh_growth_ml, much)
+    assert tell([30.0] * 4, ivh_growth_ml=2.5).ivh_growth_ml.tolist() == [2.5] * 4  # an oracle's
+
+
+def test_parts_that_a_reference_lacks_leave_what_is_told_of_the_others():
+    whole, growth = tell([5.0, 20.0, 1.0]), [5.0, 20.0, 1.0]
+    for part in ("warp", "ivh"):
+        less = tell(growth, WHOLE.model_copy(update={part: False}))
+        assert np.array_equal(less.drift_mm, whole.drift_mm)
+        assert np.array_equal(less.growth_ml, whole.growth_ml)
+        assert np.array_equal(less.push_ml, whole.push_ml) == (part != "warp")
+        assert np.array_equal(less.ivh_growth_ml, whole.ivh_growth_ml) == (part != "ivh")
+    nothing = tell([5.0, np.nan], NOTHING)
+    assert not nothing.push_ml.any() and np.isnan(nothing.ivh_growth_ml).all()
+
+
+@pytest.mark.parametrize("kind", ["growth", "flag", "growth and IVH"])
 def test_samples_are_conditioned_as_training_was(model, kind):
     """Asked for what happened, a sample's condition is the one its patient was learned with."""
+    kind, _, ivh = kind.partition(" and ")
     clinical = dict.fromkeys(CLINICAL_SCALE, 20.0) | {"gcs": np.nan}
-    row = pd.Series(clinical | {"growth_ml": 8.0, "he": 1.0})
+    volumes = {"baseline_ivh_ml": 1.0, "followup_ivh_ml": 4.5}
+    row = pd.Series(clinical | volumes | {"growth_ml": 8.0, "he": 1.0})
     generator = torch.Generator().manual_seed(0)
     scans = torch.randn(2, 1, 2, 5, 4, 8, 12, generator=generator)
     offsets = (torch.stack([part, -part])[None] for part in place(5, 8, 12)[1:])
     encoded = dict(zip(("baseline", "followup"), scans, strict=True))
     encoded |= dict(zip(OFFSETS, offsets, strict=True))
-    encoded |= {"drift_mm": torch.zeros(1, 2, 3), "position_mm": torch.zeros(1, 3)}
-    known = make_stacks(row.to_frame().T, encoded, model.scale, kind, "difference").condition[0]
+    encoded |= {"drift_mm": torch.ones(1, 2, 3), "position_mm": torch.zeros(1, 3)}
+    asked_of_training = row.to_frame().T, encoded, model.scale, kind, "difference"
+    known = make_stacks(*asked_of_training, tells_ivh=bool(ivh)).condition[0]
 
-    denoiser = replace(model, settings=model.settings.model_copy(update={"condition": kind}))
+    denoiser = replace(
+        model,
+        settings=model.settings.model_copy(update={"condition": kind}),
+        reference=ReferenceModel(NOTHING.model_copy(update={"ivh": bool(ivh)}), None),
+    )
     requests = Requests(np.array([8.0, np.nan]), np.array([1.0, np.nan]))
+    unknown = np.full(3, np.nan)
+    told = Told(8.0, np.ones(3), 2.0, 3.5), Told(np.nan, unknown, np.nan, np.nan)
     one = {name: part[0] for name, part in encoded.items()}
-    asked = condition_samples(denoiser, row, one, requests, PatientSeed(1, "P1"))
-    for name in ("clinical", "request", *OFFSETS):
+    patient = SimpleNamespace(row=row, encoded=one)
+    asked = condition_samples(Models(None, denoiser, None, None), patient, requests, told)
+    assert asked.request.shape[1] == {"growth": 3, "flag": 1}[kind] + 3 * bool(ivh)
+    for name in ("clinical", "request", "drift_mm", *OFFSETS):
         learned, drawn = getattr(known, name)[0], getattr(asked, name)
         assert torch.equal(learned.nan_to_num(-1), drawn[0].nan_to_num(-1)), name
-    assert asked.request[1].isnan().all() and asked.clinical[1].isnan().sum() == 1
+    growth_alone = slice(REQUEST_SIZE[kind])
+    assert asked.request[1, growth_alone].isnan().all() and asked.clinical[1].isnan().sum() == 1
+    assert asked.drift_mm[1].isnan().all()
 
 
 @pytest.mark.parametrize("target", [0, 1, 57, 300, 10_000])
@@ -407,58 +540,3 @@ def test_no_offset_where_the_raw_volume_is_right():
 def test_ivh_wins_where_it_is_surer():
     iph, ivh = np.array([[[2.0, 2.0, -1.0]]]), np.array([[[1.0, 3.0, -5.0]]])
     assert iph_margin(iph, ivh, np.ones((1, 1, 3), bool)).ravel().tolist() == [1, -1, -1]
-
-
-SHAPE = (6, 6, 4)
-
-
-def decoded_bleed(voxels, ivh=()):
-    """A decoder's answer: IPH in the first voxels, IVH in those listed."""
-    iph, other = (np.full(SHAPE, -5, dtype=np.float32) for _ in range(2))
-    iph.ravel()[:voxels] = np.linspace(1, 2, voxels)
-    other.ravel()[list(ivh)] = 2.0
-    return DecodedScan(np.zeros(SHAPE, dtype=np.float32), iph, other)
-
-
-@pytest.fixture
-def bleed(monkeypatch):
-    """A baseline of 20 voxels of IPH and 2 of IVH, 1 mL each."""
-    monkeypatch.setattr("hemexp.sampling.finish.midline_shift_mm", lambda *_: 0.0)
-    truth = decoded_bleed(20, ivh=(100, 101))
-    iph, ivh = truth.iph_logit > 0, truth.ivh_logit > 0
-    ct = Volume(np.zeros(SHAPE, dtype=np.float32), np.diag([10.0, 10.0, 10.0, 1]))
-    return Baseline(GridScan(ct, iph, ivh, iph | True), iph_ml=21.0, ivh_ml=2.5)
-
-
-def test_a_sample_without_a_target_has_one_volume(bleed):
-    """Raw and final volume are one where nothing is matched, whatever the decoder does."""
-    reference, sample = decoded_bleed(25), decoded_bleed(35)
-    _, labels, free = finish_sample(sample, reference, bleed, np.nan)
-    assert free["iph_ml"] == free["iph_raw_ml"] == pytest.approx(31)
-    assert free["logit_offset"] == 0 and np.count_nonzero(labels == 1) == 30
-    _, labels, wanted = finish_sample(sample, reference, bleed, 12.0)
-    assert wanted["iph_raw_ml"] == pytest.approx(31)
-    assert wanted["iph_ml"] == pytest.approx(33)
-    assert np.count_nonzero(labels == 1) == 32
-
-
-@pytest.mark.parametrize("voxels", [12, 20, 27])
-def test_what_the_decoder_gets_wrong_on_the_baseline_is_no_new_blood(voxels, bleed):
-    """Else every sample would have it, and the map would be certain of what never happened."""
-    wrong = decoded_bleed(voxels, ivh=(101, 102, 103))
-    _, labels, unchanged = finish_sample(wrong, wrong, bleed, np.nan)
-    assert np.array_equal(labels == 1, bleed.scan.iph)
-    assert np.array_equal(labels == 2, bleed.scan.ivh)
-    assert unchanged["iph_ml"] == bleed.iph_ml and unchanged["ivh_ml"] == bleed.ivh_ml
-
-
-def test_a_logit_counts_from_the_side_that_the_baseline_is_on():
-    logit, reference = np.array([3.0, -1.0, 3.0, -9.0]), np.array([2.0, 2.0, -2.0, -2.0])
-    right = correct_logits(logit, reference, reference > 0)
-    wrong = correct_logits(logit, reference, reference < 0)
-    assert right.tolist() == [3, -1, 3, -9] and wrong.tolist() == [-1, -5, 7, -5]
-
-
-def test_volumes_are_relative_to_the_baseline_seen_the_same_way():
-    assert matched_ml(20.0, 120, 100, 0.05) == pytest.approx(21.0)
-    assert matched_ml(2.0, 0, 100, 0.05) == 0

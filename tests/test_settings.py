@@ -57,6 +57,9 @@ def test_an_override_changes_its_key_alone():
     assert changed.model_copy(update={"sampling": plain.sampling}) == plain
 
 
+BASELINE = {"reference": {"shell": "none", "warp": False, "ivh": False}}
+"""Of `latents`: nothing but the baseline is the reference, as published."""
+
 BAD = {
     "unknown key": (
         {"diffusion": {"stepz": 3}},
@@ -82,6 +85,39 @@ BAD = {
     "even context": ({"diffusion": {"context_slices": 2}}, "context_slices must be odd"),
     "grid": ({"preprocess": {"grid": {"shape": [60, 64, 24]}}}, "60 x 64 is not divisible by 8"),
     "noise with growth": ({"sampling": {"noise_length_mm": 25}}, "noise_length_mm must be 0"),
+    "reference of a flag": (
+        {"diffusion": {"condition": "flag"}, "sampling": {"finish": False}},
+        "latents.reference other than.*needs diffusion.condition 'growth': it is made of a growth",
+    ),
+    "warp of a flag": (
+        {
+            "latents": {"reference": {"shell": "none", "ivh": False}},
+            "diffusion": {"condition": "flag"},
+            "sampling": {"finish": False},
+        },
+        "latents.reference other than.*needs diffusion.condition 'growth'",
+    ),
+    "reference of nothing": (
+        {"sampling": {"indicator": "free"}},
+        "latents.reference other than.*condition_dropout 0 and no sampling.indicator 'free'",
+    ),
+    "reference that is hidden": (
+        {"diffusion": {"condition_dropout": 0.1}},
+        "latents.reference other than.*condition_dropout 0 and no sampling.indicator 'free'",
+    ),
+    "finish of a flag": (
+        {"latents": BASELINE, "diffusion": {"condition": "flag"}},
+        "sampling.finish needs diffusion.condition 'growth'",
+    ),
+    "untrained drive": ({"sampling": {"guidance": 1.4}}, "guidance.*condition_dropout 0 nev"),
+    "untrained free": (
+        {"latents": BASELINE, "sampling": {"indicator": "free"}},
+        "sampling.indicator .free..*condition_dropout 0 never",
+    ),
+    "untrained clinical": (
+        {"diffusion": {"clinical_dropout": 0}, "sampling": {"clinical_guidance": 2}},
+        "sampling.clinical_guidance .2.0.*clinical_dropout 0 never trains",
+    ),
     "no such preset": ({"preset": "dmo"}, "preset.*'dmo'.*demo"),
 }
 
@@ -91,6 +127,17 @@ def test_nonsense_is_refused_by_name(name):
     config, message = BAD[name]
     with pytest.raises(SettingsError, match=message):
         load_settings({"preset": "demo"} | config)
+
+
+def test_what_only_the_baseline_as_reference_allows():
+    for config in (
+        {"diffusion": {"condition": "flag"}, "sampling": {"finish": False}},
+        {"diffusion": {"condition_dropout": 0.1}, "sampling": {"guidance": 1.4}},
+        {"diffusion": {"condition_dropout": 0.1}, "sampling": {"indicator": "free"}},
+    ):
+        assert load_settings({"preset": "demo", "latents": BASELINE} | config).latents
+        with pytest.raises(SettingsError):
+            load_settings({"preset": "demo"} | config)
 
 
 def test_all_faults_at_once_and_where_each_stands(tmp_path):

@@ -22,6 +22,7 @@ ONCE = dict.fromkeys(
         "collect_qc",
         "write_qc",
         "train_autoencoder",
+        "fit_push",
         "encode_patients",
         "fit_scale",
         "measure_bleeds",
@@ -116,7 +117,7 @@ def test_a_new_patient_without_followup_trains_nothing(done):
 def test_a_new_training_patient_retrains(done):
     add(done, "C03")
     planned = jobs(snakemake(done, "--dry-run"))
-    assert {"train_autoencoder", "train_diffusion", "fit_expansion"} <= set(planned)
+    assert {"train_autoencoder", "fit_push", "train_diffusion", "fit_expansion"} <= set(planned)
     assert planned["strip_skull"] == 2 and planned["sample_followups"] == 4
 
 
@@ -149,7 +150,8 @@ def test_an_edited_clinical_value_of_a_training_patient_touches_no_image(done):
     edit(done, MINI["train"][0], "sbp", "151")
     planned = set(jobs(snakemake(done, "--dry-run")))
     assert {"train_diffusion", "fit_expansion"} <= planned
-    assert not planned & {"draw_patient", "strip_skull", "resample_scan", "train_autoencoder"}
+    images = {"draw_patient", "strip_skull", "resample_scan", "fit_push", "encode_patients"}
+    assert not planned & {*images, "train_autoencoder"}
 
 
 @pytest.mark.parametrize(
@@ -157,6 +159,8 @@ def test_an_edited_clinical_value_of_a_training_patient_touches_no_image(done):
     [
         ("sampling={samples: 3}", "sample_followups", "train_diffusion"),
         ("diffusion={steps: 5}", "train_diffusion", "train_autoencoder"),
+        ("latents={reference: {shell: even}}", "encode_patients", "fit_push"),
+        ("latents={moved: 1}", "encode_patients", "train_autoencoder"),
         ("reporting={dpi: 99}", "draw_figures", "summarise_scores"),
         ("preprocess={quality: {rotation_deg: 9}}", "collect_qc", "resample_scan"),
     ],
@@ -164,6 +168,28 @@ def test_an_edited_clinical_value_of_a_training_patient_touches_no_image(done):
 def test_an_edited_setting_reruns_from_its_room_on(done, override, first, not_this):
     planned = jobs(snakemake(done, "--dry-run", "--config", override))
     assert first in planned and not_this not in planned
+
+
+@pytest.mark.parametrize(
+    ("reference", "needed"),
+    [
+        ("{shell: tilted, warp: true, ivh: true}", True),
+        ("{shell: none, warp: true, ivh: false}", True),
+        ("{shell: even, warp: false, ivh: true}", True),
+        ("{shell: none, warp: false, ivh: false}", False),
+    ],
+)
+def test_a_push_is_fitted_and_references_encoded_where_there_are_any(tmp_path, reference, needed):
+    folder = write_sheet(mini_rows(), tmp_path)
+    config = f"latents={{reference: {reference}}}"
+    text = snakemake(folder, "--dry-run", "--printshellcmds", "--config", config)
+    planned = jobs(text)
+    assert planned.get("fit_push", 0) == needed
+    assert planned["encode_patients"] == planned["fit_scale"] == 1
+    commands = [line for line in text.splitlines() if "hemexp encode-patients" in line]
+    (cohort,) = (line for line in commands if "--splits" in line)
+    assert ("--references" in cohort) == needed
+    assert not any("--references" in line for line in commands if line != cohort)
 
 
 def test_a_cohort_with_one_patient_to_predict_and_none_to_score(tmp_path):

@@ -54,9 +54,9 @@ def slices():
 
 
 def stacks():
-    """Four patients, two expanders, three slices each."""
+    """Four patients, two expanders, three slices each, relative to references of their own."""
     generator = torch.Generator().manual_seed(0)
-    baseline, delta = torch.randn(2, 4, 2, 3, 4, 4, 6, generator=generator)
+    baseline, reference, delta = torch.randn(3, 4, 2, 3, 4, 4, 6, generator=generator)
     growth = torch.tensor([12.0, 8, 0.1, -0.2])
     clinical = torch.rand(4, 7, generator=generator)
     request = growth_features(growth, torch.full((4,), 15.0))
@@ -64,7 +64,7 @@ def stacks():
         *(part[:, None].expand(4, 2, -1) for part in (clinical, request)),
         *(part.expand(4, 2, -1) for part in place(3, 4, 6)),
     )
-    return Stacks(baseline, delta, condition, torch.zeros(4, 3), growth > 5)
+    return Stacks(baseline, reference, delta, condition, torch.zeros(4, 3), growth > 5)
 
 
 def place(z, h, w):

@@ -13,8 +13,9 @@ LARGEST_MM = 15.0
 """Shifts are looked for up to this; beyond it patients rarely survive to a second scan."""
 
 STEP_MM = 0.25
-BLOOD_MM = 3.0
-"""Left out round blood, which changes by itself."""
+BLOOD_MM = (8.0, 3.0, 0.0)
+"""Left out round blood, which changes by itself, as does the oedema round it: the widest of these
+margins that leaves enough of the strip; 0 keeps the blood too."""
 
 SMOOTH_VOXELS = 0.8
 """Along x, before matching: noise finer than the voxels would favour shifts between them."""
@@ -23,7 +24,7 @@ ROW_MM = 2.0
 """Rows of a finer grid are skipped down to about this distance: as exact, quicker."""
 
 LEAST_PART = 0.1
-"""Part of the strip that must be free of blood for the blood to be left out."""
+"""Part of the strip that a margin must leave."""
 
 
 def midline_shift_mm(
@@ -39,27 +40,26 @@ def midline_shift_mm(
     scan best: least variance of the difference, which no brightness offset can sway; a parabola
     through the best three gives parts of a step.
 
+    On 60 phantom patients with known motion, on a grid of 3 x 3 x 6 mm (`benchmarks/midline.py`):
+    slope .94 on the true mean shift of the midline plane, r .94, root mean square error 0.15 mm;
+    -0.02 +- 0.08 mm in patients whose bleed is stable.
+
     Args:
         reference_ct: HU (x, y, z) on the grid; x runs to the patient's right (RAS).
         changed_ct: HU of the other scan on the same grid.
-        blood: IPH and IVH of both scans together; left out with a margin, unless blood
-            takes more than nine tenths of the strip.
+        blood: IPH and IVH of both scans together; left out with a margin of 8 mm, of 3 mm when
+            that takes more than nine tenths of the strip, or not at all when that does too.
         brain: Brain mask of the reference scan.
         spacing_mm: Voxel size along x, y, z.
 
     Returns:
         Shift in mm, positive to the patient's right; at most 15 mm either way. It is the mean of
-        the strip and so a little less than at the septum, where the shift is largest.
+        the strip and so less than at the septum, where the shift is largest.
     """
     spacing = np.asarray(spacing_mm, dtype=float)
-    calm = np.ones_like(brain, dtype=bool)
-    if blood.any():
-        calm = ndimage.distance_transform_edt(~blood.astype(bool), sampling=spacing) > BLOOD_MM
-    strip = _strip(brain, spacing)
-    inside = brain[strip].astype(bool)
-    if np.count_nonzero(inside & calm[strip]) < LEAST_PART * np.count_nonzero(inside):
-        calm = np.ones_like(calm)
+    strip = midline_strip(brain, spacing)
     columns, *part = strip
+    calm = _calm(blood, brain, strip, spacing)
     reference, changed = (
         ndimage.gaussian_filter1d(np.clip(ct[:, *part], *WINDOW_HU), SMOOTH_VOXELS, axis=0)
         for ct in (reference_ct.astype(float), changed_ct.astype(float))
@@ -68,12 +68,12 @@ def midline_shift_mm(
     fine = CubicSpline(np.arange(len(changed)), changed)(_steps(len(changed), parts))
     furthest = round(LARGEST_MM / spacing[0] * parts)
     shifts = np.arange(-furthest, furthest + 1)
-    usable = (brain.astype(bool) & calm)[:, *part]
+    usable = brain[:, *part].astype(bool) & calm
     costs = np.array([_misfit(reference, fine, usable, columns, shift, parts) for shift in shifts])
     return _lowest(shifts, costs) * spacing[0] / parts
 
 
-def _strip(brain: NDArray, spacing: NDArray[np.float64]) -> tuple[slice, slice, slice]:
+def midline_strip(brain: NDArray, spacing: NDArray[np.float64]) -> tuple[slice, slice, slice]:
     """Where the midline is looked for: septum and third ventricle.
 
     Within 20 mm of the brain's middle along x, the middle half of its rows (y), the middle third
@@ -85,6 +85,33 @@ def _strip(brain: NDArray, spacing: NDArray[np.float64]) -> tuple[slice, slice, 
     quarter, third = (y[-1] + 1 - y[0]) // 4, (z[-1] + 1 - z[0]) // 3
     rows = slice(y[0] + quarter, y[-1] + 1 - quarter, max(1, round(ROW_MM / spacing[1])))
     return columns, rows, slice(z[0] + third, z[-1] + 1 - third)
+
+
+def _calm(
+    blood: NDArray, brain: NDArray, strip: tuple[slice, slice, slice], spacing: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """What of the strip's rows and slices, all along x, is far enough from blood.
+
+    Blood further from the strip than the widest margin does not count, so it is not looked at.
+    """
+    columns, *part = strip
+    inside = brain[strip].astype(bool)
+    everywhere = np.ones(brain[:, *part].shape, dtype=bool)
+    box, inner = [], []
+    for at, step_mm in zip(part, spacing[1:], strict=True):
+        pad = int(np.ceil(max(BLOOD_MM) / step_mm))
+        low = max(0, at.start - pad)
+        box.append(slice(low, at.stop + pad))
+        inner.append(slice(at.start - low, at.stop - low, at.step))
+    near = blood[:, *box].astype(bool)
+    if not near.any():
+        return everywhere
+    distance_mm = ndimage.distance_transform_edt(~near, sampling=spacing)[:, *inner]
+    for margin_mm in BLOOD_MM:
+        calm = distance_mm > margin_mm if margin_mm else everywhere
+        if np.count_nonzero(inside & calm[columns]) >= LEAST_PART * np.count_nonzero(inside):
+            return calm
+    return everywhere
 
 
 def _steps(length: int, parts: int) -> NDArray[np.float64]:

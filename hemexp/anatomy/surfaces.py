@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
+from hemexp.anatomy.boxes import bounding_box
+
 
 @dataclass(frozen=True)
 class Gaps:
@@ -36,17 +38,12 @@ def surface_gaps(forecast: NDArray, truth: NDArray, spacing_mm: ArrayLike) -> Ga
     """
     if not (forecast.any() and truth.any()):
         return None
-    box = _bounding_box(forecast | truth)
+    box = bounding_box(forecast | truth)
     one, other = (_surface(mask[box]) for mask in (forecast, truth))
     to_other, to_one = (
         distance_transform_edt(~edge, sampling=np.asarray(spacing_mm)) for edge in (other, one)
     )
     return Gaps(to_other[one], to_one[other])
-
-
-def _bounding_box(mask: NDArray) -> tuple[slice, ...]:
-    sides = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    return tuple(slice(side[0], side[-1] + 1) for side in sides)
 
 
 def _surface(mask: NDArray) -> NDArray[np.bool_]:

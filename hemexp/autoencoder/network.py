@@ -77,8 +77,11 @@ class MultiHeadVae(nn.Module):
             attention_levels=[False] * len(settings.channels),
             latent_channels=settings.latent_channels,
             norm_num_groups=settings.norm_groups,
-            with_encoder_nonlocal_attn=False,
-            with_decoder_nonlocal_attn=False,
+            with_encoder_nonlocal_attn=settings.nonlocal_attention,
+            with_decoder_nonlocal_attn=settings.nonlocal_attention,
+            # The same weights and, but for rounding, answers, without the matrix of all pairs of
+            # latents: 340 MB a slice of 96 x 96 latents.
+            use_flash_attention=settings.nonlocal_attention,
         )
         self.heads = nn.Conv2d(settings.feature_channels, 3, kernel_size=1)
         self.downsampling, self.linear_path = settings.downsampling, settings.linear_path

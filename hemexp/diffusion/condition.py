@@ -21,6 +21,8 @@ CLINICAL_SCALE = {
 
 OFFSET_SCALE_MM, DRIFT_SCALE_MM = 50.0, 5.0
 REQUEST_SIZE = {"growth": 3, "flag": 1}
+IVH_SIZE = 3
+"""Features of a request's IVH growth, after those of its growth."""
 
 OFFSETS = ("offset_z_mm", "offset_x_mm", "offset_y_mm")
 """Of the latents to the baseline bleed, in a file of latents: one row a copy of the pair."""
@@ -54,13 +56,26 @@ def growth_features(growth_ml: Tensor, baseline_ml: Tensor) -> Tensor:
     return torch.stack([growth_ml / 10, signed_log, 3 * torch.log(ratio)], dim=1).float()
 
 
+def ivh_features(ivh_growth_ml: Tensor, baseline_ivh_ml: Tensor) -> Tensor:
+    """Three views of a told IVH growth (n, 3): linear, signed log, what was there before.
+
+    Args:
+        ivh_growth_ml: (n,) in mL.
+        baseline_ivh_ml: (n,) in mL, or (1,) of one patient.
+    """
+    signed_log = 1.5 * ivh_growth_ml.sign() * torch.log1p(ivh_growth_ml.abs())
+    before = torch.log1p(baseline_ivh_ml).expand_as(ivh_growth_ml)
+    return torch.stack([ivh_growth_ml / 5, signed_log, before], dim=1).float()
+
+
 @dataclass(frozen=True)
 class Condition:
     """Conditions of n stacks of z slices.
 
     Attributes:
         clinical: (n, 7), NaN where unknown.
-        request: (n, 3) growth features or (n, 1) flag; NaN rows mean the learned null.
+        request: (n, 3) growth features, (n, 6) with those of IVH, or (n, 1) flag; NaN rows mean
+            the learned null.
         drift_mm: (n, 3) along z, x, y: where the bleed's centroid moves to; NaN where unknown.
         offset_z_mm: (n, z) distance of every slice of latents to the baseline bleed's centroid.
         offset_x_mm: (n, h) the same of every row.
@@ -103,6 +118,7 @@ def build_condition(
     growth_ml: Tensor,
     flag: Tensor,
     place: Mapping[str, Tensor],
+    ivh_growth_ml: Tensor | None = None,
 ) -> Condition:
     """Conditions (n, copies, ...) of n stacks and their copies, for training and sampling alike.
 
@@ -112,11 +128,17 @@ def build_condition(
         growth_ml: (n,) target growth; NaN means the learned null.
         flag: (n,) expansion indicator; NaN means the learned null.
         place: `drift_mm` (n, copies, 3) and those of `OFFSETS` (n or 1, copies, ...).
+        ivh_growth_ml: (n,) told IVH growth, where the denoiser is told one.
     """
     rows = list(patients)
-    volume = torch.tensor([float(row["baseline_iph_ml"]) for row in rows], dtype=torch.float64)
+    iph_ml, ivh_ml = (
+        torch.tensor([float(row[f"baseline_{blood}_ml"]) for row in rows], dtype=torch.float64)
+        for blood in ("iph", "ivh")
+    )
     clinical = torch.stack([clinical_vector(row) for row in rows])
-    request = growth_features(growth_ml, volume) if kind == "growth" else flag.float()[:, None]
+    request = growth_features(growth_ml, iph_ml) if kind == "growth" else flag.float()[:, None]
+    if ivh_growth_ml is not None:
+        request = torch.cat([request, ivh_features(ivh_growth_ml, ivh_ml)], dim=1)
     size = place["drift_mm"].shape[:2]
     return Condition(
         *(part[:, None].expand(*size, -1) for part in (clinical, request)),
@@ -146,13 +168,14 @@ class ConditionEncoder(nn.Module):
     It stands in the place of MONAI's class embedding, which may be any module.
     """
 
-    def __init__(self, kind: RequestKind, size: int) -> None:
+    def __init__(self, kind: RequestKind, size: int, *, ivh: bool = False) -> None:
         """Makes three small networks whose outputs (n * z, size) are added."""
         super().__init__()
+        told = REQUEST_SIZE[kind] + ivh * IVH_SIZE
         self.unknown_clinical = nn.Parameter(torch.zeros(len(CLINICAL_SCALE)))
-        self.null_request = nn.Parameter(torch.zeros(REQUEST_SIZE[kind]))
+        self.null_request = nn.Parameter(torch.zeros(told))
         self.clinical = _mlp(2 * len(CLINICAL_SCALE), size)
-        self.request = _mlp(REQUEST_SIZE[kind] + 1, size)
+        self.request = _mlp(told + 1, size)
         self.place = _mlp(2, size)
 
     def forward(self, condition: Condition) -> Tensor:

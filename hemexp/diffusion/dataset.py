@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hemexp.anatomy.reference import load_reference
 from hemexp.columns import SESSIONS
 from hemexp.diffusion.condition import Condition, RequestKind, build_condition
 from hemexp.latents.scale import Scale, Target, load_scale
@@ -19,6 +20,8 @@ class Stacks:
 
     Attributes:
         baseline: (n, copies, z, c, h, w) normalised baseline latents.
+        reference: (n, copies, z, c, h, w) how the reference differs from the baseline, in the
+            units of the target; None where it is the baseline.
         target: (n, copies, z, c, h, w) what is to be drawn, normalised: the difference as a rule.
         condition: (n, copies, ...), with what truly happened as the request.
         position_mm: (n, 3) of the baseline bleed seen from the brain's centroid.
@@ -26,6 +29,7 @@ class Stacks:
     """
 
     baseline: Tensor
+    reference: Tensor | None
     target: Tensor
     condition: Condition
     position_mm: Tensor
@@ -42,14 +46,16 @@ def load_stacks(table: pd.DataFrame, layout: Layout, kind: RequestKind, target: 
     """Loads the cached latents of patients with a known outcome.
 
     Args:
-        table: Rows of the sheet joined with `baseline_iph_ml`, `growth_ml` and `he`.
+        table: Rows of the sheet joined with native volumes, `growth_ml` and `he`.
         layout: Of the run: latents and their scale.
         kind: What the denoiser is conditioned on.
         target: What it draws.
     """
     files = [load_file(layout.latents(patient_id)) for patient_id in table.index]
-    stored = {name: torch.stack([one[name] for one in files]) for name in files[0]}
-    return make_stacks(table, stored, load_scale(layout.scale), kind, target)
+    # Taken out one by one: twice all latents would not fit where once they do.
+    stored = {name: torch.stack([one.pop(name) for one in files]) for name in list(files[0])}
+    tells_ivh = load_reference(layout.scale).kind.ivh
+    return make_stacks(table, stored, load_scale(layout.scale), kind, target, tells_ivh=tells_ivh)
 
 
 def make_stacks(
@@ -58,6 +64,8 @@ def make_stacks(
     scale: Scale,
     kind: RequestKind,
     target: Target,
+    *,
+    tells_ivh: bool = False,
 ) -> Stacks:
     """Puts together what is known of n patients; see `load_stacks`.
 
@@ -67,16 +75,23 @@ def make_stacks(
         scale: Normalisation.
         kind: What the denoiser is conditioned on.
         target: What it draws.
+        tells_ivh: Whether the denoiser is told the IVH growth.
     """
     baseline, followup = (encoded[session] for session in SESSIONS)
+    reference = encoded.get("reference")
     growth_ml, he = (
         torch.tensor(table[name].to_numpy(dtype=float)) for name in ("growth_ml", "he")
     )
+    ivh_growth_ml = None
+    if tells_ivh:
+        grown = table["followup_ivh_ml"] - table["baseline_ivh_ml"]
+        ivh_growth_ml = torch.tensor(grown.to_numpy(dtype=float))
     patients = (patient for _, patient in table.iterrows())
     return Stacks(
         scale.normalise_latent(baseline),
-        scale.normalise_target(target, baseline, followup),
-        build_condition(kind, patients, growth_ml, he == 1, encoded),
+        None if reference is None else scale.scale_reference(baseline, reference),
+        scale.normalise_target(target, baseline if reference is None else reference, followup),
+        build_condition(kind, patients, growth_ml, he == 1, encoded, ivh_growth_ml),
         encoded["position_mm"],
         he == 1,
     )

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from monai.networks.nets import DiffusionModelUNet
 from torch import Tensor, nn
 
 from hemexp import Fault, HemexpError
+from hemexp.anatomy.reference import ReferenceModel, load_reference
 from hemexp.diffusion.condition import Condition, ConditionEncoder, outward_drift
 from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.schedule import Schedule, clean_from_v
@@ -76,14 +78,31 @@ class ThroughPlane(nn.Module):
 class Denoiser(nn.Module):
     """Predicts v for stacks of noisy latent differences."""
 
-    def __init__(self, settings: Diffusion, latent_channels: int, n_slices: int) -> None:
-        """Builds the U-Net; with `stack` its levels are joined along z."""
+    def __init__(
+        self,
+        settings: Diffusion,
+        latent_channels: int,
+        n_slices: int,
+        *,
+        reference: bool = False,
+        ivh: bool = False,
+    ) -> None:
+        """Builds the U-Net; with `stack` its levels are joined along z.
+
+        Args:
+            settings: The room's settings.
+            latent_channels: Of the latents.
+            n_slices: Of a stack.
+            reference: Whether differences are relative to something else than the baseline.
+            ivh: Whether an IVH growth is told.
+        """
         super().__init__()
         channels = settings.channels
         self.aims = settings.condition == "growth"
+        shown = 1 + settings.context_slices + reference
         self.unet = DiffusionModelUNet(
             spatial_dims=2,
-            in_channels=latent_channels * (1 + settings.context_slices) + self.aims,
+            in_channels=latent_channels * shown + self.aims,
             out_channels=latent_channels,
             num_res_blocks=settings.res_blocks,
             channels=channels,
@@ -92,7 +111,7 @@ class Denoiser(nn.Module):
             norm_num_groups=settings.norm_groups,
             num_class_embeds=1,
         )
-        self.unet.class_embedding = ConditionEncoder(settings.condition, 4 * channels[0])
+        self.unet.class_embedding = ConditionEncoder(settings.condition, 4 * channels[0], ivh=ivh)
         if settings.denoiser == "stack":
             self._join_slices(channels, n_slices)
 
@@ -115,7 +134,7 @@ class Denoiser(nn.Module):
         Args:
             noisy: (n, z, c, h, w).
             time: (n,) in 0..1.
-            context: (n, z, c * context_slices, h, w), baseline latents.
+            context: (n, z, ..., h, w) of `show_stack`.
             condition: Of the n stacks.
 
         Returns:
@@ -145,9 +164,54 @@ def context_stack(baseline: Tensor, slices: int, step: int) -> Tensor:
     return torch.cat([baseline[:, (position + k).clamp(0, z - 1)] for k in offsets], dim=2)
 
 
+def show_stack(baseline: Tensor, reference: Tensor | None, slices: int, step: int) -> Tensor:
+    """What the denoiser sees of each slice, (n, z, ..., h, w): its context and the reference.
+
+    Args:
+        baseline: (n, z, c, h, w).
+        reference: (n, z, c, h, w) how it differs from the baseline; None where it does not.
+        slices: As for `context_stack`.
+        step: As for `context_stack`.
+    """
+    context = context_stack(baseline, slices, step)
+    return context if reference is None else torch.cat([context, reference], dim=2)
+
+
 def context_stride(context_mm: float, slice_spacing_mm: float) -> int:
     """Slices that lie nearest to the context distance, at least 1."""
     return max(1, round(context_mm / slice_spacing_mm))
+
+
+class Guidance(NamedTuple):
+    """Weights w of null + w (conditional - null): 0 is the learned null, 1 the plain conditional.
+
+    Attributes:
+        drive: Of what drives growth.
+        clinical: Of the clinical values.
+    """
+
+    drive: float = 1.0
+    clinical: float = 1.0
+
+    def passes(self, condition: Condition) -> list[tuple[float, Condition]]:
+        """What the network is asked, and the weight of each answer; weights add up to 1.
+
+        The answer is linear in either weight, so that each end is exact: the product of the line
+        through drive hidden and shown and of that through clinical values hidden and shown. What
+        has no weight is not asked: one pass where both weights are 0 or 1, else two or four.
+        """
+
+        def ends(weight: float) -> list[tuple[bool, float]]:
+            return [(hide, w) for hide, w in ((False, weight), (True, 1 - weight)) if w]
+
+        return [
+            (drive * clinical, condition.without(clinical=no_clinical, request=no_drive))
+            for no_clinical, clinical in ends(self.clinical)
+            for no_drive, drive in ends(self.drive)
+        ]
+
+
+PLAIN = Guidance()
 
 
 @dataclass(frozen=True)
@@ -161,6 +225,7 @@ class DiffusionModel:
         context_stride: Slices between neighbours in the context.
         drift: Where bleeds grow to.
         scale: Normalisation of latents and differences.
+        reference: What differences are relative to.
     """
 
     network: Denoiser
@@ -169,6 +234,7 @@ class DiffusionModel:
     context_stride: int
     drift: DriftModel
     scale: Scale
+    reference: ReferenceModel
 
     def hide_untrained(self, condition: Condition) -> Condition:
         """The condition without what training always hid (a dropout of 1): it means nothing."""
@@ -183,30 +249,25 @@ class DiffusionModel:
         lam: float,
         context: Tensor,
         condition: Condition,
-        guidance: float = 1.0,
+        guidance: Guidance = PLAIN,
     ) -> Tensor:
         """Expected clean difference given a noisy one at half log-SNR `lam`.
 
-        Guidance is eps = null + w (cond - null) on the request; at a fixed noise level
-        the same line in v. w = 0 is the learned null, w = 1 the plain conditional.
+        Guidance is written for eps; at a fixed noise level it is the same in v.
 
         Args:
             noisy: (n, z, c, h, w).
             lam: Half log-SNR.
-            context: (n, z, c * context_slices, h, w).
+            context: (n, z, ..., h, w) of `show_stack`.
             condition: Of the n stacks.
-            guidance: w.
+            guidance: Weights of drive and clinical values.
         """
         level = torch.tensor(lam, device=noisy.device)
         time = self.schedule.time(level).expand(len(noisy))
-        null = condition.without(request=True)
-        if guidance == 1:
-            v = self.network(noisy, time, context, condition)
-        elif guidance == 0:
-            v = self.network(noisy, time, context, null)
-        else:
-            v_null = self.network(noisy, time, context, null)
-            v = v_null + guidance * (self.network(noisy, time, context, condition) - v_null)
+        v = torch.zeros_like(noisy)
+        for weight, part in guidance.passes(condition):
+            # Weights may exceed 1 and differ in sign: fp32, under autocast too.
+            v += weight * self.network(noisy, time, context, part).float()
         return clean_from_v(noisy, v, level)
 
 
@@ -232,7 +293,14 @@ def load_diffusion(layout: Layout, device: torch.device) -> DiffusionModel:
             )
         )
     settings = Diffusion.model_validate(record["settings"])
-    network = Denoiser(settings, record["latent_channels"], record["n_slices"])
+    reference = load_reference(layout.scale)
+    network = Denoiser(
+        settings,
+        record["latent_channels"],
+        record["n_slices"],
+        reference=not reference.kind.is_baseline,
+        ivh=reference.kind.ivh,
+    )
     load_weights(files.weights, network).to(device)
     return DiffusionModel(
         network,
@@ -241,4 +309,5 @@ def load_diffusion(layout: Layout, device: torch.device) -> DiffusionModel:
         record["context_stride"],
         DriftModel(**record["drift"]),
         load_scale(layout.scale),
+        reference,
     )

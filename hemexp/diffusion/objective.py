@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hemexp.diffusion.condition import Condition
 from hemexp.diffusion.dataset import Stacks, draw_copies, draw_patients
-from hemexp.diffusion.network import context_stack
+from hemexp.diffusion.network import show_stack
 from hemexp.diffusion.schedule import Schedule, alpha_sigma, min_snr_weight, to_v
 from hemexp.settings import Diffusion
 from hemexp.training import generator_for
@@ -23,6 +23,7 @@ class Batch(NamedTuple):
         noise: Same shape, N(0, 1).
         lam: (n, 1, 1, 1, 1) half log-SNR.
         baseline: (n, z, c, h, w) normalised baseline latents.
+        reference: (n, z, c, h, w) how the reference differs from it, or None.
         condition: Of the n stacks, with some parts hidden.
     """
 
@@ -30,11 +31,13 @@ class Batch(NamedTuple):
     noise: Tensor
     lam: Tensor
     baseline: Tensor
+    reference: Tensor | None
     condition: Condition
 
     def to(self, device: torch.device) -> Self:
         """Moves all parts to a device."""
-        return self._replace(**{name: part.to(device) for name, part in self._asdict().items()})
+        parts = {name: part for name, part in self._asdict().items() if part is not None}
+        return self._replace(**{name: part.to(device) for name, part in parts.items()})
 
 
 def draw_batch(
@@ -58,7 +61,8 @@ def draw_batch(
     )
     noise = torch.randn(clean.shape, generator=generator)
     lam = schedule.lam(stratum).float().reshape(n, 1, 1, 1, 1)
-    return Batch(clean, noise, lam, stacks.baseline[patients, copy], condition)
+    reference = None if stacks.reference is None else stacks.reference[patients, copy]
+    return Batch(clean, noise, lam, stacks.baseline[patients, copy], reference, condition)
 
 
 def diffusion_loss(
@@ -70,7 +74,7 @@ def diffusion_loss(
     """
     alpha, sigma = alpha_sigma(batch.lam)
     noisy = alpha * batch.clean + sigma * batch.noise
-    context = context_stack(batch.baseline, settings.context_slices, context_stride)
+    context = show_stack(batch.baseline, batch.reference, settings.context_slices, context_stride)
     time = schedule.time(batch.lam.flatten())
     v = network(noisy, time, context, batch.condition).float()
     weight = min_snr_weight(batch.lam, settings.min_snr_gamma)

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hemexp.anatomy.blood import shell_mm
 from hemexp.code_hash import hash_code
+from hemexp.diffusion.condition import REQUEST_SIZE
 from hemexp.diffusion.dataset import Stacks, load_stacks
 from hemexp.diffusion.drift import DriftModel, fit_drift
 from hemexp.diffusion.network import Denoiser, context_stride
@@ -68,7 +69,15 @@ def make_network(stacks: Stacks, settings: Diffusion, seed: int, device: torch.d
     torch.manual_seed(seed)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
     _, _, z, c, _, _ = stacks.target.shape
-    return Denoiser(settings, c, z).to(device, memory_format=layout)
+    told = stacks.condition.request.shape[-1]
+    network = Denoiser(
+        settings,
+        c,
+        z,
+        reference=stacks.reference is not None,
+        ivh=told > REQUEST_SIZE[settings.condition],
+    )
+    return network.to(device, memory_format=layout)
 
 
 def train(

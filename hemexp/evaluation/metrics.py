@@ -180,7 +180,7 @@ _METRICS = (
         "Ventricles",
         "mL",
         "median",
-        of_truth=lambda truth: Score(truth.ventricle_ml(truth.followup)),
+        of_truth=lambda truth: Score(truth.ventricle_ml),
     ),
     Metric(
         "ventricle_error_ml",

@@ -11,14 +11,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder
+from hemexp.anatomy.push_fit import PushModel
+from hemexp.anatomy.reference import ReferenceScan, Told, make_reference, prepare
+from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder, model_input
 from hemexp.autoencoder.slices import SliceSet, move, slices_of
 from hemexp.columns import SESSIONS
-from hemexp.grid_scan import read_grid_scan
+from hemexp.grid_scan import GridScan, read_grid_scan
 from hemexp.latents.place import centroid_mm, describe_place
+from hemexp.latents.push import load_push
 from hemexp.layout import Layout
+from hemexp.outcomes import read_volumes
 from hemexp.provenance import write_atomically, write_sidecars
-from hemexp.settings import Latents
+from hemexp.settings import Latents, Reference
 from hemexp.training import generator_for, resolve_device
 
 log = logging.getLogger(__name__)
@@ -44,12 +48,11 @@ def encode_images(
     return mean + sd * torch.randn(mean.shape, generator=generator)
 
 
-def scan_copies(scan: SliceSet, moved: int, seed: int, patient_id: str) -> Iterator[Tensor]:
+def scan_copies(images: Tensor, moved: int, seed: int, patient_id: str) -> Iterator[Tensor]:
     """A scan's images (z, 3, x, y) as scanned, mirrored left-right, and moved copies.
 
-    Copy k of a patient's two scans is moved alike.
+    Copy k of a patient's scans is moved alike.
     """
-    images = scan.images()
     yield images
     yield images.flip(2)
     for k in range(moved):
@@ -78,6 +81,7 @@ def encode_patient(
     moved: int,
     seed: int,
     patient_id: str,
+    reference: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """What is cached of a patient.
 
@@ -88,9 +92,12 @@ def encode_patient(
         moved: Moved copies to encode.
         seed: Run seed.
         patient_id: The patient.
+        reference: Images (z, 3, x, y) of what the follow-up is drawn relative to, if that is
+            not the baseline.
 
     Returns:
-        By session the latents (copies, z, c, h, w), and what `describe_place` gives.
+        By session the latents (copies, z, c, h, w), those of the `reference` where it is given,
+        and what `describe_place` gives.
     """
     tensors, centroids = {}, {}
     for session, scan in scans.items():
@@ -98,11 +105,15 @@ def encode_patient(
         generator = generator_for(seed, patient_id, session, "posterior") if drawn else None
         tensors[session], centroids[session] = encode_copies(
             vae,
-            scan_copies(scan, moved, seed, patient_id),
+            scan_copies(scan.images(), moved, seed, patient_id),
             scan.spacing_mm,
             settings.batch_slices,
             generator,
         )
+    if reference is not None:
+        copies = scan_copies(reference, moved, seed, patient_id)
+        spacing_mm = scans["baseline"].spacing_mm
+        tensors["reference"], _ = encode_copies(vae, copies, spacing_mm, settings.batch_slices)
     place = describe_place(
         scans["baseline"],
         tensors["baseline"].shape,
@@ -156,6 +167,42 @@ def _dice(found: Tensor, truth: Tensor) -> float | None:
     return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
 
 
+def reference_images(reference: ReferenceScan) -> Tensor:
+    """Network input (z, 3, x, y) of a reference."""
+    parts = (np.moveaxis(part, 2, 0) for part in reference[:3])
+    return model_input(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
+
+
+def true_reference(
+    scans: Mapping[str, GridScan], volumes: pd.Series, kind: Reference, push: PushModel | None
+) -> ReferenceScan:
+    """The reference of a training pair, told what truly happened.
+
+    Args:
+        scans: Both by session, on the grid.
+        volumes: Native volumes, such as `baseline_iph_ml`.
+        kind: Which parts the reference has.
+        push: How growth pushes tissue; None where nothing is warped.
+    """
+    growth_ml, ivh_growth_ml = (
+        float(volumes[f"followup_{blood}_ml"] - volumes[f"baseline_{blood}_ml"])
+        for blood in ("iph", "ivh")
+    )
+    push_ml = push.push_ml(growth_ml, float(volumes["baseline_iph_ml"])) if push else 0.0
+    before, after = (
+        centroid_mm(torch.from_numpy(np.moveaxis(scans[s].iph, 2, 0)), _zxy(scans[s]))
+        for s in SESSIONS
+    )
+    told = Told(growth_ml, (after - before).numpy(), push_ml, ivh_growth_ml)
+    prepared = prepare(scans["baseline"], kind, push.sink_per_mm2 if push else 0.0)
+    return make_reference(prepared, told)
+
+
+def _zxy(scan: GridScan) -> tuple[float, float, float]:
+    x, y, z = map(float, scan.ct.spacing_mm)
+    return z, x, y
+
+
 def run_encode_patients(
     layout: Layout,
     sheet: pd.DataFrame,
@@ -163,11 +210,13 @@ def run_encode_patients(
     seed: int,
     device: str,
     models: Layout | None = None,
+    *,
+    references: bool = False,
 ) -> None:
     """Verb `encode-patients`: one `sub-ID_latents.safetensors` and `_reconstruction.tsv` each.
 
-    Both scans are encoded, of patients to predict the only one; moved copies of training patients
-    alone. A file of latents holds what `encode_patient` gives.
+    Both scans are encoded, of patients to predict the only one; moved copies and references of
+    training patients alone. A file of latents holds what `encode_patient` gives.
 
     Args:
         layout: Of the run.
@@ -176,16 +225,25 @@ def run_encode_patients(
         seed: Run seed; what is drawn of a scan depends on it, the patient and the session alone.
         device: `auto`, `cpu` or `cuda`.
         models: Where the autoencoder lies, if not in `layout`.
+        references: Whether to encode the references of training patients.
     """
     where = resolve_device(device)
     weights = (models or layout).network("autoencoder").weights
     vae = load_autoencoder(models or layout, where)
+    references = references and not settings.reference.is_baseline
+    push = load_push(layout.push) if references and settings.reference.warp else None
     for patient_id, split in sheet["split"].items():
         started = time.perf_counter()
         sessions = SESSIONS[:1] if split == "predict" else SESSIONS
-        scans = {s: slices_of(read_grid_scan(layout, patient_id, s)) for s in sessions}
-        moved = settings.moved if split == "train" else 0
-        tensors = encode_patient(vae, scans, settings, moved, seed, patient_id)
+        read = {s: read_grid_scan(layout, patient_id, s) for s in sessions}
+        scans = {session: slices_of(scan) for session, scan in read.items()}
+        moved, reference = 0, None
+        if split == "train":
+            moved = settings.moved
+        if split == "train" and references:
+            volumes = read_volumes(layout, sheet.loc[[patient_id]]).iloc[0]
+            reference = reference_images(true_reference(read, volumes, settings.reference, push))
+        tensors = encode_patient(vae, scans, settings, moved, seed, patient_id, reference)
         scores = [
             {"patient_id": patient_id, "session": session}
             | reconstruction_scores(vae, scan, tensors[session][0], settings.batch_slices)

@@ -11,8 +11,10 @@ from safetensors import safe_open
 from torch import Tensor
 
 from hemexp import Fault, HemexpError
+from hemexp.latents.push import load_push, load_texture
 from hemexp.layout import Layout
 from hemexp.provenance import describe, write_json
+from hemexp.settings import Reference
 
 Target = Literal["difference", "followup"]
 
@@ -24,8 +26,8 @@ class Scale:
     Attributes:
         latent_mean: Of the scans' latents.
         latent_sd: Of the scans' latents.
-        delta_mean: Of follow-up minus baseline.
-        delta_sd: Of follow-up minus baseline.
+        delta_mean: Of follow-up minus reference, which may be the baseline.
+        delta_sd: Of follow-up minus reference.
     """
 
     latent_mean: list[float]
@@ -45,17 +47,21 @@ class Scale:
         """Inverse of `normalise_delta`."""
         return normalised * _column(self.delta_sd) + _column(self.delta_mean)
 
-    def normalise_target(self, kind: Target, baseline: Tensor, followup: Tensor) -> Tensor:
+    def normalise_target(self, kind: Target, reference: Tensor, followup: Tensor) -> Tensor:
         """What the denoiser learns to draw: the difference, or the follow-up's latents whole."""
         if kind == "followup":
             return self.normalise_latent(followup)
-        return self.normalise_delta(followup - baseline)
+        return self.normalise_delta(followup - reference)
 
-    def restore_change(self, kind: Target, drawn: Tensor, baseline: Tensor) -> Tensor:
-        """Follow-up minus baseline that a drawn target means; the way back from there."""
+    def restore_change(self, kind: Target, drawn: Tensor, reference: Tensor) -> Tensor:
+        """Follow-up minus reference that a drawn target means; the way back from there."""
         if kind == "followup":
-            return drawn * _column(self.latent_sd) + _column(self.latent_mean) - baseline
+            return drawn * _column(self.latent_sd) + _column(self.latent_mean) - reference
         return self.restore_delta(drawn)
+
+    def scale_reference(self, baseline: Tensor, reference: Tensor) -> Tensor:
+        """How a reference differs from its baseline, in the units of what is drawn."""
+        return (reference - baseline) / _column(self.delta_sd).to(reference.device)
 
 
 def _column(values: list[float]) -> Tensor:
@@ -63,14 +69,14 @@ def _column(values: list[float]) -> Tensor:
 
 
 def measure_scale(pairs: list[tuple[Tensor, Tensor]]) -> Scale:
-    """Measures the scale over (baseline, follow-up) latents, each (z, c, h, w)."""
+    """Measures the scale over (reference, follow-up) latents, each (z, c, h, w)."""
 
     def moments(stack: Tensor) -> tuple[list[float], list[float]]:
         values = stack.double().transpose(0, 1).flatten(1)
         return values.mean(dim=1).tolist(), values.std(dim=1).tolist()
 
     latent = moments(torch.cat([scan for pair in pairs for scan in pair]))
-    delta = moments(torch.cat([followup - baseline for baseline, followup in pairs]))
+    delta = moments(torch.cat([followup - reference for reference, followup in pairs]))
     return Scale(*latent, *delta)
 
 
@@ -82,12 +88,18 @@ def load_scale(path: Path) -> Scale:
 def _load_pair(path: Path) -> tuple[Tensor, Tensor]:
     """A patient's own latents; the copies beside them would fill the memory."""
     with safe_open(path, framework="pt") as latents:
-        return latents.get_slice("baseline")[0], latents.get_slice("followup")[0]
+        before = "reference" if "reference" in latents.keys() else "baseline"  # noqa: SIM118
+        return latents.get_slice(before)[0], latents.get_slice("followup")[0]
 
 
-def run_fit_scale(layout: Layout, patient_ids: list[str]) -> None:
-    """Verb `fit-scale`: `scale.json` from the latents of the training patients."""
+def run_fit_scale(layout: Layout, patient_ids: list[str], reference: Reference) -> None:
+    """Verb `fit-scale`: `scale.json` from the latents of the training patients.
+
+    What a difference is relative to stands beside its scale: neither means anything alone.
+    """
     started = time.perf_counter()
+    push = load_push(layout.push) if reference.warp else None
+    texture = {"kept_texture": None if reference.is_baseline else load_texture(layout.push)}
     files = [layout.latents(patient_id) for patient_id in patient_ids]
     scale = measure_scale([_load_pair(path) for path in files])
     if min(scale.delta_sd) < 1e-6:
@@ -100,4 +112,9 @@ def run_fit_scale(layout: Layout, patient_ids: list[str]) -> None:
             )
         )
     record = describe(verb="fit-scale", settings={}, inputs=files, started=started)
-    write_json(layout.scale, {"scale": asdict(scale), "patients": len(files), **record})
+    facts = {
+        "scale": asdict(scale),
+        "reference": reference.as_json() | {"push": push and push.as_json()} | texture,
+        "patients": len(files),
+    }
+    write_json(layout.scale, facts | record)

@@ -179,17 +179,24 @@ def growth_speed(shape: Shape, points: Points, direction: NDArray[np.float64]) -
     return np.float32(SPEED_FLOOR) + np.float32(1 - SPEED_FLOOR) * focus
 
 
-def first_extent(shape: Shape, tissue: Points, voxels: int) -> Extent:
-    """The baseline extent: `voxels` of the tissue points lie inside."""
-    return Extent(_between(distance_mm(shape, tissue), voxels), 0.0, shape.direction)
+def first_extent(shape: Shape, distance: Field, voxels: int) -> Extent:
+    """The baseline extent: `voxels` of the tissue at these distances lie inside."""
+    return Extent(_between(distance, voxels), 0.0, shape.direction)
 
 
 def grow(
-    shape: Shape, tissue: Points, voxels: int, extent: Extent, direction: NDArray[np.float64]
+    distance: Field, speed: Field, voxels: int, extent: Extent, direction: NDArray[np.float64]
 ) -> Extent:
-    """The follow-up extent: `voxels` of the tissue points lie inside, most along `direction`."""
-    arrival = distance_mm(shape, tissue) / np.float32(extent.radius_mm) - 1
-    arrival /= growth_speed(shape, tissue, direction)
+    """The follow-up extent: `voxels` of the tissue lie inside, most of the new along `direction`.
+
+    Args:
+        distance: `distance_mm` of tissue, (n,).
+        speed: Its `growth_speed` along `direction`, (n,).
+        voxels: How many of the n to fill.
+        extent: At baseline.
+        direction: Growth direction.
+    """
+    arrival = (distance / np.float32(extent.radius_mm) - 1) / speed
     return Extent(extent.radius_mm, _between(arrival, voxels), direction)
 
 
@@ -198,9 +205,9 @@ def _between(values: Field, count: int) -> float:
     return float(np.partition(values, [count - 1, count])[count - 1 : count + 1].mean())
 
 
-def relative_radius(shape: Shape, points: Points, extent: Extent) -> Field:
-    """How far out points (3, n) lie: below 1 inside the bleed, 1 at its margin."""
+def relative_radius(distance: Field, extent: Extent, speed: Field | None = None) -> Field:
+    """How far out points lie: below 1 inside, 1 at the margin; a follow-up needs `speed`."""
     limit = np.float32(extent.radius_mm)
-    if extent.reach:
-        limit = limit * (1 + extent.reach * growth_speed(shape, points, extent.direction))
-    return distance_mm(shape, points) / limit
+    if speed is not None:
+        limit = limit * (1 + extent.reach * speed)
+    return distance / limit

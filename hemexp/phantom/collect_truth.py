@@ -15,7 +15,10 @@ from hemexp.provenance import write_atomically, write_sidecars
 from hemexp.settings import Phantom
 
 PATIENT_SCALARS = ("p_expansion", "growth_mean_ml", "baseline_iph_ml", "growth_ml", "expanded")
-SCAN_SCALARS = ("brain_ml", "iph_ml", "ivh_ml", "midline_shift_mm")
+SCAN_SCALARS = (
+    *("brain_ml", "iph_ml", "ivh_ml", "ventricle_ml"),
+    *("midline_shift_mm", "midline_largest_mm"),
+)
 
 
 def truth_row(truth: dict[str, Any]) -> dict[str, Any]:
@@ -36,8 +39,9 @@ def run_collect_truth(layout: Layout, patient_ids: Iterable[str], settings: Phan
 
     Columns: patient_id, center, p_expansion (the true probability of HE), growth_mean_ml, the
     volumes and the growth that was drawn, growth_q01..growth_q99 (true quantiles of growth, mL),
-    per session brain, IPH and IVH volume and midline shift, and the head motion (motion_ij: rows
-    of the 3 x 4 matrix from a baseline to a follow-up scanner point, RAS mm).
+    per session the volumes of brain, IPH, IVH and ventricles and the mean and largest midline
+    shift, and the head motion (motion_ij: rows of the 3 x 4 matrix from a baseline to a follow-up
+    scanner point, RAS mm).
 
     Args:
         layout: Of the run.

@@ -21,7 +21,7 @@ from hemexp.phantom.centers import (
     scanner_grid,
 )
 from hemexp.phantom.head import Head, draw_head
-from hemexp.phantom.mass_effect import largest_shift_mm
+from hemexp.phantom.mass_effect import largest_shift_mm, mean_shift_mm, ventricle_ml
 from hemexp.phantom.model import (
     GROWTH_PROBABILITIES,
     Case,
@@ -111,10 +111,16 @@ def _motion_truth(pose: NDArray[np.float64], motion: NDArray[np.float64]) -> dic
 def _scan_truth(
     scan: PhantomScan, affine: NDArray[np.float64], head: Head, bleed: Shape, iph_ml: float
 ) -> dict[str, float]:
-    masks = {"iph_ml": scan.iph, "ivh_ml": scan.ivh, "brain_ml": scan.brain}
-    measured = {name: volume_ml(Volume(mask, affine)) for name, mask in masks.items()}
-    shift_mm = -bleed.side * largest_shift_mm(head, bleed.center_mm, iph_ml)
-    return {**measured, "midline_shift_mm": shift_mm, "model_iph_ml": iph_ml}
+    images = ("iph", "ivh", "brain")
+    measured = {f"{name}_ml": volume_ml(Volume(getattr(scan, name), affine)) for name in images}
+    effect = head, bleed.center_mm, iph_ml
+    return {
+        **measured,
+        "ventricle_ml": ventricle_ml(*effect),
+        "midline_shift_mm": -bleed.side * mean_shift_mm(*effect),
+        "midline_largest_mm": -bleed.side * largest_shift_mm(*effect),
+        "model_iph_ml": iph_ml,
+    }
 
 
 def run_draw_patient(
@@ -131,7 +137,9 @@ def run_draw_patient(
     Returns:
         The files written: six NIfTI and `sub-ID_truth.json`, whose numbers are in mL, mm, degrees
         and head coordinates. `baseline_to_followup` maps a baseline scanner point to the
-        follow-up scanner point (RAS, mm); `midline_shift_mm` is positive away from the bleed.
+        follow-up scanner point (RAS, mm). `midline_shift_mm` is the mean shift of the midline
+        plane where `hemexp.anatomy.midline` looks, `midline_largest_mm` the largest at the septum;
+        both are positive away from the bleed. `ventricle_ml` includes blood in the ventricles.
 
     Raises:
         HemexpError: There is no such centre.

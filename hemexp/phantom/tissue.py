@@ -6,7 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hemexp.phantom.bleed import Extent, Shape, first_extent, grow, relative_radius
+from hemexp.phantom.bleed import (
+    Extent,
+    Shape,
+    distance_mm,
+    first_extent,
+    grow,
+    growth_speed,
+    relative_radius,
+)
 from hemexp.phantom.head import Field, Head, Points, cavity_mm, ventricle_distance_mm
 from hemexp.phantom.mass_effect import displacement_mm
 
@@ -16,9 +24,9 @@ HEAD_RADII_MM = (92.0, 108.0)
 DURA_MM, MIDLINE_MM, TENTORIUM_MM = 4.0, 1.5, -48.0
 """A bleed keeps this far from skull and midline, and above this height."""
 
-SPILL_ML, SPILL_REACH = (0.3, 3.0), 0.4
-"""Less than 0.3 mL of the bleed in a ventricle stays unseen; from there on blood spreads beyond
-the bleed's margin, at 3 mL and more by 40 % of its radius."""
+SPILL_ML, SPILL_REACH = (0.1, 1.5), 0.8
+"""Less than 0.1 mL of the bleed in a ventricle stays unseen; from there on blood spreads beyond
+the bleed's margin, at 1.5 mL and more by 80 % of its radius."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,7 @@ def locate_voxels(
 
 def deform(head: Head, bleed: Shape, points: Points, cavity: Field, volume_ml: float) -> Tissue:
     """The inside of the skull with the mass effect of a bleed of this volume."""
-    material = points - displacement_mm(points, cavity, bleed.center_mm, volume_ml)
+    material = points - displacement_mm(head, points, cavity, bleed.center_mm, volume_ml)
     depth = cavity_mm(head, material)
     ventricle = ventricle_distance_mm(head, material)
     free = (depth < -DURA_MM) & (ventricle > 0) & (points[2] > TENTORIUM_MM)
@@ -158,12 +166,14 @@ def place_blood(
         direction: Growth direction of this follow-up, with `before`.
     """
     voxels = round(volume_ml / voxel_ml)
-    free = tissue.points[:, tissue.free]
+    distance, free = distance_mm(bleed, tissue.points), tissue.free
     if before is None or direction is None:
-        extent = first_extent(bleed, free, voxels)
+        extent = first_extent(bleed, distance[free], voxels)
+        radius = relative_radius(distance, extent)
     else:
-        extent = grow(bleed, free, voxels, before, direction)
-    radius = relative_radius(bleed, tissue.points, extent)
+        speed = growth_speed(bleed, tissue.points, direction)
+        extent = grow(distance[free], speed[free], voxels, before, direction)
+        radius = relative_radius(distance, extent, speed)
     in_ventricle = (tissue.ventricle < 0) & (bleed.side * tissue.material[0] > -MIDLINE_MM)
     spilled_ml = np.count_nonzero(in_ventricle & (radius < 1)) * voxel_ml
     reach = 1 + SPILL_REACH * min(spilled_ml / SPILL_ML[1], 1)

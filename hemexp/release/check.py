@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from hemexp import Fault, HemexpError
+from hemexp.anatomy.reference import load_reference
 from hemexp.provenance import hash_file
 from hemexp.release.models import models_layout, read_grid, read_record
 from hemexp.settings import Settings
+from hemexp.settings.run import untrained_nulls
 
 KEYS = {
     "autoencoder": "autoencoder.model",
@@ -23,6 +25,8 @@ NETWORKS = {
         "norm_groups",
         "latent_channels",
         "feature_channels",
+        "nonlocal_attention",
+        "linear_path",
     ),
     "diffusion": (
         "denoiser",
@@ -47,7 +51,8 @@ def check_released(settings: Settings, results: Path) -> None:
         results: The run's own results folder, which no key may name.
 
     Raises:
-        HemexpError: Every folder that holds no such model, or one of another grid or network.
+        HemexpError: Every folder that holds no such model, one of another grid or network, or a
+            denoiser that never learned the null which sampling asks for.
     """
     faults = [
         fault
@@ -77,6 +82,7 @@ def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[
         if room == "expansion":
             return []
         grid = read_grid(folder)
+        kind = load_reference(models.scale).kind if room == "diffusion" else None
     except HemexpError as error:
         return [fault._replace(where=f"{where}, {fault.where}") for fault in error.faults]
     theirs = read_record(models.network(room).model)["settings"]
@@ -87,7 +93,11 @@ def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[
         (f"preprocess.grid.{key}", getattr(grid, key), getattr(mine, key))
         for key in ("shape", "spacing_mm")
     ]
-    return [
+    nulls = _null_faults(settings, theirs) if room == "diffusion" else []
+    if kind:
+        asked = settings.latents.reference
+        pairs += [(f"latents.reference.{key}", value, getattr(asked, key)) for key, value in kind]
+    return nulls + [
         Fault(
             f"{where}, {folder}",
             f"a model of {key} {_shown(released)}",
@@ -96,6 +106,21 @@ def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[
         )
         for key, released, own in pairs
         if released != own
+    ]
+
+
+def _null_faults(settings: Settings, theirs: dict[str, Any]) -> list[Fault]:
+    """Settings `theirs` of a released denoiser say which nulls it learned."""
+    asked = settings.sampling
+    dropouts = theirs["condition_dropout"], theirs["clinical_dropout"]
+    return [
+        Fault(
+            f"config, key sampling.{key}",
+            f"{getattr(asked, key)}, which asks for a learned null",
+            f"what a denoiser can do that was trained with {hidden} 0",
+            f"Set it to {'predicted' if key == 'indicator' else 1}, or name another model.",
+        )
+        for key, hidden in untrained_nulls(asked, *dropouts)
     ]
 
 

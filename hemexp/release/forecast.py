@@ -104,8 +104,8 @@ def patient_row(values: Mapping[str, Any]) -> pd.Series:
         raise HemexpError(*faults)
     known = {name: values.get(name) for name in BUNDLE_NUMBERS}
     numbers = {name: math.nan if value is None else value for name, value in known.items()}
-    row = {"patient_id": values["patient_id"], "followup_iph_ml": math.nan}
-    return pd.Series(row | numbers)
+    outcome = dict.fromkeys(("followup_iph_ml", "followup_ivh_ml"), math.nan)
+    return pd.Series({"patient_id": values["patient_id"]} | outcome | numbers)
 
 
 def read_images(images: Mapping[str, str], grid: Grid) -> GridScan:

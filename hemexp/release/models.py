@@ -126,7 +126,9 @@ def read_recipe(folder: Path) -> Recipe:
         prepared = read_record(BundleLayout(folder).preprocess)
         inference = read_record(BundleLayout(folder).inference)
         sampling, batch = inference["sampling"], inference["batch_slices"]
-        latents = {"posterior": "mean", "moved": 0, "batch_slices": batch}
+        # A new patient has no follow-up: nothing but the baseline itself is encoded.
+        baseline = {"shell": "none", "warp": False, "ivh": False}
+        latents = {"posterior": "mean", "reference": baseline, "moved": 0, "batch_slices": batch}
     else:
         run = Layout(folder)
         prepared = _settings(folder, run.native("*", "baseline").volumes)

@@ -103,8 +103,9 @@ def say_sampling(record: Mapping[str, Any], patients: int) -> str:
     return (
         f"{used['samples']} follow-ups of each of {patients} patients were drawn with "
         f"{used['evaluations']} evaluations of the {used['sampler']} sampler (guidance "
-        f"{used['guidance']:g}, indicator {used['indicator']}, volumes "
-        f"{'matched' if used['match_volume'] else 'not matched'} to the drawn growth). {even}"
+        f"{used['guidance']:g} on growth and {used['clinical_guidance']:g} on clinical values, "
+        f"indicator {used['indicator']}, volumes "
+        f"{'matched' if used['finish'] else 'not matched'} to the drawn growth). {even}"
         f"Seed {record['seed']}."
     )
 

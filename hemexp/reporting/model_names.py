@@ -6,6 +6,7 @@ MODEL_NAMES = {
     "hemexp": "HemExp",
     "hemexp_raw": "HemExp, unmatched volumes",
     "hemexp_pooled": "HemExp, pooled",
+    "shell_alone": "Shell alone, no network",
     "copy_baseline": "Copy of baseline",
     "climatology": "Climatology",
     "climatology_distance": "Climatology by distance",

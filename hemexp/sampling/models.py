@@ -7,6 +7,7 @@ import torch
 
 from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder
 from hemexp.diffusion.network import DiffusionModel, load_diffusion
+from hemexp.expansion.ivh import IvhModel, load_ivh
 from hemexp.expansion.model import ExpansionModel, load_expansion
 from hemexp.layout import Layout
 
@@ -19,12 +20,14 @@ class Models:
         autoencoder: Decodes latents.
         denoiser: Draws them, with the scale of latents and the model of drifts.
         growth: Gives the distribution of growth that requests are drawn from.
+        ivh: Gives that of IVH growth, given growth.
         files: What they were read from.
     """
 
     autoencoder: MultiHeadVae
     denoiser: DiffusionModel
     growth: ExpansionModel
+    ivh: IvhModel
     files: tuple[Path, ...] = ()
 
     @property
@@ -45,5 +48,6 @@ def load_trained(layout: Layout, device: torch.device) -> Models:
         autoencoder=load_autoencoder(layout, device),
         denoiser=load_diffusion(layout, device),
         growth=load_expansion(layout.growth_models),
+        ivh=load_ivh(layout.growth_models),
         files=model_files(layout),
     )

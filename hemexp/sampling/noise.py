@@ -41,7 +41,18 @@ def correlate_slices(white: Tensor, length_mm: float, slice_spacing_mm: float) -
     return torch.stack(slices)
 
 
-def white_noise(seed: PatientSeed, sample: int, shape: tuple[int, ...], step: int = 0) -> Tensor:
-    """Independent noise (z, c, h, w) of one sample; `step` > 0: that of a stochastic sampler."""
-    generator = generator_for(seed.run, seed.patient_id, sample, "noise", step)
+def white_noise(
+    seed: PatientSeed, sample: int, shape: tuple[int, ...], step: int = 0, attempt: int = 0
+) -> Tensor:
+    """Independent noise (z, c, h, w) of one sample.
+
+    Args:
+        seed: Of the patient.
+        sample: Its number.
+        shape: (z, c, h, w).
+        step: Above 0: that of a stochastic sampler.
+        attempt: Above 0: of a sample that is drawn again.
+    """
+    again = (attempt,) if attempt else ()
+    generator = generator_for(seed.run, seed.patient_id, sample, "noise", step, *again)
     return torch.randn(shape, generator=generator)

@@ -55,6 +55,11 @@ class PatientAtBaseline:
         """IPH growth that happened; NaN where it is unknown or nobody may look."""
         return float(self.row["followup_iph_ml"] - self.row["baseline_iph_ml"])
 
+    @property
+    def true_ivh_growth_ml(self) -> float:
+        """IVH growth that happened, likewise."""
+        return float(self.row["followup_ivh_ml"] - self.row["baseline_ivh_ml"])
+
 
 def at_baseline(
     row: pd.Series, scan: GridScan, encoded: Mapping[str, Tensor], files: tuple[Path, ...] = ()

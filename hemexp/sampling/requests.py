@@ -8,11 +8,13 @@ from scipy.stats.qmc import Halton
 
 from hemexp import Fault, HemexpError
 from hemexp.anatomy.blood import shell_mm
+from hemexp.anatomy.reference import Told
 from hemexp.diffusion.condition import RequestKind
-from hemexp.diffusion.drift import DriftModel
 from hemexp.expansion.distribution import GrowthDistribution
 from hemexp.outcomes import is_expansion
+from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed
+from hemexp.sampling.patient import PatientAtBaseline
 from hemexp.settings import Sampling
 
 
@@ -23,10 +25,12 @@ class Requests:
     Attributes:
         growth_ml: (K,) target growth.
         flag: (K,) expansion indicator.
+        ivh_growth_ml: IVH growth of all samples where an oracle knows it.
     """
 
     growth_ml: NDArray[np.float64]
     flag: NDArray[np.float64]
+    ivh_growth_ml: float = np.nan
 
 
 def spread_evenly(count: int, seed: PatientSeed) -> NDArray[np.float64]:
@@ -46,6 +50,7 @@ def draw_requests(
     distribution: GrowthDistribution,
     true_growth_ml: float,
     seed: PatientSeed,
+    true_ivh_growth_ml: float = np.nan,
 ) -> Requests:
     """Draws what is asked for in the K samples of one patient.
 
@@ -56,6 +61,7 @@ def draw_requests(
         distribution: Predictive distribution of the patient's growth.
         true_growth_ml: Growth that happened; NaN if unknown.
         seed: Of the patient; sample k depends on it and k alone.
+        true_ivh_growth_ml: IVH growth that happened; NaN if unknown.
 
     Raises:
         HemexpError: `oracle` for a patient without follow-up.
@@ -73,7 +79,9 @@ def draw_requests(
             return Requests(nothing, (expands < distribution.p_expansion).astype(float))
         growth = distribution.quantile(expands, amount)
     flag = is_expansion(growth, distribution.baseline_ml).astype(float)
-    return Requests(growth if kind == "growth" else nothing, flag)
+    oracle = settings.indicator == "oracle"
+    ivh_growth_ml = true_ivh_growth_ml if oracle else np.nan
+    return Requests(growth if kind == "growth" else nothing, flag, ivh_growth_ml)
 
 
 def _refuse_unknown(true_growth_ml: float, patient_id: str) -> None:
@@ -88,25 +96,31 @@ def _refuse_unknown(true_growth_ml: float, patient_id: str) -> None:
         )
 
 
-def draw_drifts(
-    model: DriftModel,
-    position_mm: NDArray[np.float64],
-    growth_ml: NDArray[np.float64],
-    baseline_ml: float,
-    seed: PatientSeed,
-) -> NDArray[np.float64]:
-    """Draws where the bleed's centroid moves to in the samples of one patient.
+def draw_told(
+    models: Models, patient: PatientAtBaseline, requests: Requests, seed: PatientSeed
+) -> tuple[Told, ...]:
+    """What is told of each sample of one patient beside its growth: drift, push, IVH growth.
 
-    Args:
-        model: What was learned from the training expanders.
-        position_mm: (3,) of the baseline bleed seen from the brain's centroid.
-        growth_ml: (K,) target growth; NaN where there is none.
-        baseline_ml: Baseline IPH volume.
-        seed: Of the patient; sample k uses it and k alone.
-
-    Returns:
-        (K, 3) in mm along z, x, y; NaN where there is no target or nothing was learned.
+    Sample k uses the seed and k alone. Under an oracle the IVH growth is what happened too.
     """
-    seeds = (seed.for_draw(k, "drift") for k in range(len(growth_ml)))
-    uniforms = [np.random.default_rng(one).uniform() for one in seeds]
-    return model.draw(position_mm, shell_mm(growth_ml, baseline_ml), uniforms)
+    growth_ml, row = requests.growth_ml, patient.row
+    rngs = {
+        name: [np.random.default_rng(seed.for_draw(k, name)) for k in range(len(growth_ml))]
+        for name in ("drift", "push", "ivh")
+    }
+    drifts_mm = models.denoiser.drift.draw(
+        patient.encoded["position_mm"].double().numpy(),
+        shell_mm(growth_ml, patient.baseline.iph_ml),
+        [rng.uniform() for rng in rngs["drift"]],
+    )
+    kind, push = models.denoiser.reference[:2]
+    push_ml, ivh_ml = np.zeros(len(growth_ml)), np.full(len(growth_ml), np.nan)
+    if push:
+        deviations = np.array([rng.normal() for rng in rngs["push"]])
+        push_ml = push.push_ml(growth_ml, patient.baseline.iph_ml, deviations)
+    if kind.ivh:
+        uniforms = np.array([rng.random(2) for rng in rngs["ivh"]]).T
+        ivh_ml = models.ivh.of_patient(row).draw(growth_ml, *uniforms)
+        if np.isfinite(requests.ivh_growth_ml):
+            ivh_ml[:] = requests.ivh_growth_ml
+    return tuple(map(Told, growth_ml, drifts_mm, push_ml, ivh_ml))

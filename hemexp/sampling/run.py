@@ -1,10 +1,10 @@
 """Verb `sample-followups`: from one baseline to samples, maps and volumes on disk."""
 
-import itertools
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,18 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hemexp.anatomy.noise import Noise
+from hemexp.anatomy.reference import DRIFT_COLUMNS, Told, limit_push, prepare
 from hemexp.diffusion.condition import OFFSETS, Condition, build_condition
-from hemexp.diffusion.network import DiffusionModel
 from hemexp.expansion.model import patient_distribution
 from hemexp.layout import Layout
 from hemexp.provenance import write_atomically, write_sidecars
 from hemexp.sampling.files import remove_surplus, write_samples
-from hemexp.sampling.finish import FinishedSample, finish_sample
+from hemexp.sampling.finish import Finish, FinishedSample, finish_sample, ventricle_reach
 from hemexp.sampling.models import Models, load_trained
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.patient import PatientAtBaseline, read_at_baseline
-from hemexp.sampling.requests import Requests, draw_drifts, draw_requests
-from hemexp.sampling.sample import Start, decode_stack, stream_latents
+from hemexp.sampling.references import Drawn, References
+from hemexp.sampling.requests import Requests, draw_requests, draw_told
+from hemexp.sampling.sample import DecodedScan, LatentSampler, Start, decode_stack
 from hemexp.settings import Sampling
 from hemexp.training import autocast_for, resolve_device
 
@@ -60,71 +62,116 @@ def slices_that_may_change(
 
 
 def condition_samples(
-    model: DiffusionModel,
-    row: pd.Series,
-    encoded: Mapping[str, Tensor],
-    requests: Requests,
-    seed: PatientSeed,
+    models: Models, patient: PatientAtBaseline, requests: Requests, told: Sequence[Told]
 ) -> Condition:
-    """Condition of the K samples of one patient, with a drift drawn for each.
-
-    Args:
-        model: The denoiser.
-        row: Of the sheet, with `baseline_iph_ml`.
-        encoded: What `encode-patients` caches of the baseline.
-        requests: What is asked for; what is NaN becomes the learned null.
-        seed: Of the patient.
-    """
-    drifts_mm = draw_drifts(
-        model.drift,
-        encoded["position_mm"].double().numpy(),
-        requests.growth_ml,
-        float(row["baseline_iph_ml"]),
-        seed,
-    )
+    """Condition of the K samples of one patient; what is NaN becomes the learned null."""
+    model, encoded = models.denoiser, patient.encoded
     growth_ml, flag = (torch.from_numpy(part) for part in (requests.growth_ml, requests.flag))
     place = {name: encoded[name][None, :1] for name in OFFSETS}
-    place["drift_mm"] = torch.from_numpy(drifts_mm)[:, None]
-    return build_condition(model.settings.condition, [row], growth_ml, flag, place)[:, 0]
+    place["drift_mm"] = torch.from_numpy(np.array([one.drift_mm for one in told]))[:, None]
+    ivh_growth_ml = None
+    if model.reference.kind.ivh:
+        ivh_growth_ml = torch.tensor([one.ivh_growth_ml for one in told], dtype=torch.float64)
+    kind, rows = model.settings.condition, [patient.row]
+    return build_condition(kind, rows, growth_ml, flag, place, ivh_growth_ml)[:, 0]
 
 
-def draw_patient_latents(
-    sampler: Sampler, patient: PatientAtBaseline
-) -> tuple[Iterator[Tensor], Requests]:
-    """Follow-up latents (z, c, h, w) of one patient as they are drawn, and the requests."""
-    settings, model = sampler.settings, sampler.models.denoiser
+class Asked(NamedTuple):
+    """What is asked of one patient's samples, and what draws their latents.
+
+    Attributes:
+        requests: What drives growth.
+        told: All that is told of each.
+        latents: Draws them.
+    """
+
+    requests: Requests
+    told: tuple[Told, ...]
+    latents: LatentSampler
+
+
+def ask_samples(sampler: Sampler, patient: PatientAtBaseline) -> Asked:
+    """Draws what is asked of one patient's samples."""
+    settings, models, model = sampler.settings, sampler.models, sampler.models.denoiser
     seed, scan = PatientSeed(sampler.seed, patient.patient_id), patient.baseline.scan
-    distribution = patient_distribution(sampler.models.growth, patient.row)
     requests = draw_requests(
-        model.settings.condition, settings, distribution, patient.true_growth_ml, seed
+        model.settings.condition,
+        settings,
+        patient_distribution(models.growth, patient.row),
+        patient.true_growth_ml,
+        seed,
+        patient.true_ivh_growth_ml,
     )
-    condition = condition_samples(model, patient.row, patient.encoded, requests, seed)
+    prepared = prepare(scan, model.reference.kind, model.reference.sink_per_mm2)
+    told = tuple(limit_push(prepared, one) for one in draw_told(models, patient, requests, seed))
+    condition = condition_samples(models, patient, requests, told)
     spacing_mm = float(scan.ct.spacing_mm[2])
     may_change = slices_that_may_change(scan.iph, spacing_mm, settings.slice_margin_mm)
-    start = Start(seed, patient.encoded["baseline"][0], spacing_mm, may_change)
-    return stream_latents(model, start, condition, settings), requests
+    baseline = patient.encoded["baseline"][0]
+    made = References(prepared, told, baseline, models.autoencoder, settings.batch_slices)
+    start = Start(seed, baseline, spacing_mm, may_change, made)
+    return Asked(requests, told, LatentSampler(model, start, condition, settings))
 
 
 def draw_patient_followups(
     sampler: Sampler, patient: PatientAtBaseline
-) -> tuple[Iterator[FinishedSample], Requests]:
-    """Follow-ups of one patient, decoded and measured as they are drawn, and the requests."""
-    settings, models = sampler.settings, sampler.models
-    drawn, requests = draw_patient_latents(sampler, patient)
-    autocast = autocast_for(settings.precision, models.device)
-    stacks = itertools.chain([patient.encoded["baseline"][0]], drawn)
-    decoded = (
-        decode_stack(models.autoencoder, stack, settings.batch_slices, autocast)
-        for stack in stacks
-    )
-    reference = next(decoded)
-    match = settings.match_volume
-    targets_ml = requests.growth_ml if match else np.full(settings.samples, np.nan)
-    finished = (
-        finish_sample(one, reference, patient.baseline, target_ml)
-        for one, target_ml in zip(decoded, targets_ml, strict=True)
-    )
-    return finished, requests
+) -> tuple[Iterator[FinishedSample], Asked]:
+    """Follow-ups of one patient, decoded and measured as they are drawn, and what was asked.
+
+    A sample whose image disagrees with its mask or its request is drawn once more.
+    """
+    asked = ask_samples(sampler, patient)
+    return _finish_all(sampler, patient, asked), asked
+
+
+def _finish_all(
+    sampler: Sampler, patient: PatientAtBaseline, asked: Asked
+) -> Iterator[FinishedSample]:
+    finish, decoder = _finish_of(sampler, patient, asked), Decoder(sampler)
+    seed = asked.latents.start.seed
+
+    def finished(drawn: Drawn, k: int) -> FinishedSample:
+        rng = np.random.default_rng(seed.for_draw(k, "texture"))
+        return finish_sample(*decoder(drawn), drawn.scan, asked.told[k], finish, rng)
+
+    for k, drawn in enumerate(asked.latents.stream()):
+        sample = finished(drawn, k)
+        redrawn = bool(finish.active and sample.measured["disagrees"])
+        if redrawn:
+            sample = finished(asked.latents.again(k), k)
+        yield sample._replace(measured=sample.measured | {"redrawn": int(redrawn)})
+
+
+def _finish_of(sampler: Sampler, patient: PatientAtBaseline, asked: Asked) -> Finish:
+    made, scan = asked.latents.start.references, patient.baseline.scan
+    reference = sampler.models.denoiser.reference
+    ventricles = ventricle_reach(scan, made.room) if reference.kind.ivh else None
+    noise = None
+    if reference.kept_texture is not None:
+        noise = Noise.of(scan, made.prepared.ventricles, reference.kept_texture)
+    return Finish(patient.baseline, made.hu, ventricles, sampler.settings.finish, noise)
+
+
+class Decoder:
+    """Decodes samples and their references; of a reference that stays the same once."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        """Decodes with the models of a sampler."""
+        self._vae = sampler.models.autoencoder
+        self._batch = sampler.settings.batch_slices
+        self._precision = sampler.settings.precision
+        self._last: tuple[Tensor, DecodedScan] | None = None
+
+    def __call__(self, drawn: Drawn) -> tuple[DecodedScan, DecodedScan]:
+        """The decoded sample and its decoded reference."""
+        if self._last is None or self._last[0] is not drawn.reference:
+            self._last = drawn.reference, self._decode(drawn.reference)
+        return self._decode(drawn.latents), self._last[1]
+
+    def _decode(self, latents: Tensor) -> DecodedScan:
+        device = next(self._vae.parameters()).device
+        autocast = autocast_for(self._precision, device)
+        return decode_stack(self._vae, latents, self._batch, autocast)
 
 
 def sample_patient(sampler: Sampler, patient: PatientAtBaseline, layout: Layout) -> pd.DataFrame:
@@ -142,7 +189,7 @@ def sample_patient(sampler: Sampler, patient: PatientAtBaseline, layout: Layout)
         The content of `volumes.tsv`.
     """
     started, settings = time.perf_counter(), sampler.settings
-    finished, requests = draw_patient_followups(sampler, patient)
+    finished, asked = draw_patient_followups(sampler, patient)
     measured, products = write_samples(layout, patient, finished)
     remove_surplus(layout, patient.patient_id, settings.samples)
     seed = PatientSeed(sampler.seed, patient.patient_id)
@@ -151,8 +198,11 @@ def sample_patient(sampler: Sampler, patient: PatientAtBaseline, layout: Layout)
             "sample": range(settings.samples),
             "seed": [seed.for_draw(k) for k in range(settings.samples)],
             "condition": sampler.models.denoiser.settings.condition,
-            "expansion_flag": requests.flag,
-            "target_growth_ml": requests.growth_ml,
+            "expansion_flag": asked.requests.flag,
+            "target_growth_ml": asked.requests.growth_ml,
+            "target_ivh_growth_ml": [one.ivh_growth_ml for one in asked.told],
+            **pd.DataFrame([one.drift_mm for one in asked.told], columns=DRIFT_COLUMNS),
+            "push_ml": [one.push_ml for one in asked.told],
             **pd.DataFrame(measured),
             "indicator": settings.indicator,
         }

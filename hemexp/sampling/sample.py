@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.diffusion.condition import Condition
-from hemexp.diffusion.network import DiffusionModel, context_stack
+from hemexp.diffusion.network import PLAIN, DiffusionModel, Guidance, context_stack
 from hemexp.sampling.noise import PatientSeed, correlate_slices, white_noise
+from hemexp.sampling.references import Drawn, References
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
 from hemexp.settings import Sampling
 from hemexp.training import autocast_for
@@ -28,13 +29,15 @@ class Start:
         seed: Of the patient's noise.
         latents: (z, c, h, w) posterior means of the baseline.
         spacing_mm: Distance between slices.
-        may_change: (z,) bool; other slices keep the baseline's latents.
+        may_change: (z,) bool; other slices keep the reference's latents.
+        references: What each sample is drawn relative to.
     """
 
     seed: PatientSeed
     latents: Tensor
     spacing_mm: float
     may_change: Tensor
+    references: References
 
 
 @dataclass(frozen=True)
@@ -46,66 +49,106 @@ class DecodedScan:
     ivh_logit: NDArray[np.float32]
 
 
-@torch.inference_mode()
-def stream_latents(
-    model: DiffusionModel, start: Start, condition: Condition, settings: Sampling
-) -> Iterator[Tensor]:
-    """Draws the K follow-up latents (z, c, h, w) of a patient, one after the other.
+@dataclass(frozen=True)
+class LatentSampler:
+    """Draws the follow-up latents of one patient.
 
     All batches have one size (the last is filled up and cut), so that a sample's arithmetic, and
     with it every bit, is the same whatever K is. Only one batch is held at a time. A K below one
     batch pays for a whole one: in a smaller batch sums run in another order and end in other bits.
 
-    Args:
+    Attributes:
         model: The denoiser.
-        start: Baseline and seed.
+        start: Baseline, references and seed.
         condition: Of the K samples.
         settings: The room's settings.
     """
-    device = next(model.network.parameters()).device
-    condition = model.hide_untrained(condition)
-    count, z = len(condition.request), len(start.latents)
-    size = max(1, settings.batch_slices // z)
-    one = model.scale.normalise_latent(start.latents)[None].to(device)
-    context = context_stack(one, model.settings.context_slices, model.context_stride)
-    context = context.expand(size, *context.shape[1:])
-    lambdas = lambda_grid(model.schedule, settings.spacing, settings.evaluations)
-    autocast = autocast_for(settings.precision, device)
-    below = math.inf if settings.guidance_below is None else settings.guidance_below
 
-    def draw(index: Tensor) -> Tensor:
-        part = condition[index].to(device)
+    model: DiffusionModel
+    start: Start
+    condition: Condition
+    settings: Sampling
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network works."""
+        return next(self.model.network.parameters()).device
+
+    @torch.inference_mode()
+    def stream(self) -> Iterator[Drawn]:
+        """The K follow-ups, one after the other."""
+        count, z = len(self.condition.request), len(self.start.latents)
+        size = max(1, self.settings.batch_slices // z)
+        patient = f"sampling {self.start.seed.patient_id}"
+        for first in tqdm(range(0, count, size), desc=patient, disable=None):
+            index = torch.arange(first, first + size).clamp(max=count - 1)
+            yield from self._draw(index)[: count - first]
+
+    @torch.inference_mode()
+    def again(self, k: int) -> Drawn:
+        """Sample k from other noise; in a batch as large as all, for the same bits in any run."""
+        size = max(1, self.settings.batch_slices // len(self.start.latents))
+        return self._draw(torch.full((size,), k), attempt=1)[0]
+
+    def _draw(self, index: Tensor, attempt: int = 0) -> list[Drawn]:
+        """A batch of samples."""
+        start, settings, model = self.start, self.settings, self.model
+        made = {k: start.references.encoded(k) for k in dict.fromkeys(index.tolist())}
+        # Not rows of the stack: by their identity the decoder knows those that it has decoded.
+        scans, references = zip(*(made[k] for k in index.tolist()), strict=True)
+        if not settings.network:
+            return [Drawn(*parts) for parts in zip(references, references, scans, strict=True)]
+        reference = torch.stack(references)
+        clean = self._solve(index, reference, attempt)
+        change = model.scale.restore_change(model.settings.target, clean, reference)
+        latents = reference + change * start.may_change[:, None, None, None]
+        return [Drawn(*parts) for parts in zip(latents, references, scans, strict=True)]
+
+    def _solve(self, index: Tensor, reference: Tensor, attempt: int) -> Tensor:
+        """What the network makes of noise: normalised targets (n, z, c, h, w)."""
+        start, settings, model, device = self.start, self.settings, self.model, self.device
+        part = model.hide_untrained(self.condition)[index].to(device)
+        context = self._context(reference).to(device)
+        lambdas = lambda_grid(model.schedule, settings.spacing, settings.evaluations)
+        autocast = autocast_for(settings.precision, device)
+        below = math.inf if settings.guidance_below is None else settings.guidance_below
+        guidance = Guidance(settings.guidance, settings.clinical_guidance)
 
         def noise(step: int) -> Tensor:
-            white = (white_noise(start.seed, int(k), start.latents.shape, step) for k in index)
+            white = (
+                white_noise(start.seed, int(k), start.latents.shape, step, attempt) for k in index
+            )
             length_mm = settings.noise_length_mm
             drawn = [correlate_slices(one, length_mm, start.spacing_mm) for one in white]
             return torch.stack(drawn).to(device)
 
         def denoise(noisy: Tensor, lam: float) -> Tensor:
-            guidance = settings.guidance if lam < below else 1.0
             with autocast:
-                return model.denoise(noisy, lam, context, part, guidance).float()
+                weights = guidance if lam < below else PLAIN
+                return model.denoise(noisy, lam, context, part, weights).float()
 
         if settings.sampler == "dpm":
-            clean = dpm_solver(denoise, noise(0), lambdas)
-        else:
-            clean = ddim(denoise, noise(0), lambdas, settings.eta, lambda i: noise(i + 1))
-        change = model.scale.restore_change(model.settings.target, clean.cpu(), start.latents)
-        return start.latents + change * start.may_change[:, None, None, None]
+            return dpm_solver(denoise, noise(0), lambdas).cpu()
+        fresh = settings.eta, lambda i: noise(i + 1)
+        return ddim(denoise, noise(0), lambdas, *fresh).cpu()
 
-    for first in tqdm(
-        range(0, count, size), desc=f"sampling {start.seed.patient_id}", disable=None
-    ):
-        index = torch.arange(first, first + size).clamp(max=count - 1)
-        yield from draw(index)[: count - first]
+    def _context(self, reference: Tensor) -> Tensor:
+        """What the network sees beside the noisy stacks: (n, z, ..., h, w)."""
+        model, baseline = self.model, self.start.latents[None]
+        one = model.scale.normalise_latent(baseline)
+        context = context_stack(one, model.settings.context_slices, model.context_stride)
+        context = context.expand(len(reference), *context.shape[1:])
+        if model.reference.kind.is_baseline:
+            return context
+        return torch.cat([context, model.scale.scale_reference(baseline, reference)], dim=2)
 
 
 def draw_latents(
     model: DiffusionModel, start: Start, condition: Condition, settings: Sampling
 ) -> Tensor:
-    """As `stream_latents`, all (K, z, c, h, w) at once, which takes memory for all K."""
-    return torch.stack(list(stream_latents(model, start, condition, settings)))
+    """All follow-up latents (K, z, c, h, w) of a patient at once, which takes memory for all K."""
+    drawn = LatentSampler(model, start, condition, settings).stream()
+    return torch.stack([one.latents for one in drawn])
 
 
 @torch.inference_mode()

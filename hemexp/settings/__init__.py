@@ -9,7 +9,7 @@ from hemexp.settings.autoencoder import Autoencoder
 from hemexp.settings.diffusion import Diffusion
 from hemexp.settings.evaluation import Evaluation
 from hemexp.settings.expansion import Expansion
-from hemexp.settings.latents import Latents
+from hemexp.settings.latents import Latents, Reference
 from hemexp.settings.phantom import Phantom
 from hemexp.settings.preprocess import (
     Grid,
@@ -35,6 +35,7 @@ __all__ = [
     "Preprocess",
     "QualityLimits",
     "RawInput",
+    "Reference",
     "Registration",
     "Reporting",
     "Sampling",

@@ -27,6 +27,9 @@ class Autoencoder(Section):
     """Numbers kept at every latent. More: better images back, more for the denoiser to learn."""
     feature_channels: PositiveInt
     """Width of the decoder's last features, which the three heads read. More: slower, finer."""
+    nonlocal_attention: bool
+    """Attention between all latents of a slice, where encoder and decoder are narrowest; true: the
+    published network. Slower; what it adds to quality was not measured."""
     linear_path: bool
     """Linear maps beside the network, on HU centred on brain; false: the published network."""
     ct_weight: NonNegativeFloat

@@ -7,11 +7,32 @@ from pydantic import NonNegativeInt, PositiveInt
 from hemexp.settings.section import Section
 
 
+class Reference(Section):
+    """What a follow-up is drawn relative to: the baseline, made more like it by what is told.
+
+    With all parts off it is the baseline itself, as published.
+    """
+
+    shell: Literal["none", "even", "tilted"]
+    """Whether its bleed has the told volume: grown evenly on all sides, or more towards the told
+    drift. Needs `diffusion.condition: growth`."""
+    warp: bool
+    """Whether growth pushes its tissue aside: midline and ventricles."""
+    ivh: bool
+    """Whether its ventricles hold the told IVH, which the denoiser is then told too."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is the baseline itself."""
+        return self.shell == "none" and not self.warp and not self.ivh
+
+
 class Latents(Section):
     """The latents of every scan, encoded once."""
 
     posterior: Literal["mean", "sample"]
     """What is kept of the autoencoder's posterior: its mean, or one draw a scan (an ablation)."""
+    reference: Reference
     moved: NonNegativeInt
     """Copies of each training pair, turned and shifted, that are encoded beside it and its mirror
     image. More: slower and more disk, the denoiser learns fewer patients by heart

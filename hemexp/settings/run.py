@@ -31,6 +31,32 @@ class TrainingProcesses(Section):
     GPU for each."""
 
 
+def untrained_nulls(
+    sampling: Sampling, condition_dropout: float, clinical_dropout: float
+) -> list[tuple[str, str]]:
+    """Keys of `sampling` that ask for a learned null which training never showed.
+
+    Args:
+        sampling: How samples are drawn.
+        condition_dropout: How often the denoiser's training hid what drives growth.
+        clinical_dropout: How often it hid the clinical values.
+
+    Returns:
+        Each key and the key of `diffusion` whose 0 it contradicts.
+    """
+    asks = [
+        ("guidance", sampling.guidance != 1, "condition_dropout", condition_dropout),
+        ("indicator", sampling.indicator == "free", "condition_dropout", condition_dropout),
+        (
+            "clinical_guidance",
+            sampling.clinical_guidance != 1,
+            "clinical_dropout",
+            clinical_dropout,
+        ),
+    ]
+    return [(key, hidden) for key, asked, hidden, dropout in asks if asked and dropout == 0]
+
+
 class Settings(Section):
     """All settings of a run."""
 
@@ -77,6 +103,35 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _reference_is_told(self) -> Self:
+        if self.latents.reference.is_baseline:
+            return self
+        where = "latents.reference other than the baseline (shell none, warp and ivh false)"
+        if self.diffusion.condition != "growth":
+            raise ValueError(f"{where} needs diffusion.condition 'growth': it is made of a growth")
+        if self.diffusion.condition_dropout > 0 or self.sampling.indicator == "free":
+            raise ValueError(
+                f"{where} needs diffusion.condition_dropout 0 and no sampling.indicator 'free': "
+                "the reference shows the growth that a null condition hides"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _nulls_are_trained(self) -> Self:
+        own = self.diffusion
+        if own.model:
+            return self  # `check_released` looks at how that one was trained
+        nulls = untrained_nulls(self.sampling, own.condition_dropout, own.clinical_dropout)
+        if nulls:
+            key, hidden = nulls[0]
+            raise ValueError(
+                f"sampling.{key} ({getattr(self.sampling, key)}) asks for a learned null, which "
+                f"diffusion.{hidden} 0 never trains: raise that, or leave sampling.{key} at "
+                f"{'predicted' if key == 'indicator' else 1}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _processes_share_micro_batches(self) -> Self:
         for room, section in (("autoencoder", self.autoencoder), ("diffusion", self.diffusion)):
             count, total = getattr(self.processes, room), section.accumulate
@@ -102,8 +157,8 @@ class Settings(Section):
                 "sampling.noise_length_mm must be 0 with diffusion.condition 'growth': correlated "
                 "noise would draw the volume a second time"
             )
-        if self.diffusion.condition == "flag" and self.sampling.match_volume:
-            raise ValueError("sampling.match_volume needs diffusion.condition 'growth'")
+        if self.diffusion.condition == "flag" and self.sampling.finish:
+            raise ValueError("sampling.finish needs diffusion.condition 'growth'")
         if self.diffusion.condition_dropout == 1 and self.sampling.indicator != "free":
             raise ValueError(
                 "sampling.indicator must be 'free' with diffusion.condition_dropout 1: a denoiser "

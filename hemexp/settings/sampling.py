@@ -27,16 +27,23 @@ class Sampling(Section):
     """New noise at each step of `ddim`; 0: none. More: more of it."""
     guidance: NonNegativeFloat
     """w of null + w (conditional - null) on the drive. More: samples follow the request
-    more strongly, above 1 beyond what was learned; 1 costs one pass instead of two."""
+    more strongly, above 1 beyond what was learned; 1 costs one pass instead of two. Other than 1
+    it needs `diffusion.condition_dropout`."""
+    clinical_guidance: NonNegativeFloat
+    """The same on the clinical values. More: they have a stronger say; other than 1 it doubles the
+    passes again and needs `diffusion.clinical_dropout`."""
     guidance_below: float | None
-    """Half log-SNR above which w is 1; null: guided throughout. More: guided for longer, slower.
-    Growth is decided in the noise (docs/coherence.md)."""
+    """Half log-SNR above which both w are 1; null: guided throughout. More: guided for longer,
+    slower. Growth is decided in the noise (docs/coherence.md)."""
     noise_length_mm: NonNegativeFloat
     """mm over which noise is alike through the plane; 0: independent slices. More: slices agree
     better. Needs `diffusion.condition: flag`."""
-    match_volume: bool
-    """Whether a sample's IPH mask is cut so that its volume is the request. Needs
-    `diffusion.condition: growth`."""
+    network: bool
+    """Whether the denoiser draws; without it a sample is its reference (an ablation)."""
+    finish: bool
+    """Whether a drawn sample is finished: its volumes brought to those told, pieces that touch no
+    old blood taken out, and voxels made to look like what its mask says. Raw figures are from
+    before. Needs `diffusion.condition: growth`."""
     slice_margin_mm: NonNegativeFloat | None
     """mm; only slices this near the baseline bleed may change (published: 10); null: all may.
     More: growth may reach further."""

@@ -15,12 +15,20 @@ def train_autoencoder(args: Arguments) -> None:
     run_train_autoencoder(Layout(args.results), patient_ids, settings, args.seed, args.device)
 
 
+def fit_push(args: Arguments) -> None:
+    """Fit how strongly growth pushes midline and ventricles."""
+    from hemexp.latents.push import run_fit_push
+
+    run_fit_push(Layout(args.results), training(args))
+
+
 def encode_patients(args: Arguments) -> None:
     """Cache the posterior means of scans."""
     from hemexp.latents.encode import run_encode_patients
 
     layout, (chosen, gone) = Layout(args.results), chosen_patients(args)
-    run_encode_patients(layout, chosen, section(args, "latents"), args.seed, args.device)
+    settings, references = section(args, "latents"), args.references
+    run_encode_patients(layout, chosen, settings, args.seed, args.device, references=references)
     leave_empty(file for p in gone for file in (layout.latents(p), layout.reconstruction(p)))
 
 
@@ -28,7 +36,8 @@ def fit_scale(args: Arguments) -> None:
     """Measure latents over training patients."""
     from hemexp.latents.scale import run_fit_scale
 
-    run_fit_scale(Layout(args.results), list(training(args).index))
+    reference = section(args, "latents").reference
+    run_fit_scale(Layout(args.results), list(training(args).index), reference)
 
 
 def measure_bleed(args: Arguments) -> None:

@@ -246,7 +246,7 @@ def latents_mb(patients):
     x, y, z = SETTINGS.preprocess.grid.shape
     channels, factor = SETTINGS.autoencoder.latent_channels, SETTINGS.autoencoder.downsampling
     scan_mb = x * y // factor**2 * z * channels * 4 / 1e6
-    return int(2 * patients * 2 * (2 + SETTINGS.latents.moved) * scan_mb)
+    return int(2 * patients * 3 * (2 + SETTINGS.latents.moved) * scan_mb)
 
 
 def growing(amount):

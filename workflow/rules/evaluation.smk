@@ -82,9 +82,11 @@ rule score_patient:
         climatology=rules.fit_climatology.output,
         pooled=POOLED_MAP,
         truth=true_map,
+        reference=SCALE,
     output:
         scores=paths(RESULTS.scores("{patient}")),
         maps=paths(RESULTS.map_sums("{patient}")),
+        consistency=paths(RESULTS.consistency("{patient}")),
     log:
         log_file("score_patient", "{patient}"),
     benchmark:

@@ -1,11 +1,41 @@
 """latents: posterior means of every scan, cached once; their scale from training patients only."""
 
 
+# Only a denoiser that is trained here needs what its follow-ups are drawn relative to.
+REFERENCE = SETTINGS.latents.reference
+REFERENCES = SETTINGS.diffusion.model is None and not REFERENCE.is_baseline
+
+if REFERENCES:
+
+    rule fit_push:
+        input:
+            kept_scans(GRID_CT, TRAIN),
+            kept_scans(VOLUMES, TRAIN),
+        output:
+            paths(RESULTS.push),
+        log:
+            log_file("fit_push"),
+        benchmark:
+            benchmark_file("fit_push")
+        conda:
+            "../../envs/hemexp.yaml"
+        resources:
+            mem_mb=growing(4000),
+            runtime=growing(240),
+        params:
+            code=hash_code("latents.push"),
+            sheet=SHEET,
+        shell:
+            "python -m hemexp fit-push --samples {params.sheet:q} > {log} 2>&1"
+
+
 # Training patients are encoded in one job: they change together, with the autoencoder.
 rule encode_patients:
     input:
         weights=AUTOENCODER.weights,
         scans=kept_scans(GRID_CT, TRAIN + VAL),
+        volumes=kept_scans(VOLUMES, TRAIN) if REFERENCES else [],
+        push=rules.fit_push.output if REFERENCES else [],
     output:
         latents=expand(LATENTS, patient=TRAIN + VAL),
         scores=expand(RECONSTRUCTION, patient=TRAIN + VAL),
@@ -25,10 +55,12 @@ rule encode_patients:
         settings=section("latents"),
         seed=SETTINGS.seed,
         device=SETTINGS.device,
+        references="--references" if REFERENCES else "",
         sheet=SHEET,
     shell:
         "python -m hemexp encode-patients --splits train val --samples {params.sheet:q} "
-        "--settings {params.settings:q} --seed {params.seed} --device {params.device} > {log} 2>&1"
+        "--settings {params.settings:q} --seed {params.seed} --device {params.device} "
+        "{params.references} > {log} 2>&1"
 
 
 # Every other patient has a job of its own, so that a new one costs only itself.
@@ -67,7 +99,8 @@ if SETTINGS.diffusion.model is None:
 
     rule fit_scale:
         input:
-            kept_files(LATENTS, TRAIN),
+            latents=kept_files(LATENTS, TRAIN),
+            push=rules.fit_push.output if REFERENCES else [],
         output:
             paths(RESULTS.scale),
         log:
@@ -81,9 +114,11 @@ if SETTINGS.diffusion.model is None:
             runtime=growing(20),
         params:
             code=hash_code("latents.scale"),
+            settings=section("latents"),
             sheet=SHEET,
         shell:
-            "python -m hemexp fit-scale --samples {params.sheet:q} > {log} 2>&1"
+            "python -m hemexp fit-scale --samples {params.sheet:q} --settings {params.settings:q} "
+            "> {log} 2>&1"
 
 else:
 

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
+from hemexp.evaluation.patient.series import SHELL_ALONE
 from hemexp.layout import Layout
 from hemexp.statistics.scores import Kind
 
@@ -70,6 +71,26 @@ def sampled_forecasts(volumes: pd.DataFrame) -> list[Forecast]:
         if indicator != "oracle"
         for model, target, columns in SAMPLED
     ]
+
+
+def shell_forecasts(measured: pd.DataFrame, outcomes: pd.DataFrame) -> list[Forecast]:
+    """The follow-ups without a network as forecasts: none where samples do not rest on any.
+
+    Args:
+        measured: All patients' `consistency.tsv`.
+        outcomes: `outcomes.tsv`, indexed by patient.
+    """
+    shells = measured[(measured["model"] == SHELL_ALONE) & (measured["indicator"] != "oracle")]
+    shells = shells.rename(columns={"growth_ml": "iph_growth_ml"})
+    found = []
+    for indicator, rows in shells.groupby("indicator"):
+        for target, parts in PARTS.items():
+            columns = [f"{part}_growth_ml" for part in parts]
+            growth = _draws(rows.assign(drawn_ml=rows[columns].sum(axis=1)), "drawn_ml")
+            baseline = volume_of(outcomes.loc[list(growth)], "baseline", target)
+            grown_ml = _grown(baseline, growth)
+            found.append(Forecast(SHELL_ALONE, indicator, target, grown_ml, "even"))
+    return found
 
 
 def reference_forecasts(outcomes: pd.DataFrame, ids: list[str]) -> list[Forecast]:

@@ -10,6 +10,19 @@ HE = HEMEXP | {"event": "he"}
 TRUE_BAND = HEMEXP | {"region": "band", "reference": "true_map"}
 DIGITS = 4
 
+CONSISTENCY = {
+    "hu_growth_per_ml": "large",
+    "new_blood_hu": "large",
+    "pieces": "large",
+    "far_ml": "large",
+    "midline_mm_per_ml": "large",
+    "midline_right_sign": "large",
+    "ventricle_ml_per_ml": "large",
+    "ivh_growth_ml": "large",
+    "texture": "all",
+}
+"""Measures whose drawn and true values are headlines, and whose follow-ups they are of."""
+
 PICKS = {
     **{
         name: ("forecasts", HEMEXP_IPH, name)
@@ -82,6 +95,25 @@ PICKS = {
         f"obedience_slope_{volume}": ("obedience", {"volume": volume}, "slope")
         for volume in ("raw", "matched")
     },
+    **{
+        f"{name}{end}": (
+            "consistency",
+            {"model": model, "measure": name, "subset": subset},
+            "value",
+        )
+        for name, subset in CONSISTENCY.items()
+        for end, model in (("", "hemexp"), ("_true", "truth"))
+    },
+    "obedience_slope_raw_small": (
+        "consistency",
+        HEMEXP | {"measure": "raw_slope", "subset": "small"},
+        "value",
+    ),
+    "raw_sd_ratio": (
+        "consistency",
+        HEMEXP | {"measure": "raw_sd_ratio", "subset": "small"},
+        "value",
+    ),
     "obedience_slope_raw_large": ("obedience", {"volume": "raw"}, "slope_large"),
     "abs_logit_offset_p90": ("obedience", {"volume": "raw"}, "abs_logit_offset_p90"),
 }

@@ -17,10 +17,12 @@ from hemexp.evaluation.cohort.forecasts import (
     redrawn_forecasts,
     reference_forecasts,
     sampled_forecasts,
+    shell_forecasts,
     tabular_forecasts,
     true_forecast,
 )
 from hemexp.evaluation.cohort.growth_models import by_model, chosen_model, of_chosen
+from hemexp.evaluation.patient.consistency import COLUMNS as CONSISTENCY
 from hemexp.evaluation.patient.map_sums import PATIENT_MAPS
 from hemexp.evaluation.patient.redraws import read_redraws
 from hemexp.layout import Layout, patient_of
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 
 VOLUME_COLUMNS = (
     "patient_id",
+    "sample",
     "indicator",
     "expansion_flag",
     "target_growth_ml",
@@ -54,12 +57,14 @@ class PatientTables:
         volumes: Of every sample, from `volumes.tsv`.
         scores: From `scores.tsv`.
         maps: From `maps.tsv`.
+        consistency: From `consistency.tsv`.
         redraws: The phantom's further follow-ups, from `redraws.tsv`.
     """
 
     volumes: pd.DataFrame
     scores: pd.DataFrame
     maps: pd.DataFrame
+    consistency: pd.DataFrame
     redraws: pd.DataFrame
 
 
@@ -108,6 +113,7 @@ class Cohort:
         """All forecasts of volumes."""
         return [
             *sampled_forecasts(self.patients.volumes),
+            *shell_forecasts(self.patients.consistency, self.outcomes),
             *self.models.forecasts,
             *redrawn_forecasts(self.patients.redraws, self.outcomes),
         ]
@@ -181,16 +187,17 @@ def _read_patients(
     layout: Layout, outcomes: pd.DataFrame, ids: list[str]
 ) -> tuple[PatientTables, list[Path]]:
     """The patients' tables and their files."""
-    volume_files = {name: layout.sample_volumes(name) for name in ids}
-    score_files = {name: layout.scores(name) for name in ids}
-    map_files = {name: layout.map_sums(name) for name in ids}
-    patients = PatientTables(
-        _read_all(volume_files, outcomes, VOLUME_COLUMNS),
-        _read_all(score_files, outcomes, SCORE_COLUMNS),
-        _read_all(map_files, outcomes, PATIENT_MAPS),
-        read_redraws(layout, ids),
-    )
-    return patients, [*volume_files.values(), *score_files.values(), *map_files.values()]
+    tables, read = [], []
+    for place, columns in (
+        (layout.sample_volumes, VOLUME_COLUMNS),
+        (layout.scores, SCORE_COLUMNS),
+        (layout.map_sums, PATIENT_MAPS),
+        (layout.consistency, CONSISTENCY),
+    ):
+        files = {name: place(name) for name in ids}
+        tables.append(_read_all(files, outcomes, columns))
+        read += files.values()
+    return PatientTables(*tables, read_redraws(layout, ids)), read
 
 
 def _read_all(

@@ -2,6 +2,7 @@
 
 import time
 
+from hemexp.evaluation.cohort.consistency_judgement import warn_of_departures
 from hemexp.evaluation.cohort.headline_numbers import headline_numbers
 from hemexp.evaluation.cohort.inputs import read_cohort
 from hemexp.evaluation.cohort.tables import TABLES
@@ -12,7 +13,7 @@ from hemexp.tables import write_table
 
 
 def run_summarise_scores(layout: Layout, settings: Evaluation, seed: int) -> None:
-    """Writes the tables of `TABLES` and `metrics.json`.
+    """Writes the tables of `TABLES` and `metrics.json`; says where drawn and true scans differ.
 
     Args:
         layout: Of the run; every patient of `settings.splits` with a follow-up has been scored.
@@ -24,6 +25,7 @@ def run_summarise_scores(layout: Layout, settings: Evaluation, seed: int) -> Non
     tables = {name: make(cohort) for name, make in TABLES.items()}
     for name, table in tables.items():
         write_table(layout.evaluation(name), table)
+    warn_of_departures(tables["consistency"])
     write_json(layout.metrics, headline_numbers(tables, settings.splits[0]))
     write_sidecars(
         [layout.evaluation(name) for name in tables],

@@ -64,6 +64,13 @@ def _images_oracle(cohort: "Cohort") -> "pd.DataFrame":
     return tabulate_images(scores[scores["indicator"] == "oracle"], cohort.resampling)
 
 
+def _consistency(cohort: "Cohort") -> "pd.DataFrame":
+    from hemexp.evaluation.cohort.consistency import followup_rows, tabulate_consistency
+
+    rows = followup_rows(cohort.patients.consistency, cohort.patients.volumes)
+    return tabulate_consistency(rows, cohort.resampling)
+
+
 def _coherence(cohort: "Cohort") -> "pd.DataFrame":
     from hemexp.evaluation.cohort.coherence import tabulate_coherence
 
@@ -109,6 +116,7 @@ TABLES: dict[str, Callable[["Cohort"], "pd.DataFrame"]] = {
     "images": _images,
     "images_oracle": _images_oracle,
     "coherence": _coherence,
+    "consistency": _consistency,
     "maps": _maps,
     "reliability": _reliability,
     "volumes": _volumes,

@@ -1,6 +1,7 @@
 """One patient's drawn follow-ups, seen one at a time, and every metric of them."""
 
-from collections.abc import Iterable
+import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,72 +9,90 @@ from numpy.typing import NDArray
 from hemexp.anatomy.blood import new_blood
 from hemexp.evaluation.metrics import METRICS
 from hemexp.evaluation.patient.amounts import Amount
-from hemexp.evaluation.patient.inputs import Followup, Maps, Truth
+from hemexp.evaluation.patient.before import Before
+from hemexp.evaluation.patient.consistency import Measured, measure_followup
+from hemexp.evaluation.patient.inputs import Maps, Truth, shift_since
 from hemexp.evaluation.patient.match import Ensemble, ImageMatch, Match
+from hemexp.evaluation.patient.series import Series
+from hemexp.layout import MAPS
 from hemexp.statistics.scores import Score
 
 
-def score_followups(
-    followups: Iterable[Followup], shifts_mm: NDArray, maps: Maps, truth: Truth
-) -> dict[str, Score]:
-    """Every metric of one patient's follow-ups.
+class Look(NamedTuple):
+    """What is left of a series when each follow-up has been looked at once.
 
-    Args:
-        followups: At least one.
-        shifts_mm: Their midline shifts.
-        maps: Their probability maps.
-        truth: What happened.
-
-    Returns:
-        By name, in the order of `METRICS`. What is taken of each follow-up is the mean over those
-        for which it is defined.
+    Attributes:
+        ensemble: All of them.
+        each: Of every metric of `each` a score a follow-up.
+        measured: What each says: `consistency.MEASURES`.
     """
-    ensemble, each = look_at(followups, shifts_mm, maps, truth)
-    return {
-        name: _mean(each[name])
-        if metric.source == "each"
-        else metric.compute(ensemble if metric.source == "all" else ensemble.slices_ml)
-        for name, metric in METRICS.items()
-    }
+
+    ensemble: Ensemble
+    each: dict[str, list[Score]]
+    measured: list[Measured]
+
+    def scores(self) -> dict[str, Score]:
+        """Every metric by name, in the order of `METRICS`.
+
+        What is taken of each follow-up is the mean over those for which it is defined.
+        """
+        return {
+            name: _mean(self.each[name])
+            if metric.source == "each"
+            else metric.compute(
+                self.ensemble if metric.source == "all" else self.ensemble.slices_ml
+            )
+            for name, metric in METRICS.items()
+        }
 
 
-def look_at(
-    followups: Iterable[Followup], shifts_mm: NDArray, maps: Maps, truth: Truth
-) -> tuple[Ensemble, dict[str, list[Score]]]:
-    """Looks at every follow-up once; 50 of them at a time would fill the memory.
+def look_at(series: Series, truth: Truth, before: Before) -> Look:
+    """Looks at every follow-up of a series once; 50 of them at a time would fill the memory.
 
     Args:
-        followups: At least one.
-        shifts_mm: Their midline shifts.
-        maps: Their probability maps.
+        series: Drawn, or copied.
         truth: What happened.
-
-    Returns:
-        What is left of them, and of every metric of `each` a score a follow-up.
+        before: The baseline.
     """
     each = {name: [] for name, metric in METRICS.items() if metric.source == "each"}
     total = np.zeros(truth.brain.shape)
-    iph, expansion, slices, ventricles = [], [], [], []
-    for followup in followups:
+    voxels = {name: [] for name in MAPS}
+    slices, measured = [], []
+    for followup, listed in zip(series.followups, series.listed, strict=True):
         total += followup.ct_hu
-        iph.append(np.flatnonzero(followup.iph))
-        expansion.append(np.flatnonzero(new_blood(followup.blood, truth.baseline_blood)))
+        new = new_blood(followup.blood, truth.baseline_blood)
+        for name, mask in zip(MAPS, (followup.iph, followup.ivh, new), strict=True):
+            voxels[name].append(np.flatnonzero(mask))
         slices.append(followup.iph.sum(axis=(0, 1)) * truth.voxel_ml)
-        ventricles.append(truth.ventricle_ml(followup))
+        shift = listed.shift_mm or shift_since(before.scan, followup)
+        measured.append(listed.head | measure_followup(followup, shift, before))
         match = Match(followup, truth)
         for name, scores in each.items():
             scores.append(METRICS[name].compute(match))
-    true_ml = Score(truth.ventricle_ml(truth.followup))
+    shifts_mm = [row["midline_shift_mm"].value for row in measured]
+    changes_ml = np.array([row["ventricle_change_ml"] for row in measured])
+    ventricles_ml = np.maximum(truth.ventricles.baseline_ml + changes_ml, 0)
     ensemble = Ensemble(
-        mean_image=ImageMatch(total / len(iph), truth),
-        voxels={"iph": iph, "expansion": expansion},
-        maps=maps,
+        mean_image=ImageMatch(total / len(measured), truth),
+        voxels=voxels,
+        maps=series.maps or _shares(voxels, truth.brain.shape),
         slices_ml=np.array(slices),
-        ventricle=Amount("ventricle", np.array(ventricles), true_ml),
-        midline=Amount("midline shift", shifts_mm, truth.shift_mm),
+        ventricle=Amount("ventricle", ventricles_ml, Score(truth.ventricle_ml)),
+        midline=Amount("midline shift", np.array(shifts_mm, np.float64), truth.shift_mm),
         truth=truth,
     )
-    return ensemble, each
+    return Look(ensemble, each, measured)
+
+
+def _shares(voxels: dict[str, list[NDArray[np.intp]]], shape: tuple[int, ...]) -> Maps:
+    """Share of the follow-ups in whose masks each voxel lies."""
+    return Maps(
+        *(
+            np.bincount(np.concatenate(found), minlength=math.prod(shape)).reshape(shape)
+            / len(found)
+            for found in (voxels[name] for name in MAPS)
+        )
+    )
 
 
 def _mean(scores: list[Score]) -> Score:

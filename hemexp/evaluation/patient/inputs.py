@@ -5,12 +5,21 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
 from hemexp.anatomy.blood import bleed_band
 from hemexp.anatomy.midline import midline_shift_mm
-from hemexp.anatomy.ventricles import ventricle_ml, ventricle_region
+from hemexp.anatomy.reference import (
+    DRIFT_COLUMNS,
+    HALF,
+    Told,
+    load_reference,
+    make_reference,
+    prepare,
+)
+from hemexp.anatomy.ventricles import Ventricles
 from hemexp.evaluation.patient.new_blood import NewBlood
 from hemexp.grid_scan import GridScan, read_grid_scan
 from hemexp.layout import MAPS, Layout
@@ -57,7 +66,8 @@ class Truth:
         band: Part of `brain` within `band_mm` of the baseline's blood and outside it.
         shift_mm: Midline shift since the baseline, with the reason when it has none.
         distance_mm: Of every voxel to the baseline's blood.
-        ventricles: Where ventricles are looked for.
+        ventricle_ml: Volume of the follow-up's ventricles.
+        ventricles: Those of the baseline, and how they change.
         spacing_mm: Voxel size along x, y, z.
         surface_mm: How far surfaces may lie apart and still count as one.
     """
@@ -69,7 +79,8 @@ class Truth:
     band: NDArray
     shift_mm: Score
     distance_mm: NDArray
-    ventricles: NDArray
+    ventricle_ml: float
+    ventricles: Ventricles
     spacing_mm: NDArray
     surface_mm: float
 
@@ -77,11 +88,6 @@ class Truth:
     def voxel_ml(self) -> float:
         """Volume of a voxel of the grid."""
         return float(np.prod(self.spacing_mm)) / 1000
-
-    def ventricle_ml(self, followup: Followup) -> float:
-        """Volume of one follow-up's ventricles."""
-        masks = (followup.iph, followup.ivh, self.ventricles)
-        return ventricle_ml(followup.ct_hu, *masks, self.spacing_mm)
 
 
 def read_truth(layout: Layout, patient_id: str, baseline: GridScan, settings: Evaluation) -> Truth:
@@ -101,28 +107,37 @@ def read_truth(layout: Layout, patient_id: str, baseline: GridScan, settings: Ev
                 "Look at the registration figure of this patient.",
             )
         )
-    spacing_mm = baseline.ct.spacing_mm
+    ventricles = Ventricles(baseline)
+    change_ml = ventricles.change_ml(followup.ct.data, followup.blood)
     return Truth(
         followup=Followup.of_scan(followup),
         baseline_blood=baseline.blood,
         expansion=new.expansion,
         brain=new.brain,
         band=bleed_band(new.distance_mm, settings.band_mm) & new.brain,
-        shift_mm=_true_shift(baseline, followup),
+        shift_mm=shift_since(baseline, Followup.of_scan(followup)),
         distance_mm=new.distance_mm,
-        ventricles=ventricle_region(baseline.brain, spacing_mm),
-        spacing_mm=spacing_mm,
+        ventricle_ml=max(ventricles.baseline_ml + change_ml, 0.0),
+        ventricles=ventricles,
+        spacing_mm=baseline.ct.spacing_mm,
         surface_mm=settings.surface_mm,
     )
 
 
-def _true_shift(baseline: GridScan, followup: GridScan) -> Score:
+def shift_since(baseline: GridScan, followup: Followup) -> Score:
+    """Midline shift that a follow-up's image shows, mm, positive to the patient's right."""
     blood, spacing_mm = baseline.blood | followup.blood, baseline.ct.spacing_mm
-    images = (baseline.ct.data, followup.ct.data)
-    shift_mm = midline_shift_mm(*images, blood, baseline.brain, spacing_mm)
-    if not np.isfinite(shift_mm):
-        return Score(None, "no shift could be measured on the true follow-up")
-    return Score(float(shift_mm))
+    images = (baseline.ct.data, followup.ct_hu)
+    return known_shift(midline_shift_mm(*images, blood, baseline.brain, spacing_mm))
+
+
+def known_shift(shift_mm: float) -> Score:
+    """A midline shift, or the reason why there is none where it is not finite."""
+    return (
+        Score(float(shift_mm))
+        if np.isfinite(shift_mm)
+        else Score(None, "no midline shift could be measured")
+    )
 
 
 def read_followups(layout: Layout, patient_id: str, numbers: Iterable[int]) -> Iterator[Followup]:
@@ -130,6 +145,35 @@ def read_followups(layout: Layout, patient_id: str, numbers: Iterable[int]) -> I
     for k in numbers:
         ct, labels = (read_volume(path) for path in layout.sample(patient_id, k))
         yield Followup(ct.data, labels.data == 1, labels.data == 2)
+
+
+def read_shell_followups(
+    layout: Layout, patient_id: str, baseline: GridScan, volumes: pd.DataFrame
+) -> Iterator[Followup] | None:
+    """What the drawn follow-ups of a patient would be without a network, in their order.
+
+    Args:
+        layout: Of the run.
+        patient_id: A patient with samples.
+        baseline: On the grid.
+        volumes: `volumes.tsv`: what each sample was told.
+
+    Returns:
+        None where samples were drawn relative to no such reference.
+    """
+    model = load_reference(layout.scale)
+    if model.kind.is_baseline:
+        return None
+    prepared = prepare(baseline, model.kind, model.sink_per_mm2)
+    columns = ["target_growth_ml", *DRIFT_COLUMNS, "push_ml", "target_ivh_growth_ml"]
+
+    def made() -> Iterator[Followup]:
+        for growth_ml, *drift_mm, push_ml, ivh_growth_ml in volumes[columns].to_numpy(float):
+            told = Told(growth_ml, np.array(drift_mm), push_ml, ivh_growth_ml)
+            scan = make_reference(prepared, told)
+            yield Followup(scan.ct_hu, scan.iph >= HALF, scan.ivh >= HALF)
+
+    return made()
 
 
 def read_maps(layout: Layout, patient_id: str) -> Maps:

@@ -94,8 +94,8 @@ class Ensemble:
 
     Attributes:
         mean_image: Their mean image beside the true one.
-        voxels: Flat indices of the `iph` and `expansion` (blood where the baseline had none) of
-            every follow-up.
+        voxels: Flat indices of `iph`, `ivh` and `expansion` (blood where the baseline had none)
+            of every follow-up.
         maps: Their probability maps.
         slices_ml: IPH a slice, (followups, z).
         ventricle: Volume of the ventricles, mL.
@@ -115,8 +115,8 @@ class Ensemble:
     def _energy(self) -> dict[str, dict[str, float]]:
         true = {"iph": self.truth.followup.iph, "expansion": self.truth.expansion}
         return {
-            name: energy_distance(found, np.flatnonzero(true[name]))
-            for name, found in self.voxels.items()
+            name: energy_distance(self.voxels[name], np.flatnonzero(mask))
+            for name, mask in true.items()
         }
 
     def energy(self, mask: str, term: str) -> Score:

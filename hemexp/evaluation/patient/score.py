@@ -2,52 +2,45 @@
 
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp import Fault, HemexpError
+from hemexp.evaluation.patient.before import Before
+from hemexp.evaluation.patient.consistency import COLUMNS, Measured, measure_followup
 from hemexp.evaluation.patient.distance_climatology import map_by_distance, read_climatology
-from hemexp.evaluation.patient.followups import score_followups, score_slices, score_truth
-from hemexp.evaluation.patient.inputs import (
-    Followup,
-    Maps,
-    Truth,
-    read_followups,
-    read_maps,
-    read_truth,
-)
+from hemexp.evaluation.patient.followups import look_at, score_slices, score_truth
+from hemexp.evaluation.patient.inputs import Followup, Truth, read_truth
 from hemexp.evaluation.patient.map_sums import CLIMATOLOGY, PATIENT_MAPS, map_sums
 from hemexp.evaluation.patient.new_blood import grid_files
 from hemexp.evaluation.patient.pooled_map import POOLED
 from hemexp.evaluation.patient.redraws import has_true_map, read_slices
-from hemexp.grid_scan import GridScan, read_grid_scan
+from hemexp.evaluation.patient.series import (
+    COPY,
+    REDRAWN,
+    TRUTH,
+    Listed,
+    Series,
+    Source,
+    read_series,
+)
+from hemexp.grid_scan import read_grid_scan
 from hemexp.layout import Layout
 from hemexp.provenance import write_sidecars
 from hemexp.settings import Evaluation
 from hemexp.statistics.scores import Score
-from hemexp.tables import read_table, table_of, write_table
+from hemexp.tables import cells, table_of, write_table
 from hemexp.volumes import read_volume
 
 
-class Source(NamedTuple):
-    """Whose forecast a row of a table is of, as its columns `model` and `indicator` say."""
-
-    model: str
-    indicator: str = "none"
-
-
-COPY, TRUTH, REDRAWN = map(Source, ("copy_baseline", "truth", "true_distribution"))
-
-
 def run_score_patient(layout: Layout, patient_id: str, settings: Evaluation) -> None:
-    """Scores the samples of one patient, and a copy of the baseline, against the true follow-up.
+    """Scores the samples of one patient, and simpler follow-ups, against the true follow-up.
 
-    Writes `scores.tsv` (patient_id, model, indicator, metric, value, note) and `maps.tsv`, the
-    sums from which the scores of expansion maps follow. The copy of the baseline is scored as an
-    ensemble of one, by the same code.
+    Writes `scores.tsv` (patient_id, model, indicator, metric, value, note); `consistency.tsv`,
+    what image and masks of each follow-up say; and `maps.tsv`, the sums from which the scores of
+    expansion maps follow. What samples would be without a network, and the copy of the baseline
+    as an ensemble of one, are scored by the same code.
 
     Args:
         layout: Of the run: samples, grid scans, climatology, pooled map and, for a phantom
@@ -56,27 +49,35 @@ def run_score_patient(layout: Layout, patient_id: str, settings: Evaluation) -> 
         settings: Width of the band round the bleed, tolerance of surfaces.
     """
     started = time.perf_counter()
-    volumes = read_table(layout.sample_volumes(patient_id))
-    ours = Source("hemexp", _only_indicator(layout, patient_id, volumes))
     baseline = read_grid_scan(layout, patient_id, "baseline")
     truth = read_truth(layout, patient_id, baseline, settings)
-    maps = read_maps(layout, patient_id)
-    drawn = read_followups(layout, patient_id, volumes["sample"])
-    shifts_mm = volumes["midline_shift_mm"].to_numpy(dtype=np.float64)
-    scores = {
-        ours: score_followups(drawn, shifts_mm, maps, truth),
-        COPY: _score_copy(baseline, truth),
-        TRUTH: score_truth(truth),
-    }
+    before = Before.of(baseline, truth.brain, truth.ventricles)
+    happened = measure_followup(truth.followup, truth.shift_mm, before)
+    listed = Listed(0, Score(happened["growth_ml"]), Score(0.0))
+    copy = Series([listed], [Followup.of_scan(baseline)])
+    series = read_series(layout, patient_id, baseline) | {COPY: copy}
+    looks = {source: look_at(followups, truth, before) for source, followups in series.items()}
+    scores = {source: look.scores() for source, look in looks.items()}
+    scores[TRUTH] = score_truth(truth)
     if has_true_map(layout, patient_id):
         scores[REDRAWN] = score_slices(read_slices(layout.redraws(patient_id)))
-    forecasts = _expansion_maps(layout, patient_id, truth, {ours: maps.expansion})
-    sums = _sum_maps(forecasts, truth, 1 / (2 * len(volumes)))
-    products = (layout.scores(patient_id), layout.map_sums(patient_id))
-    write_table(products[0], _long(patient_id, scores))
-    write_table(products[1], table_of(sums, PATIENT_MAPS).assign(patient_id=patient_id))
+    measured = {source: look.measured for source, look in looks.items()}
+    measured[TRUTH] = [listed.head | happened]
+    drawn = {source: look.ensemble.maps.expansion for source, look in looks.items()}
+    sums = _sum_maps(
+        _expansion_maps(layout, patient_id, truth, drawn),
+        truth,
+        1 / (2 * max(len(rows) for rows in measured.values())),
+    )
+    tables = {
+        layout.scores(patient_id): _long(patient_id, scores),
+        layout.map_sums(patient_id): table_of(sums, PATIENT_MAPS).assign(patient_id=patient_id),
+        layout.consistency(patient_id): _rows(patient_id, measured),
+    }
+    for path, table in tables.items():
+        write_table(path, table)
     write_sidecars(
-        products,
+        list(tables),
         verb="score-patient",
         settings=settings.as_json(),
         started=started,
@@ -93,23 +94,15 @@ def _files(layout: Layout, patient_id: str) -> list[Path]:
     return files
 
 
-def _score_copy(baseline: GridScan, truth: Truth) -> dict[str, Score]:
-    """A copy of the baseline as an ensemble of one."""
-    maps = Maps(baseline.iph, baseline.ivh, np.zeros(truth.brain.shape))
-    return score_followups([Followup.of_scan(baseline)], np.zeros(1), maps, truth)
-
-
 def _expansion_maps(
     layout: Layout, patient_id: str, truth: Truth, drawn: dict[Source, NDArray]
 ) -> dict[Source, NDArray]:
     """Every forecaster's expansion map, that of the samples first, a phantom's true one last."""
-    (ours,) = drawn
+    ours = next(iter(drawn))
     by_distance = map_by_distance(truth.distance_mm, read_climatology(layout.climatology))
-    maps = drawn | {
-        Source(POOLED, ours.indicator): read_volume(layout.pooled_map(patient_id)).data,
-        COPY: np.zeros(truth.brain.shape),
-        Source(CLIMATOLOGY): by_distance,
-    }
+    pooled = read_volume(layout.pooled_map(patient_id)).data
+    maps = {ours: drawn[ours], Source(POOLED, ours.indicator): pooled, **drawn}
+    maps[Source(CLIMATOLOGY)] = by_distance
     if has_true_map(layout, patient_id):
         maps[REDRAWN] = read_volume(layout.true_map(patient_id)).data
     return maps
@@ -135,20 +128,6 @@ def _sum_maps(
     ]
 
 
-def _only_indicator(layout: Layout, patient_id: str, volumes: pd.DataFrame) -> str:
-    found = sorted(set(volumes["indicator"]))
-    if len(found) != 1:
-        raise HemexpError(
-            Fault(
-                str(layout.sample_volumes(patient_id)),
-                f"indicators {found}",
-                "the same one for every sample",
-                "Sample this patient again with one `sampling.indicator`.",
-            )
-        )
-    return found[0]
-
-
 def _long(patient_id: str, scores: dict[Source, dict[str, Score]]) -> pd.DataFrame:
     return pd.DataFrame(
         [
@@ -157,3 +136,13 @@ def _long(patient_id: str, scores: dict[Source, dict[str, Score]]) -> pd.DataFra
             for name, score in found.items()
         ]
     )
+
+
+def _rows(patient_id: str, measured: dict[Source, list[Measured]]) -> pd.DataFrame:
+    """What image and masks of every follow-up say."""
+    rows = [
+        {"patient_id": patient_id, **source._asdict()} | cells(**found)
+        for source, followups in measured.items()
+        for found in followups
+    ]
+    return table_of(rows, COLUMNS)

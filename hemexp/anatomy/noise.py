@@ -1,0 +1,164 @@
+"""A scanner's noise: how much of its fine structure a second scan keeps, and new noise like it.
+
+A baseline that is warped keeps its noise; a follow-up has noise of its own. Structure finer than
+3 mm is partly anatomy, which stays, and partly noise, which does not: training pairs tell how much
+stays, and that share is kept here, the rest drawn anew.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from hemexp.anatomy.blood import blood_distance_mm
+from hemexp.anatomy.looks import correlation, fine_structure, neighbour_correlation
+from hemexp.grid_scan import GridScan
+
+CALM_MM = 20.0
+"""From all blood: nothing but noise and the position of the head changes here."""
+
+DEEP_MM, CSF_MM = 9.0, 6.0
+"""Deeper than this below the brain's surface and further from the ventricles than this: edges of
+CSF, which stay, would hide that noise does not."""
+
+WIDE_MM = 6.0
+"""SD of the Gaussian that is not renewed: what is left of the old noise below it has no fine
+structure, as it would at 3 mm."""
+
+MEDIAN_SD = 1.4826
+"""SD over median size of Gaussian noise; the median does not see an edge of anatomy."""
+
+LEAST_VOXELS = 100
+LOCAL_VOXELS = 1.5
+"""SD of the Gaussian in the plane over which fine structure is called large or small."""
+
+LARGE = 2.0
+"""Fine structure of more than twice the noise's variance is anatomy in part."""
+
+BLURS_VOXELS = tuple(np.arange(0, 2.1, 0.2).tolist())
+"""Candidates for the blur of a scan's noise."""
+
+PROBE = (96, 96, 4)
+"""Voxels of noise on which a candidate is judged."""
+
+
+def calm_tissue(
+    brain: NDArray, blood: NDArray, ventricles: NDArray, spacing_mm: ArrayLike
+) -> NDArray[np.bool_]:
+    """Deep tissue far from blood and CSF (x, y, z), where nothing but noise changes.
+
+    Args:
+        brain: Boolean mask.
+        blood: IPH or IVH of all scans that are looked at.
+        ventricles: Boolean mask.
+        spacing_mm: Voxel size along x, y, z.
+    """
+    spacing = np.asarray(spacing_mm, dtype=float)
+    depth = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
+    calm = (depth > DEEP_MM) & (blood_distance_mm(blood, spacing) > CALM_MM)
+    return calm & (blood_distance_mm(ventricles, spacing) > CSF_MM)
+
+
+def kept_texture(one: GridScan, other: GridScan, ventricles: NDArray) -> float:
+    """Correlation of two scans' fine structure in calm tissue; NaN where there is too little.
+
+    Args:
+        one: The baseline.
+        other: Another scan on the same grid.
+        ventricles: Of the baseline.
+    """
+    brain, spacing_mm = one.brain & other.brain, one.ct.spacing_mm
+    calm = calm_tissue(brain, one.blood | other.blood, ventricles, spacing_mm)
+    if np.count_nonzero(calm) < LEAST_VOXELS:
+        return float("nan")
+    fine = (fine_structure(scan.ct.data, brain, spacing_mm)[calm] for scan in (one, other))
+    return correlation(*fine)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise of one baseline.
+
+    Attributes:
+        brain: Where there is any (x, y, z).
+        spacing_mm: Voxel size along x, y, z.
+        sd_hu: SD of the fine structure in calm tissue.
+        wide_sd_hu: SD of what is finer than `WIDE_MM` there.
+        blur_voxels: SD in the plane of the Gaussian that makes such noise from independent voxels.
+        kept: Share of the fine structure that a second scan keeps.
+    """
+
+    brain: NDArray[np.bool_]
+    spacing_mm: NDArray[np.float64]
+    sd_hu: float
+    wide_sd_hu: float
+    blur_voxels: float
+    kept: float
+
+    @classmethod
+    def of(cls, scan: GridScan, ventricles: NDArray, kept: float) -> Self | None:
+        """Measures a baseline; None where it shows too little calm tissue.
+
+        Args:
+            scan: The baseline.
+            ventricles: Its ventricles.
+            kept: Of training pairs, from `kept_texture`.
+        """
+        calm = calm_tissue(scan.brain, scan.blood, ventricles, scan.ct.spacing_mm)
+        if np.count_nonzero(calm) < LEAST_VOXELS:
+            return None
+        image = scan.ct.data, scan.brain, scan.ct.spacing_mm
+        fine, wide = fine_structure(*image), fine_structure(*image, WIDE_MM)
+        sds_hu = (MEDIAN_SD * float(np.median(np.abs(part[calm]))) for part in (fine, wide))
+        blur = find_blur(neighbour_correlation(fine, calm), scan.ct.spacing_mm)
+        return cls(scan.brain, scan.ct.spacing_mm, *sds_hu, blur, kept)
+
+    def renew(self, ct_hu: NDArray, rng: Generator) -> NDArray[np.float32]:
+        """The image with new noise; where fine structure is large, it is no noise and stays.
+
+        Args:
+            ct_hu: (x, y, z).
+            rng: Decides the noise.
+        """
+        fine = fine_structure(ct_hu, self.brain, self.spacing_mm, WIDE_MM)
+        plane = (LOCAL_VOXELS, LOCAL_VOXELS, 0)
+        local = ndimage.gaussian_filter(fine**2, plane)
+        inside = ndimage.gaussian_filter(self.brain.astype(np.float32), plane)
+        usual = self.wide_sd_hu**2 * inside
+        share = np.clip(LARGE * usual / np.maximum(local, 1e-6), 0, 1)
+        lost = (1 - self.kept) * share
+        new = self._draw(rng) * np.sqrt(1 - (1 - lost) ** 2)
+        return np.where(self.brain, ct_hu - lost * fine + new, ct_hu).astype(np.float32)
+
+    def _draw(self, rng: Generator) -> NDArray[np.float32]:
+        drawn = _blurred(self.brain.shape, self.blur_voxels, rng)
+        image = drawn, self.brain, self.spacing_mm
+        fine, wide = fine_structure(*image), fine_structure(*image, WIDE_MM)
+        return wide * np.float32(self.sd_hu / fine[self.brain].std())
+
+
+def find_blur(lag: float, spacing_mm: ArrayLike) -> float:
+    """The candidate whose noise has this correlation between neighbours.
+
+    Args:
+        lag: From `neighbour_correlation`; NaN counts as 0.
+        spacing_mm: Voxel size along x, y, z.
+    """
+    everywhere = np.ones(PROBE, dtype=bool)
+    lags = []
+    for blur in BLURS_VOXELS:
+        drawn = _blurred(PROBE, blur, np.random.default_rng(0))
+        fine = fine_structure(drawn, everywhere, spacing_mm)
+        lags.append(neighbour_correlation(fine, everywhere))
+    return BLURS_VOXELS[int(np.argmin(np.abs(np.array(lags) - np.nan_to_num(lag))))]
+
+
+def _blurred(shape: tuple[int, ...], blur_voxels: float, rng: Generator) -> NDArray[np.float32]:
+    """Noise (x, y, z) that a Gaussian in the plane has blurred."""
+    white = rng.standard_normal(shape, dtype=np.float32)
+    if not blur_voxels:
+        return white
+    return ndimage.gaussian_filter(white, (blur_voxels, blur_voxels, 0))

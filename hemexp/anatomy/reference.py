@@ -1,0 +1,305 @@
+"""The reference: what a baseline becomes by what is told of a follow-up, without any network.
+
+Told are the IPH growth with the drift of its centroid, the push on the tissue and the IVH growth.
+The baseline is warped by the push field, its bleed grows or shrinks as a shell, its ventricles
+fill; both volumes are met exactly where there is room. The denoiser draws the follow-up's latents
+relative to the reference's (docs/method.md 6).
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from hemexp import Fault, HemexpError
+from hemexp.anatomy.compartments import compartments, open_to
+from hemexp.anatomy.push import PushField, back_map, solve_push, spline_source
+from hemexp.anatomy.push_fit import PushModel
+from hemexp.anatomy.shell import (
+    REACH_MM,
+    BleedHu,
+    Candidates,
+    bleed_hu,
+    bleed_level_mm,
+    fill,
+    grow_shell,
+    margin_distance_mm,
+)
+from hemexp.anatomy.ventricles import Ventricles
+from hemexp.grid_scan import GridScan
+from hemexp.settings import Reference
+
+IVH_SHARE = 0.85
+"""HU of blood in CSF over that of the bleed, where the baseline shows none: 54 of 64 HU."""
+
+LEAST_IVH_ML = 0.5
+"""Of a baseline's IVH, from which its own HU are taken."""
+
+DRIFT_COLUMNS = ("drift_z_mm", "drift_x_mm", "drift_y_mm")
+"""Of `volumes.tsv`: the drift that a sample was told."""
+
+HALF = 0.5
+"""A voxel of which half is blood counts as blood."""
+
+CSF_HU = 8.0
+"""What is left in a ventricle that blood has drained from."""
+
+IN_PLANE = ndimage.generate_binary_structure(2, 1)[..., None]
+
+
+class Told(NamedTuple):
+    """What is told of one follow-up.
+
+    Attributes:
+        growth_ml: IPH growth.
+        drift_mm: (3,) of its centroid along z, x, y, as in the latents; NaN: unknown.
+        push_ml: Push on the tissue, in mL of growth at the field's unit.
+        ivh_growth_ml: IVH growth.
+    """
+
+    growth_ml: float
+    drift_mm: NDArray
+    push_ml: float = 0.0
+    ivh_growth_ml: float = 0.0
+
+
+class ReferenceScan(NamedTuple):
+    """A reference: CT in HU and the shares of two masks, each (x, y, z) float32.
+
+    `before` is where the baseline's IPH lies after the warp: its shares (x, y, z).
+    """
+
+    ct_hu: NDArray[np.float32]
+    iph: NDArray[np.float32]
+    ivh: NDArray[np.float32]
+    before: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A baseline with all that is the same for its references.
+
+    Attributes:
+        scan: The baseline.
+        kind: Which parts the reference has.
+        hu: Of its bleed and the tissue round it; None without IPH.
+        where: Indices (3, n) of the brain's voxels.
+        ct: The CT's spline coefficients (x, y, z), or the CT itself where nothing is warped.
+        level_mm: Levels of the bleed (x, y, z).
+        ivh_level_mm: The order in which ventricles fill (x, y, z): negative inside the IVH, else
+            the distance to blood.
+        iph: IPH (x, y, z), 0 or 1.
+        ivh: IVH that is not IPH.
+        free: Where the bleed may grow.
+        room: Where blood may stand in a ventricle.
+        ventricles: The ventricles (x, y, z).
+        field: The push field; None where nothing is warped.
+    """
+
+    scan: GridScan
+    kind: Reference
+    hu: BleedHu | None
+    where: NDArray[np.intp]
+    ct: NDArray[np.float32]
+    level_mm: NDArray[np.float32]
+    ivh_level_mm: NDArray[np.float32]
+    iph: NDArray[np.float32]
+    ivh: NDArray[np.float32]
+    free: NDArray[np.float32]
+    room: NDArray[np.float32]
+    ventricles: NDArray[np.bool_]
+    field: PushField | None
+
+
+class Seen(NamedTuple):
+    """What lies at the brain's n voxels after the warp; names as in `Prepared`, each (n,)."""
+
+    ct_hu: NDArray[np.float32]
+    level_mm: NDArray[np.float32]
+    ivh_level_mm: NDArray[np.float32]
+    iph: NDArray[np.float32]
+    ivh: NDArray[np.float32]
+    free: NDArray[np.float32]
+    room: NDArray[np.float32]
+
+
+def prepare(scan: GridScan, kind: Reference, sink_per_mm2: float) -> Prepared:
+    """Gets a baseline ready for its references.
+
+    Args:
+        scan: The baseline on the grid.
+        kind: Which parts the reference has.
+        sink_per_mm2: How readily ventricles give way, of the fitted push.
+    """
+    spacing_mm, iph, ivh = scan.ct.spacing_mm, scan.iph, scan.ivh & ~scan.iph
+    ct = np.asarray(scan.ct.data, np.float32)
+    ventricle = Ventricles(scan).mask | ivh
+    distance_mm = margin_distance_mm(iph, spacing_mm)
+    level_mm, hu, bleeds = distance_mm, None, bool(iph.any())
+    free = scan.brain & ~ventricle
+    if bleeds:
+        hu = bleed_hu(ct, scan.blood, iph, scan.brain, distance_mm)
+        level_mm = bleed_level_mm(ct, iph, distance_mm, hu, spacing_mm)
+        free &= open_to(iph, compartments(scan.brain, spacing_mm)) & (distance_mm < REACH_MM)
+    to_blood_mm = margin_distance_mm(scan.blood, spacing_mm)
+    ivh_level_mm = np.where(ivh, margin_distance_mm(ivh, spacing_mm), np.abs(to_blood_mm))
+    # A voxel wider than it shows: at its rim a ventricle is brighter than CSF.
+    room = ndimage.binary_dilation(ventricle, IN_PLANE) & scan.brain & ~iph
+    field = None
+    if kind.warp and bleeds:
+        field = solve_push(iph, ventricle, scan.brain, spacing_mm, sink_per_mm2)
+        ct = spline_source(ct, scan.brain, spacing_mm)
+    masks = (np.asarray(mask, np.float32) for mask in (iph, ivh, free, room))
+    where = np.array(np.nonzero(scan.brain))
+    return Prepared(scan, kind, hu, where, ct, level_mm, ivh_level_mm, *masks, ventricle, field)
+
+
+def limit_push(prepared: Prepared, told: Told) -> Told:
+    """What is told with the push that the brain can take: the warp stays one-to-one."""
+    if prepared.field is None:
+        return told
+    largest_ml = prepared.field.largest_push_ml
+    return told._replace(push_ml=float(np.clip(told.push_ml, -largest_ml, largest_ml)))
+
+
+def make_reference(prepared: Prepared, told: Told) -> ReferenceScan:
+    """The reference of one follow-up.
+
+    Args:
+        prepared: The baseline.
+        told: Of the follow-up; a growth that is NaN leaves the bleed as it is.
+    """
+    seen = _read(prepared, told.push_ml)
+    ct_hu, before, ivh_before = seen.ct_hu, seen.iph, seen.ivh
+    iph, ivh = before, ivh_before
+    if prepared.hu is not None and prepared.kind.shell != "none":
+        iph = _grow_bleed(prepared, seen, told)
+        ct_hu = paint(ct_hu, iph - before, prepared.hu)
+    if prepared.hu is not None and prepared.kind.ivh:
+        ivh = _fill_ventricles(prepared, seen, iph, told.ivh_growth_ml)
+        ct_hu = paint(ct_hu, ivh - ivh_before * (iph < 1), _ivh_hu(prepared))
+    return ReferenceScan(*(_spread(prepared, part) for part in (ct_hu, iph, ivh, before)))
+
+
+def paint(ct_hu: NDArray, change: NDArray, hu: BleedHu) -> NDArray:
+    """CT numbers that show blood where a mask's share rose, and tissue where it fell.
+
+    Args:
+        ct_hu: Of some voxels.
+        change: Of the mask's share at each, -1 to 1.
+        hu: What blood and tissue look like; what is brighter or darker still stays.
+    """
+    risen = np.clip(change, 0, 1) * (np.maximum(ct_hu, hu.blood) - ct_hu)
+    fallen = np.clip(-change, 0, 1) * (np.minimum(ct_hu, hu.tissue) - ct_hu)
+    return ct_hu + risen + fallen
+
+
+def _read(prepared: Prepared, push_ml: float) -> Seen:
+    """What lies at the brain's voxels when the push has moved the tissue."""
+    volumes = (
+        prepared.level_mm,
+        prepared.ivh_level_mm,
+        prepared.iph,
+        prepared.ivh,
+        prepared.free,
+        prepared.room,
+    )
+    where = tuple(prepared.where)
+    if prepared.field is None or push_ml == 0:
+        ct_hu = np.asarray(prepared.scan.ct.data, np.float32)[where]
+        return Seen(ct_hu, *(volume[where] for volume in volumes))
+    at = back_map(prepared.field, push_ml).coordinates
+    ct_hu = ndimage.map_coordinates(
+        prepared.ct, at, np.float32, order=3, mode="mirror", prefilter=False
+    )
+    return Seen(
+        ct_hu, *(ndimage.map_coordinates(volume, at, order=1, mode="mirror") for volume in volumes)
+    )
+
+
+def _grow_bleed(prepared: Prepared, seen: Seen, told: Told) -> NDArray[np.float32]:
+    """Shares (n,) of the IPH at the brain's voxels."""
+    scan = prepared.scan
+    may = (seen.free > 0.5) | (seen.level_mm < 0)
+    before = float(np.count_nonzero(scan.iph))
+    voxels = before + np.nan_to_num(told.growth_ml) / scan.ct.voxel_ml
+    spacing_mm = np.asarray(scan.ct.spacing_mm, np.float32)
+    position_mm = (prepared.where[:, may] * spacing_mm[:, None]).T
+    center_mm = np.argwhere(scan.iph).mean(axis=0) * spacing_mm
+    candidates = Candidates(seen.level_mm[may], position_mm, center_mm)
+    z, x, y = np.asarray(told.drift_mm, dtype=float)
+    drift_mm = np.array([x, y, z]) if prepared.kind.shell == "tilted" else np.full(3, np.nan)
+    shares = np.zeros(len(may), np.float32)
+    shares[may] = grow_shell(candidates, voxels, before, drift_mm)
+    return shares
+
+
+def _fill_ventricles(
+    prepared: Prepared, seen: Seen, iph: NDArray, growth_ml: float
+) -> NDArray[np.float32]:
+    """Shares (n,) of the IVH at the brain's voxels: what lies nearest to blood fills first."""
+    may = ((seen.room > 0.5) | (seen.ivh > 0.5)) & (iph == 0)
+    voxels = np.count_nonzero(prepared.ivh) + np.nan_to_num(growth_ml) / prepared.scan.ct.voxel_ml
+    shares = np.zeros(len(may), np.float32)
+    shares[may] = fill(seen.ivh_level_mm[may], voxels)
+    return shares
+
+
+def _ivh_hu(prepared: Prepared) -> BleedHu:
+    """HU of blood in the ventricles and of CSF."""
+    scan = prepared.scan
+    ivh = prepared.ivh > 0
+    if np.count_nonzero(ivh) * scan.ct.voxel_ml >= LEAST_IVH_ML:
+        return BleedHu(float(scan.ct.data[ivh].mean()), CSF_HU)
+    return BleedHu(IVH_SHARE * prepared.hu.blood, CSF_HU)
+
+
+def _spread(prepared: Prepared, values: NDArray) -> NDArray[np.float32]:
+    """Values (n,) at the brain's voxels as an image (x, y, z), 0 elsewhere."""
+    image = np.zeros(prepared.scan.brain.shape, np.float32)
+    image[tuple(prepared.where)] = values
+    return image
+
+
+class ReferenceModel(NamedTuple):
+    """What latent differences are relative to.
+
+    Attributes:
+        kind: Which parts the reference has.
+        push: How growth pushes tissue; None where nothing is warped.
+        kept_texture: Share of its fine structure that a follow-up keeps; None: all.
+    """
+
+    kind: Reference
+    push: PushModel | None
+    kept_texture: float | None = None
+
+    @property
+    def sink_per_mm2(self) -> float:
+        """How readily ventricles give way to it."""
+        return self.push.sink_per_mm2 if self.push else 0.0
+
+
+def load_reference(path: Path) -> ReferenceModel:
+    """Reads what `scale.json` says of the reference.
+
+    Raises:
+        HemexpError: Another version of hemexp wrote it.
+    """
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if "reference" not in record:
+        raise HemexpError(
+            Fault(
+                str(path),
+                "nothing about the reference of differences",
+                "a scale that was measured by this version",
+                "Train again with this version.",
+            )
+        )
+    kind = {name: record["reference"][name] for name in Reference.model_fields}
+    push, kept = record["reference"]["push"], record["reference"].get("kept_texture")
+    return ReferenceModel(Reference.model_validate(kind), push and PushModel.from_json(push), kept)

@@ -1,0 +1,74 @@
+"""What the samples of one patient are drawn relative to, one reference a sample."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hemexp.anatomy.reference import Prepared, ReferenceScan, Told, make_reference
+from hemexp.anatomy.shell import BleedHu
+from hemexp.autoencoder.network import MultiHeadVae
+from hemexp.latents.encode import encode_images, reference_images
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """One drawn stack of latents, and what it was drawn relative to.
+
+    Attributes:
+        latents: (z, c, h, w) of the follow-up.
+        reference: (z, c, h, w) of the reference.
+        scan: The reference itself.
+    """
+
+    latents: Tensor
+    reference: Tensor
+    scan: ReferenceScan
+
+
+@dataclass(frozen=True)
+class References:
+    """Makes the references of one patient's samples.
+
+    Attributes:
+        prepared: The baseline.
+        told: Of every sample.
+        baseline: Its latents (z, c, h, w).
+        vae: Encodes them.
+        batch_slices: Slices encoded at a time.
+    """
+
+    prepared: Prepared
+    told: tuple[Told, ...]
+    baseline: Tensor
+    vae: MultiHeadVae
+    batch_slices: int
+
+    @property
+    def hu(self) -> BleedHu:
+        """Of the bleed and the tissue round it."""
+        return self.prepared.hu
+
+    @property
+    def room(self) -> NDArray[np.bool_]:
+        """Where blood may stand in a ventricle (x, y, z), at the baseline."""
+        return self.prepared.room > 0.5
+
+    @cached_property
+    def _unchanged(self) -> tuple[ReferenceScan, Tensor]:
+        return self.scan(0), self.baseline
+
+    def scan(self, k: int) -> ReferenceScan:
+        """The reference of sample k."""
+        return make_reference(self.prepared, self.told[k])
+
+    @torch.inference_mode()
+    def encoded(self, k: int) -> tuple[ReferenceScan, Tensor]:
+        """The reference of sample k and its latents; where it is the baseline, always the same."""
+        if self.prepared.kind.is_baseline:
+            return self._unchanged
+        scan = self.scan(k)
+        return scan, encode_images(self.vae, reference_images(scan), self.batch_slices)

@@ -1,0 +1,206 @@
+"""One patient from what is told to finished samples: the same for any K, the network or not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from results_folder import Grid, bleeds, head_ct
+from test_diffusion import wake
+from tiny_models import BASELINE, IVH, PUSH, WHOLE
+
+from hemexp.anatomy.reference import ReferenceModel
+from hemexp.autoencoder.network import MultiHeadVae
+from hemexp.diffusion.drift import DriftModel
+from hemexp.diffusion.network import Denoiser, DiffusionModel
+from hemexp.diffusion.schedule import Schedule
+from hemexp.expansion.model import ExpansionModel, Linear
+from hemexp.expansion.predictors import IVH_COLUMNS
+from hemexp.grid_scan import GridScan
+from hemexp.latents.scale import Scale
+from hemexp.layout import Layout
+from hemexp.release.forecast import encode_baseline
+from hemexp.sampling.models import Models
+from hemexp.sampling.patient import at_baseline
+from hemexp.sampling.run import Sampler, draw_patient_followups, sample_patient
+from hemexp.volumes import Volume
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+GRID = Grid((16, 24, 9), (9.0, 7.5, 13.0))
+VOXEL_ML = float(np.prod(GRID.spacing_mm)) / 1000
+VOLUMES = {"baseline_iph_ml": 31.0, "baseline_ivh_ml": 6.0}
+UNKNOWN = dict.fromkeys(["followup_iph_ml", "followup_ivh_ml"], np.nan)
+
+
+@pytest.fixture(scope="module")
+def models(settings):
+    """Untrained small networks, and models of growth that ask for much."""
+    torch.manual_seed(0)
+    small = {"channels": [8, 16]}
+    vae = MultiHeadVae(settings.autoencoder.model_copy(update=small)).eval()
+    diffusion = settings.diffusion.model_copy(update=small)
+    c = settings.autoencoder.latent_channels
+    network = Denoiser(diffusion, c, GRID.shape[2], reference=True, ivh=True).eval()
+    wake(network)
+    denoiser = DiffusionModel(
+        network,
+        diffusion,
+        Schedule("cosine", -2, -6, 4),
+        1,
+        DriftModel([[0.1] * 3] * 4, [[0.5, -0.2, 0.3], [-0.4, 0.1, 0.2]]),
+        Scale([0.0] * c, [1.0] * c, [0.0] * c, [0.2] * c),
+        ReferenceModel(WHOLE, PUSH, kept_texture=0.4),
+    )
+    of_volume = Linear(("ln_iph_ml",), (3.0,), (0.7,), (0.3,), 2.0)
+    growth = ExpansionModel("made up", of_volume, of_volume, 0.4, (-0.4, 0.1, 1.5), 0.2)
+    return Models(vae, denoiser, growth, IVH)
+
+
+@pytest.fixture(scope="module")
+def make_patient(models):
+    iph, ivh = bleeds(GRID, *VOLUMES.values())
+    brain, rng = GRID.brain(), np.random.default_rng(0)
+    ct = Volume(head_ct(GRID, brain, iph, ivh, rng).astype(np.float32), GRID.affine)
+    scan = GridScan(ct, iph, ivh, brain)
+    encoded = encode_baseline(models.autoencoder, scan, GRID.shape[2])
+    clinical = {"onset_to_ct_h": 2.0, "age": 70.0, "gcs": 13.0, "sbp": 160.0}
+    clinical |= {"anticoagulant": 1.0, "antiplatelet": np.nan}
+    seen = dict.fromkeys(IVH_COLUMNS, 5.0) | VOLUMES | UNKNOWN
+
+    def make(patient_id="P1", **known):
+        row = pd.Series({"patient_id": patient_id} | clinical | seen | known)
+        return at_baseline(row, scan, encoded)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def draw(settings, models, make_patient):
+    """Finished samples of a patient, and what was asked."""
+
+    def drawn(count=2, patient=None, seed=1, models=models, **update):
+        asked_for = {"samples": count, "evaluations": 3, "batch_slices": 2 * GRID.shape[2]}
+        sampling = settings.sampling.model_copy(update=asked_for | update)
+        sampler = Sampler(models, sampling, seed)
+        finished, asked = draw_patient_followups(sampler, patient or make_patient())
+        return list(finished), asked
+
+    return drawn
+
+
+def same(one, other):
+    return (
+        np.array_equal(one.ct_hu, other.ct_hu)
+        and np.array_equal(one.labels, other.labels)
+        and one.measured == other.measured
+    )
+
+
+def test_sample_k_depends_on_seed_patient_and_k_alone_even_if_drawn_again(draw, make_patient):
+    """What is told of it and a second try included; an untrained network has to try again."""
+    (two, asked_two), (five, asked_five) = draw(2), draw(5)
+    assert any(one.measured["redrawn"] for one in two)
+    for k in range(2):
+        assert same(two[k], five[k])
+        for mine, its in zip(asked_two.told[k], asked_five.told[k], strict=True):
+            assert np.array_equal(mine, its)
+    assert len({one.growth_ml for one in asked_five.told}) == 5
+    assert len({tuple(one.drift_mm) for one in asked_five.told}) == 5
+    for other, asked in (draw(2, seed=2), draw(2, make_patient("P2"))):
+        for k in range(2):
+            assert not np.array_equal(other[k].ct_hu, two[k].ct_hu)
+            assert asked.told[k].growth_ml != asked_two.told[k].growth_ml
+            assert asked.told[k].push_ml != asked_two.told[k].push_ml
+
+
+def test_only_what_disagrees_is_drawn_again_and_then_from_other_noise(draw, monkeypatch):
+    first, _ = draw(3, finish=False)  # nothing is drawn again without the finish
+    assert not any(one.measured["redrawn"] for one in first)
+    again, _ = draw(3)
+    for one, other in zip(first, again, strict=True):
+        redrawn = other.measured["redrawn"]
+        assert redrawn == one.measured["disagrees"]
+        raw = [sample.measured["iph_raw_ml"] for sample in (one, other)]
+        assert (raw[0] != raw[1]) == redrawn
+    monkeypatch.setattr("hemexp.sampling.finish.LARGEST_MISS_ML", np.inf)
+    monkeypatch.setattr("hemexp.sampling.finish.LARGEST_PAINTED", 1.0)
+    content, _ = draw(3)
+    assert not any(one.measured["redrawn"] for one in content)
+
+
+def test_a_finished_sample_has_the_volumes_that_it_was_told(draw):
+    drawn, asked = draw(4)
+    for one, told in zip(drawn, asked.told, strict=True):
+        wanted = VOLUMES["baseline_iph_ml"] + told.growth_ml
+        assert one.measured["iph_ml"] == pytest.approx(wanted, abs=VOXEL_ML / 2 + 1e-6)
+        assert np.isfinite(one.ct_hu).all()
+
+
+def test_without_a_network_and_a_finish_a_sample_is_its_reference(draw):
+    drawn, asked = draw(3, network=False, finish=False)
+    for k, one in enumerate(drawn):
+        reference = asked.latents.start.references.scan(k)
+        assert np.array_equal(one.ct_hu, reference.ct_hu)
+        iph = reference.iph > 0.5
+        assert np.array_equal(one.labels == 1, iph)
+        assert np.array_equal(one.labels == 2, (reference.ivh > 0.5) & ~iph)
+        wanted = VOLUMES["baseline_iph_ml"] + asked.told[k].growth_ml
+        assert one.measured["iph_ml"] == pytest.approx(wanted, abs=3 * VOXEL_ML)
+    assert not np.array_equal(drawn[0].ct_hu, drawn[1].ct_hu)
+
+
+def test_every_sample_has_noise_of_its_own_where_nothing_else_happens(draw, make_patient):
+    """References alone differ far from the bleed by the push; their noise is the baseline's."""
+    far = make_patient().baseline.scan.brain.copy()
+    far[GRID.shape[0] // 2 :] = False  # the bleed lies to the right
+    (one, other), _ = draw(2, network=False)
+    (plain, plain_other), _ = draw(2, network=False, finish=False)
+    renewed = (one.ct_hu - plain.ct_hu)[far]
+    assert 1 < renewed.std() < 8
+    again = (other.ct_hu - plain_other.ct_hu)[far]
+    assert abs(np.corrcoef(renewed, again)[0, 1]) < 0.6  # both lost part of the same old noise
+
+
+def test_an_oracle_tells_the_growth_that_happened_of_both(draw, make_patient):
+    known = make_patient(followup_iph_ml=40.0, followup_ivh_ml=8.5)
+    _, asked = draw(3, known, indicator="oracle")
+    assert [one.growth_ml for one in asked.told] == [9.0] * 3
+    assert [one.ivh_growth_ml for one in asked.told] == [2.5] * 3
+    _, asked = draw(3, known)
+    assert 9.0 not in [one.growth_ml for one in asked.told]
+
+
+def test_a_reference_that_stays_the_same_is_decoded_once(draw, models, monkeypatch):
+    own = models.denoiser
+    network = Denoiser(own.settings, len(own.scale.delta_sd), GRID.shape[2]).eval()
+    plain = replace(models, denoiser=replace(own, network=network, reference=BASELINE))
+    decoded = []
+    decode = MultiHeadVae.decode
+    monkeypatch.setattr(
+        MultiHeadVae, "decode", lambda self, x: decoded.append(1) or decode(self, x)
+    )
+    draw(4, models=plain, finish=False)
+    assert len(decoded) == 4 + 1
+    decoded.clear()
+    draw(4, finish=False)
+    assert len(decoded) == 4 + 4
+
+
+def test_the_table_says_what_each_sample_was_told(models, make_patient, settings, tmp_path, draw):
+    asked_for = {"samples": 2, "evaluations": 3, "batch_slices": 2 * GRID.shape[2]}
+    sampler = Sampler(models, settings.sampling.model_copy(update=asked_for), 1)
+    layout = Layout(tmp_path)
+    sample_patient(sampler, make_patient(), layout)
+    table = pd.read_csv(layout.sample_volumes("P1"), sep="\t")
+    drawn, asked = draw(2)
+    for k, told in enumerate(asked.told):
+        row = table.iloc[k]
+        assert row["target_growth_ml"] == pytest.approx(told.growth_ml, abs=1e-4)
+        assert row["target_ivh_growth_ml"] == pytest.approx(told.ivh_growth_ml, abs=1e-4)
+        assert row["push_ml"] == pytest.approx(told.push_ml, abs=1e-4)
+        drift = row[["drift_z_mm", "drift_x_mm", "drift_y_mm"]].to_numpy(dtype=float)
+        assert drift == pytest.approx(told.drift_mm, abs=1e-4)
+        for name, value in drawn[k].measured.items():
+            assert row[name] == pytest.approx(value, abs=1e-4), name
