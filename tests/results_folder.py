@@ -170,6 +170,8 @@ def write_samples(root, grid, patient, baseline_blood, rng, indicator, samples):
                 "target_growth_ml": growth,
                 "iph_ml": iph_ml,
                 "iph_raw_ml": before_ml + 0.8 * growth,
+                "redrawn": 0,
+                "disagrees": 0,
                 "ivh_ml": patient["baseline_ivh_ml"],
                 "logit_offset": 0.5 * k,
                 "midline_shift_mm": 0.2 * growth,

@@ -109,6 +109,9 @@ def log_samples(table: pd.DataFrame, patient: PatientAtBaseline, seconds: float)
             "%s: matching moved IPH logits by %.1f (90th percentile): images and volumes disagree"
         )
         log.warning(message, patient.patient_id, offset)
+    if again := int(table["redrawn"].sum()):
+        message = "%s: %d samples drawn again; %d still disagree with their mask or request"
+        log.warning(message, patient.patient_id, again, int(table["disagrees"].sum()))
     message = "%s: %d samples in %.1f s; IPH %.1f mL at baseline, then %.1f mL (median)"
     before_ml, after_ml = patient.baseline.iph_ml, table["iph_ml"].median()
     log.info(message, patient.patient_id, len(table), seconds, before_ml, after_ml)
