@@ -1,4 +1,4 @@
-"""One patient's follow-ups: what is asked of them, and how they are drawn, decoded and finished."""
+"""One patient's follow-ups: what is asked of them, how they are drawn and finished."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
