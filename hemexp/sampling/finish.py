@@ -114,7 +114,10 @@ def finish_sample(
     labels, offsets = raw, (0.0, 0.0)
     if finish.active:
         labels, offsets = _match(margin, ivh_logit, reference, told, finish)
-    ct_hu = np.where(brain, reference.ct_hu + (decoded.ct_hu - decoded_reference.ct_hu), 0.0)
+    change_hu = decoded.ct_hu - decoded_reference.ct_hu
+    if finish.active and finish.noise:
+        change_hu = finish.noise.quieten(change_hu)
+    ct_hu = np.where(brain, reference.ct_hu + change_hu, 0.0)
     painted = 0.0
     if finish.active and finish.hu:
         ct_hu, painted = _paint(ct_hu, labels, (before, reference.ivh > 0.5), finish.hu)
