@@ -15,7 +15,7 @@ from scipy import ndimage
 from hemexp.anatomy.boxes import within_mm
 from hemexp.anatomy.midline import midline_shift_mm
 from hemexp.anatomy.noise import Noise
-from hemexp.anatomy.reference import CSF_HU, ReferenceScan, Told
+from hemexp.anatomy.reference import CSF_HU, IVH_SHARE, ReferenceScan, Told
 from hemexp.anatomy.shell import BleedHu
 from hemexp.grid_scan import GridScan
 from hemexp.sampling.patient import Baseline
@@ -224,7 +224,7 @@ def _paint(
     bright = ivh & (ct_hu >= (hu.blood + CSF_HU) / 2)
     pale = ivh & ~bright & ~before[1]
     painted = np.where(dim, blood_hu, ct_hu)
-    if bright.any():
-        painted = np.where(pale, float(ct_hu[bright].mean()), painted)
+    ivh_hu = float(ct_hu[bright].mean()) if bright.any() else IVH_SHARE * hu.blood
+    painted = np.where(pale, ivh_hu, painted)
     painted = np.where(gone & (ct_hu > hu.middle), hu.tissue, painted)
     return painted, np.count_nonzero(dim) / max(np.count_nonzero(new), 1)
