@@ -26,9 +26,9 @@ from hemexp.cohort import read_sheet
 from hemexp.config import load_settings, read_config
 from hemexp.expansion.model import patient_distribution
 from hemexp.layout import Layout
+from hemexp.sampling.draw import Sampler, draw_patient_followups
 from hemexp.sampling.models import Models, load_trained
 from hemexp.sampling.patient import PatientAtBaseline, read_at_baseline
-from hemexp.sampling.run import Sampler, draw_patient_followups
 from hemexp.settings import Settings
 from hemexp.what_if_cases import ANTICOAGULANT, EARLY_H, LATE_H
 

@@ -144,7 +144,7 @@ def arms(
             sampler = CohortSampler(cohort, encoded, vae, model, sampling)
             started = time.process_time()
             parts = [diffusion.as_json(), sampling.model_dump(), len(cohort.table)]
-            parts += [indicator, hash_code("sampling.run")]
+            parts += [indicator, hash_code("sampling.draw")]
             name = f"samples-{hash_value([*map(str, parts)])}"
             raw, matched = draw_arm(folder, name, sampler, cohort, settings, indicator)
             cell = {"denoiser": denoiser, "noise": noise}

@@ -31,11 +31,11 @@ from hemexp.expansion.fit import fit_model
 from hemexp.expansion.model import ExpansionModel, patient_distribution
 from hemexp.outcomes import is_expansion
 from hemexp.provenance import hash_value
+from hemexp.sampling.draw import condition_samples
 from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.patient import Baseline, PatientAtBaseline
 from hemexp.sampling.requests import Requests, draw_requests, draw_told
-from hemexp.sampling.run import condition_samples
 from hemexp.sampling.sample import Start, decode_stack, draw_latents
 from hemexp.sampling.volume import correct_logits, iph_margin, matching_offset
 from hemexp.settings import Diffusion, Expansion, Reference, Sampling, Settings

@@ -10,6 +10,7 @@ from hemexp.evaluation.patient.distance_climatology import EDGES_MM
 from hemexp.evaluation.patient.pooled_map import FORECASTERS, run_pool_map
 from hemexp.layout import Layout
 from hemexp.outcomes import expansion_outcomes
+from hemexp.provenance import write_json
 from hemexp.volumes import write_volume
 
 
@@ -43,6 +44,9 @@ PATIENTS = {
     "T2": "test",
     "P0": "predict",
 }
+AS_PUBLISHED = {"shell": "none", "warp": False, "ivh": False, "push": None}
+"""Samples were drawn relative to the baseline."""
+
 BLEED_MM = np.array([28.0, 5.0, 6.0])
 IVH_MM = np.array([8.0, -10.0, 6.0])
 SAMPLES = 5
@@ -71,6 +75,7 @@ def make_results(
                 "followup_ivh_ml": np.nan if split == "predict" else ivh * 1.5,
             }
         )
+    write_json(root / "latents/scale.json", {"reference": AS_PUBLISHED})
     outcomes = expansion_outcomes(pd.DataFrame(rows))
     save(outcomes, root / "cohort/outcomes.tsv")
     save(sheet_of(outcomes, rng), root / "samples.tsv")
@@ -165,6 +170,8 @@ def write_samples(root, grid, patient, baseline_blood, rng, indicator, samples):
                 "target_growth_ml": growth,
                 "iph_ml": iph_ml,
                 "iph_raw_ml": before_ml + 0.8 * growth,
+                "redrawn": 0,
+                "disagrees": 0,
                 "ivh_ml": patient["baseline_ivh_ml"],
                 "logit_offset": 0.5 * k,
                 "midline_shift_mm": 0.2 * growth,

@@ -73,6 +73,8 @@ def cohort(drawn, others=()):
             "patient_id": row["patient_id"],
             "sample": row["sample"],
             "iph_raw_ml": 20 + row["raw_growth_ml"],
+            "redrawn": 0,
+            "disagrees": 0,
             "logit_offset": row["logit_offset"],
         }
         for row in drawn

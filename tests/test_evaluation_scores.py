@@ -189,6 +189,7 @@ def match(forecast_hu, true_hu, brain, band):
     nothing = np.zeros_like(brain)
     followup = Followup(true_hu, nothing, nothing)
     others = {"shift_mm": scores.Score(0.0), "spacing_mm": np.ones(3), "surface_mm": 1.0}
+    others["ventricle_ml"] = 0.0
     empty = dict.fromkeys(("baseline_blood", "expansion", "distance_mm", "ventricles"), nothing)
     return ImageMatch(forecast_hu, Truth(followup, brain=brain, band=band, **empty, **others))
 

@@ -104,23 +104,28 @@ def test_probability_and_amount_never_fall_with_growth(cohort, model, away_mm, i
         assert (np.diff(drawn) >= 0).all()
 
 
-def against(sign):
-    """Patients whose IVH goes against their growth, or with it."""
-    table = draw_cohort(300, seed=2)
-    happens = sign * table["growth_ml"] > sign * table["growth_ml"].median()
-    share = np.exp(-2 * np.log1p(table["growth_ml"]))
-    ivh = np.where(happens, (share * (1 + table["growth_ml"])).clip(lower=IVH_EVENT_ML), 0.0)
-    return table.assign(ivh_growth_ml=ivh, baseline_ivh_ml=0.0)
+def falling(happens_below_ml=np.inf):
+    """Patients whose IVH grows where the bleed grows little, and the less the more it grows."""
+    growth = pd.Series(np.random.default_rng(7).uniform(0, 20, 300))
+    ivh = np.where(growth < happens_below_ml, 30 / (1 + growth), 0.0)
+    table = draw_cohort(300, seed=2).reset_index(drop=True)
+    return table.assign(growth_ml=growth, ivh_growth_ml=ivh, baseline_ivh_ml=0.0)
 
 
 def test_growth_is_never_read_against_its_direction(cohort):
-    model = fit_ivh(against(-1))
-    for away_mm in (1.0, 30.0):
-        given = model.of_patient(patient(cohort, ventricle_mm=away_mm))
-        assert (np.diff(given.probability(GROWTHS_ML)) >= 0).all()
-    rising = fit_ivh(against(1)).of_patient(patient(cohort))
-    drawn = rising.draw(GROWTHS_ML, 0 * GROWTHS_ML, np.full(200, 0.5))
-    assert (np.diff(drawn) >= -1e-9).all()
+    model = fit_ivh(falling(happens_below_ml=8.0))
+    assert 50 < model.events < 250
+    for away_mm in (1.0, 14.0):
+        p = model.of_patient(patient(cohort, ventricle_mm=away_mm)).probability(GROWTHS_ML)
+        assert p == pytest.approx(p[0])
+    dry = falling().assign(
+        ivh_growth_ml=lambda table: table["ivh_growth_ml"].mask(table.index < 9, 0.0)
+    )
+    model = fit_ivh(dry)
+    assert model.events == 291
+    given = model.of_patient(patient(cohort))
+    drawn = given.draw(GROWTHS_ML, 0 * GROWTHS_ML, np.full(200, 0.5))
+    assert (np.diff(drawn) >= -1e-9).all() and drawn[-1] < 1.3 * drawn[0]
 
 
 def test_draws_rise_with_the_amount_and_fall_with_the_presence_uniform(cohort, model):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hemexp.anatomy.noise import Noise
-from hemexp.anatomy.reference import CSF_HU, ReferenceScan, Told
+from hemexp.anatomy.reference import CSF_HU, IVH_SHARE, ReferenceScan, Told
 from hemexp.anatomy.shell import BleedHu
 from hemexp.grid_scan import GridScan
 from hemexp.sampling.finish import Finish, finish_sample, islands, ventricle_reach
@@ -250,16 +250,21 @@ def test_new_ivh_that_looks_like_csf_is_painted_as_that_which_shows():
     assert ct_hu[100] == 54 and ct_hu[102] == 50 and ct_hu[101] == 9  # old IVH stays
     assert ct_hu[103:105] == pytest.approx([52, 52])
     dark = look(dict.fromkeys([(k,) for k in range(100, 105)], 9.0))[0]
-    assert (dark[100:105] == 9).all()  # none to take the HU from
+    assert dark[100] == 9 and dark[101] == 9  # old IVH stays
+    assert dark[102:105] == pytest.approx([IVH_SHARE * HU.blood] * 3)  # none to take the HU from
 
 
 def noise_of(kept):
     """Noise of 3 HU in the heads of this file."""
     brain = np.ones(SHAPE, bool)
-    return Noise(brain, np.full(3, 5.0), sd_hu=3.0, wide_sd_hu=3.5, blur_voxels=0.0, kept=kept)
+    return Noise(
+        brain, brain, np.full(3, 5.0), sd_hu=3.0, wide_sd_hu=3.5, blur_voxels=0.0, kept=kept
+    )
 
 
-def test_a_sample_has_noise_of_its_own_seed():
+def test_a_sample_has_noise_of_its_own_seed(monkeypatch):
+    # Here a decoded sample is all change: nothing in it is calm.
+    monkeypatch.setattr(Noise, "quieten", lambda _, change_hu: change_hu)
     plain = look({})
     one, same, other = (look({}, noise=noise_of(0.4), seed=k)[0] for k in (1, 1, 2))
     assert np.array_equal(one, same) and not np.array_equal(one, other)

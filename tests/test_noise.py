@@ -70,3 +70,15 @@ def test_too_little_calm_tissue_leaves_the_noise():
     everywhere = GridScan(baseline.ct, BRAIN, NONE, BRAIN)
     assert Noise.of(everywhere, NONE, 0.4) is None
     assert np.isnan(kept_texture(everywhere, baseline, NONE))
+
+
+def test_a_change_stays_where_it_is_larger_than_noise():
+    baseline, _ = scan(np.random.default_rng(1))
+    noise = Noise.of(baseline, NONE, 0.4)
+    rng = np.random.default_rng(2)
+    blotches = 2 * ndimage.gaussian_filter(rng.standard_normal(SHAPE), (2, 2, 0)) * 7 * BRAIN
+    grown = 20.0 * BLOOD
+    quiet = noise.quieten(blotches + grown)
+    assert np.std(quiet[CALM]) < 0.35 * np.std(blotches[CALM])
+    assert quiet[BLOOD].mean() > 0.9 * (blotches + grown)[BLOOD].mean()
+    assert np.array_equal(noise.quieten(np.zeros(SHAPE)), np.zeros(SHAPE))

@@ -12,6 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from reporting_folder import make_reportable, write_tables
 from results_folder import Grid
+from tiny_models import NOTHING, WHOLE
 
 from hemexp.code_hash import reached
 from hemexp.grid_scan import GridScan
@@ -20,7 +21,7 @@ from hemexp.reporting import forecast_tables, page, pictures, slices
 from hemexp.reporting.catalogue import FIGURES, TABLES, Table, figure_modules, table_modules
 from hemexp.reporting.draw import run_draw_figures
 from hemexp.reporting.figures import expansion_maps, panels, registration
-from hemexp.reporting.methods import say_sampling
+from hemexp.reporting.methods import say_diffusion, say_sampling
 from hemexp.reporting.reader import Reader
 from hemexp.volumes import Volume
 
@@ -203,16 +204,52 @@ def test_the_catalogue_is_light():
     assert done.stdout.strip() == "[]"
 
 
+def said_of_sampling(settings, reference=NOTHING, **update):
+    used = settings.sampling.model_dump() | update
+    return say_sampling({"settings": used, "seed": 7}, 3, reference)
+
+
 @pytest.mark.parametrize("indicator", ["predicted", "oracle"])
 def test_methods_say_how_samples_were_drawn(settings, indicator):
-    used = settings.sampling.model_dump() | {"guidance": 1.6, "indicator": indicator}
-    text = say_sampling({"settings": used, "seed": 7}, 3)
-    assert text.startswith(
-        f"{used['samples']} follow-ups of each of 3 patients"
-    ) and text.endswith(" Seed 7.")
+    text = said_of_sampling(settings, guidance=1.6, indicator=indicator)
+    assert text.startswith(f"{settings.sampling.samples} follow-ups of each of 3 patients")
+    assert text.endswith(" Seed 7.")
     assert f"guidance 1.6 on growth and 1 on clinical values, indicator {indicator}" in text
     # What happened is one number for all samples: there is nothing to spread.
     assert ("spread evenly" in text) == (indicator == "predicted")
+    assert "drew nothing" not in text
+
+
+def test_methods_say_where_the_denoiser_drew_nothing(settings):
+    text = said_of_sampling(settings, WHOLE, network=False)
+    assert "the denoiser drew nothing (indicator" in text
+    assert "evaluations" not in text and "guidance" not in text
+
+
+def test_methods_name_the_reference_of_the_run(settings):
+    assert "The reference was the baseline itself." in said_of_sampling(settings)
+    parts = {
+        "shell": ("even", "grown evenly"),
+        "warp": (True, "tissue pushed aside"),
+        "ivh": (True, "ventricles filled"),
+    }
+    for name, (value, words) in parts.items():
+        text = said_of_sampling(settings, NOTHING.model_copy(update={name: value}))
+        assert words in text and "itself" not in text
+        others = [other for key, (_, other) in parts.items() if key != name]
+        assert not any(other in text for other in others)
+    assert "further towards the drift" in said_of_sampling(settings, WHOLE)
+
+
+def test_methods_say_what_the_denoiser_draws_and_is_told(settings):
+    used = settings.diffusion.model_dump()
+    record = {"settings": used, "verb": "train-diffusion", "seed": 7}
+    assert "growth of IVH" in say_diffusion(record, {}, WHOLE)
+    text = say_diffusion(record, {}, NOTHING)
+    assert "latent difference between follow-up and reference, conditioned on growth" in text
+    assert "growth of IVH" not in text
+    used["target"] = "followup"
+    assert "difference" not in say_diffusion(record, {}, NOTHING)
 
 
 def test_true_map_stands_beside_the_forecast(results):

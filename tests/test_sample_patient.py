@@ -21,9 +21,10 @@ from hemexp.grid_scan import GridScan
 from hemexp.latents.scale import Scale
 from hemexp.layout import Layout
 from hemexp.release.forecast import encode_baseline
+from hemexp.sampling.draw import Sampler, draw_patient_followups
 from hemexp.sampling.models import Models
 from hemexp.sampling.patient import at_baseline
-from hemexp.sampling.run import Sampler, draw_patient_followups, sample_patient
+from hemexp.sampling.run import sample_patient
 from hemexp.volumes import Volume
 
 pytestmark = pytest.mark.usefixtures("one_thread")

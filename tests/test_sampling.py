@@ -29,10 +29,10 @@ from hemexp.diffusion.schedule import Schedule, alpha_sigma
 from hemexp.expansion.distribution import LogisticLognormal
 from hemexp.expansion.predictors import IVH_COLUMNS
 from hemexp.latents.scale import Scale
+from hemexp.sampling.draw import condition_samples, slices_that_may_change
 from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed, correlate_slices, white_noise
 from hemexp.sampling.requests import Requests, draw_requests, draw_told
-from hemexp.sampling.run import condition_samples, slices_that_may_change
 from hemexp.sampling.sample import LatentSampler, Start, decode_stack, draw_latents
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
 from hemexp.sampling.volume import OUTSIDE, iph_margin, matching_offset

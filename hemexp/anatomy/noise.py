@@ -84,6 +84,7 @@ class Noise:
 
     Attributes:
         brain: Where there is any (x, y, z).
+        calm: Of it the tissue in which nothing but noise changes.
         spacing_mm: Voxel size along x, y, z.
         sd_hu: SD of the fine structure in calm tissue.
         wide_sd_hu: SD of what is finer than `WIDE_MM` there.
@@ -92,6 +93,7 @@ class Noise:
     """
 
     brain: NDArray[np.bool_]
+    calm: NDArray[np.bool_]
     spacing_mm: NDArray[np.float64]
     sd_hu: float
     wide_sd_hu: float
@@ -112,9 +114,24 @@ class Noise:
             return None
         image = scan.ct.data, scan.brain, scan.ct.spacing_mm
         fine, wide = fine_structure(*image), fine_structure(*image, WIDE_MM)
-        sds_hu = (MEDIAN_SD * float(np.median(np.abs(part[calm]))) for part in (fine, wide))
+        sds_hu = (_sd(part[calm]) for part in (fine, wide))
         blur = find_blur(neighbour_correlation(fine, calm), scan.ct.spacing_mm)
-        return cls(scan.brain, scan.ct.spacing_mm, *sds_hu, blur, kept)
+        return cls(scan.brain, calm, scan.ct.spacing_mm, *sds_hu, blur, kept)
+
+    def quieten(self, change_hu: NDArray) -> NDArray[np.float32]:
+        """A drawn change without what is no larger than in calm tissue, where nothing happened.
+
+        There it is noise that the decoder has blurred: beside the baseline's own it would show as
+        blotches, and sway the midline. Larger changes stay (Wiener's gain, over some voxels).
+
+        Args:
+            change_hu: Decoded sample minus decoded reference (x, y, z).
+        """
+        change = np.where(self.brain, change_hu, 0).astype(np.float32)
+        local, inside = self._local(change)
+        usual = _sd(change[self.calm]) ** 2 * inside
+        gain = np.clip(1 - LARGE * usual / np.maximum(local, 1e-6), 0, 1)
+        return np.where(self.brain, gain * change, change_hu).astype(np.float32)
 
     def renew(self, ct_hu: NDArray, rng: Generator) -> NDArray[np.float32]:
         """The image with new noise; where fine structure is large, it is no noise and stays.
@@ -124,20 +141,28 @@ class Noise:
             rng: Decides the noise.
         """
         fine = fine_structure(ct_hu, self.brain, self.spacing_mm, WIDE_MM)
-        plane = (LOCAL_VOXELS, LOCAL_VOXELS, 0)
-        local = ndimage.gaussian_filter(fine**2, plane)
-        inside = ndimage.gaussian_filter(self.brain.astype(np.float32), plane)
+        local, inside = self._local(fine)
         usual = self.wide_sd_hu**2 * inside
         share = np.clip(LARGE * usual / np.maximum(local, 1e-6), 0, 1)
         lost = (1 - self.kept) * share
         new = self._draw(rng) * np.sqrt(1 - (1 - lost) ** 2)
         return np.where(self.brain, ct_hu - lost * fine + new, ct_hu).astype(np.float32)
 
+    def _local(self, values: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Squares over some voxels, and the brain's share of those."""
+        plane = (LOCAL_VOXELS, LOCAL_VOXELS, 0)
+        inside = self.brain.astype(np.float32)
+        return tuple(ndimage.gaussian_filter(part, plane) for part in (values**2, inside))
+
     def _draw(self, rng: Generator) -> NDArray[np.float32]:
         drawn = _blurred(self.brain.shape, self.blur_voxels, rng)
         image = drawn, self.brain, self.spacing_mm
         fine, wide = fine_structure(*image), fine_structure(*image, WIDE_MM)
         return wide * np.float32(self.sd_hu / fine[self.brain].std())
+
+
+def _sd(values: NDArray) -> float:
+    return MEDIAN_SD * float(np.median(np.abs(values)))
 
 
 def find_blur(lag: float, spacing_mm: ArrayLike) -> float:

@@ -23,9 +23,10 @@ from hemexp.preprocess.strip import run_strip_skull
 from hemexp.release.models import MODEL_PARTS, Recipe, models_layout
 from hemexp.release.patient_values import PATIENT_NUMBERS, is_patient_id, number_faults
 from hemexp.reporting.forecast_page import run_write_forecast
+from hemexp.sampling.draw import Sampler
 from hemexp.sampling.models import load_trained
 from hemexp.sampling.patient import BASELINE, read_at_baseline
-from hemexp.sampling.run import Sampler, log_samples, sample_patient
+from hemexp.sampling.run import log_samples, sample_patient
 from hemexp.settings import Sampling
 from hemexp.training import resolve_device
 

@@ -126,13 +126,12 @@ class HurdleIvh:
         event_ml = self._event_ml(growth_ml, amount)
         stable_ml = np.broadcast_to(self._stable_ml(amount), event_ml.shape)
         p = np.broadcast_to(self.probability(growth_ml), event_ml.shape)
-        ivh_ml, weight = np.concatenate([event_ml, stable_ml]).ravel(), np.concatenate([p, 1 - p])
-        order = np.argsort(ivh_ml, kind="stable")
+        ivh_ml, weight = np.concatenate([event_ml, stable_ml]), np.concatenate([p, 1 - p])
+        order = np.argsort(ivh_ml, axis=None, kind="stable")
+        reached = np.cumsum(weight.ravel()[order]) / p.size
         # Nothing lies between two of them: most patients have exactly 0.
-        found = np.searchsorted(
-            np.cumsum(weight.ravel()[order]), np.multiply(probabilities, p.size)
-        )
-        return ivh_ml[order][found.clip(max=len(order) - 1)]
+        found = np.searchsorted(reached, probabilities).clip(max=len(order) - 1)
+        return ivh_ml.ravel()[order][found]
 
     @property
     def _baseline_ml(self) -> float:

@@ -73,8 +73,9 @@ def describe_bundle(
         "required_packages_version": {name: versions[name] for name in RUNS_WITH},
         "name": "Follow-up CT of a brain haemorrhage",
         "task": "Draws plausible follow-up head CT scans of an intracerebral haemorrhage",
-        "description": "A multi-head autoencoder, a distribution of haematoma growth and a "
-        "conditional latent diffusion model of the difference between follow-up and baseline.",
+        "description": "A multi-head autoencoder, distributions of haematoma and IVH growth, and "
+        "a conditional latent diffusion model of the difference between a follow-up and a "
+        "reference that is made of the baseline.",
         "intended_use": WARNING,
         "authors": "the hemexp authors (code); the trainers of these weights",
         "copyright": "see LICENSE",
@@ -130,9 +131,10 @@ python -m monai.bundle run --config_file "['configs/inference.json', 'patient.js
 Weights are safetensors: nothing is unpickled, so there is no `model.pt`.
 
 ## Before you pass it on
-It holds no image, name or patient_id. `models/expansion/model.json` holds the growths in mL of the
-training patients without expansion, as a bare sorted list. What weights reveal of patients, and
-whether consent covers sharing them, is for you to judge. State the terms of use in `LICENSE`.
+It holds no image, name or patient_id. `models/expansion/model.json` holds bare sorted lists: of
+growths in mL of training patients without expansion, of IVH changes where IVH hardly grew, and of
+residuals where it did. What weights and lists reveal of patients, and whether consent covers
+sharing them, is for you to judge. State the terms of use in `LICENSE`.
 """
 
 

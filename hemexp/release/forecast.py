@@ -27,9 +27,10 @@ from hemexp.release.patient_values import (
     is_patient_id,
     number_faults,
 )
+from hemexp.sampling.draw import Sampler
 from hemexp.sampling.models import load_trained
 from hemexp.sampling.patient import at_baseline
-from hemexp.sampling.run import Sampler, sample_patient
+from hemexp.sampling.run import sample_patient
 from hemexp.settings import Grid, Sampling
 from hemexp.training import resolve_device
 from hemexp.volumes import SAME_GRID_MM, grid_distance_mm, read_volume

@@ -173,7 +173,7 @@ TABLES = (
         name="obedience",
         caption=(
             "Growth of the samples against the growth asked for, before (raw) and after (matched) "
-            "volume matching. This tests the sampler, not the forecast."
+            "the finish. This tests the sampler, not the forecast."
         ),
         made_by="forecast_tables:describe_obedience",
         sources=("evaluation:obedience",),

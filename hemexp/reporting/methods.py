@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from hemexp.anatomy.reference import load_reference
 from hemexp.layout import Layout
 from hemexp.notice import NOTICE
 from hemexp.outcomes import read_excluded
 from hemexp.provenance import sidecar_path, write_sidecars, write_text
-from hemexp.settings import Grid
+from hemexp.settings import Grid, Reference
 from hemexp.tables import read_table
 
 ABOUT = "an independent implementation of the HemExp method (arXiv 2606.15304)"
@@ -65,17 +66,23 @@ def say_autoencoder(record: Mapping[str, Any], losses: Mapping[str, float]) -> s
     )
 
 
-def say_diffusion(record: Mapping[str, Any], losses: Mapping[str, float]) -> str:
+def say_diffusion(
+    record: Mapping[str, Any], losses: Mapping[str, float], reference: Reference
+) -> str:
     """The denoiser, how it was trained, where its loss ended."""
     used = record["settings"]
+    drawn = {
+        "difference": "latent difference between follow-up and reference",
+        "followup": "follow-up's latents, beside those of the reference",
+    }[used["target"]]
     condition = {
         "growth": "growth and the drift of the bleed's centroid",
         "flag": "the expansion flag",
     }[used["condition"]]
+    ivh = " and the growth of IVH" if reference.ivh else ""
     return (
         f"A conditional denoiser ({used['denoiser']}, channels {_list(used['channels'])}) of the "
-        f"latent difference, conditioned on {condition}, "
-        f"with a {used['schedule']} noise schedule, "
+        f"{drawn}, conditioned on {condition}{ivh}, with a {used['schedule']} noise schedule, "
         + _trained(record, f"in batches of {used['batch_stacks'] * used['accumulate']} stacks")
         + _reached(losses)
     )
@@ -92,21 +99,43 @@ def say_expansion(record: Mapping[str, Any]) -> str:
     )
 
 
-def say_sampling(record: Mapping[str, Any], patients: int) -> str:
+def say_reference(reference: Reference) -> str:
+    """What follow-ups are drawn relative to."""
+    shell = {
+        "none": "",
+        "even": "its bleed grown evenly to the volume told",
+        "tilted": "its bleed grown to the volume told, further towards the drift told",
+    }[reference.shell]
+    warp = "its tissue pushed aside by growth" if reference.warp else ""
+    ivh = "its ventricles filled to the IVH told" if reference.ivh else ""
+    changes = "; ".join(filter(None, (shell, warp, ivh)))
+    return "The reference was the baseline" + (f" with {changes}." if changes else " itself.")
+
+
+def say_sampling(record: Mapping[str, Any], patients: int, reference: Reference) -> str:
     """How follow-ups were drawn."""
     used = record["settings"]
+    drawn = (
+        f"were drawn with {used['evaluations']} evaluations of the {used['sampler']} sampler "
+        f"(guidance {used['guidance']:g} on growth and {used['clinical_guidance']:g} on clinical "
+        "values, "
+        if used["network"]
+        else "are their references alone, for the denoiser drew nothing ("
+    )
     even = (
         "What the samples were asked for was spread evenly over its forecast (scrambled Halton). "
         if used["indicator"] == "predicted"
         else ""
     )
+    finish = (
+        "Each was finished: volumes brought to those told, stray pieces taken out, CT made to "
+        "agree with the masks, noise drawn anew where training pairs say how. "
+        if used["finish"]
+        else "They are as decoded. "
+    )
     return (
-        f"{used['samples']} follow-ups of each of {patients} patients were drawn with "
-        f"{used['evaluations']} evaluations of the {used['sampler']} sampler (guidance "
-        f"{used['guidance']:g} on growth and {used['clinical_guidance']:g} on clinical values, "
-        f"indicator {used['indicator']}, volumes "
-        f"{'matched' if used['finish'] else 'not matched'} to the drawn growth). {even}"
-        f"Seed {record['seed']}."
+        f"{used['samples']} follow-ups of each of {patients} patients {drawn}indicator "
+        f"{used['indicator']}). {even}{finish}{say_reference(reference)} Seed {record['seed']}."
     )
 
 
@@ -138,8 +167,8 @@ def write_paragraphs(layout: Layout) -> str:
     """The text, from the records in a run's results.
 
     Args:
-        layout: Of the run: cohort, preprocess, autoencoder, diffusion, expansion and, where any
-            were drawn, samples.
+        layout: Of the run: cohort, preprocess, autoencoder, latents' scale, diffusion, expansion
+            and, where any were drawn, samples.
     """
     outcomes = read_table(layout.outcomes)
     patients = sorted(outcomes["patient_id"])
@@ -150,7 +179,7 @@ def write_paragraphs(layout: Layout) -> str:
     records = [sidecar_path(layout.sample_volumes(name)) for name in patients]
     drawn = [_read(path) for path in records if path.exists()]
     autoencoder, diffusion = (layout.network(room) for room in ("autoencoder", "diffusion"))
-    denoiser = _read(diffusion.model)
+    denoiser, reference = _read(diffusion.model), load_reference(layout.scale).kind
     last = drawn[-1] if drawn else denoiser
     made = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     parts = {
@@ -160,8 +189,10 @@ def write_paragraphs(layout: Layout) -> str:
         ),
         "Autoencoder": say_autoencoder(_read(autoencoder.model), _last(autoencoder.history)),
         "Growth": say_expansion(_read(layout.growth_models)),
-        "Diffusion": say_diffusion(denoiser, _last(diffusion.history)),
-        "Sampling": say_sampling(drawn[0], len(drawn)) if drawn else "No follow-up was drawn.",
+        "Diffusion": say_diffusion(denoiser, _last(diffusion.history), reference),
+        "Sampling": say_sampling(drawn[0], len(drawn), reference)
+        if drawn
+        else "No follow-up was drawn.",
         "Software": f"hemexp, {ABOUT}; commit {last['git']}; {made}.",
     }
     body = "\n\n".join(f"**{name}.** {text}" for name, text in parts.items())
@@ -179,7 +210,7 @@ def run_write_methods(layout: Layout) -> None:
     started = time.perf_counter()
     write_text(layout.methods, write_paragraphs(layout))
     networks = [layout.network(room) for room in ("autoencoder", "diffusion")]
-    inputs = [layout.outcomes, layout.excluded, layout.growth_models]
+    inputs = [layout.outcomes, layout.excluded, layout.growth_models, layout.scale]
     inputs += [path for files in networks for path in (files.weights, files.history)]
     write_sidecars(
         [layout.methods], verb="write-report", settings={}, inputs=inputs, started=started

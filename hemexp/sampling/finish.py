@@ -15,7 +15,7 @@ from scipy import ndimage
 from hemexp.anatomy.boxes import within_mm
 from hemexp.anatomy.midline import midline_shift_mm
 from hemexp.anatomy.noise import Noise
-from hemexp.anatomy.reference import CSF_HU, ReferenceScan, Told
+from hemexp.anatomy.reference import CSF_HU, IVH_SHARE, ReferenceScan, Told
 from hemexp.anatomy.shell import BleedHu
 from hemexp.grid_scan import GridScan
 from hemexp.sampling.patient import Baseline
@@ -114,7 +114,10 @@ def finish_sample(
     labels, offsets = raw, (0.0, 0.0)
     if finish.active:
         labels, offsets = _match(margin, ivh_logit, reference, told, finish)
-    ct_hu = np.where(brain, reference.ct_hu + (decoded.ct_hu - decoded_reference.ct_hu), 0.0)
+    change_hu = decoded.ct_hu - decoded_reference.ct_hu
+    if finish.active and finish.noise:
+        change_hu = finish.noise.quieten(change_hu)
+    ct_hu = np.where(brain, reference.ct_hu + change_hu, 0.0)
     painted = 0.0
     if finish.active and finish.hu:
         ct_hu, painted = _paint(ct_hu, labels, (before, reference.ivh > 0.5), finish.hu)
@@ -221,7 +224,7 @@ def _paint(
     bright = ivh & (ct_hu >= (hu.blood + CSF_HU) / 2)
     pale = ivh & ~bright & ~before[1]
     painted = np.where(dim, blood_hu, ct_hu)
-    if bright.any():
-        painted = np.where(pale, float(ct_hu[bright].mean()), painted)
+    ivh_hu = float(ct_hu[bright].mean()) if bright.any() else IVH_SHARE * hu.blood
+    painted = np.where(pale, ivh_hu, painted)
     painted = np.where(gone & (ct_hu > hu.middle), hu.tissue, painted)
     return painted, np.count_nonzero(dim) / max(np.count_nonzero(new), 1)

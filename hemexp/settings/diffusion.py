@@ -14,8 +14,8 @@ class Diffusion(Section):
     """Folder of released models, a run's results or a bundle; null: trained here. Needs
     `autoencoder.model`."""
     target: Literal["difference", "followup"]
-    """What is drawn: follow-up minus baseline (published), or the follow-up's latents whole (an
-    ablation)."""
+    """What is drawn: follow-up minus its reference (`latents.reference`; published: the baseline),
+    or the follow-up's latents whole (an ablation)."""
     denoiser: Literal["stack", "2.5d"]
     """`stack`: a patient's slices are one object; `2.5d`: the published network, each slice drawn
     by itself."""

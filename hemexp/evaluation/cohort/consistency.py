@@ -50,7 +50,8 @@ def followup_rows(measured: pd.DataFrame, volumes: pd.DataFrame) -> pd.DataFrame
         abs_logit_offset; midline_is_away, 0 or 1; and grown_ml, the growth asked for or, of a
         flag, that of the mask. Then the rows of `midline_errors`.
     """
-    drawn = volumes[["patient_id", "sample", "iph_raw_ml", "logit_offset"]].assign(model="hemexp")
+    own = ["patient_id", "sample", "iph_raw_ml", "logit_offset", "redrawn", "disagrees"]
+    drawn = volumes[own].assign(model="hemexp")
     table = measured.merge(drawn, how="left", on=["patient_id", "model", "sample"])
     raw_ml = table["iph_raw_ml"] - table["baseline_iph_ml"]
     away_mm = table["midline_away_mm"]

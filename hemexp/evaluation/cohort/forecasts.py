@@ -26,7 +26,7 @@ SAMPLED = (
     ("hemexp", "total_ml", ("iph_ml", "ivh_ml")),
     ("hemexp_raw", "total_ml", ("iph_raw_ml", "ivh_ml")),
 )
-"""Model, target and columns of `volumes.tsv`; raw is the volume before volume matching."""
+"""Model, target and columns of `volumes.tsv`; raw is the volume before the finish."""
 
 
 @dataclass(frozen=True)

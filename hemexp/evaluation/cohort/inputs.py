@@ -42,6 +42,8 @@ VOLUME_COLUMNS = (
     "iph_raw_ml",
     "ivh_ml",
     "logit_offset",
+    "redrawn",
+    "disagrees",
 )
 SCORE_COLUMNS = ("patient_id", "model", "indicator", "metric", "value", "note")
 

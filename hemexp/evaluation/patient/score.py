@@ -87,7 +87,7 @@ def run_score_patient(layout: Layout, patient_id: str, settings: Evaluation) -> 
 
 def _files(layout: Layout, patient_id: str) -> list[Path]:
     """What the scores are made from; of the samples, their table stands for all."""
-    files = [layout.sample_volumes(patient_id), layout.climatology]
+    files = [layout.sample_volumes(patient_id), layout.scale, layout.climatology]
     files += [*grid_files(layout, patient_id), layout.pooled_map(patient_id)]
     if has_true_map(layout, patient_id):
         files += [layout.true_map(patient_id), layout.redraws(patient_id)]

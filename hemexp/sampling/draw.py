@@ -1,0 +1,163 @@
+"""One patient's follow-ups: what is asked of them, how they are drawn and finished."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hemexp.anatomy.noise import Noise
+from hemexp.anatomy.reference import Told, limit_push, prepare
+from hemexp.diffusion.condition import OFFSETS, Condition, build_condition
+from hemexp.expansion.model import patient_distribution
+from hemexp.sampling.finish import Finish, FinishedSample, finish_sample, ventricle_reach
+from hemexp.sampling.models import Models
+from hemexp.sampling.noise import PatientSeed
+from hemexp.sampling.patient import PatientAtBaseline
+from hemexp.sampling.references import Drawn, References
+from hemexp.sampling.requests import Requests, draw_requests, draw_told
+from hemexp.sampling.sample import DecodedScan, LatentSampler, Start, decode_stack
+from hemexp.settings import Sampling
+from hemexp.training import autocast_for
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """What follow-ups are drawn with.
+
+    Attributes:
+        models: The trained models.
+        settings: The room's settings.
+        seed: Run seed.
+    """
+
+    models: Models
+    settings: Sampling
+    seed: int
+
+
+def slices_that_may_change(
+    iph: NDArray[np.bool_], spacing_mm: float, margin_mm: float | None
+) -> Tensor:
+    """(z,) bool: slices within `margin_mm` of a slice with IPH; all of them without a margin."""
+    z = np.arange(iph.shape[2])
+    if margin_mm is None:
+        return torch.ones(len(z), dtype=torch.bool)
+    bloody = z[iph.any(axis=(0, 1))]
+    return torch.from_numpy(np.abs(z[:, None] - bloody).min(axis=1) * spacing_mm <= margin_mm)
+
+
+def condition_samples(
+    models: Models, patient: PatientAtBaseline, requests: Requests, told: Sequence[Told]
+) -> Condition:
+    """Condition of the K samples of one patient; what is NaN becomes the learned null."""
+    model, encoded = models.denoiser, patient.encoded
+    growth_ml, flag = (torch.from_numpy(part) for part in (requests.growth_ml, requests.flag))
+    place = {name: encoded[name][None, :1] for name in OFFSETS}
+    place["drift_mm"] = torch.from_numpy(np.array([one.drift_mm for one in told]))[:, None]
+    ivh_growth_ml = None
+    if model.reference.kind.ivh:
+        ivh_growth_ml = torch.tensor([one.ivh_growth_ml for one in told], dtype=torch.float64)
+    kind, rows = model.settings.condition, [patient.row]
+    return build_condition(kind, rows, growth_ml, flag, place, ivh_growth_ml)[:, 0]
+
+
+class Asked(NamedTuple):
+    """What is asked of one patient's samples, and what draws their latents.
+
+    Attributes:
+        requests: What drives growth.
+        told: All that is told of each.
+        latents: Draws them.
+    """
+
+    requests: Requests
+    told: tuple[Told, ...]
+    latents: LatentSampler
+
+
+def ask_samples(sampler: Sampler, patient: PatientAtBaseline) -> Asked:
+    """Draws what is asked of one patient's samples."""
+    settings, models, model = sampler.settings, sampler.models, sampler.models.denoiser
+    seed, scan = PatientSeed(sampler.seed, patient.patient_id), patient.baseline.scan
+    requests = draw_requests(
+        model.settings.condition,
+        settings,
+        patient_distribution(models.growth, patient.row),
+        patient.true_growth_ml,
+        seed,
+        patient.true_ivh_growth_ml,
+    )
+    prepared = prepare(scan, model.reference.kind, model.reference.sink_per_mm2)
+    told = tuple(limit_push(prepared, one) for one in draw_told(models, patient, requests, seed))
+    condition = condition_samples(models, patient, requests, told)
+    spacing_mm = float(scan.ct.spacing_mm[2])
+    may_change = slices_that_may_change(scan.iph, spacing_mm, settings.slice_margin_mm)
+    baseline = patient.encoded["baseline"][0]
+    made = References(prepared, told, baseline, models.autoencoder, settings.batch_slices)
+    start = Start(seed, baseline, spacing_mm, may_change, made)
+    return Asked(requests, told, LatentSampler(model, start, condition, settings))
+
+
+def draw_patient_followups(
+    sampler: Sampler, patient: PatientAtBaseline
+) -> tuple[Iterator[FinishedSample], Asked]:
+    """Follow-ups of one patient, decoded and measured as they are drawn, and what was asked.
+
+    A sample whose image disagrees with its mask or its request is drawn once more.
+    """
+    asked = ask_samples(sampler, patient)
+    return _finish_all(sampler, patient, asked), asked
+
+
+def _finish_all(
+    sampler: Sampler, patient: PatientAtBaseline, asked: Asked
+) -> Iterator[FinishedSample]:
+    finish, decoder = _finish_of(sampler, patient, asked), Decoder(sampler)
+    seed = asked.latents.start.seed
+
+    def finished(drawn: Drawn, k: int) -> FinishedSample:
+        rng = np.random.default_rng(seed.for_draw(k, "texture"))
+        return finish_sample(*decoder(drawn), drawn.scan, asked.told[k], finish, rng)
+
+    for k, drawn in enumerate(asked.latents.stream()):
+        sample = finished(drawn, k)
+        redrawn = bool(finish.active and sample.measured["disagrees"])
+        if redrawn:
+            sample = finished(asked.latents.again(k), k)
+        yield sample._replace(measured=sample.measured | {"redrawn": int(redrawn)})
+
+
+def _finish_of(sampler: Sampler, patient: PatientAtBaseline, asked: Asked) -> Finish:
+    made, scan = asked.latents.start.references, patient.baseline.scan
+    reference = sampler.models.denoiser.reference
+    ventricles = ventricle_reach(scan, made.room) if reference.kind.ivh else None
+    noise = None
+    if reference.kept_texture is not None:
+        noise = Noise.of(scan, made.prepared.ventricles, reference.kept_texture)
+    return Finish(patient.baseline, made.hu, ventricles, sampler.settings.finish, noise)
+
+
+class Decoder:
+    """Decodes samples and their references; of a reference that stays the same once."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        """Decodes with the models of a sampler."""
+        self._vae = sampler.models.autoencoder
+        self._batch = sampler.settings.batch_slices
+        self._precision = sampler.settings.precision
+        self._last: tuple[Tensor, DecodedScan] | None = None
+
+    def __call__(self, drawn: Drawn) -> tuple[DecodedScan, DecodedScan]:
+        """The decoded sample and its decoded reference."""
+        if self._last is None or self._last[0] is not drawn.reference:
+            self._last = drawn.reference, self._decode(drawn.reference)
+        return self._decode(drawn.latents), self._last[1]
+
+    def _decode(self, latents: Tensor) -> DecodedScan:
+        device = next(self._vae.parameters()).device
+        autocast = autocast_for(self._precision, device)
+        return decode_stack(self._vae, latents, self._batch, autocast)
