@@ -1,5 +1,7 @@
 """Both ways to draw follow-ups, as networks with random weights: hemexp's and the published one.
 
+hemexp draws relative to the baseline itself, as the published way does: no reference is made.
+
 The published way is built from stock MONAI parts: AutoencoderKL with its default non-local
 attention (12.4 M parameters, as published), DiffusionModelUNet, DDIMScheduler.
 """
@@ -13,6 +15,7 @@ from monai.networks.nets import AutoencoderKL, DiffusionModelUNet
 from monai.networks.schedulers import DDIMScheduler
 from torch import Tensor, nn
 
+from hemexp.anatomy.reference import ReferenceModel
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
 from hemexp.diffusion.condition import REQUEST_SIZE, Condition
@@ -20,9 +23,11 @@ from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma, sigmoid_alpha_bar
 from hemexp.latents.scale import Scale
+from hemexp.sampling.draw import Decoder, Sampler
+from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed
-from hemexp.sampling.sample import Start
-from hemexp.settings import Autoencoder, Diffusion, Sampling
+from hemexp.sampling.sample import LatentSampler, Start
+from hemexp.settings import Autoencoder, Diffusion, Reference, Sampling
 
 PUBLISHED_STEPS, PUBLISHED_ETA, PUBLISHED_BATCH, CONTEXT = 100, 0.5, 2, 3
 SCHEDULE = Schedule("cosine", -2.0, -7.3, 5.0)
@@ -98,28 +103,45 @@ def condition_of(size: Size, n: int, z: int) -> Condition:
 
 
 @dataclass(frozen=True)
-class Ours:
-    """hemexp's networks."""
+class BaselineAlone:
+    """References that are the baseline's own latents (z, c, h, w)."""
 
-    model: DiffusionModel
-    vae: MultiHeadVae
+    latents: Tensor
+
+    def encoded(self, k: int) -> tuple[None, Tensor]:
+        """That of sample k."""
+        return None, self.latents
 
 
-def make_ours(size: Size, slices: int, device: torch.device) -> Ours:
-    """Networks of hemexp for stacks of so many slices."""
+def make_ours(size: Size, slices: int, device: torch.device) -> Models:
+    """Networks of hemexp for stacks of so many slices; they forecast nothing."""
     torch.manual_seed(0)
     c = size.latent[0]
     network = Denoiser(size.diffusion, c, slices).to(device).eval().requires_grad_(False)
     vae = MultiHeadVae(size.autoencoder).to(device).eval().requires_grad_(False)
     unit = Scale([0.0] * c, [1.0] * c, [0.0] * c, [0.3] * c)
-    model = DiffusionModel(network, size.diffusion, SCHEDULE, 1, DriftModel([], []), unit)
-    return Ours(model, vae)
+    drift = DriftModel([], [])
+    reference = ReferenceModel(Reference(shell="none", warp=False, ivh=False), None)
+    model = DiffusionModel(network, size.diffusion, SCHEDULE, 1, drift, unit, reference)
+    return Models(vae, model, growth=None, ivh=None)
 
 
-def start_of(latents: Tensor) -> Start:
-    """Start of the samples of a baseline (z, c, h, w), all of whose slices may change."""
-    may_change = torch.ones(len(latents), dtype=torch.bool)
-    return Start(PatientSeed(1, "P1"), latents, 5.0, may_change)
+def latent_sampler(
+    ours: Models, baseline: Tensor, condition: Condition, settings: Sampling
+) -> LatentSampler:
+    """What draws the samples of a baseline (z, c, h, w), all of whose slices may change."""
+    may_change = torch.ones(len(baseline), dtype=torch.bool)
+    start = Start(PatientSeed(1, "P1"), baseline, 5.0, may_change, BaselineAlone(baseline))
+    return LatentSampler(ours.denoiser, start, condition, settings)
+
+
+def draw_and_decode(
+    ours: Models, baseline: Tensor, condition: Condition, settings: Sampling
+) -> None:
+    """Draws samples and decodes them one by one, and their baseline once; nothing is finished."""
+    decode = Decoder(Sampler(ours, settings, seed=1))
+    for drawn in latent_sampler(ours, baseline, condition, settings).stream():
+        decode(drawn)
 
 
 def published_scheduler(steps: int = PUBLISHED_STEPS) -> DDIMScheduler:

@@ -1,4 +1,7 @@
-"""Cost of a training step with cached latents against re-encoded ones, and use of the device."""
+"""Cost of a training step with cached latents against re-encoded ones, and use of the device.
+
+Trained is the network of `paper`, drawn with that of `full`; the baseline is the reference.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,10 +15,10 @@ from generative_parts import (
     Published,
     Size,
     condition_of,
+    draw_and_decode,
     make_ours,
     seconds,
     size_of,
-    start_of,
     stopwatch,
 )
 from torch import Tensor, nn
@@ -23,8 +26,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hemexp.diffusion.network import Denoiser
 from hemexp.diffusion.schedule import alpha_sigma, to_v
-from hemexp.sampling.sample import decode_stack, stream_latents
-from hemexp.training import autocast_for
 
 PUBLISHED_TRAINING_STEPS, PUBLISHED_STEP_SLICES = 50_000, 32
 """Batch 16 accumulated twice."""
@@ -110,17 +111,10 @@ def sampling_seconds(
     baseline = torch.randn(z, *size.latent)
     condition = condition_of(size, samples, z)
     settings = size.sampling.model_copy(update={"precision": precision})
-    autocast = autocast_for(precision, device)
-
-    def draw(count: int) -> None:
-        part = condition[slice(count)]
-        for stack in stream_latents(ours.model, start_of(baseline), part, settings):
-            decode_stack(ours.vae, stack, settings.batch_slices, autocast)
-
-    draw(1)
+    draw_and_decode(ours, baseline, condition[:1], settings)
     clock = stopwatch(device)
     started = clock()
-    draw(samples)
+    draw_and_decode(ours, baseline, condition, settings)
     return clock() - started
 
 
