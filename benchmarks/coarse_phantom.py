@@ -19,6 +19,7 @@ from hemexp.autoencoder.slices import SliceSet
 from hemexp.autoencoder.train import train as train_autoencoder
 from hemexp.columns import SESSIONS
 from hemexp.diffusion.dataset import Stacks, make_stacks
+from hemexp.grid_scan import GridScan
 from hemexp.latents.encode import encode_patient
 from hemexp.latents.scale import Scale, measure_scale
 from hemexp.outcomes import expansion_outcomes
@@ -39,6 +40,7 @@ from hemexp.phantom.tissue import Session, fill_head
 from hemexp.provenance import hash_value
 from hemexp.settings import Autoencoder, Settings
 from hemexp.training import Checkpoint, load_weights, save_weights
+from hemexp.volumes import Volume
 
 SEED = 5
 SHAPE, SPACING_MM = (48, 48, 12), (4.0, 4.0, 7.0)
@@ -73,6 +75,13 @@ class Cohort:
     def rows(self, test: bool) -> NDArray[np.intp]:
         """Row numbers of the held-out centre, or of the others."""
         return np.flatnonzero((self.table["center"] == "D") == test)
+
+    def baseline(self, row: int) -> GridScan:
+        """The baseline of one patient."""
+        images = self.ct_hu[row, 0], self.iph[row, 0], self.ivh[row, 0], self.brain[row]
+        return GridScan.of_volumes(
+            *(Volume(np.moveaxis(image.numpy(), 0, 2), grid_affine()) for image in images)
+        )
 
 
 def grid_affine() -> NDArray[np.float64]:

@@ -1,4 +1,7 @@
-"""Draws samples of coarse phantom patients and measures what the coherence table needs."""
+"""Draws samples of coarse phantom patients and measures what the coherence table needs.
+
+The baseline is their reference, so that the network alone draws growth.
+"""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -6,7 +9,6 @@ from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
-import torch
 from coarse_phantom import (
     SEED,
     SPACING_MM,
@@ -18,7 +20,6 @@ from coarse_phantom import (
     training_stacks,
     true_growths_ml,
 )
-from generative_parts import KnownReferences
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -29,19 +30,22 @@ from hemexp.diffusion.network import Denoiser, DiffusionModel, context_stride
 from hemexp.diffusion.train import learn_drift, make_noise_schedule, train
 from hemexp.expansion.fit import fit_model
 from hemexp.expansion.model import ExpansionModel, patient_distribution
+from hemexp.grid_scan import GridScan
 from hemexp.outcomes import is_expansion
 from hemexp.provenance import hash_value
-from hemexp.sampling.draw import condition_samples
+from hemexp.sampling.draw import Decoder, Sampler, ask_for
 from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed
-from hemexp.sampling.patient import Baseline, PatientAtBaseline
-from hemexp.sampling.requests import Requests, draw_requests, draw_told
-from hemexp.sampling.sample import Start, decode_stack, draw_latents
+from hemexp.sampling.patient import at_baseline
+from hemexp.sampling.requests import Requests, draw_requests
+from hemexp.sampling.sample import DecodedScan
 from hemexp.sampling.volume import correct_logits, iph_margin, matching_offset
 from hemexp.settings import Diffusion, Expansion, Reference, Sampling, Settings
 from hemexp.training import Checkpoint, load_weights, save_weights
 
 Indicator = Literal["oracle", "predicted"]
+
+BASELINE = Reference(shell="none", warp=False, ivh=False)
 
 
 @dataclass(frozen=True)
@@ -132,9 +136,8 @@ def train_arm(
     z, c = encoded["baseline"].shape[2:4]
     network = load_weights(file, Denoiser(settings, c, z))
     table = cohort.table.iloc[cohort.rows(test=False)]
-    relative = ReferenceModel(Reference(shell="none", warp=False, ivh=False), None)
-    drift = learn_drift(table, stacks)
-    return DiffusionModel(network, settings, schedule, stride, drift, scale, relative)
+    drift, reference = learn_drift(table, stacks), ReferenceModel(BASELINE, None)
+    return DiffusionModel(network, settings, schedule, stride, drift, scale, reference)
 
 
 def make_sampler(
@@ -185,51 +188,32 @@ class CohortSampler:
             results.append(asked | found | {"growth_ml": growth_ml, "offset": moved})
         return results[0], results[1]
 
-    def patient(self, row: int) -> PatientAtBaseline:
-        """One patient; nothing here needs the scan beside its latents."""
-        known = self.cohort.table.iloc[row]
-        volumes = (float(known[f"baseline_{blood}_ml"]) for blood in ("iph", "ivh"))
-        encoded = {name: part[row] for name, part in self.encoded.items()}
-        return PatientAtBaseline(known, Baseline(None, *volumes), encoded)
-
     def margins(self, row: int, requests: Requests) -> tuple[NDArray, NDArray]:
         """IPH margins (k, z, x, y) of one patient's samples, and the offsets that match them."""
-        patient = self.patient(row)
-        iph, baseline = self.cohort.iph[row, 0], patient.encoded["baseline"][0]
-        seed, models = (
-            PatientSeed(SEED, patient.patient_id),
-            Models(self.vae, self.model, None, None),
-        )
-        told = draw_told(models, patient, requests, seed)
-        condition = condition_samples(models, patient, requests, told)
-        everywhere = torch.ones(len(baseline))
-        start = Start(seed, baseline, SPACING_MM[2], everywhere, KnownReferences(baseline))
-        drawn = draw_latents(self.model, start, condition, self.settings)
-        margin = self._margin(row, drawn)
-        offset = np.zeros(len(drawn))
+        scan = self.cohort.baseline(row)
+        encoded = {name: part[row] for name, part in self.encoded.items()}
+        patient = at_baseline(self.cohort.table.iloc[row], scan, encoded)
+        models = Models(self.vae, self.model, growth=None, ivh=None)
+        sampler = Sampler(models, self.settings, SEED)
+        drawn, decode = ask_for(sampler, patient, requests).latents.stream(), Decoder(sampler)
+        margin = np.stack([self._margin(scan, *decode(one)) for one in drawn])
+        offset = np.zeros(len(margin))
         if not np.isnan(requests.growth_ml).any():
-            targets = int(iph.sum()) + requests.growth_ml / VOXEL_ML
+            targets = np.count_nonzero(scan.iph) + requests.growth_ml / VOXEL_ML
             offset = np.array(
                 [matching_offset(m, t) for m, t in zip(margin, targets, strict=True)]
             )
         return margin, offset
 
-    def _margin(self, row: int, latents: Tensor) -> NDArray[np.float32]:
-        """IPH margins (k, z, x, y) of latents (k, z, c, h, w)."""
-        decoded, reference = self._logits(latents), self._logits(self.encoded["baseline"][row, :1])
+    def _margin(
+        self, scan: GridScan, decoded: DecodedScan, reference: DecodedScan
+    ) -> NDArray[np.float32]:
+        """IPH margin (z, x, y) of one sample."""
+        logits, before = ((one.iph_logit, one.ivh_logit) for one in (decoded, reference))
         if self.correct:
-            masks = (self.cohort.iph[row, 0].numpy() > 0, self.cohort.ivh[row, 0].numpy() > 0)
-            decoded = [
-                correct_logits(*three) for three in zip(decoded, reference, masks, strict=True)
-            ]
-        return iph_margin(*decoded, self.cohort.brain[row].numpy() > 0)
-
-    def _logits(self, latents: Tensor) -> list[NDArray[np.float32]]:
-        decoded = decode_stack(self.vae, latents.flatten(0, 1), 120)
-        return [
-            np.moveaxis(one, 2, 0).reshape(len(latents), -1, *one.shape[:2])
-            for one in (decoded.iph_logit, decoded.ivh_logit)
-        ]
+            masks = scan.iph, scan.ivh
+            logits = [correct_logits(*three) for three in zip(logits, before, masks, strict=True)]
+        return np.moveaxis(iph_margin(*logits, scan.brain), 2, 0)
 
 
 def forecast_requests(

@@ -1,4 +1,7 @@
-"""Peak memory of sampling, each number of samples in a process of its own."""
+"""Peak memory of sampling, each number of samples in a process of its own.
+
+The baseline is the reference: others are made, encoded and let go with each batch.
+"""
 
 import re
 import subprocess
@@ -8,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from generative_parts import Size, condition_of, make_ours, size_of, start_of
+from generative_parts import Size, condition_of, latent_sampler, make_ours, size_of
 
-from hemexp.sampling.sample import LatentSampler, decode_stack, draw_latents
+from hemexp.sampling.sample import decode_stack
 
 SLICES = 20
 
@@ -27,14 +30,14 @@ def draw_in_little_memory(samples: int, streamed: bool) -> float:
     settings = size.sampling.model_copy(
         update={"evaluations": 1, "batch_slices": 4 * SLICES, "precision": "fp32"}
     )
-    size = Size(vae, unet, settings, size.reference, 384)
+    size = Size(vae, unet, settings, 384)
     ours = make_ours(size, SLICES, torch.device("cpu"))
     baseline = torch.randn(SLICES, *size.latent)
     condition = condition_of(size, samples, SLICES)
-    asked = ours.model, start_of(baseline), condition, settings
-    one_by_one = (drawn.latents for drawn in LatentSampler(*asked).stream())
-    for stack in one_by_one if streamed else draw_latents(*asked):
-        decode_stack(ours.vae, stack[:4], 4)  # the other slices would take the same memory again
+    stream = latent_sampler(ours, baseline, condition, settings).stream()
+    for drawn in stream if streamed else [*stream]:
+        # The other slices would take the same memory again.
+        decode_stack(ours.autoencoder, drawn.latents[:4], 4)
     # Not ru_maxrss: that keeps the peak of the process which started this one.
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024

@@ -1,5 +1,7 @@
 """Both ways to draw follow-ups, as networks with random weights: hemexp's and the published one.
 
+hemexp draws relative to the baseline itself, as the published way does: no reference is made.
+
 The published way is built from stock MONAI parts: AutoencoderKL with its default non-local
 attention (12.4 M parameters, as published), DiffusionModelUNet, DDIMScheduler.
 """
@@ -16,13 +18,15 @@ from torch import Tensor, nn
 from hemexp.anatomy.reference import ReferenceModel
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
-from hemexp.diffusion.condition import IVH_SIZE, REQUEST_SIZE, Condition
+from hemexp.diffusion.condition import REQUEST_SIZE, Condition
 from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma, sigmoid_alpha_bar
 from hemexp.latents.scale import Scale
+from hemexp.sampling.draw import Decoder, Sampler
+from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed
-from hemexp.sampling.sample import Start
+from hemexp.sampling.sample import LatentSampler, Start
 from hemexp.settings import Autoencoder, Diffusion, Reference, Sampling
 
 PUBLISHED_STEPS, PUBLISHED_ETA, PUBLISHED_BATCH, CONTEXT = 100, 0.5, 2, 3
@@ -37,7 +41,6 @@ class Size:
     autoencoder: Autoencoder
     diffusion: Diffusion
     sampling: Sampling
-    reference: Reference
     side: int
 
     @property
@@ -50,8 +53,7 @@ class Size:
 def size_of(name: str, preset: str = "full") -> Size:
     """`published`: 384 x 384 slices and the preset's networks; `small`: what a CPU can run."""
     settings = load_settings({"preset": preset})
-    reference = settings.latents.reference
-    size = Size(settings.autoencoder, settings.diffusion, settings.sampling, reference, 384)
+    size = Size(settings.autoencoder, settings.diffusion, settings.sampling, 384)
     if name == "published":
         return size
     vae = {"channels": [16, 32, 64], "norm_groups": 16, "feature_channels": 16}
@@ -60,7 +62,6 @@ def size_of(name: str, preset: str = "full") -> Size:
         size.autoencoder.model_copy(update=vae),
         size.diffusion.model_copy(update=unet),
         size.sampling,
-        reference,
         96,
     )
 
@@ -93,7 +94,7 @@ def condition_of(size: Size, n: int, z: int) -> Condition:
     _, h, w = size.latent
     return Condition(
         torch.full((n, 7), 0.4),
-        torch.ones(n, REQUEST_SIZE[size.diffusion.condition] + size.reference.ivh * IVH_SIZE),
+        torch.ones(n, REQUEST_SIZE[size.diffusion.condition]),
         torch.ones(n, 3),
         torch.zeros(n, z),
         torch.zeros(n, h),
@@ -101,51 +102,46 @@ def condition_of(size: Size, n: int, z: int) -> Condition:
     )
 
 
-def make_denoiser(size: Size, slices: int) -> Denoiser:
-    """The denoiser of a size for stacks of so many slices."""
-    shown = {"reference": not size.reference.is_baseline, "ivh": size.reference.ivh}
-    return Denoiser(size.diffusion, size.latent[0], slices, **shown)
-
-
-def context_of(size: Size, latents: Tensor) -> Tensor:
-    """What the network is shown beside noisy stacks: slices of the baseline, and a reference."""
-    return latents.repeat(1, 1, CONTEXT + (not size.reference.is_baseline), 1, 1)
-
-
 @dataclass(frozen=True)
-class KnownReferences:
-    """References of samples whose latents (z, c, h, w) are known: one for all of them."""
+class BaselineAlone:
+    """References that are the baseline's own latents (z, c, h, w)."""
 
     latents: Tensor
 
     def encoded(self, k: int) -> tuple[None, Tensor]:
-        """The latents of every sample."""
+        """That of sample k."""
         return None, self.latents
 
 
-@dataclass(frozen=True)
-class Ours:
-    """hemexp's networks."""
-
-    model: DiffusionModel
-    vae: MultiHeadVae
-
-
-def make_ours(size: Size, slices: int, device: torch.device) -> Ours:
-    """Networks of hemexp for stacks of so many slices."""
+def make_ours(size: Size, slices: int, device: torch.device) -> Models:
+    """Networks of hemexp for stacks of so many slices; they forecast nothing."""
     torch.manual_seed(0)
     c = size.latent[0]
-    network = make_denoiser(size, slices).to(device).eval().requires_grad_(False)
+    network = Denoiser(size.diffusion, c, slices).to(device).eval().requires_grad_(False)
     vae = MultiHeadVae(size.autoencoder).to(device).eval().requires_grad_(False)
     unit = Scale([0.0] * c, [1.0] * c, [0.0] * c, [0.3] * c)
-    relative = DriftModel([], []), unit, ReferenceModel(size.reference, None)
-    return Ours(DiffusionModel(network, size.diffusion, SCHEDULE, 1, *relative), vae)
+    drift = DriftModel([], [])
+    reference = ReferenceModel(Reference(shell="none", warp=False, ivh=False), None)
+    model = DiffusionModel(network, size.diffusion, SCHEDULE, 1, drift, unit, reference)
+    return Models(vae, model, growth=None, ivh=None)
 
 
-def start_of(latents: Tensor) -> Start:
-    """Start of the samples of a baseline (z, c, h, w), all of whose slices may change."""
-    may_change = torch.ones(len(latents), dtype=torch.bool)
-    return Start(PatientSeed(1, "P1"), latents, 5.0, may_change, KnownReferences(latents))
+def latent_sampler(
+    ours: Models, baseline: Tensor, condition: Condition, settings: Sampling
+) -> LatentSampler:
+    """What draws the samples of a baseline (z, c, h, w), all of whose slices may change."""
+    may_change = torch.ones(len(baseline), dtype=torch.bool)
+    start = Start(PatientSeed(1, "P1"), baseline, 5.0, may_change, BaselineAlone(baseline))
+    return LatentSampler(ours.denoiser, start, condition, settings)
+
+
+def draw_and_decode(
+    ours: Models, baseline: Tensor, condition: Condition, settings: Sampling
+) -> None:
+    """Draws samples and decodes them one by one, and their baseline once; nothing is finished."""
+    decode = Decoder(Sampler(ours, settings, seed=1))
+    for drawn in latent_sampler(ours, baseline, condition, settings).stream():
+        decode(drawn)
 
 
 def published_scheduler(steps: int = PUBLISHED_STEPS) -> DDIMScheduler:

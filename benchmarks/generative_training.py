@@ -1,4 +1,7 @@
-"""Cost of a training step with cached latents against re-encoded ones, and use of the device."""
+"""Cost of a training step with cached latents against re-encoded ones, and use of the device.
+
+Trained is the network of `paper`, drawn with that of `full`; the baseline is the reference.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,20 +15,17 @@ from generative_parts import (
     Published,
     Size,
     condition_of,
-    context_of,
-    make_denoiser,
+    draw_and_decode,
     make_ours,
     seconds,
     size_of,
-    start_of,
     stopwatch,
 )
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from hemexp.diffusion.network import Denoiser
 from hemexp.diffusion.schedule import alpha_sigma, to_v
-from hemexp.sampling.sample import LatentSampler, decode_stack
-from hemexp.training import autocast_for
 
 PUBLISHED_TRAINING_STEPS, PUBLISHED_STEP_SLICES = 50_000, 32
 """Batch 16 accumulated twice."""
@@ -53,10 +53,10 @@ def measure_training(name: str, device: torch.device, slices: int = 2) -> pd.Dat
     once that of the optimiser.
     """
     size = size_of(name, "paper")
-    network = make_denoiser(size, slices).to(device)
+    network = Denoiser(size.diffusion, size.latent[0], slices).to(device)
     optimiser = torch.optim.Adam(network.parameters(), size.diffusion.learning_rate)
     clean = torch.randn(1, slices, *size.latent, device=device)
-    context = context_of(size, clean)
+    context = clean.repeat(1, 1, CONTEXT, 1, 1)
     way = Published(size, device)
     images = torch.rand(1, CONTEXT, 3, size.side, size.side)
     update = seconds(lambda: backward(network, size, clean, context), device) / slices
@@ -93,7 +93,7 @@ def training_step(
     """One step of a stack of z slices: gradients and optimiser."""
     optimiser = torch.optim.Adam(network.parameters(), 1e-4, fused=device.type == "cuda")
     clean = torch.randn(1, z, *size.latent, device=device)
-    context = context_of(size, clean)
+    context = clean.repeat(1, 1, CONTEXT, 1, 1)
 
     def step() -> None:
         optimiser.zero_grad()
@@ -111,18 +111,10 @@ def sampling_seconds(
     baseline = torch.randn(z, *size.latent)
     condition = condition_of(size, samples, z)
     settings = size.sampling.model_copy(update={"precision": precision})
-    autocast = autocast_for(precision, device)
-
-    def draw(count: int) -> None:
-        part = condition[slice(count)]
-        for drawn in LatentSampler(ours.model, start_of(baseline), part, settings).stream():
-            for stack in (drawn.latents, drawn.reference):
-                decode_stack(ours.vae, stack, settings.batch_slices, autocast)
-
-    draw(1)
+    draw_and_decode(ours, baseline, condition[:1], settings)
     clock = stopwatch(device)
     started = clock()
-    draw(samples)
+    draw_and_decode(ours, baseline, condition, settings)
     return clock() - started
 
 
@@ -140,7 +132,7 @@ def measure_device(name: str, device: torch.device) -> pd.DataFrame:
     rows = []
     # Compiling for a CPU takes minutes and is no part of what is asked there.
     for bf16, compiled in product((False, True), (False, True)[: 1 + (device.type == "cuda")]):
-        network = make_denoiser(size, z).to(device)
+        network = Denoiser(size.diffusion, size.latent[0], z).to(device)
         step = training_step(network, size, z, device, bf16)
         with FlopCounterMode(display=False) as counter:
             step()

@@ -81,16 +81,21 @@ class Asked(NamedTuple):
 
 def ask_samples(sampler: Sampler, patient: PatientAtBaseline) -> Asked:
     """Draws what is asked of one patient's samples."""
-    settings, models, model = sampler.settings, sampler.models, sampler.models.denoiser
-    seed, scan = PatientSeed(sampler.seed, patient.patient_id), patient.baseline.scan
     requests = draw_requests(
-        model.settings.condition,
-        settings,
-        patient_distribution(models.growth, patient.row),
+        sampler.models.denoiser.settings.condition,
+        sampler.settings,
+        patient_distribution(sampler.models.growth, patient.row),
         patient.true_growth_ml,
-        seed,
+        PatientSeed(sampler.seed, patient.patient_id),
         patient.true_ivh_growth_ml,
     )
+    return ask_for(sampler, patient, requests)
+
+
+def ask_for(sampler: Sampler, patient: PatientAtBaseline, requests: Requests) -> Asked:
+    """Draws what is told with given requests of one patient."""
+    settings, models, model = sampler.settings, sampler.models, sampler.models.denoiser
+    seed, scan = PatientSeed(sampler.seed, patient.patient_id), patient.baseline.scan
     prepared = prepare(scan, model.reference.kind, model.reference.sink_per_mm2)
     told = tuple(limit_push(prepared, one) for one in draw_told(models, patient, requests, seed))
     condition = condition_samples(models, patient, requests, told)
