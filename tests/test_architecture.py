@@ -199,3 +199,15 @@ def test_the_jobs_of_one_scan_load_no_more_than_they_need(verb):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert done.stdout.strip() == str([] if verb == "strip-skull" else ["SimpleITK"])
+
+
+def test_every_job_reads_the_rules_without_heavy_libraries():
+    rules = (REPOSITORY / "workflow" / "rules").glob("*.smk")
+    lines = [line for path in rules for line in path.read_text().splitlines()]
+    needed = [line for line in lines if line.startswith("from hemexp")]
+    code = "\n".join(
+        [*needed, "import sys", f"print(sorted({HEAVY | {'scipy'}} & set(sys.modules)))"]
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert len(needed) > 10 and done.stdout.strip() == "[]"

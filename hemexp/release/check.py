@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from hemexp import Fault, HemexpError
-from hemexp.anatomy.reference import load_reference
+from hemexp.layout import Layout
 from hemexp.provenance import hash_file
 from hemexp.release.models import models_layout, read_grid, read_record
-from hemexp.settings import Settings
+from hemexp.settings import Reference, Settings
 from hemexp.settings.run import untrained_nulls
 
 KEYS = {
@@ -82,7 +82,7 @@ def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[
         if room == "expansion":
             return []
         grid = read_grid(folder)
-        kind = load_reference(models.scale).kind if room == "diffusion" else None
+        kind = _reference_of(models) if room == "diffusion" else None
     except HemexpError as error:
         return [fault._replace(where=f"{where}, {fault.where}") for fault in error.faults]
     theirs = read_record(models.network(room).model)["settings"]
@@ -107,6 +107,13 @@ def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[
         for key, released, own in pairs
         if released != own
     ]
+
+
+def _reference_of(models: Layout) -> Reference:
+    # Imported here: every job reads the rules, and SciPy would double what they load of this.
+    from hemexp.anatomy.reference import load_reference
+
+    return load_reference(models.scale).kind
 
 
 def _null_faults(settings: Settings, theirs: dict[str, Any]) -> list[Fault]:
