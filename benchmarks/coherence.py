@@ -51,12 +51,8 @@ from hemexp.statistics.scores import (
 log = logging.getLogger(__name__)
 
 NOISES_MM = {"iid": 0.0, "AR 25 mm": 25.0, "shared": np.inf}
-<<<<<<< HEAD
-LARGE_REQUEST_ML, GUIDANCE, GUIDANCE_BELOW = 3.0, 1.4, -1.0
-=======
 LARGE_REQUEST_ML = 3.0
 CONDITION_DROPOUT, GUIDANCE, GUIDANCE_BELOW = 0.1, 1.4, -1.0
->>>>>>> h/bench19
 
 
 def slice_correlation(area_ml: NDArray[np.float64]) -> float:
@@ -220,28 +216,16 @@ def as_markdown(table: pd.DataFrame) -> str:
 def load_benchmark_settings(
     diffusion: dict, autoencoder_steps: int = 1000, samples: int = 20, evaluations: int = 11
 ) -> Settings:
-<<<<<<< HEAD
-    """The preset `validation` at this size, whose networks draw all growth by themselves.
-
-    The baseline is the reference: what is compared is how denoisers follow what they are asked
-    for. To follow it they need guidance, and for that a null that training has shown.
-=======
     """The preset `validation` at this size, but with the baseline as the reference.
 
     The network then makes the volume itself, which needs guidance and a learned null.
->>>>>>> h/bench19
     """
     return load_settings(
         {
             "preset": "validation",
             "autoencoder": {"steps": autoencoder_steps},
-<<<<<<< HEAD
-            "latents": {"reference": {"shell": "none", "warp": False, "ivh": False}},
-            "diffusion": {"condition_dropout": 0.1} | diffusion,
-=======
             "latents": {"reference": BASELINE.as_json()},
             "diffusion": {"condition_dropout": CONDITION_DROPOUT} | diffusion,
->>>>>>> h/bench19
             "sampling": {
                 "samples": samples,
                 "evaluations": evaluations,
