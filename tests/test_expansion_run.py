@@ -12,7 +12,7 @@ from hemexp.expansion.ivh import IVH_EVENT_ML, load_ivh
 from hemexp.expansion.measure import run_measure_bleed
 from hemexp.expansion.model import load_expansion
 from hemexp.expansion.predict import run_predict_expansion
-from hemexp.expansion.predictors import NEAR_COLUMNS
+from hemexp.expansion.predictors import FREE_COLUMNS
 from hemexp.expansion.train import run_fit_expansion
 from hemexp.expansion.what_if import run_answer_what_if
 from hemexp.layout import Layout
@@ -30,7 +30,7 @@ FEATURES = (
     "dark_spots",
     "ventricle_mm",
     "abc2_ml",
-    *NEAR_COLUMNS,
+    *FREE_COLUMNS,
 )
 OUTSIDE = "P041"
 
