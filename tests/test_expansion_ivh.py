@@ -168,7 +168,7 @@ def test_no_share_is_larger_than_half_as_much_again_as_any_seen(cohort, model):
     assert drawn.max() == pytest.approx(CAP * largest * 20) and drawn.min() < drawn.max() / 2
 
 
-@pytest.mark.parametrize("events", [0, 1, 4])
+@pytest.mark.parametrize("events", [0, 1, 2])
 def test_few_events_give_their_rate_and_a_guess(cohort, events):
     rest, some = cohort[~cohort["happens"]].iloc[:40], cohort[cohort["happens"]].iloc[:events]
     few = pd.concat([rest, some])
