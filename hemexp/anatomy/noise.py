@@ -5,7 +5,7 @@ A baseline that is warped keeps its noise; a follow-up has noise of its own. Str
 stays, and that share is kept here, the rest drawn anew.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -89,7 +89,8 @@ class Noise:
         sd_hu: SD of the fine structure in calm tissue.
         wide_sd_hu: SD of what is finer than `WIDE_MM` there.
         blur_voxels: SD in the plane of the Gaussian that makes such noise from independent voxels.
-        kept: Share of the fine structure that a second scan keeps.
+        kept: Share of the noise that is kept, so that the fine structure of the two scans
+            correlates as in training pairs.
     """
 
     brain: NDArray[np.bool_]
@@ -116,7 +117,11 @@ class Noise:
         fine, wide = fine_structure(*image), fine_structure(*image, WIDE_MM)
         sds_hu = (_sd(part[calm]) for part in (fine, wide))
         blur = find_blur(neighbour_correlation(fine, calm), scan.ct.spacing_mm)
-        return cls(scan.brain, calm, scan.ct.spacing_mm, *sds_hu, blur, kept)
+        found = cls(scan.brain, calm, scan.ct.spacing_mm, *sds_hu, blur, 0.0)
+        # Anatomy stays, and so does a little of the old noise: less need be kept beside them.
+        renewed = found.renew(scan.ct.data, np.random.default_rng(0))
+        stays = correlation(fine[calm], fine_structure(renewed, *image[1:])[calm])
+        return replace(found, kept=float(np.clip((kept - stays) / (1 - stays), 0, 1)))
 
     def quieten(self, change_hu: NDArray) -> NDArray[np.float32]:
         """A drawn change without what is no larger than in calm tissue, where nothing happened.
