@@ -7,13 +7,13 @@ from scipy.spatial import cKDTree
 
 from hemexp.expansion.features import (
     FARTHEST_MM,
-    NEAR_MM,
+    WITHIN_MM,
     BleedScan,
     abc2_ml,
     densities,
     measure_bleed,
 )
-from hemexp.expansion.predictors import NEAR_COLUMNS
+from hemexp.expansion.predictors import FREE_COLUMNS
 
 SPACING = np.array([2.0, 2.0, 4.0])
 SHAPE = (60, 60, 24)
@@ -145,15 +145,19 @@ def test_ventricles_are_deep_and_blood_in_them_counts():
     assert measure(BALL, nothing, ivh=near)["ventricle_mm"] == 2.0
 
 
-def test_ventricle_near_the_bleed_is_measured_by_distance():
+def test_free_ventricle_is_measured_by_distance():
     found = measure(BALL, picture(BALL))
-    assert [found[name] for name in NEAR_COLUMNS] == [0.0] * 5  # it begins 17 mm away
+    free_ml = [found[name] for name in FREE_COLUMNS]
+    assert free_ml[:5] == [0.0] * 5  # it begins 17 mm away
+    assert free_ml[5] == pytest.approx(VENTRICLE.sum() * VOXEL_ML, abs=0.02)
     near = ellipsoid((5, 5, 8), np.add(MIDDLE_MM, [24, 0, 0])) & ~BALL
     ct = np.where(near, 5.0, np.where(BALL, 65.0, np.where(BRAIN, 32.0, 0.0)))
     # Voxel by voxel, against the nearest of the bleed.
     away_mm = cKDTree(POINTS[BALL]).query(POINTS[near])[0]
-    expected_ml = [np.sum(away_mm <= mm + 1e-6) * VOXEL_ML for mm in NEAR_MM]
+    expected_ml = [np.sum(away_mm <= mm + 1e-6) * VOXEL_ML for mm in WITHIN_MM]
     assert 0 == expected_ml[0] < expected_ml[2] < expected_ml[3] < expected_ml[4]
-    for blood in (None, near):
-        found = measure(BALL, ct, ivh=blood)
-        assert [found[name] for name in NEAR_COLUMNS] == pytest.approx(expected_ml, abs=0.02)
+    found = measure(BALL, ct)
+    assert [found[name] for name in FREE_COLUMNS] == pytest.approx(expected_ml, abs=0.02)
+    filled = measure(BALL, ct, ivh=near)
+    assert [filled[name] for name in FREE_COLUMNS] == [0.0] * 6
+    assert filled["ventricle_mm"] == found["ventricle_mm"]

@@ -32,8 +32,8 @@ LEAST_VOXELS, LEAST_SD_HU = 8, 1e-6
 FARTHEST_MM = 60.0
 """Distance to the ventricle where none is seen."""
 
-NEAR_MM = (2, 4, 6, 10, 15)
-"""How far from the bleed the volume of ventricle is measured."""
+WITHIN_MM = (2, 4, 6, 10, 15, 40)
+"""How far from the bleed the volume of free ventricle is measured; the last is all that counts."""
 
 FULL_SLICE, HALF_SLICE = 0.75, 0.25
 """Weights of slices in ABC/2 by area relative to the largest (Kothari 1996, Stroke 27:1304)."""
@@ -188,18 +188,18 @@ def ventricles_nearby(
     brain: NDArray[np.bool_],
     spacing_mm: NDArray[np.float64],
 ) -> dict[str, float]:
-    """Where the bleed may break into a ventricle; blood in one is a part of it.
+    """Where the bleed may break into a ventricle, and what it may fill there.
 
     Returns:
-        `ventricle_mm`, the shortest way there, and `ventricle_within_Nmm_ml`, how much ventricle
-        lies within N of `NEAR_MM` of the bleed.
+        `ventricle_mm`, the shortest way to a ventricle or to blood in one, and
+        `free_ventricle_Nmm_ml`, how much ventricle without blood lies within N of `WITHIN_MM`.
     """
     region = ventricle_region(brain, spacing_mm)
     # Blood in a ventricle shows it where none is looked for, too.
     ventricle = ventricle_mask(ct_hu, iph, ivh, region, spacing_mm) | ivh
-    away_mm = ndimage.distance_transform_edt(~iph, sampling=spacing_mm)[ventricle]
-    within = [np.count_nonzero(away_mm <= limit) * _voxel_ml(spacing_mm) for limit in NEAR_MM]
+    away_mm = ndimage.distance_transform_edt(~iph, sampling=spacing_mm)
+    free_mm, voxel_ml = away_mm[ventricle & ~ivh], _voxel_ml(spacing_mm)
     return {
-        "ventricle_mm": float(away_mm.min(initial=FARTHEST_MM)),
-        **{f"ventricle_within_{mm}mm_ml": ml for mm, ml in zip(NEAR_MM, within, strict=True)},
+        "ventricle_mm": float(away_mm[ventricle].min(initial=FARTHEST_MM)),
+        **{f"free_ventricle_{mm}mm_ml": np.sum(free_mm <= mm) * voxel_ml for mm in WITHIN_MM},
     }

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp.anatomy.blood import shell_mm
-from hemexp.expansion.features import FARTHEST_MM, NEAR_MM
+from hemexp.expansion.features import FARTHEST_MM, WITHIN_MM
 
 EARLIEST_H = 0.25
 """The sheet allows an onset of 0; its logarithm does not."""
@@ -26,10 +26,10 @@ def _points(
     return np.select(above, [points for _, points in limits], below)
 
 
-NEAR_COLUMNS = tuple(f"ventricle_within_{mm}mm_ml" for mm in NEAR_MM)
+FREE_COLUMNS = tuple(f"free_ventricle_{mm}mm_ml" for mm in WITHIN_MM)
 
 REACH = 2.0
-"""Thicknesses of the even shell: growth to one side reaches so much farther."""
+"""Shell thicknesses: growth to one side reaches so much farther than even growth."""
 
 
 def _ln_growth(table: pd.DataFrame) -> pd.Series:
@@ -42,10 +42,10 @@ def _closeness(table: pd.DataFrame) -> pd.Series:
 
 
 def _reached_ml(table: pd.DataFrame) -> NDArray[np.float64]:
-    """Ventricle within reach of the growth, between the distances that were measured."""
+    """Free ventricle within reach of the growth, between the distances that were measured."""
     reach_mm = REACH * shell_mm(table["growth_ml"], table["baseline_iph_ml"])
-    limits_mm = np.array([0, *NEAR_MM], dtype=float)
-    within_ml = table[[*NEAR_COLUMNS]].to_numpy(dtype=float)
+    limits_mm = np.array([0, *WITHIN_MM], dtype=float)
+    within_ml = table[[*FREE_COLUMNS]].to_numpy(dtype=float)
     steps_ml = np.diff(within_ml, axis=1, prepend=0.0)
     part = (reach_mm[:, None] - limits_mm[:-1]) / np.diff(limits_mm)
     return (part.clip(0, 1) * steps_ml).sum(axis=1)
@@ -65,6 +65,7 @@ DERIVED: dict[str, Callable[[pd.DataFrame], object]] = {
     "ln_growth": _ln_growth,
     "ln_growth_near": lambda table: _ln_growth(table) * _closeness(table),
     "ln_reached_ml": lambda table: np.log1p(_reached_ml(table)),
+    "ln_free_ml": lambda table: np.log1p(table[FREE_COLUMNS[-1]]),
 }
 """Predictors made from columns; any other is the column of its name."""
 
@@ -91,10 +92,10 @@ IMAGE = (
 IVH_OF_GROWTH = ("ln_growth", "ln_growth_near", "ln_reached_ml")
 """They never fall with growth."""
 
-IVH = (*IVH_OF_GROWTH, "ln_ventricle_mm", "ivh_present", "ln_ivh_ml")
+IVH = (*IVH_OF_GROWTH, "ln_ventricle_mm", "ln_free_ml", "ivh_present", "ln_ivh_ml")
 """What IVH growth is forecast from, given the bleed's growth."""
 
-IVH_COLUMNS = ("baseline_iph_ml", "baseline_ivh_ml", "ventricle_mm", *NEAR_COLUMNS)
+IVH_COLUMNS = ("baseline_iph_ml", "baseline_ivh_ml", "ventricle_mm", *FREE_COLUMNS)
 """What they are made from, beside `growth_ml`."""
 
 BRAIN = ("brain_volume", "anticoagulant", "ivh_present", "brain_onset")
