@@ -1,6 +1,5 @@
 """latents: posterior means of every scan, cached once; their scale from training patients only."""
 
-
 # Only a denoiser that is trained here needs what its follow-ups are drawn relative to.
 REFERENCE = SETTINGS.latents.reference
 REFERENCES = SETTINGS.diffusion.model is None and not REFERENCE.is_baseline
