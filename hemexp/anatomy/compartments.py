@@ -8,6 +8,7 @@ the cisterns (`ventricles.LOWEST_PART`).
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hemexp.anatomy.boxes import bounding_box
 from hemexp.anatomy.ventricles import LOWEST_PART
 
 RIGHT, LEFT, POSTERIOR_FOSSA = 1, 2, 3
@@ -29,9 +30,7 @@ def compartments(brain: NDArray[np.bool_], spacing_mm: ArrayLike) -> NDArray[np.
     labels = np.zeros(brain.shape, np.uint8)
     if not brain.any():
         return labels
-    ends = [
-        np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))[[0, -1]] for axis in range(3)
-    ]
+    ends = [(side.start, side.stop - 1) for side in bounding_box(brain)]
     x, y, z = np.ogrid[tuple(slice(n) for n in brain.shape)]
     middle = [(first + last) / 2 for first, last in ends]
     behind = y < middle[1] - BEHIND_MM / float(np.asarray(spacing_mm)[1])

@@ -6,6 +6,7 @@ stays, and that share is kept here, the rest drawn anew.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from hemexp.anatomy.blood import blood_distance_mm
+from hemexp.anatomy.boxes import within_mm
 from hemexp.anatomy.looks import correlation, fine_structure, neighbour_correlation
 from hemexp.grid_scan import GridScan
 
@@ -58,8 +59,8 @@ def calm_tissue(
     """
     spacing = np.asarray(spacing_mm, dtype=float)
     depth = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
-    calm = (depth > DEEP_MM) & (blood_distance_mm(blood, spacing) > CALM_MM)
-    return calm & (blood_distance_mm(ventricles, spacing) > CSF_MM)
+    calm = (depth > DEEP_MM) & ~within_mm(blood, CALM_MM, spacing)
+    return calm & ~within_mm(ventricles, CSF_MM, spacing)
 
 
 def kept_texture(one: GridScan, other: GridScan, ventricles: NDArray) -> float:
@@ -133,9 +134,8 @@ class Noise:
             change_hu: Decoded sample minus decoded reference (x, y, z).
         """
         change = np.where(self.brain, change_hu, 0).astype(np.float32)
-        local, inside = self._local(change)
-        usual = _sd(change[self.calm]) ** 2 * inside
-        gain = np.clip(1 - LARGE * usual / np.maximum(local, 1e-6), 0, 1)
+        usual = _sd(change[self.calm]) ** 2 * self._inside
+        gain = np.clip(1 - LARGE * usual / np.maximum(_local(change**2), 1e-6), 0, 1)
         return np.where(self.brain, gain * change, change_hu).astype(np.float32)
 
     def renew(self, ct_hu: NDArray, rng: Generator) -> NDArray[np.float32]:
@@ -146,24 +146,27 @@ class Noise:
             rng: Decides the noise.
         """
         fine = fine_structure(ct_hu, self.brain, self.spacing_mm, WIDE_MM)
-        local, inside = self._local(fine)
-        usual = self.wide_sd_hu**2 * inside
-        share = np.clip(LARGE * usual / np.maximum(local, 1e-6), 0, 1)
+        usual = self.wide_sd_hu**2 * self._inside
+        share = np.clip(LARGE * usual / np.maximum(_local(fine**2), 1e-6), 0, 1)
         lost = (1 - self.kept) * share
         new = self._draw(rng) * np.sqrt(1 - (1 - lost) ** 2)
         return np.where(self.brain, ct_hu - lost * fine + new, ct_hu).astype(np.float32)
 
-    def _local(self, values: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Squares over some voxels, and the brain's share of those."""
-        plane = (LOCAL_VOXELS, LOCAL_VOXELS, 0)
-        inside = self.brain.astype(np.float32)
-        return tuple(ndimage.gaussian_filter(part, plane) for part in (values**2, inside))
+    @cached_property
+    def _inside(self) -> NDArray[np.float32]:
+        """The brain's share of the voxels over which squares are averaged."""
+        return _local(self.brain.astype(np.float32))
 
     def _draw(self, rng: Generator) -> NDArray[np.float32]:
         drawn = _blurred(self.brain.shape, self.blur_voxels, rng)
         image = drawn, self.brain, self.spacing_mm
         fine, wide = fine_structure(*image), fine_structure(*image, WIDE_MM)
         return wide * np.float32(self.sd_hu / fine[self.brain].std())
+
+
+def _local(values: NDArray) -> NDArray[np.float32]:
+    """Values averaged over some voxels in the plane."""
+    return ndimage.gaussian_filter(values, (LOCAL_VOXELS, LOCAL_VOXELS, 0))
 
 
 def _sd(values: NDArray) -> float:

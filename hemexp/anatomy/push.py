@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from hemexp.anatomy.midline import midline_strip
+from hemexp.anatomy.boxes import bounding_box
+from hemexp.anatomy.midline import BLOOD_MM, LEAST_PART, midline_strip
 from hemexp.anatomy.pressure import Mask, flow, solve_pressure
 
 COARSE_MM = 6.0
@@ -37,10 +38,6 @@ STEEPEST = 0.8
 ROUNDS, SETTLED_VOXELS = 25, 1e-3
 """Of the fixed point for back(p), at most, and when it has settled on the coarse grid: a round
 leaves at most `STEEPEST` of the error, mostly .2."""
-
-MARGINS_MM, LEAST_PART = (8.0, 3.0), 0.1
-"""The midline is read this far from blood, as it is measured: the first of these that leaves a
-tenth of the plane, else all of it."""
 
 EDGE_MM = 15.0
 """How far a CT is continued beyond the brain, for reads that end just outside."""
@@ -160,11 +157,11 @@ def midline_plane(brain: Mask, blood: Mask, spacing_mm: ArrayLike) -> Mask:
     middle = (sides[0] + sides[-1]) / 2
     columns = slice(int(np.floor(middle)), int(np.ceil(middle)) + 1)
     plane[columns, rows, slices] = brain[columns, rows, slices]
-    box = _box(plane, np.ceil(max(MARGINS_MM) / spacing).astype(int))
+    box = _box(plane, np.ceil(max(BLOOD_MM) / spacing).astype(int))
     if not blood[box].any():
         return plane
     away_mm = ndimage.distance_transform_edt(~blood[box], sampling=spacing)
-    for margin_mm in MARGINS_MM:
+    for margin_mm in filter(None, BLOOD_MM):  # the last, 0, leaves the whole plane
         calm = plane[box] & (away_mm > margin_mm)
         if np.count_nonzero(calm) >= LEAST_PART * np.count_nonzero(plane):
             plane[box] = calm
@@ -234,15 +231,11 @@ def spline_source(ct_hu: NDArray, brain: Mask, spacing_mm: ArrayLike) -> NDArray
     return coefficients
 
 
-def _box(mask: Mask, margin: ArrayLike = (0, 0, 0)) -> tuple[slice, ...]:
+def _box(mask: Mask, margin: ArrayLike = 0) -> tuple[slice, ...]:
     """The least box that holds a mask, wider by a margin; the whole grid when it is empty."""
     if not mask.any():
         return tuple(slice(0, size) for size in mask.shape)
-    sides = (np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
-    return tuple(
-        slice(max(0, int(side[0] - more)), min(size, int(side[-1] + more) + 1))
-        for side, more, size in zip(sides, np.asarray(margin), mask.shape, strict=True)
-    )
+    return bounding_box(mask, margin)
 
 
 def _coarse(mask: Mask, factors: tuple[int, ...]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.diffusion.condition import Condition
-from hemexp.diffusion.network import PLAIN, DiffusionModel, Guidance, context_stack
+from hemexp.diffusion.network import PLAIN, DiffusionModel, Guidance, show_stack
 from hemexp.sampling.noise import PatientSeed, correlate_slices, white_noise
 from hemexp.sampling.references import Drawn, References
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
@@ -74,11 +74,15 @@ class LatentSampler:
         """Where the network works."""
         return next(self.model.network.parameters()).device
 
+    @property
+    def size(self) -> int:
+        """Samples in a batch."""
+        return max(1, self.settings.batch_slices // len(self.start.latents))
+
     @torch.inference_mode()
     def stream(self) -> Iterator[Drawn]:
         """The K follow-ups, one after the other."""
-        count, z = len(self.condition.request), len(self.start.latents)
-        size = max(1, self.settings.batch_slices // z)
+        count, size = len(self.condition.request), self.size
         patient = f"sampling {self.start.seed.patient_id}"
         for first in tqdm(range(0, count, size), desc=patient, disable=None):
             index = torch.arange(first, first + size).clamp(max=count - 1)
@@ -87,8 +91,7 @@ class LatentSampler:
     @torch.inference_mode()
     def again(self, k: int) -> Drawn:
         """Sample k from other noise; in a batch as large as all, for the same bits in any run."""
-        size = max(1, self.settings.batch_slices // len(self.start.latents))
-        return self._draw(torch.full((size,), k), attempt=1)[0]
+        return self._draw(torch.full((self.size,), k), attempt=1)[0]
 
     def _draw(self, index: Tensor, attempt: int = 0) -> list[Drawn]:
         """A batch of samples."""
@@ -135,12 +138,11 @@ class LatentSampler:
     def _context(self, reference: Tensor) -> Tensor:
         """What the network sees beside the noisy stacks: (n, z, ..., h, w)."""
         model, baseline = self.model, self.start.latents[None]
-        one = model.scale.normalise_latent(baseline)
-        context = context_stack(one, model.settings.context_slices, model.context_stride)
-        context = context.expand(len(reference), *context.shape[1:])
-        if model.reference.kind.is_baseline:
-            return context
-        return torch.cat([context, model.scale.scale_reference(baseline, reference)], dim=2)
+        shown = model.scale.normalise_latent(baseline).expand(len(reference), *baseline.shape[1:])
+        relative = None
+        if not model.reference.kind.is_baseline:
+            relative = model.scale.scale_reference(baseline, reference)
+        return show_stack(shown, relative, model.settings.context_slices, model.context_stride)
 
 
 def draw_latents(
