@@ -7,7 +7,7 @@ from hemexp.anatomy.noise import Noise
 from hemexp.anatomy.reference import CSF_HU, IVH_SHARE, ReferenceScan, Told
 from hemexp.anatomy.shell import BleedHu
 from hemexp.grid_scan import GridScan
-from hemexp.sampling.finish import Finish, finish_sample, islands, ventricle_reach
+from hemexp.sampling.finish import Finish, finish_sample, islands, relate, ventricle_reach
 from hemexp.sampling.patient import Baseline
 from hemexp.sampling.sample import DecodedScan
 from hemexp.sampling.volume import correct_logits, matched_ml
@@ -60,7 +60,8 @@ def finish(sample, decoded_reference, baseline, growth_ml=np.nan, ivh_growth_ml=
     reference = unchanged(baseline, parts.pop("ct_hu", 0.0))
     told = Told(growth_ml, NOWHERE, 0.0, ivh_growth_ml)
     asked = Finish(baseline, **parts)
-    return finish_sample(sample, decoded_reference, reference, told, asked, rng)
+    related = relate(sample, decoded_reference, reference, baseline.scan.brain)
+    return finish_sample(related, related.labels(baseline.scan.brain), told, asked, rng)
 
 
 @pytest.mark.parametrize("active", [True, False])

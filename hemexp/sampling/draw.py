@@ -13,7 +13,14 @@ from hemexp.anatomy.noise import Noise
 from hemexp.anatomy.reference import Told, limit_push, prepare
 from hemexp.diffusion.condition import OFFSETS, Condition, build_condition
 from hemexp.expansion.model import patient_distribution
-from hemexp.sampling.finish import Finish, FinishedSample, finish_sample, ventricle_reach
+from hemexp.sampling.finish import (
+    Finish,
+    FinishedSample,
+    finish_sample,
+    missing_ml,
+    relate,
+    ventricle_reach,
+)
 from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.patient import PatientAtBaseline
@@ -22,6 +29,9 @@ from hemexp.sampling.requests import Requests, draw_requests, draw_told
 from hemexp.sampling.sample import DecodedScan, LatentSampler, Start, decode_stack
 from hemexp.settings import Sampling
 from hemexp.training import autocast_for
+
+LEAST_MISS_ML = 0.3
+"""Of IPH growth: by so much too little or too much drawn, the shell is moved."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +132,18 @@ def _finish_all(
     sampler: Sampler, patient: PatientAtBaseline, asked: Asked
 ) -> Iterator[FinishedSample]:
     finish, decoder = _finish_of(sampler, patient, asked), Decoder(sampler)
-    seed = asked.latents.start.seed
+    start, brain = asked.latents.start, patient.baseline.scan.brain
 
     def finished(drawn: Drawn, k: int) -> FinishedSample:
-        rng = np.random.default_rng(seed.for_draw(k, "texture"))
-        return finish_sample(*decoder(drawn), drawn.scan, asked.told[k], finish, rng)
+        told, related = asked.told[k], relate(*decoder(drawn), drawn.scan, brain)
+        raw = related.labels(brain)
+        if finish.active and start.references.has_shell:
+            missing = missing_ml(related, told, patient.baseline)
+            if abs(missing) >= LEAST_MISS_ML:
+                drawn = asked.latents.relevel(drawn, k, missing)
+                related = relate(*decoder(drawn), drawn.scan, brain)
+        rng = np.random.default_rng(start.seed.for_draw(k, "texture"))
+        return finish_sample(related, raw, told, finish, rng)
 
     for k, drawn in enumerate(asked.latents.stream()):
         sample = finished(drawn, k)

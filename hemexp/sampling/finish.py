@@ -63,6 +63,26 @@ class Finish:
     noise: Noise | None = None
 
 
+class Related(NamedTuple):
+    """A decoded sample relative to its reference, each part (x, y, z).
+
+    Attributes:
+        margin: How clearly a voxel is IPH, see `iph_margin`.
+        ivh_logit: Logits of the IVH.
+        change_hu: What was drawn beside the reference.
+        reference: The reference.
+    """
+
+    margin: NDArray[np.float32]
+    ivh_logit: NDArray[np.float32]
+    change_hu: NDArray[np.float32]
+    reference: ReferenceScan
+
+    def labels(self, brain: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """The masks as they were drawn."""
+        return label_voxels(self.margin > 0, self.ivh_logit, brain)
+
+
 class FinishedSample(NamedTuple):
     """A sample as it is written.
 
@@ -82,39 +102,51 @@ def ventricle_reach(scan: GridScan, room: NDArray[np.bool_]) -> NDArray[np.bool_
     return within_mm(room, VENTRICLE_REACH_MM, scan.ct.spacing_mm) & scan.brain
 
 
-def finish_sample(
+def relate(
     decoded: DecodedScan,
     decoded_reference: DecodedScan,
     reference: ReferenceScan,
-    told: Told,
-    finish: Finish,
-    rng: Generator,
+    brain: NDArray[np.bool_],
+) -> Related:
+    """A decoded sample without what the decoder does to its reference.
+
+    Args:
+        decoded: The sample.
+        decoded_reference: The decoded reference.
+        reference: The reference itself.
+        brain: (x, y, z); outside it nothing is blood.
+    """
+    iph, ivh = reference.iph > 0.5, reference.ivh > 0.5
+    iph_logit = correct_logits(decoded.iph_logit, decoded_reference.iph_logit, iph)
+    ivh_logit = correct_logits(decoded.ivh_logit, decoded_reference.ivh_logit, ivh)
+    margin = iph_margin(iph_logit, ivh_logit, brain)
+    return Related(margin, ivh_logit, decoded.ct_hu - decoded_reference.ct_hu, reference)
+
+
+def missing_ml(related: Related, told: Told, baseline: Baseline) -> float:
+    """IPH growth told but not drawn; NaN where none was told."""
+    drawn_ml, _ = _volumes_ml(related.labels(baseline.scan.brain), baseline)
+    return told.growth_ml - (drawn_ml - baseline.iph_ml)
+
+
+def finish_sample(
+    related: Related, raw: NDArray[np.uint8], told: Told, finish: Finish, rng: Generator
 ) -> FinishedSample:
     """CT, labels and measurements of one decoded sample.
 
     Args:
-        decoded: The sample.
-        decoded_reference: The decoded reference: what the decoder does to it.
-        reference: The reference itself.
+        related: The sample.
+        raw: (x, y, z) labels as the network drew them, before its reference was relevelled.
         told: What was asked for; NaN leaves a volume as it was decoded.
         finish: How it is finished.
         rng: Decides its noise.
     """
-    scan = finish.baseline.scan
+    scan, reference = finish.baseline.scan, related.reference
     brain, before = scan.brain, reference.before > 0.5
-    pairs = zip(("iph", "ivh"), (reference.iph, reference.ivh), strict=True)
-    iph_logit, ivh_logit = (
-        correct_logits(
-            getattr(decoded, f"{name}_logit"), getattr(decoded_reference, f"{name}_logit"), m > 0.5
-        )
-        for name, m in pairs
-    )
-    margin = iph_margin(iph_logit, ivh_logit, brain)
-    raw = label_voxels(margin > 0, ivh_logit, brain)
     labels, offsets = raw, (0.0, 0.0)
     if finish.active:
-        labels, offsets = _match(margin, ivh_logit, reference, told, finish)
-    change_hu = decoded.ct_hu - decoded_reference.ct_hu
+        labels, offsets = _match(related, told, finish)
+    change_hu = related.change_hu
     if finish.active and finish.noise:
         change_hu = finish.noise.quieten(change_hu)
     ct_hu = np.where(brain, reference.ct_hu + change_hu, 0.0)
@@ -170,10 +202,11 @@ def _volumes_ml(labels: NDArray[np.uint8], baseline: Baseline) -> tuple[float, f
 
 
 def _match(
-    margin: NDArray, ivh_logit: NDArray, reference: ReferenceScan, told: Told, finish: Finish
+    related: Related, told: Told, finish: Finish
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:
     """Labels of the volumes told, without islands, and what was added to the logits of each."""
-    scan, offset, margin = finish.baseline.scan, 0.0, margin.copy()
+    scan, offset, margin = finish.baseline.scan, 0.0, related.margin.copy()
+    ivh_logit, reference = related.ivh_logit, related.reference
     before = reference.before > 0.5
     target = np.nan
     if np.isfinite(told.growth_ml):

@@ -65,6 +65,18 @@ class References:
         """The reference of sample k."""
         return make_reference(self.prepared, self.told[k])
 
+    @property
+    def has_shell(self) -> bool:
+        """Whether a bleed grows in them."""
+        return self.prepared.hu is not None and self.prepared.kind.shell != "none"
+
+    @torch.inference_mode()
+    def relevelled(self, k: int, more_ml: float) -> tuple[ReferenceScan, Tensor]:
+        """The reference of sample k and its latents with so much more IPH in its shell."""
+        told = self.told[k]
+        scan = make_reference(self.prepared, told._replace(growth_ml=told.growth_ml + more_ml))
+        return scan, encode_images(self.vae, reference_images(scan), self.batch_slices)
+
     @torch.inference_mode()
     def encoded(self, k: int) -> tuple[ReferenceScan, Tensor]:
         """The reference of sample k and its latents; where it is the baseline, always the same."""

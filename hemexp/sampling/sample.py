@@ -93,6 +93,11 @@ class LatentSampler:
         """Sample k from other noise; in a batch as large as all, for the same bits in any run."""
         return self._draw(torch.full((self.size,), k), attempt=1)[0]
 
+    def relevel(self, drawn: Drawn, k: int, more_ml: float) -> Drawn:
+        """The same remainder on a reference with so much more IPH."""
+        scan, reference = self.start.references.relevelled(k, more_ml)
+        return Drawn(drawn.latents - drawn.reference + reference, reference, scan)
+
     def _draw(self, index: Tensor, attempt: int = 0) -> list[Drawn]:
         """A batch of samples."""
         start, settings, model = self.start, self.settings, self.model
