@@ -139,6 +139,22 @@ def test_a_finished_sample_has_the_volumes_that_it_was_told(draw):
         assert np.isfinite(one.ct_hu).all()
 
 
+def test_a_miss_is_made_up_by_the_shell_and_the_remainder_stays(draw, monkeypatch):
+    drawn, asked = draw(3)
+    moved = [one.measured["relevelled_ml"] for one in drawn]
+    raw = [one.measured["iph_raw_ml"] - VOLUMES["baseline_iph_ml"] for one in drawn]
+    for k, one in enumerate(drawn):
+        assert moved[k] == pytest.approx(asked.told[k].growth_ml - raw[k])
+        assert abs(moved[k]) > 0.3 and one.measured["iph_raw_ml"] >= 0
+    first = next(iter(asked.latents.stream()))
+    more = asked.latents.relevel(first, 0, 5 * VOXEL_ML)
+    assert torch.allclose(more.latents - more.reference, first.latents - first.reference, atol=1e-5)
+    assert more.scan.iph.sum() - first.scan.iph.sum() == pytest.approx(5, abs=0.01)
+    monkeypatch.setattr("hemexp.sampling.draw.LEAST_MISS_ML", np.inf)
+    still, _ = draw(3)
+    assert [one.measured["relevelled_ml"] for one in still] == [0.0] * 3
+
+
 def test_without_a_network_and_a_finish_a_sample_is_its_reference(draw):
     drawn, asked = draw(3, network=False, finish=False)
     for k, one in enumerate(drawn):

@@ -135,15 +135,17 @@ def _finish_all(
     start, brain = asked.latents.start, patient.baseline.scan.brain
 
     def finished(drawn: Drawn, k: int) -> FinishedSample:
-        told, related = asked.told[k], relate(*decoder(drawn), drawn.scan, brain)
+        told, related, moved_ml = asked.told[k], relate(*decoder(drawn), drawn.scan, brain), 0.0
         raw = related.labels(brain)
         if finish.active and start.references.has_shell:
-            missing = missing_ml(related, told, patient.baseline)
-            if abs(missing) >= LEAST_MISS_ML:
-                drawn = asked.latents.relevel(drawn, k, missing)
+            more_ml = missing_ml(related, told, patient.baseline)
+            if abs(more_ml) >= LEAST_MISS_ML:
+                moved_ml = more_ml
+                drawn = asked.latents.relevel(drawn, k, more_ml)
                 related = relate(*decoder(drawn), drawn.scan, brain)
         rng = np.random.default_rng(start.seed.for_draw(k, "texture"))
-        return finish_sample(related, raw, told, finish, rng)
+        sample = finish_sample(related, raw, told, finish, rng)
+        return sample._replace(measured=sample.measured | {"relevelled_ml": moved_ml})
 
     for k, drawn in enumerate(asked.latents.stream()):
         sample = finished(drawn, k)
