@@ -9,7 +9,7 @@ import pytest
 import torch
 from mini import CONFIG, REPOSITORY, jobs, mini_rows, run, snakemake, write_sheet
 from test_diffusion import wake
-from tiny_models import BASELINE, FixedReferences
+from tiny_models import BASELINE, FixedReferences, draw_latents
 from tiny_training import slices, stacks, tiny
 
 from hemexp import HemexpError
@@ -24,7 +24,7 @@ from hemexp.latents.encode import encode_copies, scan_copies
 from hemexp.latents.scale import measure_scale
 from hemexp.layout import Layout
 from hemexp.sampling.noise import PatientSeed
-from hemexp.sampling.sample import Start, draw_latents
+from hemexp.sampling.sample import Start
 from hemexp.training import generator_for
 
 CONFIGS = {path.stem: path for path in (REPOSITORY / "config" / "ablations").glob("*.yaml")}

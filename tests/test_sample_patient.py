@@ -148,7 +148,9 @@ def test_a_miss_is_made_up_by_the_shell_and_the_remainder_stays(draw, monkeypatc
         assert abs(moved[k]) > 0.3 and one.measured["iph_raw_ml"] >= 0
     first = next(iter(asked.latents.stream()))
     more = asked.latents.relevel(first, 0, 5 * VOXEL_ML)
-    assert torch.allclose(more.latents - more.reference, first.latents - first.reference, atol=1e-5)
+    assert torch.allclose(
+        more.latents - more.reference, first.latents - first.reference, atol=1e-5
+    )
     assert more.scan.iph.sum() - first.scan.iph.sum() == pytest.approx(5, abs=0.01)
     monkeypatch.setattr("hemexp.sampling.draw.LEAST_MISS_ML", np.inf)
     still, _ = draw(3)

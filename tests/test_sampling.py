@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny_models import BASELINE, IVH, NOTHING, PUSH, WHOLE, FixedReferences
+from tiny_models import BASELINE, IVH, NOTHING, PUSH, WHOLE, FixedReferences, draw_latents
 from tiny_training import place
 
 from hemexp import HemexpError
@@ -33,7 +33,7 @@ from hemexp.sampling.draw import condition_samples, slices_that_may_change
 from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed, correlate_slices, white_noise
 from hemexp.sampling.requests import Requests, draw_requests, draw_told
-from hemexp.sampling.sample import LatentSampler, Start, decode_stack, draw_latents
+from hemexp.sampling.sample import LatentSampler, Start, decode_stack
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
 from hemexp.sampling.volume import OUTSIDE, iph_margin, matching_offset
 from hemexp.training import autocast_for

@@ -1,10 +1,16 @@
 """Made-up models and references: what sampling needs beside a network."""
 
+import torch
+from torch import Tensor
+
 from hemexp.anatomy.push_fit import PushModel
 from hemexp.anatomy.reference import ReferenceModel
+from hemexp.diffusion.condition import Condition
+from hemexp.diffusion.network import DiffusionModel
 from hemexp.expansion.ivh import IvhModel
 from hemexp.expansion.model import Linear
-from hemexp.settings import Reference
+from hemexp.sampling.sample import LatentSampler, Start
+from hemexp.settings import Reference, Sampling
 
 NOTHING = Reference(shell="none", warp=False, ivh=False)
 WHOLE = Reference(shell="tilted", warp=True, ivh=True)
@@ -45,3 +51,11 @@ class FixedReferences:
 
     def encoded(self, k):
         return None, self.latents[k % len(self.latents)]
+
+
+def draw_latents(
+    model: DiffusionModel, start: Start, condition: Condition, settings: Sampling
+) -> Tensor:
+    """All follow-up latents (K, z, c, h, w) of a patient at once."""
+    drawn = LatentSampler(model, start, condition, settings).stream()
+    return torch.stack([one.latents for one in drawn])

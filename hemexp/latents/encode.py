@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -189,18 +190,13 @@ def true_reference(
         for blood in ("iph", "ivh")
     )
     push_ml = push.push_ml(growth_ml, float(volumes["baseline_iph_ml"])) if push else 0.0
+    zxy_mm = scans["baseline"].ct.spacing_mm[[2, 0, 1]]
     before, after = (
-        centroid_mm(torch.from_numpy(np.moveaxis(scans[s].iph, 2, 0)), _zxy(scans[s]))
-        for s in SESSIONS
+        centroid_mm(torch.from_numpy(np.moveaxis(scans[s].iph, 2, 0)), zxy_mm) for s in SESSIONS
     )
     told = Told(growth_ml, (after - before).numpy(), push_ml, ivh_growth_ml)
     prepared = prepare(scans["baseline"], kind, push.sink_per_mm2 if push else 0.0)
     return make_reference(prepared, told)
-
-
-def _zxy(scan: GridScan) -> tuple[float, float, float]:
-    x, y, z = map(float, scan.ct.spacing_mm)
-    return z, x, y
 
 
 def run_encode_patients(
@@ -237,26 +233,19 @@ def run_encode_patients(
         sessions = SESSIONS[:1] if split == "predict" else SESSIONS
         read = {s: read_grid_scan(layout, patient_id, s) for s in sessions}
         scans = {session: slices_of(scan) for session, scan in read.items()}
-        moved, reference = 0, None
-        if split == "train":
-            moved = settings.moved
+        moved, reference = settings.moved if split == "train" else 0, None
         if split == "train" and references:
             volumes = read_volumes(layout, sheet.loc[[patient_id]]).iloc[0]
             reference = reference_images(true_reference(read, volumes, settings.reference, push))
         tensors = encode_patient(vae, scans, settings, moved, seed, patient_id, reference)
-        scores = [
+        scores = pd.DataFrame(
             {"patient_id": patient_id, "session": session}
             | reconstruction_scores(vae, scan, tensors[session][0], settings.batch_slices)
             for session, scan in scans.items()
-        ]
-        products = layout.latents(patient_id), layout.reconstruction(patient_id)
-        with write_atomically(products[0]) as temporary:
-            save_file({name: value.contiguous() for name, value in tensors.items()}, temporary)
-        with write_atomically(products[1]) as temporary:
-            pd.DataFrame(scores).to_csv(temporary, sep="\t", index=False, float_format="%.4f")
-        images = (path for s in sessions for path in layout.grid(patient_id, s).images)
+        )
+        images = [path for s in sessions for path in layout.grid(patient_id, s).images]
         write_sidecars(
-            products,
+            _write_encoded(layout, patient_id, tensors, scores),
             verb="encode-patients",
             settings=settings.as_json(),
             inputs=[weights, *images],
@@ -264,4 +253,16 @@ def run_encode_patients(
             seed=seed,
             device=str(where),
         )
-        log.info("%s: %s", patient_id, scores)
+        log.info("%s: %s", patient_id, scores.to_dict("records"))
+
+
+def _write_encoded(
+    layout: Layout, patient_id: str, tensors: Mapping[str, Tensor], scores: pd.DataFrame
+) -> list[Path]:
+    """Writes one patient's latents and how well they can be decoded again."""
+    products = [layout.latents(patient_id), layout.reconstruction(patient_id)]
+    with write_atomically(products[0]) as temporary:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, temporary)
+    with write_atomically(products[1]) as temporary:
+        scores.to_csv(temporary, sep="\t", index=False, float_format="%.4f")
+    return products

@@ -116,6 +116,15 @@ TABLES = (
         ),
     ),
     Table(
+        name="ivh",
+        caption=(
+            "The model of IVH growth that the samples are told from: training patients forecast "
+            "by fits that had not seen them. An event is a growth of 0.3 mL or more."
+        ),
+        made_by="expansion_tables:describe_ivh",
+        sources=("growth:ivh_comparison",),
+    ),
+    Table(
         name="what_if",
         caption=(
             "Predicted effects of another onset time or anticoagulant state on the same patients, "

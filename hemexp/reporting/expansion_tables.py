@@ -6,6 +6,12 @@ from hemexp.evaluation.cohort.growth_models import CHOSEN, chosen_model
 from hemexp.reporting.cells import EVENT_NAMES, REMARK, head, number, percent, score, with_interval
 from hemexp.reporting.model_names import in_model_order, model_name
 
+IVH_MODELS = {
+    "hurdle": "IVH model",
+    "hurdle_told_growth": "IVH model told the true IPH growth",
+    "climatology": "Climatology",
+    "copied_baseline": "Copied baseline",
+}
 QUANTITY_NAMES = {"median_growth_ml": "Median growth, mL", "p_growth_6ml": "p(growth ≥ 6 mL)"}
 
 
@@ -76,6 +82,23 @@ def _predictor(patients: str, row: dict, chosen: bool, events: int) -> dict[str,
         "CRPS of growth, mL [95 % CI]": score(row, "crps", "_ml", 2),
         REMARK: row["note"],
     }
+
+
+def describe_ivh(table: pd.DataFrame) -> pd.DataFrame:
+    """`expansion/ivh_comparison.tsv` for people."""
+    return pd.DataFrame(
+        {
+            "Model": IVH_MODELS[row["model"]],
+            "n": row["n"],
+            "Events": row["events"],
+            "AUC [95 % CI]": score(row, "auc", "", 2),
+            "CRPS of IVH growth, mL [95 % CI]": score(row, "crps", "_ml", 2),
+            REMARK: row["note"],
+        }
+        for row in table.rename(
+            columns={"crps_low": "crps_low_ml", "crps_high": "crps_high_ml"}
+        ).to_dict("records")
+    )
 
 
 def describe_what_if(table: pd.DataFrame) -> pd.DataFrame:

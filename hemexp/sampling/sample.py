@@ -150,14 +150,6 @@ class LatentSampler:
         return show_stack(shown, relative, model.settings.context_slices, model.context_stride)
 
 
-def draw_latents(
-    model: DiffusionModel, start: Start, condition: Condition, settings: Sampling
-) -> Tensor:
-    """All follow-up latents (K, z, c, h, w) of a patient at once, which takes memory for all K."""
-    drawn = LatentSampler(model, start, condition, settings).stream()
-    return torch.stack([one.latents for one in drawn])
-
-
 @torch.inference_mode()
 def decode_stack(
     vae: MultiHeadVae, latents: Tensor, batch: int, autocast: AbstractContextManager | None = None

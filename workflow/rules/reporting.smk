@@ -10,6 +10,7 @@ rule write_tables:
         rules.summarise_scores.output,
         rules.collect_qc.output.outcomes,
         GROWTH.comparison,
+        GROWTH.ivh_comparison,
         rules.predict_expansion.output.predictions,
         rules.answer_what_if.output.summary,
         kept_files(RECONSTRUCTION, [*PATIENTS.index]),
