@@ -259,7 +259,15 @@ def test_a_given_brain_mask_is_used_with_the_blood(files, tmp_path, settings, re
     outputs = strip(files | {"brain": tmp_path / "brain.nii.gz"}, tmp_path / "out", settings)
     assert values(outputs.brain).sum() == BRAIN.sum()
     told = row(outputs.volumes)
-    assert list(told) == ["patient_id", "session", "iph_ml", "ivh_ml", "brain_ml", "notes"]
+    assert list(told) == [
+        "patient_id",
+        "session",
+        "iph_ml",
+        "ivh_ml",
+        "brain_ml",
+        "warnings",
+        "notes",
+    ]
     assert float(told["brain_ml"]) == pytest.approx(BRAIN.sum() * 0.1386, rel=1e-5)
     affine = np.diag([3.0, 3, 4, 1])
     affine[:3, 3] = (-70, -85, -60)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from hemexp import Fault
 from hemexp.preprocess.interpolate import average, resample_blood
+from hemexp.preprocess.remarks import Remark
 from hemexp.settings import RawInput
 from hemexp.volumes import SAME_GRID_MM, ImageError, Volume, grid_distance_mm, read_volume
 
@@ -160,7 +161,7 @@ def without(iph: Volume, ivh: Volume) -> Volume:
     return iph.with_data(iph.data & ~there)
 
 
-def on_ct_grid(iph: Volume, ivh: Volume, ct: Volume) -> tuple[Volume, Volume, list[str]]:
+def on_ct_grid(iph: Volume, ivh: Volume, ct: Volume) -> tuple[Volume, Volume, list[Remark]]:
     """Brings the masks onto the CT's grid, each with the volume it has on its own.
 
     A soft mask is interpolated linearly, and as many voxels are kept as it sums to.
@@ -171,16 +172,18 @@ def on_ct_grid(iph: Volume, ivh: Volume, ct: Volume) -> tuple[Volume, Volume, li
         ct: The CT.
 
     Returns:
-        IPH and IVH on the CT's grid, disjoint, and what was resampled, a phrase each.
+        IPH and IVH on the CT's grid, disjoint, and what was resampled.
     """
     moved = {
         name: mask for name, mask in {"IPH": iph, "IVH": ivh}.items() if not on_one_grid(mask, ct)
     }
     if not moved:
         return iph, ivh, []
-    notes = [f"{name} mask resampled from {spacing_text(mask)}" for name, mask in moved.items()]
+    remarks = [
+        Remark(f"{name} mask resampled from {spacing_text(mask)}") for name, mask in moved.items()
+    ]
     iph_data, ivh_data = resample_blood(iph, ivh, ct, np.eye(4))
-    return ct.with_data(iph_data), ct.with_data(ivh_data), notes
+    return ct.with_data(iph_data), ct.with_data(ivh_data), remarks
 
 
 def spacing_text(volume: Volume) -> str:

@@ -19,6 +19,7 @@ from hemexp.preprocess.masks import (
     read_mask,
     without,
 )
+from hemexp.preprocess.remarks import Remark, notes_of, warnings_of
 from hemexp.preprocess.scans import NativeScan, name_faults
 from hemexp.settings import RawInput
 from hemexp.volumes import ImageError, Volume, read_volume, volume_ml
@@ -32,13 +33,23 @@ class RawScan:
         scan: CT and masks, on the CT's grid.
         iph_ml: IPH volume, measured on the mask's own grid.
         ivh_ml: IVH volume, measured on the mask's own grid.
-        notes: What was mended or resampled, a phrase each, for the quality control.
+        remarks: What was mended, resampled or looks doubtful, for the quality control.
     """
 
     scan: NativeScan
     iph_ml: float
     ivh_ml: float
-    notes: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was mended or resampled, a phrase each."""
+        return notes_of(self.remarks)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What looks doubtful, a phrase each."""
+        return warnings_of(self.remarks)
 
 
 def read_raw_scan(
@@ -67,7 +78,7 @@ def read_raw_scan(
         ImageError: With every fault found in the three files.
     """
     paths = {"ct": Path(ct), "iph": Path(iph), "ivh": Path(ivh)}
-    images, notes, faults = _read_files(paths, limits)
+    images, remarks, faults = _read_files(paths, limits)
     if not faults:
         images["iph"] = without(images["iph"], images["ivh"])
         faults["iph"] = blood_faults(paths["iph"], images["iph"], images["ct"], limits)
@@ -80,20 +91,20 @@ def read_raw_scan(
         raise ImageError(*named)
     iph_ml, ivh_ml = volume_ml(images["iph"]), volume_ml(images["ivh"])
     *masks, resampled = on_ct_grid(images["iph"], images["ivh"], images["ct"])
-    return RawScan(NativeScan(images["ct"], *masks), iph_ml, ivh_ml, (*notes, *resampled))
+    return RawScan(NativeScan(images["ct"], *masks), iph_ml, ivh_ml, (*remarks, *resampled))
 
 
 def _read_files(
     paths: Mapping[str, Path], limits: RawInput
-) -> tuple[dict[str, Volume], list[str], dict[str, list[Fault]]]:
+) -> tuple[dict[str, Volume], list[Remark], dict[str, list[Fault]]]:
     """Images that can be read, what was mended in the CT, and the faults of each image."""
     images: dict[str, Volume] = {}
-    notes: list[str] = []
+    remarks: list[Remark] = []
     faults: dict[str, list[Fault]] = {}
     for image, path in paths.items():
         try:
             if image == "ct":
-                images[image], notes = read_ct(path, limits)
+                images[image], remarks = read_ct(path, limits)
             else:
                 images[image] = read_mask(path)
         except ImageError as error:
@@ -101,24 +112,24 @@ def _read_files(
     for image in sorted(images.keys() - {"ct"}) if "ct" in images else []:
         if outside := field_faults(paths[image], images[image], images["ct"]):
             faults[image] = outside
-    return images, notes, faults
+    return images, remarks, faults
 
 
-def read_ct(path: Path, limits: RawInput) -> tuple[Volume, list[str]]:
+def read_ct(path: Path, limits: RawInput) -> tuple[Volume, list[Remark]]:
     """Reads a CT: NIfTI, a DICOM folder, or one file of a DICOM series.
 
     Returns:
-        The CT in HU, not below -1024, and what was converted or mended, a phrase each.
+        The CT in HU, not below -1024, and what was converted or mended.
 
     Raises:
         ImageError: It cannot be read or converted, is not in HU, or shows too little of a head.
     """
-    image, notes = read_dicom(path) if is_dicom(path) else (read_volume(path), [])
+    image, remarks = read_dicom(path) if is_dicom(path) else (read_volume(path), [])
     ct, mended = mend_hu(path, image)
     through = int(np.flatnonzero(io_orientation(ct.affine)[:, 0] == 2)[0])
     if faults := coverage_faults(path, ct, through, limits):
         raise ImageError(*faults)
-    return ct, notes + mended
+    return ct, remarks + mended
 
 
 def read_given_brain(patient_id: str, session: str, path: Path | str, scan: NativeScan) -> Volume:

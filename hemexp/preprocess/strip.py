@@ -91,7 +91,7 @@ def run_strip_skull(
     """Checks one raw scan and writes it in standard form, with its brain mask and its volumes.
 
     CT and masks are on the raw CT's grid; `volumes` is a one-row table: patient_id session iph_ml
-    ivh_ml brain_ml notes.
+    ivh_ml brain_ml warnings notes.
 
     Args:
         layout: Of the run.
@@ -113,7 +113,8 @@ def run_strip_skull(
     write_png(files.picture, draw_scan(scan.ct, masks))
     measured = {"iph_ml": found.iph_ml, "ivh_ml": found.ivh_ml, "brain_ml": volume_ml(brain)}
     row = {"patient_id": patient_id, "session": session, **measured}
-    write_row(files.volumes, {**row, "notes": "; ".join(found.notes)})
+    words = {"warnings": "; ".join(found.warnings), "notes": "; ".join(found.notes)}
+    write_row(files.volumes, row | words)
     write_sidecars(
         files,
         verb="strip-skull",
