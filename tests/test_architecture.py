@@ -38,6 +38,7 @@ GROUND = (
     "outcomes",
     "volumes",
     "image_header",
+    "nrrd",
     "provenance",
     "training",
     "processes",

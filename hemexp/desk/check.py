@@ -11,7 +11,7 @@ from hemexp.layout import is_phantom
 from hemexp.preprocess.raw import RawScan, read_given_brain, read_raw_scan
 from hemexp.preprocess.shrinkage import pair_faults
 from hemexp.settings import Preprocess
-from hemexp.sheet import SheetError
+from hemexp.sheet import SheetError, scan_files
 from hemexp.volumes import ImageError
 
 
@@ -44,15 +44,17 @@ def image_faults(row: pd.Series, settings: Preprocess) -> list[Fault]:
     faults: list[Fault] = []
     found: dict[str, RawScan] = {}
     for session in SESSIONS:
-        ct, iph, ivh = (row[f"{session}_{image}"] for image in ("ct", "iph", "ivh"))
+        files = scan_files(row, session)
+        ct = files.get("ct", "")
         if not ct or (is_phantom(ct) and not Path(ct).exists()):
             continue
         try:
             names = row["patient_id"], session
-            found[session] = read_raw_scan(*names, ct, iph, ivh, settings.raw)
-            brain = row.get(f"{session}_brain", "")
-            if brain:
-                read_given_brain(*names, brain, found[session].scan)
+            found[session] = read_raw_scan(
+                *names, ct, files["iph"], files.get("ivh"), settings.raw
+            )
+            if "brain" in files:
+                read_given_brain(*names, files["brain"], found[session].scan)
         except ImageError as error:
             faults += error.faults
     if len(found) == 2:

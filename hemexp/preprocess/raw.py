@@ -11,14 +11,15 @@ from hemexp import Fault
 from hemexp.preprocess.dicom import is_dicom, read_dicom
 from hemexp.preprocess.hounsfield import coverage_faults, mend_hu
 from hemexp.preprocess.interpolate import average
-from hemexp.preprocess.masks import (
-    blood_faults,
+from hemexp.preprocess.mask_checks import (
+    blood_limits,
     field_faults,
-    on_ct_grid,
-    on_one_grid,
-    read_mask,
-    without,
+    judge_blood,
+    overlap_remarks,
+    shape_faults,
 )
+from hemexp.preprocess.mask_files import read_blood_mask, read_mask
+from hemexp.preprocess.masks import on_ct_grid, on_one_grid, without
 from hemexp.preprocess.remarks import Remark, notes_of, warnings_of
 from hemexp.preprocess.scans import NativeScan, name_faults
 from hemexp.settings import RawInput
@@ -57,7 +58,7 @@ def read_raw_scan(
     session: str,
     ct: Path | str,
     iph: Path | str,
-    ivh: Path | str,
+    ivh: Path | str | None,
     limits: RawInput,
 ) -> RawScan:
     """Reads one scan and checks it whole.
@@ -69,19 +70,21 @@ def read_raw_scan(
     Args:
         patient_id: For the messages.
         session: `baseline` or `followup`, for the messages.
-        ct: NIfTI file in HU, a DICOM folder, or one file of a DICOM series.
-        iph: Binary mask (0/1 or 0/255) in the CT's space, not empty.
-        ivh: Binary mask in the CT's space, possibly empty.
-        limits: Outside these a scan is refused.
+        ct: NIfTI or NRRD file in HU, a DICOM folder, or one file of a DICOM series.
+        iph: Mask in the CT's space, not empty: NIfTI or NRRD, binary (0/1 or 0/255) or labels.
+        ivh: The same, possibly empty, or the same label file; None where there is no IVH.
+        limits: Outside these a scan is refused or warned of.
 
     Raises:
         ImageError: With every fault found in the three files.
     """
-    paths = {"ct": Path(ct), "iph": Path(iph), "ivh": Path(ivh)}
+    paths = {"ct": Path(ct), "iph": Path(iph)} | ({} if ivh is None else {"ivh": Path(ivh)})
     images, remarks, faults = _read_files(paths, limits)
     if not faults:
-        images["iph"] = without(images["iph"], images["ivh"])
-        faults["iph"] = blood_faults(paths["iph"], images["iph"], images["ct"], limits)
+        images.setdefault("ivh", images["iph"].with_data(np.zeros_like(images["iph"].data)))
+        whole, images["iph"] = images["iph"], without(images["iph"], images["ivh"])
+        faults, doubts = _judge_masks(paths, images, limits)
+        remarks += [*overlap_remarks(whole, images["iph"], limits), *doubts]
     named = [
         fault
         for image in faults
@@ -97,16 +100,22 @@ def read_raw_scan(
 def _read_files(
     paths: Mapping[str, Path], limits: RawInput
 ) -> tuple[dict[str, Volume], list[Remark], dict[str, list[Fault]]]:
-    """Images that can be read, what was mended in the CT, and the faults of each image."""
+    """Images that can be read, what is said of them, and the faults of each image."""
     images: dict[str, Volume] = {}
     remarks: list[Remark] = []
     faults: dict[str, list[Fault]] = {}
     for image, path in paths.items():
         try:
             if image == "ct":
-                images[image], remarks = read_ct(path, limits)
+                images[image], said = read_ct(path, limits)
             else:
-                images[image] = read_mask(path)
+                shared = paths["iph"] == paths.get("ivh")
+                if shared and "iph" in faults:
+                    continue  # the same file has been told
+                images[image], said = read_blood_mask(
+                    path, image, limits.mask_labels, shared=shared
+                )
+            remarks += said
         except ImageError as error:
             faults[image] = list(error.faults)
     for image in sorted(images.keys() - {"ct"}) if "ct" in images else []:
@@ -115,8 +124,21 @@ def _read_files(
     return images, remarks, faults
 
 
+def _judge_masks(
+    paths: Mapping[str, Path], images: Mapping[str, Volume], limits: RawInput
+) -> tuple[dict[str, list[Fault]], list[Remark]]:
+    """The faults of each mask, and what is doubtful in those that are used."""
+    shape = shape_faults(paths["iph"], images["iph"])
+    faults, remarks = {"iph": shape} if shape else {}, []
+    for kind in paths.keys() - {"ct", *faults}:
+        judged = blood_limits(kind, limits)
+        faults[kind], doubts = judge_blood(paths[kind], images[kind], images["ct"], judged)
+        remarks += doubts
+    return faults, remarks
+
+
 def read_ct(path: Path, limits: RawInput) -> tuple[Volume, list[Remark]]:
-    """Reads a CT: NIfTI, a DICOM folder, or one file of a DICOM series.
+    """Reads a CT: NIfTI, NRRD, a DICOM folder, or one file of a DICOM series.
 
     Returns:
         The CT in HU, not below -1024, and what was converted or mended.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hemexp.layout import Layout, is_phantom
+from hemexp.nrrd import data_files
 from hemexp.preprocess.brain_hu import brain_faults
 from hemexp.preprocess.dicom import files_of
 from hemexp.preprocess.raw import read_given_brain, read_raw_scan
@@ -65,12 +66,12 @@ def name_raw(patient_id: str, session: str, raw: Mapping[str, Path | str]) -> di
         raw: The study's files by image.
 
     Returns:
-        `raw/sub-ID_ses-SESSION_IMAGE`, for DICOM followed by a number a file. What the phantom
-        drew keeps its own name.
+        `raw/sub-ID_ses-SESSION_IMAGE`, followed by a number a file where there are several (DICOM,
+        `.nhdr`). What the phantom drew keeps its own name.
     """
     found: dict[str, Path] = {}
     for image, path in raw.items():
-        files = files_of(Path(path))
+        files = [part for file in files_of(Path(path)) for part in data_files(file)]
         if is_phantom(str(path)):
             found |= {"/".join(file.parts[-2:]): file for file in files}
             continue
@@ -97,7 +98,8 @@ def run_strip_skull(
         layout: Of the run.
         patient_id: Patient of the sample sheet.
         session: `baseline` or `followup`.
-        raw: The study's files: `ct` in HU, masks `iph` and `ivh`, and `brain` where one is given.
+        raw: The study's files: `ct` in HU, masks `iph` and `ivh`, and `brain` where one is given;
+            no `ivh` where the scan shows none.
         settings: Skull-strip settings.
         limits: Outside these a raw scan is refused.
 
@@ -105,7 +107,7 @@ def run_strip_skull(
         ImageError: The scan cannot be used; the message names the patient and the file.
     """
     started, files = time.perf_counter(), layout.native(patient_id, session)
-    found = read_raw_scan(patient_id, session, raw["ct"], raw["iph"], raw["ivh"], limits)
+    found = read_raw_scan(patient_id, session, raw["ct"], raw["iph"], raw.get("ivh"), limits)
     scan = found.scan
     brain = find_brain(patient_id, session, raw, scan, settings, limits)
     masks = {"iph": scan.iph.data, "ivh": scan.ivh.data, "brain": brain.data}
@@ -122,4 +124,5 @@ def run_strip_skull(
         inputs=name_raw(patient_id, session, raw),
         started=started,
         method="given" if raw.get("brain") else settings.method,
+        ivh_mask="given" if raw.get("ivh") else "none",
     )
