@@ -53,7 +53,7 @@ def check_header(path: Path, image: nib.spatialimages.SpatialImage) -> None:
 def check_shape(path: Path, shape: tuple[int, ...]) -> None:
     """Refuses what is no 3D image; further axes of one entry are no harm."""
     one_volume = len(shape) == 3 or (len(shape) > 3 and set(shape[3:]) == {1})
-    if not one_volume or min(shape) < 2 or np.prod(shape, dtype=float) > MOST_VOXELS:
+    if not one_volume or min(shape[:3]) < 2 or np.prod(shape, dtype=float) > MOST_VOXELS:
         raise ImageError(
             Fault(
                 str(path),

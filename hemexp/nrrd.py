@@ -88,18 +88,3 @@ def _check_information(path: Path, reader: "SimpleITK.ImageFileReader") -> NDArr
     affine = LPS_TO_RAS @ affine
     check_affine(path, affine)
     return affine
-
-
-def data_files(path: Path) -> list[Path]:
-    """The files behind an image file: itself, and the data that a `.nhdr` names.
-
-    Names that NRRD makes of a pattern or a list are left out.
-    """
-    if path.suffix.lower() != ".nhdr":
-        return [path]
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        key, _, name = line.partition(":")
-        if key.strip().lower() in ("data file", "datafile"):
-            beside = path.parent / name.strip()
-            return [path, *([beside] if beside.is_file() else [])]
-    return [path]

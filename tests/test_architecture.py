@@ -39,6 +39,7 @@ GROUND = (
     "volumes",
     "image_header",
     "nrrd",
+    "data_files",
     "provenance",
     "training",
     "processes",

@@ -1,5 +1,6 @@
 """For people, before any work: are the sample sheet and the scans it names usable?"""
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -14,11 +15,13 @@ from hemexp.settings import Preprocess
 from hemexp.sheet import SheetError, scan_files
 from hemexp.volumes import ImageError
 
+log = logging.getLogger(__name__)
+
 
 def run_check(
     path: Path | str, settings: Preprocess | None, *, need_training: bool = True
 ) -> None:
-    """Checks the sample sheet and, if asked, every scan in it.
+    """Checks the sample sheet and, if asked, every scan in it; what is doubtful is logged.
 
     The sheet's faults come first: its scans can only be found once it is right. Scans that the
     workflow makes and has not made yet are not looked for.
@@ -53,6 +56,8 @@ def image_faults(row: pd.Series, settings: Preprocess) -> list[Fault]:
             found[session] = read_raw_scan(
                 *names, ct, files["iph"], files.get("ivh"), settings.raw
             )
+            for words in found[session].warnings:
+                log.warning("patient %s, %s: %s", *names, words)
             if "brain" in files:
                 read_given_brain(*names, files["brain"], found[session].scan)
         except ImageError as error:

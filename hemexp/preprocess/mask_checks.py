@@ -25,6 +25,9 @@ the band of blood without it, 100 % with it; what surrounds the mask is not mixe
 FLAT_SLICES, FLAT_MM = 3, 10.0
 """A bleed in one slice only is nonsense when it is so much wider than the slice is thick."""
 
+STRAY_SHARE = 0.05
+"""So much of a mask outside the brain is told; less is a slip of the brush."""
+
 NOTED_OVERLAP = 0.01
 """An overlap of the masks is named in the quality control from this part of the IPH on."""
 
@@ -219,3 +222,30 @@ def overlap_remarks(whole: Volume, left: Volume, limits: RawInput) -> list[Remar
     share = taken_ml / whole_ml
     words = f"IVH mask takes {taken_ml:.1f} mL ({share:.0%}) of the IPH mask"
     return [Remark(words, doubtful=share > limits.ivh_over_iph)]
+
+
+def stray_remarks(
+    iph: NDArray[np.bool_],
+    ivh: NDArray[np.bool_],
+    brain: NDArray[np.bool_],
+    spacing_mm: NDArray[np.float64],
+) -> list[Remark]:
+    """What of the masks lies outside the brain: pieces of blood that touch no brain tissue.
+
+    Args:
+        iph: IPH mask (x, y, z).
+        ivh: IVH mask (x, y, z).
+        brain: Brain mask with all blood in it (x, y, z).
+        spacing_mm: Voxel size.
+    """
+    blood = iph | ivh
+    box = mask_box(blood, float(spacing_mm.max()), spacing_mm)
+    pieces, _ = ndimage.label(blood[box])
+    beside = ndimage.binary_dilation((brain & ~blood)[box])
+    stray = blood[box] & ~np.isin(pieces, np.unique(pieces[beside]))
+    remarks = []
+    for name, mask in {"IPH": iph[box], "IVH": ivh[box]}.items():
+        share = np.count_nonzero(mask & stray) / max(1, np.count_nonzero(mask))
+        if share >= STRAY_SHARE:
+            remarks.append(Remark(f"{share:.0%} of the {name} mask outside the brain", True))
+    return remarks

@@ -4,11 +4,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from hemexp.data_files import data_files
 from hemexp.layout import Layout, is_phantom
-from hemexp.nrrd import data_files
 from hemexp.preprocess.brain_hu import brain_faults
 from hemexp.preprocess.dicom import files_of
+from hemexp.preprocess.mask_checks import stray_remarks
 from hemexp.preprocess.raw import read_given_brain, read_raw_scan
+from hemexp.preprocess.remarks import notes_of, warnings_of
 from hemexp.preprocess.rows import write_row
 from hemexp.preprocess.scans import NativeScan, name_faults, write_images
 from hemexp.preprocess.skull import delineate_brain
@@ -115,7 +117,9 @@ def run_strip_skull(
     write_png(files.picture, draw_scan(scan.ct, masks))
     measured = {"iph_ml": found.iph_ml, "ivh_ml": found.ivh_ml, "brain_ml": volume_ml(brain)}
     row = {"patient_id": patient_id, "session": session, **measured}
-    words = {"warnings": "; ".join(found.warnings), "notes": "; ".join(found.notes)}
+    stray = stray_remarks(scan.iph.data, scan.ivh.data, brain.data, scan.ct.spacing_mm)
+    remarks = (*found.remarks, *stray)
+    words = {"warnings": "; ".join(warnings_of(remarks)), "notes": "; ".join(notes_of(remarks))}
     write_row(files.volumes, row | words)
     write_sidecars(
         files,

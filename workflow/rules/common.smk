@@ -16,9 +16,9 @@ from hemexp.code_hash import hash_code
 from hemexp.cohort import digest_rows, read_sheet
 from hemexp.columns import CLINICAL, SESSIONS
 from hemexp.config import load_settings
+from hemexp.data_files import data_files
 from hemexp.desk.ablations import AS_DESIGNED, ablated_settings, shared_rooms
 from hemexp.layout import MAPS, Layout, is_phantom
-from hemexp.nrrd import data_files
 from hemexp.outcomes import read_excluded
 from hemexp.provenance import canonical_json, hash_file, write_json, write_text
 from hemexp.release.check import check_released
