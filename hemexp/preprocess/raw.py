@@ -130,7 +130,7 @@ def _judge_masks(
     """The faults of each mask, and what is doubtful in those that are used."""
     shape = shape_faults(paths["iph"], images["iph"])
     faults, remarks = {"iph": shape} if shape else {}, []
-    for kind in paths.keys() - {"ct", *faults}:
+    for kind in [name for name in paths if name not in ("ct", *faults)]:
         judged = blood_limits(kind, limits)
         faults[kind], doubts = judge_blood(paths[kind], images[kind], images["ct"], judged)
         remarks += doubts
