@@ -69,7 +69,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "tolerance": {"type": float, "default": 0.0, "help": "numbers may differ by this, relatively"},
     "baseline-ct": {"required": True, "type": Path, "help": "raw CT: NIfTI, or DICOM folder"},
     "baseline-iph": {"required": True, "type": Path, "help": "its IPH mask"},
-    "baseline-ivh": {"required": True, "type": Path, "help": "its IVH mask, zeros where none"},
+    "baseline-ivh": {"type": Path, "help": "its IVH mask; left out where there is no IVH"},
     "baseline-brain": {"type": Path, "help": "a brain mask of your own"},
     "onset-to-ct-h": {"required": True, "type": float, "help": "onset to CT, hours"},
     "anticoagulant": {"type": float, "help": "0 or 1"},

@@ -9,6 +9,8 @@ SESSIONS = BASELINE, FOLLOWUP = ("baseline", "followup")
 OTHER_SESSION = dict(zip(SESSIONS, reversed(SESSIONS), strict=True))
 IMAGES = ("ct", "iph", "ivh")
 FILES = tuple(f"{session}_{image}" for session in SESSIONS for image in IMAGES)
+NO_IVH = "none"
+"""What a cell of `baseline_ivh` or `followup_ivh` holds where the scan shows no IVH."""
 OPTIONAL_MASKS = ("baseline_brain", "followup_brain")
 
 CLINICAL = ("onset_to_ct_h", "anticoagulant", "antiplatelet", "age", "gcs", "sbp")

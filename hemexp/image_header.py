@@ -1,4 +1,4 @@
-"""Whether a NIfTI image is what it claims to be: 3D, of numbers, in one place, in millimetres."""
+"""Whether an image is what it claims to be: 3D, of numbers, in one place, in millimetres."""
 
 from pathlib import Path
 
@@ -36,16 +36,7 @@ def check_header(path: Path, image: nib.spatialimages.SpatialImage) -> None:
                 "Convert it with dcm2niix or a viewer.",
             )
         )
-    shape = image.shape
-    if len(shape) != 3 or min(shape) < 2 or np.prod(shape, dtype=float) > MOST_VOXELS:
-        raise ImageError(
-            Fault(
-                str(path),
-                f"an array of shape {tuple(shape)}",
-                f"a 3D image of at least 2 voxels along each axis, {MOST_VOXELS:,} in all",
-                "Export one time point as one 3D volume.",
-            )
-        )
+    check_shape(path, image.shape)
     if image.get_data_dtype().kind not in "iuf":
         raise ImageError(
             Fault(
@@ -55,8 +46,22 @@ def check_header(path: Path, image: nib.spatialimages.SpatialImage) -> None:
                 "Export it as grey values.",
             )
         )
-    _check_affine(path, np.asarray(image.affine, dtype=np.float64))
+    check_affine(path, np.asarray(image.affine, dtype=np.float64))
     _check_placement(path, image)
+
+
+def check_shape(path: Path, shape: tuple[int, ...]) -> None:
+    """Refuses what is no 3D image; further axes of one entry are no harm."""
+    one_volume = len(shape) == 3 or (len(shape) > 3 and set(shape[3:]) == {1})
+    if not one_volume or min(shape[:3]) < 2 or np.prod(shape, dtype=float) > MOST_VOXELS:
+        raise ImageError(
+            Fault(
+                str(path),
+                f"an array of shape {tuple(shape)}",
+                f"a 3D image of at least 2 voxels along each axis, {MOST_VOXELS:,} in all",
+                "Export one time point as one 3D volume.",
+            )
+        )
 
 
 def check_values(path: Path, data: NDArray) -> None:
@@ -73,7 +78,8 @@ def check_values(path: Path, data: NDArray) -> None:
         )
 
 
-def _check_affine(path: Path, affine: NDArray[np.float64]) -> None:
+def check_affine(path: Path, affine: NDArray[np.float64]) -> None:
+    """Refuses voxels of unbelievable size and axes that are not at right angles."""
     matrix = affine[:3, :3]
     spacing_mm = np.linalg.norm(matrix, axis=0)
     low, high = VOXEL_MM
@@ -118,7 +124,7 @@ def _check_placement(path: Path, image: nib.Nifti1Pair) -> None:
     if qform is None and sform is None:
         found = "no placement (qform_code and sform_code are 0)"
     elif qform is not None and sform is not None:
-        apart_mm = corner_distance_mm(image.shape, qform, sform)
+        apart_mm = corner_distance_mm(image.shape[:3], qform, sform)
         if apart_mm > SAME_PLACE_MM:
             found = (
                 f"qform and sform that differ by {apart_mm:.3g} mm ({_difference(qform, sform)})"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hemexp import Fault, HemexpError
-from hemexp.columns import IMAGES
+from hemexp.columns import IMAGES, NO_IVH
 from hemexp.ranges import RANGES
 from hemexp.sheet_faults import (
     Row,
@@ -74,9 +74,9 @@ def read_patient_row(path: Path | str, patient_id: str) -> Row:
 
 
 def scan_files(row: Mapping[str, str | float], session: str) -> dict[str, str]:
-    """Files that a row of the sheet names for one scan, a brain mask where it is given."""
+    """Files that a row of the sheet names for one scan; what is empty or `none` is left out."""
     named = {image: row.get(f"{session}_{image}", "") for image in (*IMAGES, "brain")}
-    return {image: str(name) for image, name in named.items() if name}
+    return {image: str(name) for image, name in named.items() if name not in ("", NO_IVH)}
 
 
 def _refuse(path: Path, faults: list[Fault]) -> None:
@@ -167,7 +167,8 @@ def _read_values(row: Row, folder: Path) -> None:
         value = read_number(str(row[column]))
         row[column] = math.nan if value is None else value
     for column in file_columns(row):
-        row[column] = _locate(str(row[column]), folder)
+        value = str(row[column])
+        row[column] = NO_IVH if value.lower() == NO_IVH else _locate(value, folder)
 
 
 def _locate(value: str, folder: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hemexp import Fault
-from hemexp.columns import FILES, OPTIONAL_MASKS, REQUIRED, SPLITS
+from hemexp.columns import FILES, NO_IVH, OPTIONAL_MASKS, REQUIRED, SPLITS
 from hemexp.layout import is_phantom
 from hemexp.ranges import RANGES
 
@@ -139,6 +139,8 @@ def file_faults(rows: dict[int, Row]) -> list[Fault]:
         for column in file_columns(row):
             value, where = str(row[column]), _where(line, row, column)
             faults += _one_file_faults(row, column, where)
+            if value == NO_IVH or _is_label_file(row, column):
+                continue
             if value and value in first:
                 faults.append(
                     Fault(
@@ -152,6 +154,11 @@ def file_faults(rows: dict[int, Row]) -> list[Fault]:
     return faults
 
 
+def _is_label_file(row: Row, column: str) -> bool:
+    """Whether an IVH cell names the file of the same scan's IPH: one label file holds both."""
+    return column.endswith("_ivh") and row[column] == row[column.replace("_ivh", "_iph")]
+
+
 def _one_file_faults(row: Row, column: str, where: str) -> list[Fault]:
     """What is wrong with one cell, whatever the others name."""
     value = str(row[column])
@@ -159,10 +166,9 @@ def _one_file_faults(row: Row, column: str, where: str) -> list[Fault]:
     if not value:
         if unwanted or column in OPTIONAL_MASKS:
             return []
-        cure = "Name the follow-up's file, or set split to 'predict'."
-        if column.startswith("baseline"):
-            cure = "Name the file."
-        return [Fault(where, "nothing", "a file", cure)]
+        return [_empty_fault(column, where)]
+    if value == NO_IVH and not unwanted:
+        return [] if column.endswith("_ivh") else [_none_fault(column, where)]
     if unwanted:
         expected = "nothing for a 'predict' patient"
         return [Fault(where, value, expected, "Empty the cell, or set split to 'test'.")]
@@ -171,6 +177,26 @@ def _one_file_faults(row: Row, column: str, where: str) -> list[Fault]:
         cure = "Correct the path: it is relative to the sheet."
         return [Fault(where, f"{value}, which {why}", "an existing file", cure)]
     return []
+
+
+def _empty_fault(column: str, where: str) -> Fault:
+    cure = "Name the file" if column.startswith("baseline") else "Name the follow-up's file"
+    if column.endswith("_ivh"):
+        return Fault(
+            where,
+            "nothing",
+            f"a file or {NO_IVH}",
+            f"{cure}, or write {NO_IVH} if the scan shows no IVH.",
+        )
+    split = "" if column.startswith("baseline") else ", or set split to 'predict'"
+    return Fault(where, "nothing", "a file", f"{cure}{split}.")
+
+
+def _none_fault(column: str, where: str) -> Fault:
+    cure = f"Name the file: only an IVH mask may be {NO_IVH}."
+    if column in OPTIONAL_MASKS:
+        cure = "Empty the cell, or name a brain mask."
+    return Fault(where, NO_IVH, "a file", cure)
 
 
 def _why_missing(path: str) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from hemexp import Fault
 from hemexp.image_header import ImageError, check_header, check_values, corner_distance_mm
+from hemexp.nrrd import NRRD_SUFFIXES, load_nrrd
 from hemexp.provenance import write_atomically
 
 SAME_GRID_MM = 0.01
@@ -69,12 +70,12 @@ def volume_ml(mask: Volume) -> float:
 
 
 def read_volume(path: Path | str) -> Volume:
-    """Reads a 3D NIfTI image with finite values and an affine that is a rigid placement.
+    """Reads a 3D NIfTI or NRRD image with finite values and an affine that is a rigid placement.
 
     The header is judged before the data are read, and no more is read than it claims.
 
     Args:
-        path: A `.nii` or `.nii.gz` file.
+        path: A `.nii`, `.nii.gz`, `.nrrd` or `.nhdr` file; a fourth axis of one entry is dropped.
 
     Returns:
         The image, scaled by the header's slope and intercept once, as float32 (x, y, z).
@@ -95,7 +96,7 @@ def read_volume(path: Path | str) -> Volume:
             Fault(
                 str(path),
                 f"a file that cannot be read ({said})",
-                "a complete NIfTI image (.nii or .nii.gz)",
+                "a complete image (.nii, .nii.gz or .nrrd)",
                 "Check the path and its permissions, or copy or convert the image again.",
             )
         ) from error
@@ -109,13 +110,16 @@ def _load(path: Path) -> tuple[NDArray, NDArray]:
             Fault(
                 str(path),
                 "a file of 0 bytes",
-                "a complete NIfTI image (.nii or .nii.gz)",
+                "a complete image (.nii, .nii.gz or .nrrd)",
                 "Copy or export it again.",
             )
         )
+    if path.suffix.lower() in NRRD_SUFFIXES:
+        return load_nrrd(path)
     image = nib.load(path)
     check_header(path, image)
-    return np.asanyarray(image.dataobj), image.affine
+    data = np.asanyarray(image.dataobj)
+    return data.reshape(data.shape[:3]), image.affine
 
 
 def read_ras(path: Path | str) -> Volume:

@@ -38,6 +38,8 @@ GROUND = (
     "outcomes",
     "volumes",
     "image_header",
+    "nrrd",
+    "data_files",
     "provenance",
     "training",
     "processes",

@@ -14,6 +14,7 @@ from tiny_head import SHAPE, head, save, series_places, write_series
 
 from hemexp.preprocess.dicom import files_of, is_dicom, read_dicom
 from hemexp.preprocess.raw import read_raw_scan
+from hemexp.preprocess.remarks import notes_of
 from hemexp.volumes import ImageError, volume_ml
 
 FIRST = np.array([-88.0, -97.0, -70.0])
@@ -51,8 +52,8 @@ def at(volume, where):
 
 def test_values_and_places_are_the_truth(tmp_path):
     hu, where = draw(tmp_path / "d")
-    volume, notes = read_dicom(tmp_path / "d")
-    assert notes == ["converted from DICOM (series 3)"]
+    volume, remarks = read_dicom(tmp_path / "d")
+    assert notes_of(remarks) == ("converted from DICOM (series 3)",)
     assert np.allclose(volume.spacing_mm, [4.5, 4.4, 7])
     for corner in ((0, 0, 0), (39, 0, 20), (7, 44, 3)):
         index = np.linalg.inv(volume.affine) @ [*where[corner], 1]
@@ -82,8 +83,8 @@ def test_the_same_series_gives_the_same_image_twice_and_leaves_nothing(tmp_path,
 )
 def test_a_tilted_or_uneven_series_is_mended_and_stays_in_place(tmp_path, heights, tilt_deg, note):
     hu, where = draw(tmp_path / "d", heights, tilt_deg)
-    volume, notes = read_dicom(tmp_path / "d")
-    assert notes == [f"converted from DICOM (series 3, {note})"]
+    volume, remarks = read_dicom(tmp_path / "d")
+    assert notes_of(remarks) == (f"converted from DICOM (series 3, {note})",)
     inside = np.linalg.norm(where / (62, 78, 52), axis=-1) < 0.8
     found = at(volume, where[inside])
     assert np.nanmean(np.abs(found - hu[inside])) < 8
@@ -93,9 +94,9 @@ def test_a_tilted_or_uneven_series_is_mended_and_stays_in_place(tmp_path, height
 def test_a_missing_slice_is_said(tmp_path):
     hu, where = draw(tmp_path / "d")
     (tmp_path / "d" / "3_007.dcm").unlink()
-    volume, notes = read_dicom(tmp_path / "d")
+    volume, remarks = read_dicom(tmp_path / "d")
     made = "slices made equidistant, slices may be missing"
-    assert notes == [f"converted from DICOM (series 3, {made})"]
+    assert notes_of(remarks) == (f"converted from DICOM (series 3, {made})",)
     assert np.nanmax(np.abs(at(volume, where) - hu)[:, :, [0, 6, 8, 20]]) < 0.1
 
 
@@ -108,9 +109,9 @@ def test_slices_in_either_order_lie_where_they_were(tmp_path):
 def test_a_localiser_is_put_aside_and_said(tmp_path):
     draw(tmp_path / "d")
     draw(tmp_path / "d", EVEN[:1], SeriesNumber=1, SeriesDescription="SCOUT")
-    volume, notes = read_dicom(tmp_path / "d")
+    volume, remarks = read_dicom(tmp_path / "d")
     assert volume.data.shape == SHAPE
-    assert notes[1] == "left aside: series 1 'SCOUT' (CT, 1 slices, 4.5 x 4.4 x 7 mm)"
+    assert notes_of(remarks)[1] == "left aside: series 1 'SCOUT' (CT, 1 slices, 4.5 x 4.4 x 7 mm)"
 
 
 def test_several_series_are_listed_and_one_file_names_one(tmp_path):
@@ -121,9 +122,9 @@ def test_several_series_are_listed_and_one_file_names_one(tmp_path):
     assert "2 series in this DICOM folder: series 3 'HEAD' (CT, 21 slices" in str(error.value)
     assert "series 4 'BONE' (CT, 9 slices, 4.5 x 4.4 x 7 mm)" in str(error.value)
     assert read_dicom(tmp_path / "d" / "4_002.dcm")[0].data.shape[2] == 9
-    volume, notes = read_dicom(tmp_path / "d" / "3_002.dcm")
+    volume, remarks = read_dicom(tmp_path / "d" / "3_002.dcm")
     assert volume.data.shape == SHAPE
-    assert notes == ["converted from DICOM (series 3)"]
+    assert notes_of(remarks) == ("converted from DICOM (series 3)",)
 
 
 def test_a_program_that_is_missing_is_told(tmp_path):

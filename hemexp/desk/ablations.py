@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.columns import FILES, OPTIONAL_MASKS
+from hemexp.columns import FILES, NO_IVH, OPTIONAL_MASKS
 from hemexp.config import load_settings, overlay, read_config
 from hemexp.layout import RESULTS, Layout, is_phantom
 from hemexp.provenance import PACKAGE, sidecar_path, write_atomically, write_json, write_sidecars
@@ -111,7 +111,9 @@ def move_sheet(sheet: pd.DataFrame, path: Path) -> None:
     """
 
     def moved(name: str) -> str:
-        return f"../{name}" if is_phantom(name) else name and str(Path(name).absolute())
+        if name in ("", NO_IVH):
+            return name
+        return f"../{name}" if is_phantom(name) else str(Path(name).absolute())
 
     columns = [name for name in (*FILES, *OPTIONAL_MASKS) if name in sheet]
     here = sheet.assign(**{name: sheet[name].map(moved) for name in columns})

@@ -1,5 +1,6 @@
 """For people, before any work: are the sample sheet and the scans it names usable?"""
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -11,14 +12,16 @@ from hemexp.layout import is_phantom
 from hemexp.preprocess.raw import RawScan, read_given_brain, read_raw_scan
 from hemexp.preprocess.shrinkage import pair_faults
 from hemexp.settings import Preprocess
-from hemexp.sheet import SheetError
+from hemexp.sheet import SheetError, scan_files
 from hemexp.volumes import ImageError
+
+log = logging.getLogger(__name__)
 
 
 def run_check(
     path: Path | str, settings: Preprocess | None, *, need_training: bool = True
 ) -> None:
-    """Checks the sample sheet and, if asked, every scan in it.
+    """Checks the sample sheet and, if asked, every scan in it; what is doubtful is logged.
 
     The sheet's faults come first: its scans can only be found once it is right. Scans that the
     workflow makes and has not made yet are not looked for.
@@ -44,15 +47,19 @@ def image_faults(row: pd.Series, settings: Preprocess) -> list[Fault]:
     faults: list[Fault] = []
     found: dict[str, RawScan] = {}
     for session in SESSIONS:
-        ct, iph, ivh = (row[f"{session}_{image}"] for image in ("ct", "iph", "ivh"))
+        files = scan_files(row, session)
+        ct = files.get("ct", "")
         if not ct or (is_phantom(ct) and not Path(ct).exists()):
             continue
         try:
             names = row["patient_id"], session
-            found[session] = read_raw_scan(*names, ct, iph, ivh, settings.raw)
-            brain = row.get(f"{session}_brain", "")
-            if brain:
-                read_given_brain(*names, brain, found[session].scan)
+            found[session] = read_raw_scan(
+                *names, ct, files["iph"], files.get("ivh"), settings.raw
+            )
+            for words in found[session].warnings:
+                log.warning("patient %s, %s: %s", *names, words)
+            if "brain" in files:
+                read_given_brain(*names, files["brain"], found[session].scan)
         except ImageError as error:
             faults += error.faults
     if len(found) == 2:

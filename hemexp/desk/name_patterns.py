@@ -19,7 +19,7 @@ WORDS = {
 }
 """What stands in a name for a session and an image, letter case aside."""
 
-ENDING = r"(?:\.nii(?:\.gz)?|\.dcm)?"
+ENDING = r"(?:\.nii(?:\.gz)?|(?:\.seg)?\.nrrd|\.nhdr|\.dcm)?"
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:

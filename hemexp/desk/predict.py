@@ -39,7 +39,8 @@ class NewPatient:
 
     Attributes:
         patient_id: Letters and digits; it seeds the noise together with the run seed.
-        images: Raw files by the names of `ScanImages`; only `brain` may be None.
+        images: Raw files by the names of `ScanImages`; `ivh` is None where there is no IVH,
+            `brain` where no mask of it is given.
         values: Numbers of `PATIENT_NUMBERS`; None where unknown.
     """
 

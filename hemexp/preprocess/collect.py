@@ -123,7 +123,7 @@ def _read_patient(
         if reason := found.pop("failure", ""):
             names = {"patient_id": patient_id, "session": session, "step": step}
             failures.append({**names, "reason": reason})
-        row = rows.setdefault(session, dict.fromkeys(QC, float("nan")))
+        row = rows.setdefault(session, dict.fromkeys(QC, float("nan")) | {"warnings": ""})
         row |= found | {"session": session}
     return list(rows.values()), failures
 

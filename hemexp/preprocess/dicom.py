@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import nibabel as nib
 
 from hemexp import Fault
+from hemexp.preprocess.remarks import Remark
 from hemexp.volumes import ImageError, Volume, read_volume
 
 FEWEST_SLICES = 4
@@ -92,14 +93,14 @@ def files_of(path: Path) -> list[Path]:
     return sorted(file for file in found if file.is_file())
 
 
-def read_dicom(path: Path) -> tuple[Volume, list[str]]:
+def read_dicom(path: Path) -> tuple[Volume, list[Remark]]:
     """Converts the one head CT of a DICOM folder, or the series that a file belongs to.
 
     Args:
         path: Folder with one series (localisers aside), or any one file of the wanted series.
 
     Returns:
-        The image with the rescale slope and intercept applied, and what was done, in phrases.
+        The image with the rescale slope and intercept applied, and what was done.
 
     Raises:
         ImageError: The folder holds no series of CT slices, or several; or the conversion fails.
@@ -118,8 +119,8 @@ def read_dicom(path: Path) -> tuple[Volume, list[str]]:
         except ImageError as error:
             faults = [fault._replace(where=str(path)) for fault in error.faults]
             raise ImageError(*faults) from error
-    notes = [kept[0].note]
-    return volume, notes + ([f"left aside: {aside}"] if aside else [])
+    remarks = [Remark(kept[0].note)]
+    return volume, remarks + ([Remark(f"left aside: {aside}")] if aside else [])
 
 
 def find_dcm2niix(path: Path) -> str:

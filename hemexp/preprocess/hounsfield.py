@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hemexp import Fault
+from hemexp.preprocess.remarks import Remark
 from hemexp.settings import RawInput
 from hemexp.volumes import ImageError, Volume
 
@@ -45,7 +46,7 @@ SLICE_CM2 = 10.0
 EXPECTED = "Hounsfield units (air near -1000, brain 20 to 45, bone above 300)"
 
 
-def mend_hu(path: Path, ct: Volume) -> tuple[Volume, list[str]]:
+def mend_hu(path: Path, ct: Volume) -> tuple[Volume, list[Remark]]:
     """Brings a CT to Hounsfield units where it is certain what is wrong with it.
 
     Args:
@@ -53,12 +54,12 @@ def mend_hu(path: Path, ct: Volume) -> tuple[Volume, list[str]]:
         ct: Values as the file gives them.
 
     Returns:
-        The CT in HU, not below -1024, and what was mended, a phrase each.
+        The CT in HU, not below -1024, and what was mended.
 
     Raises:
         ImageError: The values are not HU, or not certainly so.
     """
-    data, notes = ct.data, []
+    data, remarks = ct.data, []
     low, high = float(data.min()), float(data.max())
     if low >= 0 and high <= 255:
         raise ImageError(
@@ -71,18 +72,19 @@ def mend_hu(path: Path, ct: Volume) -> tuple[Volume, list[str]]:
         )
     if high > np.iinfo(np.int16).max:
         data = _unwrap(path, data)
-        notes.append("values above 32767 wrapped back to negative HU")
+        remarks.append(Remark("values above 32767 wrapped back to negative HU"))
     counts = count_hu(data)
     if lacks_intercept(counts):
         data = data + np.float32(INTERCEPT_HU)
         counts = count_hu(data)
-        notes.append(f"missing intercept of {INTERCEPT_HU} applied")
+        remarks.append(Remark(f"missing intercept of {INTERCEPT_HU} applied"))
     if faults := _histogram_faults(path, counts):
         raise ImageError(*faults)
     padding = np.count_nonzero(data < PADDING_HU) / data.size
     if padding > NOTED_SHARE:
-        notes.append(f"padding below {PADDING_HU} HU raised to it ({padding:.0%} of the voxels)")
-    return ct.with_data(np.maximum(data, np.float32(PADDING_HU))), notes
+        words = f"padding below {PADDING_HU} HU raised to it ({padding:.0%} of the voxels)"
+        remarks.append(Remark(words))
+    return ct.with_data(np.maximum(data, np.float32(PADDING_HU))), remarks
 
 
 def count_hu(data: NDArray) -> NDArray[np.int_]:

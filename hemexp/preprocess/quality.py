@@ -68,5 +68,9 @@ def marks(row: dict[str, Any], other_brain_ml: float | None, limits: QualityLimi
 def scan_warnings(
     row: dict[str, Any], other_brain_ml: float | None, limits: QualityLimits
 ) -> list[str]:
-    """What is doubtful about one scan, in words; arguments as for `marks`."""
-    return [mark.words for mark in marks(row, other_brain_ml, limits) if mark.ratio > 1]
+    """What is doubtful about one scan, in words; arguments as for `marks`.
+
+    First what was seen when it was read, the row's `warnings`, then what passed a limit.
+    """
+    seen = [row["warnings"]] if row.get("warnings") else []
+    return seen + [mark.words for mark in marks(row, other_brain_ml, limits) if mark.ratio > 1]

@@ -11,14 +11,16 @@ from hemexp import Fault
 from hemexp.preprocess.dicom import is_dicom, read_dicom
 from hemexp.preprocess.hounsfield import coverage_faults, mend_hu
 from hemexp.preprocess.interpolate import average
-from hemexp.preprocess.masks import (
-    blood_faults,
+from hemexp.preprocess.mask_checks import (
+    blood_limits,
     field_faults,
-    on_ct_grid,
-    on_one_grid,
-    read_mask,
-    without,
+    judge_blood,
+    overlap_remarks,
+    shape_faults,
 )
+from hemexp.preprocess.mask_files import read_blood_mask, read_mask
+from hemexp.preprocess.masks import on_ct_grid, on_one_grid, without
+from hemexp.preprocess.remarks import Remark, notes_of, warnings_of
 from hemexp.preprocess.scans import NativeScan, name_faults
 from hemexp.settings import RawInput
 from hemexp.volumes import ImageError, Volume, read_volume, volume_ml
@@ -32,13 +34,23 @@ class RawScan:
         scan: CT and masks, on the CT's grid.
         iph_ml: IPH volume, measured on the mask's own grid.
         ivh_ml: IVH volume, measured on the mask's own grid.
-        notes: What was mended or resampled, a phrase each, for the quality control.
+        remarks: What was mended, resampled or looks doubtful, for the quality control.
     """
 
     scan: NativeScan
     iph_ml: float
     ivh_ml: float
-    notes: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was mended or resampled, a phrase each."""
+        return notes_of(self.remarks)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What looks doubtful, a phrase each."""
+        return warnings_of(self.remarks)
 
 
 def read_raw_scan(
@@ -46,7 +58,7 @@ def read_raw_scan(
     session: str,
     ct: Path | str,
     iph: Path | str,
-    ivh: Path | str,
+    ivh: Path | str | None,
     limits: RawInput,
 ) -> RawScan:
     """Reads one scan and checks it whole.
@@ -58,19 +70,21 @@ def read_raw_scan(
     Args:
         patient_id: For the messages.
         session: `baseline` or `followup`, for the messages.
-        ct: NIfTI file in HU, a DICOM folder, or one file of a DICOM series.
-        iph: Binary mask (0/1 or 0/255) in the CT's space, not empty.
-        ivh: Binary mask in the CT's space, possibly empty.
-        limits: Outside these a scan is refused.
+        ct: NIfTI or NRRD file in HU, a DICOM folder, or one file of a DICOM series.
+        iph: Mask in the CT's space, not empty: NIfTI or NRRD, binary (0/1 or 0/255) or labels.
+        ivh: The same, possibly empty, or the same label file; None where there is no IVH.
+        limits: Outside these a scan is refused or warned of.
 
     Raises:
         ImageError: With every fault found in the three files.
     """
-    paths = {"ct": Path(ct), "iph": Path(iph), "ivh": Path(ivh)}
-    images, notes, faults = _read_files(paths, limits)
+    paths = {"ct": Path(ct), "iph": Path(iph)} | ({} if ivh is None else {"ivh": Path(ivh)})
+    images, remarks, faults = _read_files(paths, limits)
     if not faults:
-        images["iph"] = without(images["iph"], images["ivh"])
-        faults["iph"] = blood_faults(paths["iph"], images["iph"], images["ct"], limits)
+        images.setdefault("ivh", images["iph"].with_data(np.zeros_like(images["iph"].data)))
+        whole, images["iph"] = images["iph"], without(images["iph"], images["ivh"])
+        faults, doubts = _judge_masks(paths, images, limits)
+        remarks += [*overlap_remarks(whole, images["iph"], limits), *doubts]
     named = [
         fault
         for image in faults
@@ -80,45 +94,64 @@ def read_raw_scan(
         raise ImageError(*named)
     iph_ml, ivh_ml = volume_ml(images["iph"]), volume_ml(images["ivh"])
     *masks, resampled = on_ct_grid(images["iph"], images["ivh"], images["ct"])
-    return RawScan(NativeScan(images["ct"], *masks), iph_ml, ivh_ml, (*notes, *resampled))
+    return RawScan(NativeScan(images["ct"], *masks), iph_ml, ivh_ml, (*remarks, *resampled))
 
 
 def _read_files(
     paths: Mapping[str, Path], limits: RawInput
-) -> tuple[dict[str, Volume], list[str], dict[str, list[Fault]]]:
-    """Images that can be read, what was mended in the CT, and the faults of each image."""
+) -> tuple[dict[str, Volume], list[Remark], dict[str, list[Fault]]]:
+    """Images that can be read, what is said of them, and the faults of each image."""
     images: dict[str, Volume] = {}
-    notes: list[str] = []
+    remarks: list[Remark] = []
     faults: dict[str, list[Fault]] = {}
     for image, path in paths.items():
         try:
             if image == "ct":
-                images[image], notes = read_ct(path, limits)
+                images[image], said = read_ct(path, limits)
             else:
-                images[image] = read_mask(path)
+                shared = paths["iph"] == paths.get("ivh")
+                if shared and "iph" in faults:
+                    continue  # the same file has been told
+                images[image], said = read_blood_mask(
+                    path, image, limits.mask_labels, shared=shared
+                )
+            remarks += said
         except ImageError as error:
             faults[image] = list(error.faults)
     for image in sorted(images.keys() - {"ct"}) if "ct" in images else []:
         if outside := field_faults(paths[image], images[image], images["ct"]):
             faults[image] = outside
-    return images, notes, faults
+    return images, remarks, faults
 
 
-def read_ct(path: Path, limits: RawInput) -> tuple[Volume, list[str]]:
-    """Reads a CT: NIfTI, a DICOM folder, or one file of a DICOM series.
+def _judge_masks(
+    paths: Mapping[str, Path], images: Mapping[str, Volume], limits: RawInput
+) -> tuple[dict[str, list[Fault]], list[Remark]]:
+    """The faults of each mask, and what is doubtful in those that are used."""
+    shape = shape_faults(paths["iph"], images["iph"])
+    faults, remarks = {"iph": shape} if shape else {}, []
+    for kind in [name for name in paths if name not in ("ct", *faults)]:
+        judged = blood_limits(kind, limits)
+        faults[kind], doubts = judge_blood(paths[kind], images[kind], images["ct"], judged)
+        remarks += doubts
+    return faults, remarks
+
+
+def read_ct(path: Path, limits: RawInput) -> tuple[Volume, list[Remark]]:
+    """Reads a CT: NIfTI, NRRD, a DICOM folder, or one file of a DICOM series.
 
     Returns:
-        The CT in HU, not below -1024, and what was converted or mended, a phrase each.
+        The CT in HU, not below -1024, and what was converted or mended.
 
     Raises:
         ImageError: It cannot be read or converted, is not in HU, or shows too little of a head.
     """
-    image, notes = read_dicom(path) if is_dicom(path) else (read_volume(path), [])
+    image, remarks = read_dicom(path) if is_dicom(path) else (read_volume(path), [])
     ct, mended = mend_hu(path, image)
     through = int(np.flatnonzero(io_orientation(ct.affine)[:, 0] == 2)[0])
     if faults := coverage_faults(path, ct, through, limits):
         raise ImageError(*faults)
-    return ct, notes + mended
+    return ct, remarks + mended
 
 
 def read_given_brain(patient_id: str, session: str, path: Path | str, scan: NativeScan) -> Volume:

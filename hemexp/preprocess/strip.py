@@ -4,10 +4,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from hemexp.data_files import data_files
 from hemexp.layout import Layout, is_phantom
 from hemexp.preprocess.brain_hu import brain_faults
 from hemexp.preprocess.dicom import files_of
+from hemexp.preprocess.mask_checks import stray_remarks
 from hemexp.preprocess.raw import read_given_brain, read_raw_scan
+from hemexp.preprocess.remarks import notes_of, warnings_of
 from hemexp.preprocess.rows import write_row
 from hemexp.preprocess.scans import NativeScan, name_faults, write_images
 from hemexp.preprocess.skull import delineate_brain
@@ -65,12 +68,12 @@ def name_raw(patient_id: str, session: str, raw: Mapping[str, Path | str]) -> di
         raw: The study's files by image.
 
     Returns:
-        `raw/sub-ID_ses-SESSION_IMAGE`, for DICOM followed by a number a file. What the phantom
-        drew keeps its own name.
+        `raw/sub-ID_ses-SESSION_IMAGE`, followed by a number a file where there are several (DICOM,
+        `.nhdr`). What the phantom drew keeps its own name.
     """
     found: dict[str, Path] = {}
     for image, path in raw.items():
-        files = files_of(Path(path))
+        files = [part for file in files_of(Path(path)) for part in data_files(file)]
         if is_phantom(str(path)):
             found |= {"/".join(file.parts[-2:]): file for file in files}
             continue
@@ -91,13 +94,14 @@ def run_strip_skull(
     """Checks one raw scan and writes it in standard form, with its brain mask and its volumes.
 
     CT and masks are on the raw CT's grid; `volumes` is a one-row table: patient_id session iph_ml
-    ivh_ml brain_ml notes.
+    ivh_ml brain_ml warnings notes.
 
     Args:
         layout: Of the run.
         patient_id: Patient of the sample sheet.
         session: `baseline` or `followup`.
-        raw: The study's files: `ct` in HU, masks `iph` and `ivh`, and `brain` where one is given.
+        raw: The study's files: `ct` in HU, masks `iph` and `ivh`, and `brain` where one is given;
+            no `ivh` where the scan shows none.
         settings: Skull-strip settings.
         limits: Outside these a raw scan is refused.
 
@@ -105,7 +109,7 @@ def run_strip_skull(
         ImageError: The scan cannot be used; the message names the patient and the file.
     """
     started, files = time.perf_counter(), layout.native(patient_id, session)
-    found = read_raw_scan(patient_id, session, raw["ct"], raw["iph"], raw["ivh"], limits)
+    found = read_raw_scan(patient_id, session, raw["ct"], raw["iph"], raw.get("ivh"), limits)
     scan = found.scan
     brain = find_brain(patient_id, session, raw, scan, settings, limits)
     masks = {"iph": scan.iph.data, "ivh": scan.ivh.data, "brain": brain.data}
@@ -113,7 +117,10 @@ def run_strip_skull(
     write_png(files.picture, draw_scan(scan.ct, masks))
     measured = {"iph_ml": found.iph_ml, "ivh_ml": found.ivh_ml, "brain_ml": volume_ml(brain)}
     row = {"patient_id": patient_id, "session": session, **measured}
-    write_row(files.volumes, {**row, "notes": "; ".join(found.notes)})
+    stray = stray_remarks(scan.iph.data, scan.ivh.data, brain.data, scan.ct.spacing_mm)
+    remarks = (*found.remarks, *stray)
+    words = {"warnings": "; ".join(warnings_of(remarks)), "notes": "; ".join(notes_of(remarks))}
+    write_row(files.volumes, row | words)
     write_sidecars(
         files,
         verb="strip-skull",
@@ -121,4 +128,5 @@ def run_strip_skull(
         inputs=name_raw(patient_id, session, raw),
         started=started,
         method="given" if raw.get("brain") else settings.method,
+        ivh_mask="given" if raw.get("ivh") else "none",
     )

@@ -13,10 +13,12 @@ from hemexp.settings.latents import Latents, Reference
 from hemexp.settings.phantom import Phantom
 from hemexp.settings.preprocess import (
     Grid,
+    MaskLabels,
     Preprocess,
     QualityLimits,
     RawInput,
     Registration,
+    ShareLimits,
     SkullStrip,
 )
 from hemexp.settings.reporting import Reporting
@@ -31,6 +33,7 @@ __all__ = [
     "Expansion",
     "Grid",
     "Latents",
+    "MaskLabels",
     "Phantom",
     "Preprocess",
     "QualityLimits",
@@ -41,6 +44,7 @@ __all__ = [
     "Sampling",
     "Section",
     "Settings",
+    "ShareLimits",
     "SkullStrip",
     "TrainingProcesses",
 ]

@@ -7,14 +7,61 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from hemexp.settings.section import Fraction, Section
 
 
+class ShareLimits(Section):
+    """How much of a mask must be as bright as blood, noise aside."""
+
+    warn: Fraction
+    """Least part of the mask for a scan without a warning. More: stricter."""
+    refuse: Fraction
+    """Least part of the mask for a scan that is used at all. More: stricter."""
+
+    @model_validator(mode="after")
+    def _warned_first(self) -> Self:
+        if self.refuse > self.warn:
+            raise ValueError("refuse must not be above warn")
+        return self
+
+
+class MaskLabels(Section):
+    """Which labels mean IPH and IVH where one file holds both; none: every mask is binary."""
+
+    iph: list[PositiveInt]
+    """Labels of IPH, such as `[1]`. Another number names another label."""
+    ivh: list[PositiveInt]
+    """The same of IVH, such as `[2]`."""
+
+    @model_validator(mode="after")
+    def _each_apart(self) -> Self:
+        if set(self.iph) & set(self.ivh) or bool(self.iph) != bool(self.ivh):
+            raise ValueError("iph and ivh need labels of their own, or none at all")
+        return self
+
+    def of(self, kind: str) -> list[int]:
+        """The labels of `iph` or `ivh`."""
+        return self.iph if kind == "iph" else self.ivh
+
+
 class RawInput(Section):
-    """What a raw scan must look like. Outside these limits it is refused."""
+    """What a raw scan must look like. Outside these limits it is refused, or warned of."""
 
     brain_hu: tuple[float, float]
     """HU, lowest and highest median of the brain without its bleed. Wider: stranger scans pass."""
     iph_hu: tuple[float, float]
-    """HU, lowest and highest median inside the IPH mask. Fresh clot has 50 to 90, thin and anaemic
-    bleeds less. Wider: masks on other tissue may pass."""
+    """HU, lowest and highest that count as blood in the IPH mask. Fresh clot has 50 to 90, thin
+    and anaemic bleeds less. Wider: masks on other tissue may pass."""
+    ivh_hu: tuple[float, float]
+    """The same in the IVH mask, where blood is mixed with CSF."""
+    iph_share: ShareLimits
+    """How much of the IPH mask must lie within `iph_hu`. Measured: right masks 100 %, one voxel
+    too large 60 to 95 %, moved by two slices 30 to 80 %, turned round 0 to 80 %."""
+    ivh_share: ShareLimits
+    """How much of the IVH mask must lie within `ivh_hu`. Measured: right masks 85 to 100 %, one
+    voxel too large 25 to 50 %, moved by two slices or turned round 0 to 55 %. Late and thin IVH
+    is darker than fresh blood, so little is refused."""
+    ivh_over_iph: Fraction
+    """Part of the IPH mask that the IVH mask may take without a warning. More: fewer warnings
+    where the IPH mask holds all blood by design."""
+    mask_labels: MaskLabels
     vessel_share: Fraction
     """Largest part of the inner brain as bright as vessels with contrast medium. Calcium alone
     stays below. More: scans with contrast may pass."""

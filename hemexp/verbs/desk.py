@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from hemexp.columns import SESSIONS
+from hemexp.columns import NO_IVH, SESSIONS
 from hemexp.config import load_settings, read_config
 from hemexp.layout import Layout
 from hemexp.sheet import scan_files
@@ -52,7 +52,11 @@ def predict(args: Arguments) -> None:
 
     config = args.config
     recipe = recipe_of(load_settings(read_config(config))) if config else read_recipe(args.model)
-    images = {name: getattr(args, f"baseline_{name}") for name in ScanImages._fields}
+    given = {name: getattr(args, f"baseline_{name}") for name in ScanImages._fields}
+    images = {
+        name: None if str(path) == NO_IVH and name == "ivh" else path
+        for name, path in given.items()
+    }
     values = {name: getattr(args, name) for name in PATIENT_NUMBERS}
     patient = NewPatient(args.patient_id, images, values)
     run_predict(patient, args.model, recipe, args.out, args.seed, args.device)

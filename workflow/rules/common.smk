@@ -16,12 +16,14 @@ from hemexp.code_hash import hash_code
 from hemexp.cohort import digest_rows, read_sheet
 from hemexp.columns import CLINICAL, SESSIONS
 from hemexp.config import load_settings
+from hemexp.data_files import data_files
 from hemexp.desk.ablations import AS_DESIGNED, ablated_settings, shared_rooms
 from hemexp.layout import MAPS, Layout, is_phantom
 from hemexp.outcomes import read_excluded
 from hemexp.provenance import canonical_json, hash_file, write_json, write_text
 from hemexp.release.check import check_released
 from hemexp.release.models import models_layout, part_files
+from hemexp.sheet import scan_files as named_files
 
 RESULTS = Layout()
 CAPTIONS = Path(".snakemake", "captions").absolute()
@@ -190,9 +192,9 @@ def clinical_row(wildcards):
 
 def scan_files(wildcards):
     """The raw CT and masks of one scan; a folder of DICOM counts as one input."""
-    row = ROWS[wildcards.patient]
-    names = [f"{wildcards.session}_{image}" for image in ("ct", "iph", "ivh", "brain")]
-    return [row[name] for name in names if row.get(name)]
+    files = named_files(ROWS[wildcards.patient], wildcards.session).values()
+    # A label file may hold both masks. The data of a .nhdr are its own file.
+    return [part for name in dict.fromkeys(files) for part in map(str, data_files(Path(name)))]
 
 
 def center_row(wildcards):
