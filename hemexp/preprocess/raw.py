@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from nibabel.orientations import io_orientation
 
 from hemexp import Fault
 from hemexp.preprocess.dicom import is_dicom, read_dicom
@@ -21,6 +20,7 @@ from hemexp.preprocess.masks import (
 )
 from hemexp.preprocess.remarks import Remark, notes_of, warnings_of
 from hemexp.preprocess.scans import NativeScan, name_faults
+from hemexp.preprocess.slices import head_axis
 from hemexp.settings import RawInput
 from hemexp.volumes import ImageError, Volume, read_volume, volume_ml
 
@@ -126,8 +126,7 @@ def read_ct(path: Path, limits: RawInput) -> tuple[Volume, list[Remark]]:
     """
     image, remarks = read_dicom(path) if is_dicom(path) else (read_volume(path), [])
     ct, mended = mend_hu(path, image)
-    through = int(np.flatnonzero(io_orientation(ct.affine)[:, 0] == 2)[0])
-    if faults := coverage_faults(path, ct, through, limits):
+    if faults := coverage_faults(path, ct, head_axis(ct.affine)[0], limits):
         raise ImageError(*faults)
     return ct, remarks + mended
 
