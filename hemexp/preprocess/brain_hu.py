@@ -59,8 +59,8 @@ def brain_faults(
     return [
         Fault(
             "brain",
-            f"{share:.1%} of its inside brighter than {VESSEL_HU[0]} HU: vessels with contrast, "
-            "streaks from metal, or bone in the mask",
+            f"{share:.1%} of its inside brighter than {VESSEL_HU[0]} HU, as vessels with "
+            "contrast, streaks from metal or bone in the mask are",
             f"at most {limits.vessel_share:.1%} (a scan without contrast)",
             "Look at the scan, and name the one taken before contrast; the limit is "
             "preprocess.raw.vessel_share.",

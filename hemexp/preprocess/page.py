@@ -187,7 +187,8 @@ def html_legend(limits: QualityLimits) -> str:
         f"{limits.brain_change:.0%} of the other scan; its ends (7.5 mm from the lowest and the "
         f"highest point) at most {limits.end_share:.0%} of its widest slice; compactness (volume "
         f"over that slice to the power 1.5) at least {limits.compactness:g}; rotation "
-        f"{limits.rotation_deg:g}°; shift {limits.translation_mm:g} mm; volume on the grid within {limits.grid_volume_error:.0%}. "
+        f"{limits.rotation_deg:g}°; shift {limits.translation_mm:g} mm; volume on "
+        f"the grid within {limits.grid_volume_error:.0%}. "
         "✓ within, ! beyond, no sign: no limit. −MI: mutual information, negated; Corr.: of HU.",
     }
     rows = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items())

@@ -8,6 +8,9 @@ from hemexp.settings import QualityLimits
 SMALL_ML = 5.0
 """Below this the grid's error is judged in mL, as a part of this: few voxels, much chance."""
 
+BALL = 4 / (3 * math.sqrt(math.pi))
+"""Compactness of a ball, 0.75: the best value of a brain."""
+
 
 class Mark(NamedTuple):
     """One measure against its limit.
@@ -79,7 +82,8 @@ def _shape_marks(row: dict[str, Any], limits: QualityLimits) -> list[Mark]:
         f"brain small for its widest slice (compactness {row['compactness']:.2f}, limit "
         f"{limits.compactness:g}): is a part missing?"
     )
-    return [*found, Mark("compactness", limits.compactness / row["compactness"], words)]
+    ratio = (BALL - row["compactness"]) / (BALL - limits.compactness)
+    return [*found, Mark("compactness", ratio, words)]
 
 
 def scan_warnings(

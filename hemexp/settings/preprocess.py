@@ -117,7 +117,7 @@ class QualityLimits(Section):
     """Largest width of the brain 7.5 mm from its lowest or highest point, as part of its widest
     slice. Measured: 96 whole heads at most 0.27; with a tenth of the brain cut off at least 0.34.
     More: scans that end inside the brain pass."""
-    compactness: PositiveFloat
+    compactness: Annotated[float, Field(gt=0, lt=0.75)]
     """Lowest ratio of brain volume and (area of its widest slice) to the power 1.5. Measured: 96
     whole heads 0.58 to 0.71, half a brain 0.3 to 0.4. More: more warnings."""
     brain_change: PositiveFloat
