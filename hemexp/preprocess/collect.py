@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.columns import OTHER_SESSION, SESSIONS
+from hemexp.columns import BASELINE, OTHER_SESSION, SESSIONS
 from hemexp.layout import Layout
 from hemexp.outcomes import expansion_outcomes, read_volumes
 from hemexp.preprocess.identity import Scan, find_twins, leak_faults, twin_words
 from hemexp.preprocess.quality import scan_warnings
 from hemexp.preprocess.rows import read_row
 from hemexp.provenance import write_sidecars, write_text
-from hemexp.settings import Preprocess
+from hemexp.settings import Preprocess, QualityLimits
 
 REGISTRATION = ("rotation_deg", "translation_mm", "registration_metric", "correlation", "overlap")
 QC = (
@@ -161,6 +161,23 @@ def _judge(
         notes = row["notes"] if isinstance(row["notes"], str) else ""
         judged.append(pd.Series(row | {"status": status, "reason": reason, "notes": notes}))
     return judged
+
+
+def judge_baseline(layout: Layout, patient_id: str, limits: QualityLimits) -> tuple[str, str]:
+    """What `collect-qc` would say of a patient who has a baseline alone.
+
+    Args:
+        layout: Holds the one-row tables of the scan in both spaces.
+        patient_id: The patient.
+        limits: Beyond these a scan is doubtful.
+
+    Returns:
+        Warnings and notes, each a line of text, empty where there is nothing to say.
+    """
+    spaces = layout.native(patient_id, BASELINE), layout.grid(patient_id, BASELINE)
+    tables = [("predict", BASELINE, files.volumes) for files in spaces]
+    ((row,), _) = _read_patient(patient_id, tables)
+    return "; ".join(scan_warnings(row, None, limits)), row["notes"]
 
 
 def _excluded_table(failures: Iterable[Mapping[str, str]]) -> pd.DataFrame:

@@ -4,7 +4,6 @@ The pictures are embedded, so that the page is one file which can be sent and op
 patient with two scans costs about 125 kB (measured on nine real heads).
 """
 
-import base64
 import time
 from html import escape
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from hemexp.html import html_page
+from hemexp.html import html_page, html_png
 from hemexp.layout import Layout
 from hemexp.notice import NOTICE
 from hemexp.preprocess.page_style import QC_CSS
@@ -76,10 +75,7 @@ def rank(scans: list[dict[str, Any]], limits: QualityLimits) -> tuple[int, float
 def html_picture(path: Path, caption: str, kind: str = "") -> str:
     """A picture with its bytes in the page, or a sentence where there is none."""
     if path.exists() and path.stat().st_size:
-        data = base64.b64encode(path.read_bytes()).decode("ascii")
-        shown = (
-            f"<img alt='{escape(caption)}' decoding='async' src='data:image/png;base64,{data}'>"
-        )
+        shown = html_png(path.read_bytes(), caption)
     else:
         shown = "<p class='missing'>No picture: this step left none.</p>"
     return f"<figure class='{kind}'><figcaption>{escape(caption)}</figcaption>{shown}</figure>"
