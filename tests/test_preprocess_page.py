@@ -198,7 +198,7 @@ def scan_row(name, session, **changed):
         "brain_ml": 1550.0,
         "lowest_share": 0.05,
         "highest_share": 0.05,
-        "compactness": 0.7,
+        "compactness": 0.75,
         "rotation_deg": np.nan,
         "translation_mm": np.nan,
         "registration_metric": np.nan,

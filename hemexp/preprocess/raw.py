@@ -10,6 +10,7 @@ from hemexp import Fault
 from hemexp.preprocess.dicom import is_dicom, read_dicom
 from hemexp.preprocess.hounsfield import coverage_faults, mend_hu
 from hemexp.preprocess.interpolate import average
+from hemexp.preprocess.levels import mend_slices
 from hemexp.preprocess.masks import (
     blood_faults,
     field_faults,
@@ -125,10 +126,11 @@ def read_ct(path: Path, limits: RawInput) -> tuple[Volume, list[Remark]]:
         ImageError: It cannot be read or converted, is not in HU, or shows too little of a head.
     """
     image, remarks = read_dicom(path) if is_dicom(path) else (read_volume(path), [])
+    image, levelled = mend_slices(path, image)
     ct, mended = mend_hu(path, image)
     if faults := coverage_faults(path, ct, head_axis(ct.affine)[0], limits):
         raise ImageError(*faults)
-    return ct, remarks + mended
+    return ct, remarks + levelled + mended
 
 
 def read_given_brain(patient_id: str, session: str, path: Path | str, scan: NativeScan) -> Volume:
