@@ -24,7 +24,7 @@ from hemexp.preprocess.register import run_register_followup
 from hemexp.preprocess.rows import read_row, write_row
 from hemexp.preprocess.slices import compactness, end_shares, slice_areas
 from hemexp.preprocess.strip import measure_brain, run_strip_skull
-from hemexp.preprocess.texture import calm_copy, measure_texture, noise_remarks
+from hemexp.preprocess.scan_noise import calm_copy, measure_noise, noise_remarks
 from hemexp.sheet_faults import id_faults
 from hemexp.volumes import ImageError, Volume
 
@@ -111,17 +111,17 @@ def test_a_single_scan_is_judged_as_the_cohort_is(tmp_path, settings):
 
 @pytest.mark.parametrize("noise_hu", [5.0, 20.0, 45.0])
 def test_noise_is_measured_in_hu(noise_hu):
-    texture = measure_texture(ct(noise_hu))
-    assert texture.noise_hu == pytest.approx(np.hypot(noise_hu, 4), rel=0.15)
-    assert not texture.sharp
+    noise = measure_noise(ct(noise_hu))
+    assert noise.noise_hu == pytest.approx(np.hypot(noise_hu, 4), rel=0.15)
+    assert not noise.sharp
 
 
 def test_a_bone_kernel_is_told_from_noise(settings):
     noise = np.random.default_rng(3).normal(0, 40, SHAPE)
     sharpened = noise - ndimage.gaussian_filter(noise, (1, 1, 0))
-    texture = measure_texture(Volume(ct().data + sharpened.astype(np.float32), AFFINE))
-    assert texture.sharp and texture.neighbours < -0.1
-    (remark,) = noise_remarks(texture, settings.preprocess.raw.noisy_hu)
+    noise = measure_noise(Volume(ct().data + sharpened.astype(np.float32), AFFINE))
+    assert noise.sharp and noise.neighbours < -0.1
+    (remark,) = noise_remarks(noise, settings.preprocess.raw.noisy_hu)
     assert remark.doubtful and "bone kernel" in remark.words and "very noisy (SD 3" in remark.words
 
 

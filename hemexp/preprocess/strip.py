@@ -16,7 +16,7 @@ from hemexp.preprocess.rows import write_row
 from hemexp.preprocess.scans import NativeScan, name_faults, write_images
 from hemexp.preprocess.skull import delineate_brain
 from hemexp.preprocess.slices import compactness, end_shares
-from hemexp.preprocess.texture import Texture, calm_copy, measure_texture, noise_remarks
+from hemexp.preprocess.scan_noise import ScanNoise, calm_copy, measure_noise, noise_remarks
 from hemexp.preprocess.thumbnails import draw_scan, write_png
 from hemexp.provenance import write_sidecars
 from hemexp.settings import RawInput, SkullStrip
@@ -49,8 +49,8 @@ def find_brain(
             cannot be a brain or not one without contrast medium.
     """
     where = f"{session} ct, {raw['ct']}"
-    texture = measure_texture(scan.ct)
-    if noisy := texture.noise_hu > limits.noisy_hu:
+    noise = measure_noise(scan.ct)
+    if noisy := noise.noise_hu > limits.noisy_hu:
         scan = replace(scan, ct=calm_copy(scan.ct, settings.bone_hu))
     faults: Iterable[Fault] = []
     if raw.get("brain"):
@@ -62,15 +62,15 @@ def find_brain(
             faults = error.faults
     if faults := faults or brain_faults(scan.ct, brain, scan.blood, limits):
         if noisy:
-            faults = [blame_noise(fault, texture) for fault in faults]
+            faults = [blame_noise(fault, noise) for fault in faults]
         raise ImageError(*name_faults(faults, patient_id, where))
-    return scan.ct.with_data(brain), noise_remarks(texture, limits.noisy_hu)
+    return scan.ct.with_data(brain), noise_remarks(noise, limits.noisy_hu)
 
 
-def blame_noise(fault: Fault, texture: Texture) -> Fault:
+def blame_noise(fault: Fault, noise: ScanNoise) -> Fault:
     """A fault of a noisy scan, whose likeliest cause comes first."""
     return fault._replace(
-        found=f"a scan that is {texture.words()}, and {fault.found}",
+        found=f"a scan that is {noise.words()}, and {fault.found}",
         cure=f"Take the soft-tissue series of the scan. If there is none: {fault.cure}",
     )
 

@@ -32,7 +32,7 @@ SHARP = -0.1
 has -0.03, a kernel that sharpens edges turns it negative (-0.14 with a mild one)."""
 
 
-class Texture(NamedTuple):
+class ScanNoise(NamedTuple):
     """A scan's noise in soft tissue.
 
     Attributes:
@@ -54,7 +54,7 @@ class Texture(NamedTuple):
         return f"very noisy (SD {self.noise_hu:.0f} HU in soft tissue{kernel})"
 
 
-def measure_texture(ct: Volume) -> Texture:
+def measure_noise(ct: Volume) -> ScanNoise:
     """Measures the noise of soft tissue: what is left of it without its local median.
 
     Args:
@@ -70,10 +70,10 @@ def measure_texture(ct: Volume) -> Texture:
         (mean > CALM_HU[0]) & (mean < CALM_HU[1]), np.ones(window, dtype=bool)
     )
     if np.count_nonzero(calm) < LEAST_VOXELS:
-        return Texture(float("nan"), float("nan"))
+        return ScanNoise(float("nan"), float("nan"))
     noise = slices - ndimage.median_filter(slices, window)
     noise_hu = MEDIAN_SD * float(np.median(np.abs(noise[calm])))
-    return Texture(noise_hu, _neighbours(noise, calm))
+    return ScanNoise(noise_hu, _neighbours(noise, calm))
 
 
 def _neighbours(noise: NDArray[np.float32], calm: NDArray[np.bool_]) -> float:
@@ -98,17 +98,17 @@ def calm_copy(ct: Volume, bone_hu: float) -> Volume:
     return ct.with_data(np.where(ct.data > bone_hu, ct.data, calmer))
 
 
-def noise_remarks(texture: Texture, noisy_hu: float) -> list[Remark]:
+def noise_remarks(noise: ScanNoise, noisy_hu: float) -> list[Remark]:
     """What a reader should know of a scan's noise.
 
     Args:
-        texture: The scan's.
+        noise: The scan's.
         noisy_hu: SD above which a scan is noisy.
     """
-    if texture.noise_hu > noisy_hu:
-        words = f"{texture.words()}: brain found on a smoothed copy; take the soft-tissue series"
+    if noise.noise_hu > noisy_hu:
+        words = f"{noise.words()}: brain found on a smoothed copy; take the soft-tissue series"
         return [Remark(words, doubtful=True)]
-    if texture.sharp:
-        words = f"bone kernel (neighbours' noise correlates by {texture.neighbours:.2f})"
+    if noise.sharp:
+        words = f"bone kernel (neighbours' noise correlates by {noise.neighbours:.2f})"
         return [Remark(f"{words}: the soft-tissue series is better")]
     return []
