@@ -1,5 +1,6 @@
 """Pieces of the pages that people read: text goes in as it is and is escaped here."""
 
+import base64
 from collections.abc import Sequence
 from html import escape
 
@@ -13,6 +14,12 @@ def html_page(title: str, css: str, notice: str, body: str) -> str:
         f"<p class='notice' role='note'>{escape(notice)}</p>\n{body}\n"
         "</body></html>\n"
     )
+
+
+def html_png(png: bytes, alt: str) -> str:
+    """A picture with its bytes in the page."""
+    data = base64.b64encode(png).decode("ascii")
+    return f"<img alt='{escape(alt)}' decoding='async' src='data:image/png;base64,{data}'>"
 
 
 def html_table(

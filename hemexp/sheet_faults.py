@@ -54,7 +54,10 @@ def training_faults(rows: Iterable[Row]) -> list[Fault]:
 
 
 def id_faults(rows: dict[int, Row]) -> list[Fault]:
-    """Names that cannot be a file's, and patients who stand in more than one row."""
+    """Names that cannot be a file's, and patients who stand in more than one row.
+
+    Names that only differ by upper and lower case are one folder on many disks.
+    """
     faults: list[Fault] = []
     first: dict[str, int] = {}
     for line, row in rows.items():
@@ -69,18 +72,30 @@ def id_faults(rows: dict[int, Row]) -> list[Fault]:
                         "Rename it.",
                     )
                 )
-        if patient_id in first:
-            splits = {rows[first[patient_id]]["split"], row["split"]}
-            found = f"the patient again (first in row {first[patient_id]})"
-            if len(splits) > 1:
-                found += f", in two splits ({' and '.join(sorted(splits))})"
-            faults.append(
-                Fault(
-                    _where(line, row, "patient_id"), found, "one row per patient", "Keep one row."
-                )
-            )
-        first.setdefault(patient_id, line)
+        folder = patient_id.lower()
+        if folder in first:
+            faults.append(_repeated_fault(line, row, first[folder], rows[first[folder]]))
+        first.setdefault(folder, line)
     return faults
+
+
+def _repeated_fault(line: int, row: Row, before: int, first: Row) -> Fault:
+    """A patient_id that an earlier row has, in the same letters or in other case."""
+    where = _where(line, row, "patient_id")
+    if row["patient_id"] != first["patient_id"]:
+        found = (
+            f"{row['patient_id']!r}, which is {first['patient_id']!r} of row {before} but for case"
+        )
+        return Fault(
+            where,
+            found,
+            "names that differ in more than upper and lower case (one folder on many disks)",
+            "Rename one of them, or keep one row if they are one patient.",
+        )
+    found = f"the patient again (first in row {before})"
+    if row["split"] != first["split"]:
+        found += f", in two splits ({' and '.join(sorted((first['split'], row['split'])))})"
+    return Fault(where, found, "one row per patient", "Keep one row.")
 
 
 def split_faults(line: int, row: Row) -> list[Fault]:

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from mini import CONFIG, MINI, mini_rows, run
 
+from hemexp.config import load_settings
 from hemexp.desk.predict import NewPatient, option_faults
-from hemexp.reporting.forecast_page import expanding_share, quantile_rows
+from hemexp.release.models import read_recipe, recipe_of
+from hemexp.reporting.forecast_page import expanding_share, html_scan, quantile_rows
 
 PATIENT = MINI["predict"][0]
 CLINICAL = ("onset_to_ct_h", "anticoagulant", "antiplatelet", "age", "gcs", "sbp")
@@ -61,6 +64,8 @@ def test_it_draws_what_the_workflow_draws(mini_run, tmp_path):
     volumes = pd.read_csv(tmp_path / samples / "volumes.tsv", sep="\t")
     assert f"<td>{volumes['iph_ml'].median():.1f}</td>" in page
     assert str(mini_run) not in page
+    assert "As scanned, with brain mask" in page and page.count("data:image/png;base64,") == 3
+    assert "Doubtful scan" not in page
 
 
 def test_a_bundle_draws_the_same(mini_run, tmp_path):
@@ -124,3 +129,23 @@ def test_the_pages_numbers():
     rows = quantile_rows(table, {"iph_ml": 10.0, "ivh_ml": 0.0})
     assert rows[0] == ["IPH, mL", "10.0", "10.4", "12.0", "14.0", "16.0", "27.2"]
     assert expanding_share(table, 10.0) == pytest.approx(0.6)
+
+
+def test_a_doubtful_scan_is_told_above_the_numbers_with_its_pictures_below():
+    doubt, scan = html_scan("brain <400> mL", "padding raised", {"As scanned": b"png"})
+    assert "Doubtful scan: brain &lt;400&gt; mL." in doubt
+    assert "padding raised" in scan and "data:image/png;base64,cG5n" in scan
+    doubt, scan = html_scan("", "", {"As scanned": b"png"})
+    assert doubt == "" and scan.count("<p") == 0
+
+
+def test_a_recipe_holds_the_limits_of_the_quality_control(settings):
+    assert recipe_of(settings).quality == settings.preprocess.quality
+
+
+@pytest.mark.wet
+def test_a_finished_run_and_a_config_give_one_recipe(mini_run):
+    settings = load_settings(yaml.safe_load(CONFIG.read_text()))
+    found, expected = read_recipe(mini_run / "results"), recipe_of(settings)
+    for part in ("raw", "skull_strip", "grid", "quality"):
+        assert getattr(found, part) == getattr(expected, part)

@@ -118,8 +118,23 @@ def test_a_brain_larger_than_the_grid_is_never_cropped(settings):
     brain = np.zeros((20, 16, 12), dtype=bool)
     brain[2:17, 3:12, 1:11] = True
     lay_grid(Volume(brain[:, :, 2:10], np.diag([2.0, 3.0, 5.0, 1])), limits)
-    with pytest.raises(HemexpError, match=r"Missing: 10\.0 mm along z"):
+    with pytest.raises(HemexpError, match=r"Missing: 10\.0 mm along z") as error:
         lay_grid(Volume(brain, np.diag([2.0, 3.0, 5.0, 1])), limits)
+    cure = error.value.faults[0].cure
+    assert "a shape of at least [10, 10, 10]" in cure
+    assert "a spacing_mm of at least [3.0, 3.0, 6.25]" in cure
+
+
+def test_a_brain_off_by_nothing_fits_and_what_is_missing_is_never_zero(settings):
+    limits = settings.preprocess.grid.model_copy(
+        update={"shape": (10, 9, 8), "spacing_mm": (3.0, 3.0, 5.0)}
+    )
+    brain = np.ones((15, 9, 8), dtype=bool)
+    grid = lay_grid(Volume(brain, np.diag([2.06, 3.0, 5.0, 1])), limits)
+    first = (np.linalg.inv(grid.affine) @ [0, 0, 0, 1])[:3]
+    assert np.all(first > -0.5), "30.9 mm on 30: the outermost voxels' centres are on the grid"
+    with pytest.raises(HemexpError, match=r"Missing: 1\.2 mm along x\. "):
+        lay_grid(Volume(brain, np.diag([2.08, 3.0, 5.0, 1])), limits)
 
 
 @pytest.mark.parametrize("spacing_mm", [(0.7, 0.8, 2.0), (3.0, 2.5, 6.0)])

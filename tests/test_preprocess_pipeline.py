@@ -283,6 +283,9 @@ def test_qc_and_outcomes_gather_every_scan(cohort, pair, settings_here):
         "iph_grid_ml",
         "ivh_grid_ml",
         "brain_ml",
+        "lowest_share",
+        "highest_share",
+        "compactness",
         "rotation_deg",
         "translation_mm",
         "registration_metric",
@@ -295,7 +298,9 @@ def test_qc_and_outcomes_gather_every_scan(cohort, pair, settings_here):
     table = pd.read_csv(layout.qc, sep="\t")
     assert table["session"].tolist() == ["baseline", "followup", "baseline"]
     assert table["rotation_deg"].notna().tolist() == [False, True, False]
-    assert (table["status"] == "ok").all()
+    assert table["status"].tolist() == ["warning", "ok", "warning"]
+    assert table["reason"][0] == "the same voxels as the baseline of patient P2"
+    assert table["reason"][2] == "the same voxels as the baseline of patient P1"
     for (scan, _), row in zip((*pair.values(), pair["baseline"]), table.itertuples(), strict=True):
         iph_ml = scan.iph.data.sum() * np.prod(scan.ct.spacing_mm) / 1000
         assert row.iph_ml == pytest.approx(iph_ml, rel=1e-5)
@@ -345,6 +350,9 @@ def test_every_limit_gives_a_reason_in_words(settings_here):
     right = pd.Series(
         {
             "brain_ml": 1400.0,
+            "lowest_share": 0.2,
+            "highest_share": 0.25,
+            "compactness": 0.6,
             "rotation_deg": np.nan,
             "translation_mm": np.nan,
             "iph_ml": 20.0,
@@ -358,6 +366,9 @@ def test_every_limit_gives_a_reason_in_words(settings_here):
     assert scan_warnings(right, 1420.0, limits) == []
     wrong = {
         "brain_ml": (500.0, "brain 500 mL outside"),
+        "lowest_share": (0.4, "brain cut off at its lower end (40% of its widest slice there"),
+        "highest_share": (0.5, "brain cut off at its upper end (50% of its widest slice there"),
+        "compactness": (0.4, "compactness 0.40, limit 0.5"),
         "rotation_deg": (41.0, "turned by 41.0"),
         "translation_mm": (77.0, "moved by 77.0"),
         "iph_grid_ml": (23.0, "IPH 20.00 mL is 23.00"),

@@ -266,6 +266,10 @@ def test_a_given_brain_mask_is_used_with_the_blood(files, tmp_path, settings, re
         "iph_ml",
         "ivh_ml",
         "brain_ml",
+        "lowest_share",
+        "highest_share",
+        "compactness",
+        "voxels",
         "warnings",
         "notes",
     ]

@@ -18,6 +18,7 @@ from hemexp.expansion.measure import run_measure_bleed
 from hemexp.expansion.model import patient_distribution
 from hemexp.latents.encode import run_encode_patients
 from hemexp.layout import Layout
+from hemexp.preprocess.collect import judge_baseline
 from hemexp.preprocess.resample import run_resample_scan
 from hemexp.preprocess.strip import run_strip_skull
 from hemexp.release.models import MODEL_PARTS, Recipe, models_layout
@@ -79,12 +80,22 @@ def option_faults(patient: NewPatient) -> list[Fault]:
     )
 
 
-def prepare(patient: NewPatient, layout: Layout, recipe: Recipe) -> None:
-    """Check, strip and grid: the rules `strip_skull` and `resample_scan` of a new patient."""
+def prepare(patient: NewPatient, layout: Layout, recipe: Recipe) -> tuple[str, str]:
+    """Check, strip, grid and judge, as the rules do up to `collect_qc`.
+
+    Returns:
+        What is doubtful about the scan, and what is to be noted, as `qc.tsv` would say it.
+    """
     scan = patient.patient_id, BASELINE
     raw = {name: path for name, path in patient.images.items() if path}
     run_strip_skull(layout, *scan, raw, recipe.skull_strip, recipe.raw)
     run_resample_scan(layout, *scan, recipe.grid, BASELINE)
+    warnings, notes = judge_baseline(layout, patient.patient_id, recipe.quality)
+    if warnings:
+        log.warning("%s: doubtful scan: %s", patient.patient_id, warnings)
+    if notes:
+        log.info("%s: %s", patient.patient_id, notes)
+    return warnings, notes
 
 
 def as_forecast(settings: Sampling) -> Sampling:
@@ -117,7 +128,7 @@ def run_predict(
     if faults := option_faults(patient):
         raise HemexpError(*faults)
     released, layout, sheet = models_layout(folder, *MODEL_PARTS), Layout(out), patient.sheet()
-    prepare(patient, layout, recipe)
+    seen = prepare(patient, layout, recipe)
     run_encode_patients(layout, sheet, recipe.latents, seed, device, released)
     run_measure_bleed(layout, sheet)
     models = load_trained(released, resolve_device(device))
@@ -127,6 +138,6 @@ def run_predict(
     log_samples(table, known, time.perf_counter() - started)
     p_expansion = patient_distribution(models.growth, known.row).p_expansion
     values = {name: (v, PATIENT_NUMBERS[name].unit) for name, v in patient.values.items()}
-    page = run_write_forecast(layout, patient.patient_id, values, p_expansion, seed)
+    page = run_write_forecast(layout, patient.patient_id, values, p_expansion, seed, seen)
     log.info("%s: open %s", patient.patient_id, page)
     return page

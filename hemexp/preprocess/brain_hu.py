@@ -1,4 +1,4 @@
-"""Whether the inside of a skull has the HU of a brain without contrast medium."""
+"""Whether what was found inside a skull can be a brain: its volume, HU without contrast medium."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from scipy import ndimage
 from hemexp import Fault
 from hemexp.preprocess.coarse import block_factors, coarsen
 from hemexp.settings import RawInput
-from hemexp.volumes import Volume
+from hemexp.volumes import Volume, volume_ml
 
 VESSEL_HU, RIM_MM = (110, 400), 8.0
 """Vessels with contrast; near the skull, voxels of part bone are as bright."""
@@ -16,17 +16,29 @@ VESSEL_HU, RIM_MM = (110, 400), 8.0
 def brain_faults(
     ct: Volume, brain: NDArray[np.bool_], blood: NDArray[np.bool_], limits: RawInput
 ) -> list[Fault]:
-    """Faults that only show once the brain is known: wrong units, contrast medium.
+    """Faults that only show once the brain is known: its volume, wrong units, contrast medium.
 
     Args:
         ct: CT in HU.
         brain: Brain mask (x, y, z).
         blood: IPH and IVH together (x, y, z).
-        limits: Median HU of the brain, share of bright vessels.
+        limits: Volume and median HU of the brain, share of bright vessels.
 
     Returns:
         Faults whose `where` is a word; the caller adds patient and file.
     """
+    low_ml, high_ml = limits.brain_ml
+    if not low_ml <= (brain_ml := volume_ml(ct.with_data(brain))) <= high_ml:
+        return [
+            Fault(
+                "brain",
+                f"a brain mask of {brain_ml:.0f} mL",
+                f"{low_ml:g} to {high_ml:g} mL (preprocess.raw.brain_ml)",
+                "Look at the scan: does it hold the whole head, is it very noisy or full of "
+                "streaks? Else draw the brain and name the mask in baseline_brain or "
+                "followup_brain (--baseline-brain of predict).",
+            )
+        ]
     calm = brain & ~blood
     if not calm.any():
         return []
@@ -37,8 +49,8 @@ def brain_faults(
                 "brain",
                 f"a median of {median:.0f} HU",
                 f"{low:g} to {high:g} HU",
-                "Check that this is a head CT without contrast in HU; the limits are "
-                "preprocess.raw.brain_hu.",
+                "Contrast medium, a series that is not in HU, or a mask that holds bone or air: "
+                "look at the scan. The limits are preprocess.raw.brain_hu.",
             )
         ]
     share = vessel_share(ct, calm, limits.vessel_share)
@@ -47,10 +59,11 @@ def brain_faults(
     return [
         Fault(
             "brain",
-            f"{share:.1%} of its inside brighter than {VESSEL_HU[0]} HU, as vessels "
-            "with contrast are",
+            f"{share:.1%} of its inside brighter than {VESSEL_HU[0]} HU, as vessels with "
+            "contrast, streaks from metal or bone in the mask are",
             f"at most {limits.vessel_share:.1%} (a scan without contrast)",
-            "Name the scan taken before contrast; the limit is preprocess.raw.vessel_share.",
+            "Look at the scan, and name the one taken before contrast; the limit is "
+            "preprocess.raw.vessel_share.",
         )
     ]
 

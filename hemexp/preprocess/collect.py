@@ -8,13 +8,14 @@ from typing import Any
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.columns import OTHER_SESSION, SESSIONS
+from hemexp.columns import BASELINE, OTHER_SESSION, SESSIONS
 from hemexp.layout import Layout
 from hemexp.outcomes import expansion_outcomes, read_volumes
+from hemexp.preprocess.identity import Scan, find_twins, leak_faults, twin_words
 from hemexp.preprocess.quality import scan_warnings
 from hemexp.preprocess.rows import read_row
 from hemexp.provenance import write_sidecars, write_text
-from hemexp.settings import Preprocess
+from hemexp.settings import Preprocess, QualityLimits
 
 REGISTRATION = ("rotation_deg", "translation_mm", "registration_metric", "correlation", "overlap")
 QC = (
@@ -25,6 +26,9 @@ QC = (
     "iph_grid_ml",
     "ivh_grid_ml",
     "brain_ml",
+    "lowest_share",
+    "highest_share",
+    "compactness",
     *REGISTRATION,
     "status",
     "reason",
@@ -64,20 +68,24 @@ def run_collect_qc(
         settings: Limits beyond which a scan is marked, reference, what a failure does.
 
     Raises:
-        HemexpError: A scan's table is missing, a patient failed and the run shall stop, or no
-            training patient is left.
+        HemexpError: A scan's table is missing, a patient failed and the run shall stop, no
+            training patient is left, or patients of two splits share a scan.
     """
     started = time.perf_counter()
     inputs: list[Path] = [Path(source)]
-    rows, failures = [], []
+    patients = []
     for _, patient in sheet.iterrows():
         tables = _step_tables(layout, patient, settings.reference)
         inputs += [path for _, _, path in tables]
-        found, failed = _read_patient(patient["patient_id"], tables)
-        rows += _judge(found, failed, settings)
-        failures += failed
-    excluded = _excluded_table(failures)
+        patients.append(_read_patient(patient["patient_id"], tables))
+    excluded = _excluded_table(failure for _, failures in patients for failure in failures)
     _refuse(excluded, sheet, settings.on_failure)
+    twins = find_twins(row for rows, failures in patients if not failures for row in rows)
+    if faults := leak_faults(twins, sheet["split"]):
+        raise HemexpError(*faults, title=f"{len(faults)} fault(s)")
+    rows = [
+        row for found, failures in patients for row in _judge(found, failures, twins, settings)
+    ]
     kept = sheet.drop(index=excluded["patient_id"])
     tables = {
         layout.qc: pd.DataFrame(rows)[list(QC)],
@@ -123,15 +131,20 @@ def _read_patient(
         if reason := found.pop("failure", ""):
             names = {"patient_id": patient_id, "session": session, "step": step}
             failures.append({**names, "reason": reason})
-        row = rows.setdefault(session, dict.fromkeys(QC, float("nan")) | {"warnings": ""})
+        row = rows.setdefault(
+            session, dict.fromkeys(QC, float("nan")) | {"warnings": "", "voxels": ""}
+        )
         row |= found | {"session": session}
     return list(rows.values()), failures
 
 
 def _judge(
-    rows: list[dict[str, Any]], failures: list[dict[str, str]], settings: Preprocess
+    rows: list[dict[str, Any]],
+    failures: list[dict[str, str]],
+    twins: Mapping[Scan, list[Scan]],
+    settings: Preprocess,
 ) -> list[pd.Series]:
-    """The rows with status and reason: failed, warning or ok."""
+    """A patient's rows with status and reason: failed, warning or ok."""
     judged = []
     for row, other in zip(rows, reversed(rows), strict=True):
         other_ml = other["brain_ml"] if len(rows) == 2 else None
@@ -142,10 +155,29 @@ def _judge(
             status = "failed"
         else:
             warnings = scan_warnings(row, other_ml, settings.quality)
+            if others := twins.get((row["patient_id"], row["session"])):
+                warnings.insert(0, twin_words(others))
             status, reason = "warning" if warnings else "ok", "; ".join(warnings)
         notes = row["notes"] if isinstance(row["notes"], str) else ""
         judged.append(pd.Series(row | {"status": status, "reason": reason, "notes": notes}))
     return judged
+
+
+def judge_baseline(layout: Layout, patient_id: str, limits: QualityLimits) -> tuple[str, str]:
+    """What `collect-qc` would say of a patient who has a baseline alone.
+
+    Args:
+        layout: Holds the one-row tables of the scan in both spaces.
+        patient_id: The patient.
+        limits: Beyond these a scan is doubtful.
+
+    Returns:
+        Warnings and notes, each a line of text, empty where there is nothing to say.
+    """
+    spaces = layout.native(patient_id, BASELINE), layout.grid(patient_id, BASELINE)
+    tables = [("predict", BASELINE, files.volumes) for files in spaces]
+    ((row,), _) = _read_patient(patient_id, tables)
+    return "; ".join(scan_warnings(row, None, limits)), row["notes"]
 
 
 def _excluded_table(failures: Iterable[Mapping[str, str]]) -> pd.DataFrame:

@@ -78,7 +78,7 @@ def mend_hu(path: Path, ct: Volume) -> tuple[Volume, list[Remark]]:
         data = data + np.float32(INTERCEPT_HU)
         counts = count_hu(data)
         remarks.append(Remark(f"missing intercept of {INTERCEPT_HU} applied"))
-    if faults := _histogram_faults(path, counts):
+    if faults := histogram_faults(path, counts):
         raise ImageError(*faults)
     padding = np.count_nonzero(data < PADDING_HU) / data.size
     if padding > NOTED_SHARE:
@@ -143,7 +143,7 @@ def _unwrap(path: Path, data: NDArray) -> NDArray:
     return signed
 
 
-def _histogram_faults(path: Path, counts: NDArray[np.int_]) -> list[Fault]:
+def histogram_faults(path: Path, counts: NDArray[np.int_]) -> list[Fault]:
     """What speaks against Hounsfield units, the first thing only."""
     voxels = counts.sum()
     darkest = PADDING_HU + int(np.searchsorted(np.cumsum(counts), SMALLEST_SHARE * voxels))

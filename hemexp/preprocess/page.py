@@ -4,7 +4,6 @@ The pictures are embedded, so that the page is one file which can be sent and op
 patient with two scans costs about 125 kB (measured on nine real heads).
 """
 
-import base64
 import time
 from html import escape
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from hemexp.html import html_page
+from hemexp.html import html_page, html_png
 from hemexp.layout import Layout
 from hemexp.notice import NOTICE
 from hemexp.preprocess.page_style import QC_CSS
@@ -34,6 +33,9 @@ SHOWN = {
     "ivh_ml": ("IVH", "mL", 2),
     "ivh_grid_ml": ("IVH, grid", "mL", 2),
     "brain_ml": ("Brain", "mL", 0),
+    "lowest_share": ("Lower end", "of widest", 2),
+    "highest_share": ("Upper end", "of widest", 2),
+    "compactness": ("Compact", "", 2),
     "rotation_deg": ("Rotation", "°", 1),
     "translation_mm": ("Shift", "mm", 1),
     "registration_metric": ("−MI", "", 3),
@@ -73,10 +75,7 @@ def rank(scans: list[dict[str, Any]], limits: QualityLimits) -> tuple[int, float
 def html_picture(path: Path, caption: str, kind: str = "") -> str:
     """A picture with its bytes in the page, or a sentence where there is none."""
     if path.exists() and path.stat().st_size:
-        data = base64.b64encode(path.read_bytes()).decode("ascii")
-        shown = (
-            f"<img alt='{escape(caption)}' decoding='async' src='data:image/png;base64,{data}'>"
-        )
+        shown = html_png(path.read_bytes(), caption)
     else:
         shown = "<p class='missing'>No picture: this step left none.</p>"
     return f"<figure class='{kind}'><figcaption>{escape(caption)}</figcaption>{shown}</figure>"
@@ -181,8 +180,11 @@ def html_legend(limits: QualityLimits) -> str:
         "Checkerboard": f"fields of {CHECK_MM:g} mm; the bluish ones are the scan that was moved. "
         "Edges of skull and ventricles must run through. Greys bend at 0 and 80 HU.",
         "Limits": f"brain (all inside the skull) {low:g}–{high:g} mL and within "
-        f"{limits.brain_change:.0%} of the other scan; rotation {limits.rotation_deg:g}°; shift "
-        f"{limits.translation_mm:g} mm; volume on the grid within {limits.grid_volume_error:.0%}. "
+        f"{limits.brain_change:.0%} of the other scan; its ends (7.5 mm from the lowest and the "
+        f"highest point) at most {limits.end_share:.0%} of its widest slice; compactness (volume "
+        f"over that slice to the power 1.5) at least {limits.compactness:g}; rotation "
+        f"{limits.rotation_deg:g}°; shift {limits.translation_mm:g} mm; volume on "
+        f"the grid within {limits.grid_volume_error:.0%}. "
         "✓ within, ! beyond, no sign: no limit. −MI: mutual information, negated; Corr.: of HU.",
     }
     rows = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items())

@@ -8,6 +8,9 @@ from hemexp.settings import QualityLimits
 SMALL_ML = 5.0
 """Below this the grid's error is judged in mL, as a part of this: few voxels, much chance."""
 
+BALL = 4 / (3 * math.sqrt(math.pi))
+"""Compactness of a ball, 0.75: the best value of a brain."""
+
 
 class Mark(NamedTuple):
     """One measure against its limit.
@@ -37,6 +40,7 @@ def marks(row: dict[str, Any], other_brain_ml: float | None, limits: QualityLimi
     low, high = limits.brain_ml
     brain_ml, rotation, shift = row["brain_ml"], row["rotation_deg"], row["translation_mm"]
     found = [
+        *_shape_marks(row, limits),
         Mark(
             "brain_ml",
             abs(2 * brain_ml - low - high) / (high - low),
@@ -63,6 +67,23 @@ def marks(row: dict[str, Any], other_brain_ml: float | None, limits: QualityLimi
         words = f"{blood.upper()} {native_ml:.2f} mL is {grid_ml:.2f} mL on the grid"
         found.append(Mark(f"{blood}_grid_ml", abs(grid_ml - native_ml) / allowed_ml, words))
     return [mark for mark in found if not math.isnan(mark.ratio)]
+
+
+def _shape_marks(row: dict[str, Any], limits: QualityLimits) -> list[Mark]:
+    """Whether the brain is all there: it is narrow at both ends, and high for its width."""
+    found = []
+    for column, side in (("lowest_share", "lower"), ("highest_share", "upper")):
+        words = (
+            f"brain cut off at its {side} end ({row[column]:.0%} of its widest slice there, limit "
+            f"{limits.end_share:.0%}): the scan ends inside the brain, or its mask lost a part"
+        )
+        found.append(Mark(column, row[column] / limits.end_share, words))
+    words = (
+        f"brain small for its widest slice (compactness {row['compactness']:.2f}, limit "
+        f"{limits.compactness:g}): is a part missing?"
+    )
+    ratio = (BALL - row["compactness"]) / (BALL - limits.compactness)
+    return [*found, Mark("compactness", ratio, words)]
 
 
 def scan_warnings(

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from nibabel.orientations import io_orientation
 
 from hemexp import Fault
 from hemexp.preprocess.dicom import is_dicom, read_dicom
 from hemexp.preprocess.hounsfield import coverage_faults, mend_hu
 from hemexp.preprocess.interpolate import average
+from hemexp.preprocess.levels import mend_slices
 from hemexp.preprocess.mask_checks import (
     blood_limits,
     field_faults,
@@ -22,6 +22,7 @@ from hemexp.preprocess.mask_files import read_blood_mask, read_mask
 from hemexp.preprocess.masks import on_ct_grid, on_one_grid, without
 from hemexp.preprocess.remarks import Remark, notes_of, warnings_of
 from hemexp.preprocess.scans import NativeScan, name_faults
+from hemexp.preprocess.slices import head_axis
 from hemexp.settings import RawInput
 from hemexp.volumes import ImageError, Volume, read_volume, volume_ml
 
@@ -147,11 +148,11 @@ def read_ct(path: Path, limits: RawInput) -> tuple[Volume, list[Remark]]:
         ImageError: It cannot be read or converted, is not in HU, or shows too little of a head.
     """
     image, remarks = read_dicom(path) if is_dicom(path) else (read_volume(path), [])
+    image, levelled = mend_slices(path, image)
     ct, mended = mend_hu(path, image)
-    through = int(np.flatnonzero(io_orientation(ct.affine)[:, 0] == 2)[0])
-    if faults := coverage_faults(path, ct, through, limits):
+    if faults := coverage_faults(path, ct, head_axis(ct.affine)[0], limits):
         raise ImageError(*faults)
-    return ct, remarks + mended
+    return ct, remarks + levelled + mended
 
 
 def read_given_brain(patient_id: str, session: str, path: Path | str, scan: NativeScan) -> Volume:

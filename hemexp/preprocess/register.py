@@ -16,6 +16,7 @@ from hemexp import Fault, HemexpError
 from hemexp.columns import OTHER_SESSION, SESSIONS
 from hemexp.layout import Layout
 from hemexp.preprocess.fit import SEED, Level, compare, descend, make_levels, make_starts, moments
+from hemexp.preprocess.identity import same_pair_faults
 from hemexp.preprocess.rows import write_row
 from hemexp.preprocess.scans import NativeScan, read_native_scan
 from hemexp.preprocess.shrinkage import pair_faults
@@ -160,7 +161,8 @@ def run_register_followup(
         reference: The session that is held fixed, `baseline` or `followup`.
 
     Raises:
-        HemexpError: A scan cannot be read, the bleed shrank, or the two heads do not match.
+        HemexpError: A scan cannot be read, both are one scan, the bleed shrank, or the two heads
+            do not match.
     """
     started, outputs = time.perf_counter(), layout.pair(patient_id)
     files = {session: layout.native(patient_id, session).images for session in SESSIONS}
@@ -170,10 +172,12 @@ def run_register_followup(
         {session: volume_ml(getattr(scan, image)) for session, (scan, _) in found.items()}
         for image in ("iph", "ivh")
     )
+    where = f"patient {patient_id}, {names['baseline']} and {names['followup']}"
+    if faults := same_pair_faults(where, *(found[session][0].ct for session in SESSIONS)):
+        raise HemexpError(*faults)
     if faults := pair_faults(patient_id, names, iph_ml, ivh_ml, settings):
         raise HemexpError(*faults)
     (fixed, brain), (moving, moving_brain) = found[reference], found[OTHER_SESSION[reference]]
-    where = f"patient {patient_id}, {names['baseline']} and {names['followup']}"
     fit = _register_or_refuse(where, (fixed, brain, moving, moving_brain), settings)
     matrix = fit.matrix if reference == "baseline" else np.linalg.inv(fit.matrix)
     write_transform(outputs.transform, matrix, fit.centre_mm)

@@ -8,7 +8,7 @@ from pathlib import Path
 from hemexp import Fault, HemexpError
 from hemexp.provenance import write_text
 
-TEXT = ("patient_id", "session", "warnings", "notes", "failure")
+TEXT = ("patient_id", "session", "voxels", "warnings", "notes", "failure")
 
 
 def write_row(path: Path | str, row: Mapping[str, str | float]) -> None:

@@ -8,13 +8,13 @@ to find the brain stand beside it in `METHODS`.
 from collections.abc import Callable
 
 import numpy as np
-from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from hemexp import Fault
 from hemexp.preprocess.coarse import block_factors, coarsen, crop, mask_box, refine
 from hemexp.preprocess.scans import NativeScan
+from hemexp.preprocess.slices import head_axis
 from hemexp.preprocess.synthstrip import find_by_synthstrip
 from hemexp.settings import SkullStrip
 from hemexp.volumes import ImageError, Volume
@@ -121,7 +121,8 @@ def _inside_skull(
                 "skull",
                 f"no soft tissue enclosed by bone above {settings.bone_hu:g} HU",
                 "a head CT with its skull, in HU",
-                "Look at the scan; `preprocess.skull_strip` holds the threshold and sizes.",
+                "Look at the scan: is the skull cut off or stripped, are these HU, do streaks or "
+                "noise break it up? preprocess.skull_strip holds the threshold and sizes.",
             )
         )
     away_mm = ndimage.distance_transform_edt(~core, sampling=spacing_mm)
@@ -159,7 +160,7 @@ def _above_foramen(opened: Volume) -> NDArray[np.bool_]:
     Args:
         opened: What is inside the skull, without corners and narrow ways.
     """
-    through, direction = _head_axis(opened.affine)
+    through, direction = head_axis(opened.affine)
     others = tuple({0, 1, 2} - {through})
     voxel_mm2 = np.prod(opened.spacing_mm[list(others)])
     wide = np.count_nonzero(opened.data, axis=others) * voxel_mm2 > FORAMEN_MM2
@@ -167,13 +168,6 @@ def _above_foramen(opened: Volume) -> NDArray[np.bool_]:
     lowest = int(upwards.argmax()) - round(BELOW_MM / opened.spacing_mm[through])
     above = np.arange(len(wide)) >= lowest
     return above[:: int(direction)].reshape([-1 if axis == through else 1 for axis in range(3)])
-
-
-def _head_axis(affine: NDArray[np.float64]) -> tuple[int, float]:
-    """The array axis through the axial slices, and 1 if it runs to the top of the head or -1."""
-    orientation = io_orientation(affine)
-    through = int(np.flatnonzero(orientation[:, 0] == 2)[0])
-    return through, float(orientation[through, 1])
 
 
 def _close(
@@ -193,7 +187,7 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _fill_slices(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Fills what the mask encloses in each axial slice (dense clot, calcified plexus)."""
-    through, _ = _head_axis(affine)
+    through, _ = head_axis(affine)
     plane = ndimage.generate_binary_structure(3, 1)
     plane[tuple(slice(0, 3, 2) if axis == through else 1 for axis in range(3))] = False
     rim = [(0, 0) if axis == through else (1, 1) for axis in range(3)]

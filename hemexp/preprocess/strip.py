@@ -1,19 +1,24 @@
 """From a raw scan to its standard form: checked, mended, with its brain mask and its volumes."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from hemexp import Fault
 from hemexp.data_files import data_files
 from hemexp.layout import Layout, is_phantom
 from hemexp.preprocess.brain_hu import brain_faults
 from hemexp.preprocess.dicom import files_of
+from hemexp.preprocess.identity import hash_voxels
 from hemexp.preprocess.mask_checks import stray_remarks
 from hemexp.preprocess.raw import read_given_brain, read_raw_scan
-from hemexp.preprocess.remarks import notes_of, warnings_of
+from hemexp.preprocess.remarks import Remark, notes_of, warnings_of
 from hemexp.preprocess.rows import write_row
+from hemexp.preprocess.scan_noise import ScanNoise, calm_copy, measure_noise, noise_remarks
 from hemexp.preprocess.scans import NativeScan, name_faults, write_images
 from hemexp.preprocess.skull import delineate_brain
+from hemexp.preprocess.slices import compactness, end_shares
 from hemexp.preprocess.thumbnails import draw_scan, write_png
 from hemexp.provenance import write_sidecars
 from hemexp.settings import RawInput, SkullStrip
@@ -27,7 +32,7 @@ def find_brain(
     scan: NativeScan,
     settings: SkullStrip,
     limits: RawInput,
-) -> Volume:
+) -> tuple[Volume, list[Remark]]:
     """The brain mask that the study gives, or else the one the configured method finds.
 
     Args:
@@ -36,27 +41,40 @@ def find_brain(
         raw: The study's files; a `brain` among them always wins.
         scan: The checked scan.
         settings: Which method, and its sizes.
-        limits: What the brain's HU must be.
+        limits: What the brain's volume and HU must be, and from where on a scan is noisy.
 
     Returns:
-        Mask (x, y, z), bool, with every voxel of blood in it.
+        Mask (x, y, z), bool, with every voxel of blood in it; and what is to be said of the noise.
 
     Raises:
-        ImageError: No brain is found, none is given although the method is `provided`, or its HU
-            are not those of a brain without contrast medium.
+        ImageError: No brain is found, none is given although the method is `provided`, or it
+            cannot be a brain or not one without contrast medium.
     """
     where = f"{session} ct, {raw['ct']}"
+    noise = measure_noise(scan.ct)
+    if noisy := noise.noise_hu > limits.noisy_hu:
+        scan = replace(scan, ct=calm_copy(scan.ct, settings.bone_hu))
+    faults: Iterable[Fault] = []
     if raw.get("brain"):
-        given = read_given_brain(patient_id, session, raw["brain"], scan)
-        brain = given.data | scan.blood
+        brain = read_given_brain(patient_id, session, raw["brain"], scan).data | scan.blood
     else:
         try:
             brain = delineate_brain(scan, settings)
         except ImageError as error:
-            raise ImageError(*name_faults(error.faults, patient_id, where)) from error
-    if faults := brain_faults(scan.ct, brain, scan.blood, limits):
+            faults = error.faults
+    if faults := faults or brain_faults(scan.ct, brain, scan.blood, limits):
+        if noisy:
+            faults = [blame_noise(fault, noise) for fault in faults]
         raise ImageError(*name_faults(faults, patient_id, where))
-    return scan.ct.with_data(brain)
+    return scan.ct.with_data(brain), noise_remarks(noise, limits.noisy_hu)
+
+
+def blame_noise(fault: Fault, noise: ScanNoise) -> Fault:
+    """A fault of a noisy scan, whose likeliest cause comes first."""
+    return fault._replace(
+        found=f"a scan that is {noise.words()}, and {fault.found}",
+        cure=f"Take the soft-tissue series of the scan. If there is none: {fault.cure}",
+    )
 
 
 def name_raw(patient_id: str, session: str, raw: Mapping[str, Path | str]) -> dict[str, Path]:
@@ -83,6 +101,17 @@ def name_raw(patient_id: str, session: str, raw: Mapping[str, Path | str]) -> di
     return found
 
 
+def measure_brain(brain: Volume) -> dict[str, float]:
+    """What the quality control judges a brain mask by: volume, narrow ends, height for width."""
+    below, above = end_shares(brain)
+    return {
+        "brain_ml": volume_ml(brain),
+        "lowest_share": below,
+        "highest_share": above,
+        "compactness": compactness(brain),
+    }
+
+
 def run_strip_skull(
     layout: Layout,
     patient_id: str,
@@ -94,7 +123,7 @@ def run_strip_skull(
     """Checks one raw scan and writes it in standard form, with its brain mask and its volumes.
 
     CT and masks are on the raw CT's grid; `volumes` is a one-row table: patient_id session iph_ml
-    ivh_ml brain_ml warnings notes.
+    ivh_ml brain_ml lowest_share highest_share compactness voxels warnings notes.
 
     Args:
         layout: Of the run.
@@ -111,16 +140,23 @@ def run_strip_skull(
     started, files = time.perf_counter(), layout.native(patient_id, session)
     found = read_raw_scan(patient_id, session, raw["ct"], raw["iph"], raw.get("ivh"), limits)
     scan = found.scan
-    brain = find_brain(patient_id, session, raw, scan, settings, limits)
+    brain, remarks = find_brain(patient_id, session, raw, scan, settings, limits)
     masks = {"iph": scan.iph.data, "ivh": scan.ivh.data, "brain": brain.data}
     write_images(files, {"ct": scan.ct.data, **masks}, scan.ct.affine)
     write_png(files.picture, draw_scan(scan.ct, masks))
-    measured = {"iph_ml": found.iph_ml, "ivh_ml": found.ivh_ml, "brain_ml": volume_ml(brain)}
-    row = {"patient_id": patient_id, "session": session, **measured}
     stray = stray_remarks(scan.iph.data, scan.ivh.data, brain.data, scan.ct.spacing_mm)
-    remarks = (*found.remarks, *stray)
-    words = {"warnings": "; ".join(warnings_of(remarks)), "notes": "; ".join(notes_of(remarks))}
-    write_row(files.volumes, row | words)
+    remarks = (*found.remarks, *stray, *remarks)
+    row = {
+        "patient_id": patient_id,
+        "session": session,
+        "iph_ml": found.iph_ml,
+        "ivh_ml": found.ivh_ml,
+        **measure_brain(brain),
+        "voxels": hash_voxels(scan.ct),
+        "warnings": "; ".join(warnings_of(remarks)),
+        "notes": "; ".join(notes_of(remarks)),
+    }
+    write_row(files.volumes, row)
     write_sidecars(
         files,
         verb="strip-skull",

@@ -13,7 +13,7 @@ from hemexp import Fault, HemexpError
 from hemexp.config import load_section
 from hemexp.layout import Layout
 from hemexp.provenance import sidecar_path
-from hemexp.settings import Grid, Latents, RawInput, Sampling, Settings, SkullStrip
+from hemexp.settings import Grid, Latents, QualityLimits, RawInput, Sampling, Settings, SkullStrip
 
 MODEL_PARTS = ("autoencoder", "scale", "diffusion", "expansion")
 """Models that are handed on, each by itself."""
@@ -63,6 +63,7 @@ class Recipe:
     raw: RawInput
     skull_strip: SkullStrip
     grid: Grid
+    quality: QualityLimits
     latents: Latents
     sampling: Sampling
 
@@ -131,13 +132,14 @@ def read_recipe(folder: Path) -> Recipe:
         latents = {"posterior": "mean", "reference": baseline, "moved": 0, "batch_slices": batch}
     else:
         run = Layout(folder)
-        prepared = _settings(folder, run.native("*", "baseline").volumes)
+        prepared = _settings(folder, run.qc)
         sampling = _settings(folder, run.sample_volumes("*"))
         latents = _settings(folder, run.latents("*"))
     return Recipe(
         raw=_section("preprocess.raw", prepared["raw"]),
         skull_strip=_section("preprocess.skull_strip", prepared["skull_strip"]),
         grid=read_grid(folder),
+        quality=_section("preprocess.quality", prepared["quality"]),
         latents=_section("latents", latents),
         sampling=_section("sampling", sampling),
     )
@@ -147,7 +149,12 @@ def recipe_of(settings: Settings) -> Recipe:
     """The same from a config."""
     prepared = settings.preprocess
     return Recipe(
-        prepared.raw, prepared.skull_strip, prepared.grid, settings.latents, settings.sampling
+        raw=prepared.raw,
+        skull_strip=prepared.skull_strip,
+        grid=prepared.grid,
+        quality=prepared.quality,
+        latents=settings.latents,
+        sampling=settings.sampling,
     )
 
 

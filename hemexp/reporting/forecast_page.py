@@ -1,6 +1,5 @@
 """One patient's forecast on one page that can be sent: pictures and numbers in one HTML file."""
 
-import base64
 import io
 import math
 import time
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hemexp.grid_scan import GridScan
-from hemexp.html import html_page, html_table
+from hemexp.html import html_page, html_png, html_table
 from hemexp.layout import Layout
 from hemexp.notice import NOTICE
 from hemexp.outcomes import HE_ML, HE_RELATIVE, is_expansion
@@ -32,7 +31,8 @@ CSS = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:1.5rem auto;padding:0 1rem;"
     "color:#1a1a1a}table{border-collapse:collapse;margin:.5rem 0}th,td{border-bottom:1px solid "
     "#ddd;padding:.2rem .8rem .2rem 0;text-align:right}th[scope=row],caption{text-align:left}"
-    "img{width:100%;height:auto}.notice{border:2px solid #d55e00;padding:.5rem 1rem}"
+    "img{width:100%;height:auto}figure{margin:.8rem 0}"
+    ".notice{border:2px solid #d55e00;padding:.5rem 1rem}"
     ".about{color:#444;font-size:13px}@media print{body{margin:0}}"
 )
 DPI = 150
@@ -109,10 +109,37 @@ def value_rows(values: Mapping[str, tuple[float | None, str]]) -> list[list[str]
     ]
 
 
+def html_scan(warnings: str, notes: str, pictures: Mapping[str, bytes]) -> tuple[str, str]:
+    """What was seen of the scan: what is doubtful, for the top of the page, and how it was read.
+
+    Args:
+        warnings: What is doubtful; empty where nothing is.
+        notes: What was mended or resampled; may be empty.
+        pictures: As PNG, by their captions.
+    """
+    doubt = (
+        f"<p class='notice'><strong>Doubtful scan: {escape(warnings)}.</strong> Look at the "
+        "pictures of the scan below before you read a number.</p>\n"
+        if warnings
+        else ""
+    )
+    shown = "\n".join(
+        f"<figure><figcaption>{escape(caption)}</figcaption>{html_png(png, caption)}</figure>"
+        for caption, png in pictures.items()
+    )
+    told = f"<p>{escape(notes)}.</p>\n" if notes else ""
+    return doubt, f"<h2>The scan</h2>\n{told}{shown}\n"
+
+
 def html_forecast(
-    patient_id: str, picture: bytes, shares: tuple[float, float], tables: list[str], seed: int
+    patient_id: str,
+    picture: bytes,
+    shares: tuple[float, float],
+    tables: list[str],
+    seed: int,
+    scan: tuple[str, str],
 ) -> str:
-    """The page: warning, picture, numbers, and what made them.
+    """The page: warnings, picture, numbers, the scan, and what made them.
 
     Args:
         patient_id: The patient.
@@ -120,19 +147,33 @@ def html_forecast(
         shares: P(expansion) of the model of growth, and the share of expanding samples.
         tables: As HTML.
         seed: Run seed.
+        scan: What `html_scan` gives.
     """
-    encoded = base64.b64encode(picture).decode()
     p_model, share = shares
+    doubt, looked_at = scan
     made = "; ".join(f"{name} {version}" for name, version in versions().items())
     body = (
-        f"<img alt='Baseline, map of new blood, volumes' src='data:image/png;base64,{encoded}'>\n"
+        f"{doubt}{html_png(picture, 'Baseline, map of new blood, volumes')}\n"
         f"<p>Expansion (IPH growth of at least 6 mL or 33 %): {share:.0%} of the drawn "
         f"follow-ups; the model of growth says {p_model:.0%}.</p>\n"
         + "\n".join(tables)
+        + looked_at
         + f"\n<p class='about'>Volumes are native ones; slices as seen from the feet. "
         f"Seed {seed}; commit {escape(git_id())}; {escape(made)}.</p>"
     )
     return html_page(f"Forecast of the haemorrhage of {patient_id}", CSS, WARNING, body)
+
+
+def scan_pictures(reader: Reader, patient_id: str) -> dict[str, bytes]:
+    """The pictures that preprocessing left of the baseline, by their captions."""
+    layout = reader.layout
+    files = {
+        "As scanned, with brain mask (green), IPH (orange) and IVH (blue)": layout.native,
+        "On the grid, skull-stripped": layout.grid,
+    }
+    paths = {caption: space(patient_id, "baseline").picture for caption, space in files.items()}
+    reader.seen.extend(paths.values())
+    return {caption: path.read_bytes() for caption, path in paths.items()}
 
 
 def run_write_forecast(
@@ -141,6 +182,7 @@ def run_write_forecast(
     values: Mapping[str, tuple[float | None, str]],
     p_expansion: float,
     seed: int,
+    seen: tuple[str, str],
 ) -> Path:
     """Writes the page of one patient, one self-contained HTML file.
 
@@ -150,6 +192,7 @@ def run_write_forecast(
         values: Clinical values with their units; None where unknown.
         p_expansion: What the model of growth says.
         seed: Run seed.
+        seen: What is doubtful about the scan, and what is to be noted.
 
     Returns:
         The page.
@@ -168,8 +211,9 @@ def run_write_forecast(
         html_table(header, quantile_rows(samples, baseline_ml), caption, named=True),
         html_table(VALUE_HEADER, value_rows(values), "What was told of the patient", named=True),
     ]
+    scanned = html_scan(*seen, scan_pictures(reader, patient_id))
     shares = p_expansion, expanding_share(samples, baseline_ml["iph_ml"])
-    write_text(page, html_forecast(patient_id, picture, shares, tables, seed))
+    write_text(page, html_forecast(patient_id, picture, shares, tables, seed, scanned))
     write_sidecars(
         [page], verb="predict", settings={}, inputs=reader.seen, started=started, seed=seed
     )

@@ -65,6 +65,13 @@ class RawInput(Section):
     vessel_share: Fraction
     """Largest part of the inner brain as bright as vessels with contrast medium. Calcium alone
     stays below. More: scans with contrast may pass."""
+    noisy_hu: PositiveFloat
+    """HU, SD of the noise in soft tissue above which the brain is sought on a smoothed copy and
+    the scan is marked `warning`. A head CT has 3 to 10; from 25 on the brain is not found without.
+    More: noisier scans are taken as they are."""
+    brain_ml: tuple[PositiveFloat, PositiveFloat]
+    """mL, lowest and highest volume of a brain mask that can be one at all. Wider: a mask that
+    lost or left the brain passes, with a warning (`quality.brain_ml`)."""
     head_mm: PositiveFloat
     """mm of head that the slices must show from bottom to top. More: short stacks are refused."""
 
@@ -153,6 +160,13 @@ class QualityLimits(Section):
     brain_ml: tuple[PositiveFloat, PositiveFloat]
     """mL, lowest and highest volume inside the skull, CSF and blood included. Wider: fewer
     warnings."""
+    end_share: Fraction
+    """Largest width of the brain 7.5 mm from its lowest or highest point, as part of its widest
+    slice. Measured: 96 whole heads at most 0.27; with a tenth of the brain cut off at least 0.34.
+    More: scans that end inside the brain pass."""
+    compactness: Annotated[float, Field(gt=0, lt=0.75)]
+    """Lowest ratio of brain volume and (area of its widest slice) to the power 1.5. Measured: 96
+    whole heads 0.58 to 0.71, half a brain 0.3 to 0.4. More: more warnings."""
     brain_change: PositiveFloat
     """Largest relative difference between a patient's two brain masks: a skull does not change.
     More: fewer warnings."""
