@@ -72,6 +72,16 @@ wildcard_constraints:
     session="baseline|followup",
 
 
+def linked_image():
+    """The container, by a link in the run's folder: Snakemake takes no image whose path has a space."""
+    link, image = Path(".snakemake", "hemexp.sif"), Path(workflow.basedir, "envs", "hemexp.sif")
+    if not (link.is_symlink() and link.readlink() == image):
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(image)
+    return str(link)
+
+
 def of_split(*splits):
     """Patients of the given splits, in the sheet's order."""
     return list(PATIENTS.index[PATIENTS["split"].isin(splits)])
