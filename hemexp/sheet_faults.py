@@ -29,10 +29,10 @@ def column_faults(path: Path, columns: list[str]) -> list[Fault]:
     ]
     return faults + [
         Fault(
-            f"{path}, column {name}",
+            f"{path}, column {name or 'without a name'}",
             "the column more than once",
             "each column once",
-            "Remove or rename one of them.",
+            "Remove or rename one of them." if name else "Remove the tabs behind the last name.",
         )
         for name in twice
     ]
@@ -106,9 +106,9 @@ def number_faults(line: int, row: Row) -> list[Fault]:
             continue
         expected = str(allowed) + ("" if allowed.required else ", or empty when unknown")
         found = repr(text) if text else "nothing"
-        faults.append(
-            Fault(_where(line, row, column), found, expected, "Correct the value or its unit.")
-        )
+        comma = "," in text and allowed.fits(read_number(text.replace(",", ".")))
+        cure = "Write a point, not a comma." if comma else "Correct the value or its unit."
+        faults.append(Fault(_where(line, row, column), found, expected, cure))
     return faults
 
 
@@ -117,7 +117,7 @@ def read_number(text: str) -> float | None:
     if text == "":
         return None
     try:
-        return float(text)
+        return math.nan if "_" in text else float(text)
     except ValueError:
         return math.nan
 
