@@ -10,6 +10,9 @@ from hemexp.columns import FILES, OPTIONAL_MASKS, REQUIRED, SPLITS
 from hemexp.layout import is_phantom
 from hemexp.ranges import RANGES
 
+SHOWN_SIGNS = 60
+"""Of a cell in a message: about a line."""
+
 Row = dict[str, str | float]
 """A patient: text (files relative to the working directory) and numbers (NaN where unknown)."""
 
@@ -64,7 +67,7 @@ def id_faults(rows: dict[int, Row]) -> list[Fault]:
                 faults.append(
                     Fault(
                         _where(line, row, column),
-                        repr(row[column]),
+                        _shown(row[column]),
                         "letters and digits only",
                         "Rename it.",
                     )
@@ -90,7 +93,7 @@ def split_faults(line: int, row: Row) -> list[Fault]:
     return [
         Fault(
             _where(line, row, "split"),
-            repr(row["split"]),
+            _shown(row["split"]),
             f"one of {', '.join(SPLITS)}",
             "Correct the word.",
         )
@@ -105,7 +108,7 @@ def number_faults(line: int, row: Row) -> list[Fault]:
         if column not in row or allowed.fits(read_number(text)):
             continue
         expected = str(allowed) + ("" if allowed.required else ", or empty when unknown")
-        found = repr(text) if text else "nothing"
+        found = _shown(text) if text else "nothing"
         comma = "," in text and allowed.fits(read_number(text.replace(",", ".")))
         cure = "Write a point, not a comma." if comma else "Correct the value or its unit."
         faults.append(Fault(_where(line, row, column), found, expected, cure))
@@ -184,8 +187,13 @@ def _why_missing(path: str) -> str:
     return ""
 
 
+def _shown(cell: str) -> str:
+    """A cell in quotation marks, the end left out where it is long."""
+    return repr(cell if len(cell) <= SHOWN_SIGNS else f"{cell[:SHOWN_SIGNS]}...")
+
+
 def _where(line: int, row: Row, column: str) -> str:
-    return f"row {line}, patient {row['patient_id']!r}, column {column}"
+    return f"row {line}, patient {_shown(row['patient_id'])}, column {column}"
 
 
 def row_of(fault: Fault) -> int:
