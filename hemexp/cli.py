@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from hemexp import HemexpError, __version__
 from hemexp.columns import SESSIONS
@@ -208,15 +208,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     try:
         VERBS[args.verb].run(args)
-    except HemexpError as error:
-        _stop(args, error)
-    except OSError as error:
+    except (HemexpError, OSError) as error:
         fault = file_fault(error, args)
-        if fault is None:
+        if fault is None and isinstance(error, OSError):
             raise
-        _stop(args, fault)
-
-
-def _stop(args: Arguments, message: object) -> NoReturn:
-    logging.error("hemexp %s: %s", args.verb, message)
-    sys.exit(2)
+        logging.error("hemexp %s: %s", args.verb, fault or error)
+        sys.exit(2)

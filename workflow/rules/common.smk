@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 sys.path.insert(0, workflow.basedir)
 
@@ -75,7 +76,8 @@ wildcard_constraints:
 def linked_image():
     """The container, by a link in the run's folder: Snakemake takes no image whose path has a space."""
     link, image = Path(".snakemake", "hemexp.sif"), Path(workflow.basedir, "envs", "hemexp.sif")
-    if not (link.is_symlink() and link.readlink() == image):
+    wanted = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+    if wanted and not (link.is_symlink() and link.readlink() == image):
         link.parent.mkdir(exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(image)
