@@ -170,7 +170,8 @@ def _said(error: OSError | ValueError) -> str:
     if not isinstance(error, UnicodeDecodeError):
         return str(error)
     row = error.object.count(b"\n", 0, error.start) + 1
-    word = error.object[: error.end].split()[-1].decode("latin-1")
+    near = error.object[max(error.start - 20, 0) : error.end + 20]
+    word = next(word for word in near.split() if not word.isascii()).decode("latin-1")
     return f"a sign in row {row} is not UTF-8, in Latin-1 it would be {word!r}"
 
 

@@ -433,7 +433,9 @@ def test_the_check_of_the_sheet_tells_the_same(case, files, tmp_path, settings, 
     image, damage, images, told = SHEET[case]
     sheet = tmp_path / "samples.tsv"
     write_sheet(sheet, files)
-    run_check(sheet, settings.preprocess)
+    what = "samples.tsv: 2 patients (1 train, 1 predict), centres A"
+    assert run_check(sheet, None).endswith(f"{what}, ok")
+    assert run_check(sheet, settings.preprocess).endswith(f"{what}, 1 scans read, ok")
     damage(files[image])
     with pytest.raises(SheetError) as error:
         run_check(sheet, settings.preprocess if images else None)
