@@ -11,11 +11,13 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 report: "workflow/report/workflow.rst"
 
 
-# Used with `--sdm apptainer` alone; built from envs/hemexp.def.
-container: f"{workflow.basedir}/envs/hemexp.sif"
-
-
 include: "workflow/rules/common.smk"
+
+
+# Used with `--sdm apptainer` alone; built from envs/hemexp.def.
+container: linked_image()
+
+
 include: "workflow/rules/phantom.smk"
 include: "workflow/rules/preprocess.smk"
 include: "workflow/rules/autoencoder.smk"

@@ -15,6 +15,7 @@ from hemexp import HemexpError, __version__
 from hemexp.columns import SESSIONS
 from hemexp.notice import NOTICE
 from hemexp.verbs import data, desk, models, results
+from hemexp.verbs.files import file_fault
 
 Arguments = argparse.Namespace
 
@@ -46,8 +47,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "help": "encode what follow-ups of training patients are drawn relative to, too",
     },
     "raw": {
-        "default": "config/config.yaml",
-        "help": "limits of raw scans as JSON, or a config file to take them from",
+        "help": "limits of raw scans as JSON, or a config file to take them from; without it the "
+        "config file of --settings"
     },
     "session": {"required": True, "choices": SESSIONS, "help": "which scan"},
     "seed": {"type": int, "default": 1, "help": "run seed"},
@@ -196,13 +197,20 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs one verb; a fault of the input is told in its own words, with exit code 2."""
+    """Runs one verb; a fault of the input is told in its own words, with exit code 2.
+
+    So is a file that cannot be opened, where the options lead to it. All else is a fault of the
+    program, and ends with its traceback.
+    """
     args = make_parser().parse_args(argv)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
     try:
         VERBS[args.verb].run(args)
-    except HemexpError as error:
-        logging.error("hemexp %s: %s", args.verb, error)
+    except (HemexpError, OSError) as error:
+        fault = file_fault(error, args)
+        if fault is None and isinstance(error, OSError):
+            raise
+        logging.error("hemexp %s: %s", args.verb, fault or error)
         sys.exit(2)

@@ -57,7 +57,7 @@ def load_section(name: str, text: str) -> Any:  # noqa: ANN401 - the class that 
     """
     parts = name.split(".")
     if text.lstrip().startswith("{"):
-        return _validated(Settings.below(*parts), {f"settings of {name}": json.loads(text)})
+        return _validated(Settings.below(*parts), {f"settings of {name}": read_json(text)})
     value: Any = load_settings(read_config(text))
     for part in parts:
         value = getattr(value, part)
@@ -70,7 +70,7 @@ def read_config(path: Path | str) -> dict[str, Any]:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
         if not isinstance(config, dict):
             raise TypeError("no keys with values")
-    except (OSError, TypeError, yaml.YAMLError) as error:
+    except (OSError, TypeError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(
             Fault(
                 str(path),
@@ -80,6 +80,21 @@ def read_config(path: Path | str) -> dict[str, Any]:
             )
         ) from error
     return config
+
+
+def read_json(text: str) -> dict[str, Any]:
+    """Reads settings that are given as a JSON object."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SettingsError(
+            Fault(
+                f"--settings {text}",
+                f"no JSON ({error})",
+                "settings as a JSON object",
+                "Quote it whole on the command line, or name a config file.",
+            )
+        ) from error
 
 
 def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:

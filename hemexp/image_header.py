@@ -46,6 +46,16 @@ def check_header(path: Path, image: nib.spatialimages.SpatialImage) -> None:
                 "Export it as grey values.",
             )
         )
+    first = image.header.single_vox_offset if isinstance(image, nib.Nifti1Image) else 0
+    if image.dataobj.offset < first:  # nibabel would read the header as voxels
+        raise ImageError(
+            Fault(
+                str(path),
+                f"voxels that begin at byte {image.dataobj.offset}, in the header (vox_offset)",
+                f"voxels behind the header, from byte {first} on",
+                "Convert the scan again.",
+            )
+        )
     check_affine(path, np.asarray(image.affine, dtype=np.float64))
     _check_placement(path, image)
 
@@ -119,16 +129,19 @@ def _check_placement(path: Path, image: nib.Nifti1Pair) -> None:
                 "Correct voxel sizes and xyzt_units in the header, or convert from DICOM again.",
             )
         )
-    qform, sform = image.get_qform(coded=True)[0], image.get_sform(coded=True)[0]
     found, cure = "", "Convert from DICOM again, or write the right one into both."
-    if qform is None and sform is None:
+    coded = {"qform": image.get_qform(coded=True)[0], "sform": image.get_sform(coded=True)[0]}
+    forms = {name: form for name, form in coded.items() if form is not None}
+    broken = [name for name, form in forms.items() if not np.isfinite(form).all()]
+    if broken:
+        found = f"a {broken[0]} that holds NaN or infinite numbers"
+    elif not forms:
         found = "no placement (qform_code and sform_code are 0)"
-    elif qform is not None and sform is not None:
-        apart_mm = corner_distance_mm(image.shape[:3], qform, sform)
+    elif len(forms) == 2:
+        apart_mm = corner_distance_mm(image.shape[:3], *forms.values())
         if apart_mm > SAME_PLACE_MM:
-            found = (
-                f"qform and sform that differ by {apart_mm:.3g} mm ({_difference(qform, sform)})"
-            )
+            words = _difference(*forms.values())
+            found = f"qform and sform that differ by {apart_mm:.3g} mm ({words})"
     if found:
         raise ImageError(Fault(str(path), found, "one placement in the scanner's space", cure))
 

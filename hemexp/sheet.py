@@ -25,6 +25,9 @@ from hemexp.sheet_faults import (
     training_faults,
 )
 
+SEPARATORS = {",": "commas", ";": "semicolons", "|": "bars"}
+"""What other exports put between columns."""
+
 
 class SheetError(HemexpError):
     """A sample sheet that cannot be used as it is."""
@@ -91,39 +94,34 @@ def _read_lines(path: Path, naming: str) -> list[tuple[int, list[str]]]:
     """
     header, *rows = _read_text(path)
     wanted = [header, *(row for row in rows if naming in row[1])]
-    cells = [
-        (number, [cell.strip() for cell in next(csv.reader([line], delimiter="\t"))])
-        for number, line in wanted
-    ]
+    cells = [(number, _split(line)) for number, line in wanted]
     width = len(cells[0][1])
-    ragged = [
-        Fault(
-            f"{path}, row {number}",
-            f"{len(row)} columns",
-            f"{width} columns as in the header",
-            "Add or remove tabs in this row.",
-        )
-        for number, row in cells
-        if len(row) != width
-    ]
-    _refuse(path, ragged)
+    _refuse(path, [_ragged_fault(path, *row, width) for row in cells if len(row[1]) != width])
     return cells
+
+
+def _split(line: str) -> list[str]:
+    """Cells of a line; a quotation mark that nothing closes is a sign like any other."""
+    quoted = line.count('"')
+    plain = not quoted or quoted % 2 or len(line) > csv.field_size_limit()
+    cells = line.split("\t") if plain else next(csv.reader([line], delimiter="\t"))
+    return [cell.strip() for cell in cells]
+
+
+def _ragged_fault(path: Path, number: int, row: list[str], width: int) -> Fault:
+    return Fault(
+        f"{path}, row {number}",
+        f"{len(row)} columns",
+        f"{width} columns as in the header",
+        "Add or remove tabs in this row; a cell holds neither tab nor line break.",
+    )
 
 
 def _read_text(path: Path) -> list[tuple[int, str]]:
     """Line numbers and lines of a sheet: a header with tabs, and at least one patient."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SheetError(
-            Fault(
-                str(path),
-                f"no readable text file ({error})",
-                "a tab-separated sheet in UTF-8",
-                "Check `samples` in config/config.yaml and how the sheet was exported.",
-            )
-        ) from error
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    text = _decode(path)
+    # Not `splitlines`, which also breaks at signs that no editor counts as a line's end.
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if len(lines) < 2:
         raise SheetError(
             Fault(
@@ -135,16 +133,46 @@ def _read_text(path: Path) -> list[tuple[int, str]]:
         )
     first, header = lines[0]
     if "\t" not in header:
-        comma = "," in header or ";" in header
+        signs = [sign for sign in SEPARATORS if sign in header]
+        most = max(signs, key=header.count, default="")
         raise SheetError(
             Fault(
                 f"{path}, row {first}",
-                "commas between the columns" if comma else "no tab",
+                f"{SEPARATORS[most]} between the columns" if signs else "no tab",
                 "tabs between the columns",
                 "Export the sheet as tab-separated text (.tsv).",
             )
         )
     return lines
+
+
+def _decode(path: Path) -> str:
+    """The text of a file, whichever signs end its lines."""
+    try:
+        raw = path.read_bytes()
+        if b"\0" in raw:
+            raise ValueError("a spreadsheet, or text in UTF-16")
+        text = raw.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise SheetError(
+            Fault(
+                str(path),
+                f"no readable text file ({_said(error)})",
+                "a tab-separated sheet in UTF-8",
+                "Check `samples` in config/config.yaml and how the sheet was exported.",
+            )
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _said(error: OSError | ValueError) -> str:
+    """An error in words for people: in which line a sign is not UTF-8."""
+    if not isinstance(error, UnicodeDecodeError):
+        return str(error)
+    row = error.object.count(b"\n", 0, error.start) + 1
+    near = error.object[max(error.start - 20, 0) : error.end + 20]
+    word = next(word for word in near.split() if not word.isascii()).decode("latin-1")
+    return f"a sign in row {row} is not UTF-8, in Latin-1 it would be {word!r}"
 
 
 def _one_patient(path: Path, rows: dict[int, Row], patient_id: str) -> dict[int, Row]:

@@ -10,6 +10,9 @@ from hemexp.columns import FILES, NO_IVH, OPTIONAL_MASKS, REQUIRED, SPLITS
 from hemexp.layout import is_phantom
 from hemexp.ranges import RANGES
 
+SHOWN_SIGNS = 60
+"""Of a cell in a message: about a line."""
+
 Row = dict[str, str | float]
 """A patient: text (files relative to the working directory) and numbers (NaN where unknown)."""
 
@@ -29,10 +32,10 @@ def column_faults(path: Path, columns: list[str]) -> list[Fault]:
     ]
     return faults + [
         Fault(
-            f"{path}, column {name}",
+            f"{path}, column {name or 'without a name'}",
             "the column more than once",
             "each column once",
-            "Remove or rename one of them.",
+            "Remove or rename one of them." if name else "Remove the tabs behind the last name.",
         )
         for name in twice
     ]
@@ -67,7 +70,7 @@ def id_faults(rows: dict[int, Row]) -> list[Fault]:
                 faults.append(
                     Fault(
                         _where(line, row, column),
-                        repr(row[column]),
+                        _shown(row[column]),
                         "letters and digits only",
                         "Rename it.",
                     )
@@ -105,7 +108,7 @@ def split_faults(line: int, row: Row) -> list[Fault]:
     return [
         Fault(
             _where(line, row, "split"),
-            repr(row["split"]),
+            _shown(row["split"]),
             f"one of {', '.join(SPLITS)}",
             "Correct the word.",
         )
@@ -120,10 +123,10 @@ def number_faults(line: int, row: Row) -> list[Fault]:
         if column not in row or allowed.fits(read_number(text)):
             continue
         expected = str(allowed) + ("" if allowed.required else ", or empty when unknown")
-        found = repr(text) if text else "nothing"
-        faults.append(
-            Fault(_where(line, row, column), found, expected, "Correct the value or its unit.")
-        )
+        found = _shown(text) if text else "nothing"
+        comma = "," in text and allowed.fits(read_number(text.replace(",", ".")))
+        cure = "Write a point, not a comma." if comma else "Correct the value or its unit."
+        faults.append(Fault(_where(line, row, column), found, expected, cure))
     return faults
 
 
@@ -132,7 +135,7 @@ def read_number(text: str) -> float | None:
     if text == "":
         return None
     try:
-        return float(text)
+        return math.nan if "_" in text else float(text)
     except ValueError:
         return math.nan
 
@@ -225,8 +228,13 @@ def _why_missing(path: str) -> str:
     return ""
 
 
+def _shown(cell: str) -> str:
+    """A cell in quotation marks, the end left out where it is long."""
+    return repr(cell if len(cell) <= SHOWN_SIGNS else f"{cell[:SHOWN_SIGNS]}...")
+
+
 def _where(line: int, row: Row, column: str) -> str:
-    return f"row {line}, patient {row['patient_id']!r}, column {column}"
+    return f"row {line}, patient {_shown(row['patient_id'])}, column {column}"
 
 
 def row_of(fault: Fault) -> int:

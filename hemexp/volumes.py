@@ -100,8 +100,10 @@ def read_volume(path: Path | str) -> Volume:
                 "Check the path and its permissions, or copy or convert the image again.",
             )
         ) from error
+    with np.errstate(over="ignore"):  # a number too large becomes infinite, and is told
+        data = np.asarray(data, dtype=np.float32)
     check_values(path, data)
-    return Volume(np.asarray(data, dtype=np.float32), np.asarray(affine, dtype=np.float64))
+    return Volume(data, np.asarray(affine, dtype=np.float64))
 
 
 def _load(path: Path) -> tuple[NDArray, NDArray]:

@@ -74,6 +74,13 @@ def header(**fields):
     return damage
 
 
+def huge(path):
+    """A finite number that single precision does not hold."""
+    data = values(path)
+    data[CORNER] = 1e200
+    save(path, data, dtype=np.float64)
+
+
 def cut_short(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -213,6 +220,8 @@ BAD = {
     "claims 16 GB": Case("ct", header(dim=(3, 2000, 2000, 2000, 1, 1, 1, 1)), "shape (2000, 2000"),
     "gzip bomb": Case("ct", bomb, "shape (2000, 2000, 2000)"),
     "claims more than it has": Case("ct", header(dim=(3, 300, 300, 300, 1, 1, 1, 1)), UNREADABLE),
+    "voxels in the header": Case("ct", header(vox_offset=0), "voxels that begin at byte 0"),
+    "qform of NaN": Case("ct", header(qoffset_x=np.nan), "a qform that holds NaN"),
     "no such data type": Case("ct", header(datatype=7), UNREADABLE),
     "bad quaternion": Case("ct", header(quatern_b=3, sform_code=0), UNREADABLE),
     "flat voxel": Case("ct", header(srow_x=0, srow_y=0, srow_z=0), "voxel sizes of [0.0, 0.0"),
@@ -226,6 +235,7 @@ BAD = {
     "no placement": Case("ct", header(qform_code=0, sform_code=0), "no placement"),
     # values of the CT
     "NaN": Case("ct", put(CORNER, np.nan), "1 voxels that are NaN"),
+    "1e200": Case("ct", huge, "1 voxels that are NaN or infinite"),
     "Inf": Case("ct", put(CORNER, np.inf), "1 voxels that are NaN or infinite"),
     "picture 0-255": Case("ct", edit(lambda d: d.clip(0, 80) * 255 / 80), "not HU"),
     "picture 0-1": Case("ct", edit(lambda d: d.clip(0, 80) / 80), "grey values from 0 to 1, not"),
@@ -423,7 +433,9 @@ def test_the_check_of_the_sheet_tells_the_same(case, files, tmp_path, settings, 
     image, damage, images, told = SHEET[case]
     sheet = tmp_path / "samples.tsv"
     write_sheet(sheet, files)
-    run_check(sheet, settings.preprocess)
+    what = "samples.tsv: 2 patients (1 train, 1 predict), centres A"
+    assert run_check(sheet, None).endswith(f"{what}, ok")
+    assert run_check(sheet, settings.preprocess).endswith(f"{what}, 1 scans read, ok")
     damage(files[image])
     with pytest.raises(SheetError) as error:
         run_check(sheet, settings.preprocess if images else None)

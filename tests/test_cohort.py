@@ -85,7 +85,9 @@ FAULTS = {
     "half a flag": ({"anticoagulant": "0.5"}, "row 3.*anticoagulant.*whole number from 0 to 1"),
     "flag in words": ({"antiplatelet": "yes"}, "row 3.*antiplatelet.*'yes'"),
     "gcs of 2": ({"gcs": "2"}, "row 3.*gcs.*3 to 15"),
-    "decimal comma": ({"sbp": "151,5"}, "row 3.*sbp.*'151,5'"),
+    "decimal comma": ({"sbp": "151,5"}, "row 3.*sbp.*'151,5'.*Write a point, not a comma"),
+    "underscore": ({"age": "7_0"}, "row 3.*age.*'7_0'"),
+    "long": ({"split": "x" * 999}, r"row 3.*split.*'x{60}\.\.\.'"),
     "missing file": ({"baseline_ct": "nowhere.nii.gz"}, "row 3.*baseline_ct.*does not exist"),
     "no follow-up": ({"followup_iph": ""}, "row 3.*followup_iph.*nothing.*'predict'"),
     "no baseline": ({"baseline_ivh": ""}, "row 3.*baseline_ivh.*nothing.*a file"),
@@ -148,6 +150,9 @@ def test_missing_and_doubled_columns(tmp_path):
     ("text", "message"),
     [
         (",".join(REQUIRED) + "\nP1,A\n", "commas between the columns.*tabs"),
+        (";".join(REQUIRED) + "\nP1;A,B\n", "semicolons between the columns.*tabs"),
+        ("\t".join([*REQUIRED, "", ""]) + "\nP1" + "\t" * 16, "Remove the tabs behind the last"),
+        ("\t".join(REQUIRED) + '\n"P1\tA\n', "row 2.*2 columns.*15 columns"),
         ("\t".join(REQUIRED) + "\n", "1 line.*at least one patient"),
         ("\t".join(REQUIRED) + "\nP1\tA\n", "row 2.*2 columns.*15 columns as in the header"),
         ("", "0 line"),
@@ -156,6 +161,21 @@ def test_missing_and_doubled_columns(tmp_path):
 def test_a_sheet_of_the_wrong_form(tmp_path, text, message):
     path = tmp_path / "samples.tsv"
     path.write_text(text)
+    with pytest.raises(SheetError, match=message):
+        read_sheet(path)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        ("latin-1", "a sign in row 2 is not UTF-8, in Latin-1 it would be 'Köln'"),
+        ("utf-16", "a spreadsheet, or text in UTF-16"),
+    ],
+)
+def test_another_encoding_is_told_with_its_place(tmp_path, encoding, message):
+    path = tmp_path / "samples.tsv"
+    text = "\t".join([*REQUIRED, "note"]) + "\n" + "\t".join(["P1"] + [""] * 14 + ["in Köln"])
+    path.write_bytes(text.encode(encoding))
     with pytest.raises(SheetError, match=message):
         read_sheet(path)
 

@@ -76,5 +76,6 @@ def test_apptainer_runs_every_job_in_the_container(tmp_path, monkeypatch):
     snakemake(folder, "--cores", "1", "--sdm", "apptainer", "--apptainer-args=--nv", wanted)
     assert (folder / wanted).is_file()
     (call,) = log.read_text().splitlines()
-    assert "--nv" in call and f"{REPOSITORY}/envs/hemexp.sif" in call
+    assert "--nv" in call and " .snakemake/hemexp.sif " in call
+    assert (folder / ".snakemake/hemexp.sif").readlink() == REPOSITORY / "envs/hemexp.sif"
     assert "hemexp collect-what-if-truth" in call

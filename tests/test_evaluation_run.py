@@ -365,7 +365,8 @@ def test_conformal_coverage_is_told_a_centre(tables):
 @pytest.mark.slow
 def test_without_crossfitted_forecasts_there_is_no_calibration(tmp_path, room, results, tables):
     root = shutil.copytree(results, tmp_path / "r")
-    (root / "expansion/training_forecasts.tsv").unlink()
+    # As `adopt-expansion` leaves it.
+    (root / "expansion/training_forecasts.tsv").write_text("patient_id\tdraw\tgrowth_ml\n")
     table = summarise(root, room)["conformal"]
     assert table["coverage_after"].isna().all()
     assert table["note"].str.contains("cross-fitted").all()

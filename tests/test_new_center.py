@@ -1,5 +1,7 @@
 """Draft rows: what a name says, nothing that it does not say, and what is left to do."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -102,3 +104,22 @@ def test_no_file_that_fits_is_told_with_an_example(tmp_path):
     with pytest.raises(HemexpError, match=r"none of which fits .*such as x/scan1.nii.gz"):
         run_new_center(tmp_path / "s", [], "E", tmp_path / "rows.tsv")
     assert not (tmp_path / "rows.tsv").exists()
+
+
+def test_a_folder_above_and_links_in_it_are_read(tmp_path, monkeypatch):
+    make(tmp_path / "scans é", *FLAT, ".hidden/008_baseline_ct.nii.gz")
+    make(tmp_path / "elsewhere", "P 1/baseline_ct.nii.gz")
+    (tmp_path / "scans é" / "P 1").symlink_to(tmp_path / "elsewhere" / "P 1")
+    (tmp_path / "scans é" / "round").symlink_to(tmp_path / "scans é")
+    (tmp_path / "study").mkdir()
+    monkeypatch.chdir(tmp_path / "study")
+    draft = run_new_center(Path("../scans é"), [], "E", Path("rows.tsv"))
+    assert list(draft.sheet["patient_id"]) == ["007", "P1"] and draft.unmatched == []
+    (linked,) = draft.sheet.loc[draft.sheet["patient_id"] == "P1", "baseline_ct"]
+    assert Path(linked).is_file()
+
+
+def test_a_name_without_letters_or_digits_is_refused(tmp_path):
+    make(tmp_path / "s", "ü_baseline_ct.nii.gz")
+    with pytest.raises(HemexpError, match="found the patient 'ü'.*letters from A to Z"):
+        run_new_center(tmp_path / "s", [], "E", tmp_path / "rows.tsv")

@@ -7,7 +7,7 @@ import pandas as pd
 
 from hemexp import Fault
 from hemexp.cohort import read_sheet
-from hemexp.columns import SESSIONS
+from hemexp.columns import SESSIONS, SPLITS
 from hemexp.layout import is_phantom
 from hemexp.preprocess.raw import RawScan, read_given_brain, read_raw_scan
 from hemexp.preprocess.shrinkage import pair_faults
@@ -18,13 +18,14 @@ from hemexp.volumes import ImageError
 log = logging.getLogger(__name__)
 
 
-def run_check(
-    path: Path | str, settings: Preprocess | None, *, need_training: bool = True
-) -> None:
+def run_check(path: Path | str, settings: Preprocess | None, *, need_training: bool = True) -> str:
     """Checks the sample sheet and, if asked, every scan in it; what is doubtful is logged.
 
     The sheet's faults come first: its scans can only be found once it is right. Scans that the
     workflow makes and has not made yet are not looked for.
+
+    Returns:
+        What is there, in a line, with a line more for each scan that looks doubtful.
 
     Args:
         path: The sample sheet.
@@ -36,14 +37,37 @@ def run_check(
     """
     sheet = read_sheet(path, need_training=need_training)
     if settings is None:
-        return
-    faults = [fault for _, row in sheet.iterrows() for fault in image_faults(row, settings)]
+        return f"{path}: {summary(sheet)}, ok"
+    faults: list[Fault] = []
+    doubts: list[str] = []
+    count = 0
+    for patient_id, row in sheet.iterrows():
+        scans, found = read_scans(row, settings)
+        faults, count = faults + found, count + len(scans)
+        doubts += [
+            f"patient {patient_id}, {session}: warning: {doubt}"
+            for session, scan in scans.items()
+            for doubt in scan.warnings
+        ]
     if faults:
         raise SheetError(*faults, title=f"{path}: {len(faults)} fault(s) in its images")
+    return "\n".join([*doubts, f"{path}: {summary(sheet)}, {count} scans read, ok"])
 
 
-def image_faults(row: pd.Series, settings: Preprocess) -> list[Fault]:
-    """Every fault of one patient's scans; `row` is a row of the sample sheet."""
+def summary(sheet: pd.DataFrame) -> str:
+    """`12 patients (8 train, 2 test, 2 predict), centres A, B`."""
+    splits = sheet["split"].value_counts()
+    counted = ", ".join(f"{splits[name]} {name}" for name in SPLITS if name in splits)
+    return f"{len(sheet)} patients ({counted}), centres {', '.join(sorted(set(sheet['center'])))}"
+
+
+def read_scans(row: pd.Series, settings: Preprocess) -> tuple[dict[str, RawScan], list[Fault]]:
+    """One patient's scans by session, as far as they can be used, and every fault of them.
+
+    Args:
+        row: Of the sample sheet.
+        settings: Limits.
+    """
     faults: list[Fault] = []
     found: dict[str, RawScan] = {}
     for session in SESSIONS:
@@ -70,4 +94,4 @@ def image_faults(row: pd.Series, settings: Preprocess) -> list[Fault]:
         files = {session: row[f"{session}_ct"] for session in found}
         limits = settings.registration
         faults += pair_faults(row["patient_id"], files, iph_ml, ivh_ml, limits)
-    return faults
+    return found, faults

@@ -5,7 +5,7 @@ fits is listed.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,15 +34,28 @@ class Draft(NamedTuple):
 
 
 def scan_names(folder: Path) -> list[str]:
-    """Images below a folder, relative to it; a folder that holds DICOM counts as one."""
+    """Images below a folder, links followed, relative to it; one that holds DICOM counts as one.
+
+    Names with a dot in front, of files or folders below it, are not looked at.
+    """
     names: set[str] = set()
-    for path in sorted(folder.rglob("*")):
-        if path.is_dir() or any(part.startswith(".") for part in path.parts):
-            continue
+    for path in _files(folder, frozenset()):
         # DICOM files carry no suffix, or .dcm; their folder is what the sheet names.
         dicom = path.suffix.lower() == ".dcm" or is_dicom(path)
         names.add(str((path.parent if dicom else path).relative_to(folder)))
     return sorted(names)
+
+
+def _files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    """All files below a folder; a link to a folder that it lies in is not followed again."""
+    inside = above | {folder.resolve()}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if not path.is_dir():
+            yield path
+        elif path.resolve() not in inside:
+            yield from _files(path, inside)
 
 
 def draft_rows(
@@ -82,6 +95,16 @@ def _sort_names(
             unmatched.append(name)
             continue
         patient_id = re.sub(r"[^A-Za-z0-9]", "", fit[0])
+        if not patient_id:
+            faults.append(
+                Fault(
+                    name,
+                    f"the patient {fit[0]!r}",
+                    "a name with letters from A to Z or digits",
+                    "Rename the patient's files.",
+                )
+            )
+            continue
         first = named.setdefault(patient_id, fit[0])
         row = cells.setdefault(patient_id, {})
         if first != fit[0]:

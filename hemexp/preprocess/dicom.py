@@ -213,7 +213,7 @@ def _choice_fault(path: Path, found: list[Series], kept: list[Series]) -> Fault:
     if kept and path.is_file():
         cure = "Copy the files of the wanted one into a folder of their own."
     elif kept:
-        cure = "Name one file of the wanted series in the sheet instead of the folder."
+        cure = "Name one file of the wanted series instead of the folder."
     else:
         cure = f"Name the folder of the head CT; it needs {FEWEST_SLICES} slices or more."
     what = f"{len(kept)} series" if kept else "no head CT"

@@ -63,8 +63,10 @@ def read_transform(path: Path | str) -> NDArray[np.float64]:
         HemexpError: The file cannot be read.
     """
     try:
+        # Of a file that cannot be opened ITK prints more than anybody reads.
+        Path(path).open("rb").close()
         return matrix_from_itk(sitk.ReadTransform(str(path)))
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
         raise HemexpError(
             Fault(
                 str(path),

@@ -78,7 +78,7 @@ def strip_skull(args: Arguments) -> None:
     layout, scan = Layout(args.results), (args.patient, args.session)
     raw = scan_files(read_patient_row(args.samples, args.patient), args.session)
     settings = section(args, "preprocess.skull_strip")
-    limits = load_section("preprocess.raw", args.raw)
+    limits = load_section("preprocess.raw", args.raw or args.settings)
     step = partial(run_strip_skull, layout, *scan, raw, settings, limits)
     # The reason of an exclusion leaves the project with the report; the log keeps the path.
     named = {path: f"{args.session}_{image} of the sheet" for image, path in raw.items()}

@@ -18,7 +18,7 @@ def check(args: Arguments) -> None:
     config = args.settings
     whole = not config.lstrip().startswith("{") and Path(config).is_file()
     needed = not whole or load_settings(read_config(config)).need_training
-    run_check(Path(args.samples), limits, need_training=needed)
+    print(run_check(Path(args.samples), limits, need_training=needed))
 
 
 def new_center(args: Arguments) -> None:

@@ -1,7 +1,6 @@
 """Verbs of the rooms evaluation and reporting: scores, tables, figures, pages."""
 
-import json
-
+from hemexp.config import read_json
 from hemexp.layout import Layout
 from hemexp.verbs.options import Arguments, kept, section, sheet, training
 
@@ -51,7 +50,7 @@ def run_ablation(args: Arguments) -> None:
         Layout(args.results),
         args.ablation,
         sheet(args),
-        json.loads(args.settings),
+        read_json(args.settings),
         args.shared,
         args.cores,
     )

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 sys.path.insert(0, workflow.basedir)
 
@@ -72,6 +73,17 @@ if "HEMEXP_GPU_PARTITION" not in os.environ:
 wildcard_constraints:
     patient="[A-Za-z0-9]+",
     session="baseline|followup",
+
+
+def linked_image():
+    """The container, by a link in the run's folder: Snakemake takes no image whose path has a space."""
+    link, image = Path(".snakemake", "hemexp.sif"), Path(workflow.basedir, "envs", "hemexp.sif")
+    wanted = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+    if wanted and not (link.is_symlink() and link.readlink() == image):
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(image)
+    return str(link)
 
 
 def of_split(*splits):

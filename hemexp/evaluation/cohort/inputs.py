@@ -219,9 +219,9 @@ def _read_models(
         "predictions": layout.growth("predictions"),
         "forecasts": layout.growth("forecasts"),
         "training_forecasts": layout.growth("training_forecasts"),
-        "truth": layout.truths,
     }
-    files = {name: path for name, path in files.items() if path.exists()}
+    # Of real patients there is none.
+    files |= {"truth": layout.truths} if layout.truths.exists() else {}
     tables = {name: read_table(path) for name, path in files.items()}
     chosen = chosen_model(tables["predictions"])
     forecasts = reference_forecasts(outcomes, ids)
@@ -233,7 +233,7 @@ def _read_models(
     if "truth" in tables:
         forecasts.append(true_forecast(tables["truth"], outcomes, ids))
         p_expansion[TRUE_DISTRIBUTION] = tables["truth"].set_index("patient_id")["p_expansion"]
-    pit, training = None, tables.get("training_forecasts", ())
+    pit, training = None, tables["training_forecasts"]
     # Empty where the models were taken over: there are no training patients to calibrate on.
     if len(training):
         pit = training_pit(of_chosen(training, chosen), outcomes, seed)
