@@ -116,7 +116,8 @@ def _aside(
         if series is not chosen and (of_scan or path.is_dir()):
             remarks.append(Remark(f"left aside: {series}", doubtful=of_scan))
     if broken:
-        words = f"{len(broken)} of the folder's files cannot be read ({[*broken.values()][0]})"
+        why = next(iter(broken.values()))
+        words = f"{len(broken)} of the folder's files cannot be read ({why})"
         remarks.append(Remark(words, doubtful=True))
     return remarks
 
@@ -146,16 +147,23 @@ def _find_stack(path: Path, image: Image, stack: Stack) -> Stack:
 
 
 def _apart_mm(image: Image, stack: Stack) -> float:
-    """Mean distance of the corners of the first slice, and of the last where its place is told.
+    """Mean distance of the corners of the first and last slice from where the image has them.
 
-    The affine of a stack that is sheared or uneven does not hold for its other slices.
+    dcm2niix has one affine: of uneven slices it holds for the slice from which it counts alone.
+    Of sheared ones it may lie the whole shear aside within the plane; its axes and its height
+    still tell the order of rows and slices, and the files all the rest.
     """
     columns, rows, slices = image.data.shape
-    ends = [0] if stack.is_sheared or stack.is_uneven else [0, slices - 1]
-    corners = [(i, j, k) for i in (0, columns - 1) for j in (0, rows - 1) for k in ends]
-    told = [image.affine[:3] @ [*corner, 1] for corner in corners]
-    true = [stack.positions[k] + np.array([i, j]) @ stack.axes for i, j, k in corners]
-    return float(np.linalg.norm(np.subtract(told, true), axis=1).mean())
+    corners = [(0, 0), (columns - 1, 0), (0, rows - 1), (columns - 1, rows - 1)]
+    apart = []
+    for k in (0, slices - 1):
+        told = [image.affine[:3] @ [i, j, k, 1] for i, j in corners]
+        away = told - (stack.positions[k] + np.array(corners) @ stack.axes)
+        if stack.is_sheared:
+            aside = away.mean(axis=0)
+            away = away - (aside - (aside @ stack.normal) * stack.normal)
+        apart.append(np.linalg.norm(away, axis=1).mean())
+    return float(min(apart) if stack.is_sheared or stack.is_uneven else max(apart))
 
 
 def _upright(image: Image, stack: Stack) -> tuple[Volume, list[str]]:

@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +37,9 @@ MEASURED = re.compile(
 )
 """Lines on what `dicom_geometry` measures on the positions themselves, and says with a number."""
 
+UNMENDED = re.compile(r"Only able to (make equidistant|correct gantry)")
+"""It fails where it cannot mend 16-bit numbers above 32767; the untouched image is there."""
+
 DOUBTFUL = re.compile(
     r"slice|spatial|orientation|position|direction|distance|location|missing|truncat|corrupt"
     r"|duplicate|volume|dimension|pixel|scal|slope|intercept|intensit|bits|error|fail|unable to d",
@@ -44,7 +47,8 @@ DOUBTFUL = re.compile(
 )
 """Lines on place, intensity or lacking data; `unable to d(etermine|ecode)`."""
 
-HARMLESS = re.compile(r"manufacturer", re.IGNORECASE)
+HARMLESS = re.compile(r"manufacturer|Patient Position \(0018,5100\)", re.IGNORECASE)
+"""A CT's positions are the patient's own, whoever made the scanner and however one lay in it."""
 
 
 class Image(NamedTuple):
@@ -67,7 +71,7 @@ def remarks_of(said: Iterable[str]) -> list[Remark]:
     """What dcm2niix warned of: doubtful where it bears on the image, else a note; each once."""
     found = {}
     for line in said:
-        if PROGRESS.search(line) or MEASURED.search(line):
+        if any(known.search(line) for known in (PROGRESS, MEASURED, UNMENDED)):
             continue
         doubtful = bool(DOUBTFUL.search(line)) and not HARMLESS.search(line)
         if doubtful or re.search("warning", line, re.IGNORECASE):
@@ -90,8 +94,9 @@ def convert(named: Path, files: Sequence[Path]) -> Image:
     with tempfile.TemporaryDirectory(prefix="hemexp-dicom-") as folder:
         source, target = Path(folder, "in"), Path(folder, "out")
         source.mkdir(), target.mkdir()
-        for number, file in enumerate(files):
-            (source / f"{number:05d}.dcm").symlink_to(file.absolute())
+        links = [source / f"{number:05d}.dcm" for number in range(len(files))]
+        for link, file in zip(links, files, strict=True):
+            link.symlink_to(file.absolute())
         # -m y: one series, as was seen; -l n: 16-bit unsigned becomes signed.
         options = ["-ba", "n", "-z", "n", "-m", "y", "-l", "n", "-w", "2", "-f", "image"]
         done = subprocess.run(
@@ -102,8 +107,9 @@ def convert(named: Path, files: Sequence[Path]) -> Image:
         )
         said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
         made = sorted(target.glob("*.json"))
-        if done.returncode != 0 or not made:
-            raise ImageError(_failure_fault(named, done))
+        failed = done.returncode != 0 and not UNMENDED.search(done.stdout)
+        if failed or not made:
+            raise ImageError(_failure_fault(named, done, dict(zip(links, files, strict=True))))
         images = [nib.load(path.with_suffix(".nii")) for path in made]
         if len(images) > 1 or len(images[0].shape) != 3:
             raise ImageError(_split_fault(named, images))
@@ -146,13 +152,17 @@ def _split_fault(path: Path, images: Sequence[nib.Nifti1Image]) -> Fault:
     )
 
 
-def _failure_fault(path: Path, done: subprocess.CompletedProcess[str]) -> Fault:
+def _failure_fault(
+    path: Path, done: subprocess.CompletedProcess[str], files: Mapping[Path, Path]
+) -> Fault:
     lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines()]
     said = [line for line in lines if line and not line.startswith("Conversion required")]
-    said = said or [f"exit code {done.returncode}"]
+    told = said[-1] if said else f"exit code {done.returncode}"
+    for link, file in files.items():
+        told = told.replace(str(link), str(file))
     return Fault(
         str(path),
-        f"DICOM that dcm2niix cannot convert ({said[-1]})",
+        f"DICOM that dcm2niix cannot convert ({told})",
         "the slices of a head CT, complete",
         "Export the series again, or convert it by hand and name the NIfTI file.",
     )

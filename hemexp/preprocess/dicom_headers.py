@@ -17,6 +17,9 @@ SAME_STACK = 1e-3
 """Direction cosines and pixel sizes (mm) of one stack agree within this: DICOM writes 4 digits or
 more, and 0.001 is 0.25 mm at the edge of a 256 mm field of view."""
 
+SUFFIXES = {".dcm", ".ima"}
+"""A file named so was meant to be a picture."""
+
 PLACES = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 SCALES = ("RescaleSlope", "RescaleIntercept")
 TAGS = [
@@ -27,6 +30,7 @@ TAGS = [
     "SeriesInstanceUID",
     "SeriesNumber",
     "SeriesDescription",
+    "SOPClassUID",
     "SOPInstanceUID",
     "InstanceNumber",
     "SliceThickness",
@@ -125,10 +129,8 @@ def read_headers(paths: Iterable[Path]) -> tuple[list[Slice], dict[Path, str]]:
     slices: dict[object, Slice] = {}
     broken: dict[Path, str] = {}
     for path in paths:
-        if not looks_dicom(path):
-            continue
         try:
-            for number, found in enumerate(_read_slices(path)):
+            for number, found in enumerate(_read_slices(path) if looks_dicom(path) else ()):
                 uid = found.facts.get("SOPInstanceUID") or path
                 slices.setdefault((uid, number), found)
         except Exception as error:  # pydicom raises whatever a broken file makes of it
@@ -137,13 +139,18 @@ def read_headers(paths: Iterable[Path]) -> tuple[list[Slice], dict[Path, str]]:
 
 
 def looks_dicom(path: Path) -> bool:
-    """Whether a file says it is DICOM, or starts with DICOM's first group as old exports do."""
-    try:
-        with path.open("rb") as handle:
-            start = handle.read(132)
-    except OSError:
-        return False
-    return start[128:] == b"DICM" or start[:2] == b"\x08\x00"
+    """Whether a file says it is DICOM, or starts with DICOM's first group as old exports do.
+
+    Raises:
+        ValueError: It has DICOM's suffix, or nothing in it.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as handle:
+        start = handle.read(132)
+    dicom = start[128:] == b"DICM" or start[:2] == b"\x08\x00"
+    if not dicom and (not start or path.suffix.lower() in SUFFIXES):
+        raise ValueError(f"{path.stat().st_size} bytes that are no DICOM")
+    return dicom
 
 
 def find_series(slices: Iterable[Slice]) -> list[Series]:
@@ -173,13 +180,16 @@ def _fits(one: Slice, other: Slice) -> bool:
 
 
 def _read_slices(path: Path) -> Iterator[Slice]:
-    """The pictures of one file: one, or the frames of an enhanced CT; none of a DICOMDIR."""
+    """The pictures of one file: one, or the frames of an enhanced CT; none of a report."""
     if sys.modules.get("pydicom", sys) is None:  # hemexp/__main__.py keeps nibabel from it
         del sys.modules["pydicom"]
     import pydicom
 
     data = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=TAGS)
     if "Rows" not in data or "Columns" not in data:
+        kind = data.file_meta.get("MediaStorageSOPClassUID") or data.get("SOPClassUID")
+        if kind is None or "Image Storage" in kind.name:
+            raise ValueError("incomplete header")
         return
     names = [tag for tag in TAGS if not tag.endswith("Sequence")]
     facts = {name: data.get(name) for name in names if data.get(name) not in (None, "")}
