@@ -62,7 +62,7 @@ def write_series(folder, hu, positions, of_slice=None, **facts):
         image.file_meta = FileMetaDataset()
         image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = CTImageStorage
-        series = f"1.2.3.{number}"
+        series = f"1.2.3.{number or 0}"
         image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = f"{series}.{k + 1}"
         described = {
             "StudyInstanceUID": "1.2.3",
