@@ -3,7 +3,9 @@
 import shutil
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 from tiny_series import EVEN, FIRST, UNEVEN, draw, draw_ramp, misplaced_mm
 
 from hemexp.preprocess.dicom import read_dicom
@@ -81,6 +83,22 @@ def test_a_copied_file_counts_once_and_a_second_slice_at_one_place_is_refused(tm
     draw(tmp_path / "e", np.r_[EVEN, EVEN[5]])
     with pytest.raises(ImageError, match=r"1 slices .* such as 3_005.dcm and 3_021.dcm"):
         read_dicom(tmp_path / "e")
+
+
+@pytest.mark.parametrize("form", [ImplicitVRLittleEndian, RLELossless])
+def test_any_transfer_syntax_and_a_file_without_preamble(tmp_path, form):
+    hu, _ = draw(tmp_path)
+    for file in sorted(tmp_path.iterdir()):
+        image = pydicom.dcmread(file)
+        if form.is_compressed:
+            image.compress(form, generate_instance_uid=False)
+        image.file_meta.TransferSyntaxUID = form
+        image.save_as(file)
+        if form is ImplicitVRLittleEndian:
+            start = b"\x08\x00\x08\x00"
+            file.write_bytes(start + file.read_bytes().split(start, 1)[1])
+    volume, remarks = read_dicom(tmp_path)
+    assert np.array_equal(volume.data[:, ::-1], hu) and warnings_of(remarks) == ()
 
 
 def test_an_intercept_that_changes_is_doubted_or_refused_with_its_slices(tmp_path):
