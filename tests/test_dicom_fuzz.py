@@ -59,7 +59,7 @@ def check(heights, tilt_deg, direction, lossless=True, **facts):
         direction = np.array(direction) / np.linalg.norm(direction)
         where = draw_ramp(Path(folder), direction, positions, tilt_deg, **facts)
         try:
-            volume, remarks = read_dicom(Path(folder))
+            volume, remarks, _ = read_dicom(Path(folder))
         except ImageError as error:
             return str(error)
     if lossless:

@@ -5,7 +5,8 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import ImplicitVRLittleEndian, RLELossless
+from pydicom.dataset import Dataset
+from pydicom.uid import EnhancedCTImageStorage, ImplicitVRLittleEndian, RLELossless
 from tiny_series import EVEN, FIRST, UNEVEN, draw, draw_ramp, misplaced_mm
 
 from hemexp.preprocess.dicom import read_dicom
@@ -31,7 +32,7 @@ def test_every_voxel_lies_where_its_file_says(tmp_path, tilt_deg, heights, facts
     for name, direction in zip("xyz", np.eye(3), strict=True):
         folder = tmp_path / name
         where = draw_ramp(folder, direction, along_z(heights), tilt_deg, **facts)
-        volume, remarks = read_dicom(folder)
+        volume, remarks, _ = read_dicom(folder)
         assert misplaced_mm(volume, direction, where) < 0.03
         assert warnings_of(remarks) == ()
         assert (f"tilt of {abs(tilt_deg)} degrees" in remarks[0].words) == bool(tilt_deg)
@@ -42,7 +43,7 @@ def test_slices_that_move_sideways_lie_where_their_files_say_and_are_doubted(tmp
     positions[9:] += (6, -11, 0)
     for name, direction in zip("xyz", np.eye(3), strict=True):
         where = draw_ramp(tmp_path / name, direction, positions)
-        volume, remarks = read_dicom(tmp_path / name)
+        volume, remarks, _ = read_dicom(tmp_path / name)
         assert warnings_of(remarks) == ("slices that do not lie along one line",)
         assert misplaced_mm(volume, direction, where[:, :, :9]) < 0.03
         assert misplaced_mm(volume, direction, where[:, :, 9:]) < 0.03
@@ -51,7 +52,7 @@ def test_slices_that_move_sideways_lie_where_their_files_say_and_are_doubted(tmp
 def test_a_missing_slice_is_doubted_with_its_place(tmp_path):
     hu, where = draw(tmp_path / "d")
     (tmp_path / "d" / "3_007.dcm").unlink()
-    volume, remarks = read_dicom(tmp_path / "d")
+    volume, remarks, _ = read_dicom(tmp_path / "d")
     gap = "1 slice missing: a gap of 14 mm between z = -28 and -14 mm"
     assert warnings_of(remarks) == (f"{gap}, filled between its neighbours",)
     index = (where[..., 2] - volume.affine[2, 3]) / volume.affine[2, 2]
@@ -76,9 +77,9 @@ def test_gaps_are_told_from_steps_that_were_meant(heights, instances, gaps):
 
 def test_a_copied_file_counts_once_and_a_second_slice_at_one_place_is_refused(tmp_path):
     draw(tmp_path / "d")
-    alone, _ = read_dicom(tmp_path / "d")
+    alone, _, _ = read_dicom(tmp_path / "d")
     shutil.copy(tmp_path / "d" / "3_007.dcm", tmp_path / "d" / "copy.dcm")
-    volume, remarks = read_dicom(tmp_path / "d")
+    volume, remarks, _ = read_dicom(tmp_path / "d")
     assert volume.data.tobytes() == alone.data.tobytes() and warnings_of(remarks) == ()
     draw(tmp_path / "e", np.r_[EVEN, EVEN[5]])
     with pytest.raises(ImageError, match=r"1 slices .* such as 3_005.dcm and 3_021.dcm"):
@@ -97,14 +98,46 @@ def test_any_transfer_syntax_and_a_file_without_preamble(tmp_path, form):
         if form is ImplicitVRLittleEndian:
             start = b"\x08\x00\x08\x00"
             file.write_bytes(start + file.read_bytes().split(start, 1)[1])
-    volume, remarks = read_dicom(tmp_path)
+    volume, remarks, _ = read_dicom(tmp_path)
     assert np.array_equal(volume.data[:, ::-1], hu) and warnings_of(remarks) == ()
+
+
+def test_frames_of_one_file_lie_where_it_says(tmp_path):
+    """An enhanced CT: all slices in one file, here of a tilted scan."""
+    direction = np.array([0, 0.6, 0.8])
+    where = draw_ramp(tmp_path, direction, along_z(EVEN[:9]), 10)
+    slices = [pydicom.dcmread(file) for file in sorted(tmp_path.iterdir())]
+    enhanced = slices[0]
+    enhanced.SOPClassUID = enhanced.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    enhanced.NumberOfFrames = len(slices)
+    enhanced.PixelData = b"".join(each.PixelData for each in slices)
+
+    def group(sequence, source, *names):
+        item, holder = Dataset(), Dataset()
+        for name in names:
+            setattr(item, name, source[name].value)
+        setattr(holder, sequence, [item])
+        return holder
+
+    frames = [group("PlanePositionSequence", each, "ImagePositionPatient") for each in slices]
+    shared = group("PlaneOrientationSequence", enhanced, "ImageOrientationPatient")
+    shared.update(group("PixelMeasuresSequence", enhanced, "PixelSpacing", "SliceThickness"))
+    scales = ("RescaleSlope", "RescaleIntercept")
+    shared.update(group("PixelValueTransformationSequence", enhanced, *scales))
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", *scales):
+        delattr(enhanced, name)
+    enhanced.SharedFunctionalGroupsSequence = [shared]
+    enhanced.PerFrameFunctionalGroupsSequence = frames
+    (tmp_path / "e").mkdir()
+    enhanced.save_as(tmp_path / "e" / "IM1")
+    volume, _, _ = read_dicom(tmp_path / "e")
+    assert misplaced_mm(volume, direction, where) < 0.03
 
 
 def test_an_intercept_that_changes_is_doubted_or_refused_with_its_slices(tmp_path):
     changed = {k: {"RescaleIntercept": -1100} for k in range(12, 21)}
     hu, _ = draw(tmp_path / "d", of_slice=changed)
-    volume, remarks = read_dicom(tmp_path / "d")
+    volume, remarks, _ = read_dicom(tmp_path / "d")
     assert np.array_equal(volume.data[:, ::-1], hu)
     words = "(1 / -1024 and 1 / -1100; 9 slices between z = 14 and 70 mm differ)"
     assert warnings_of(remarks) == (
@@ -137,7 +170,7 @@ def test_a_file_that_cannot_be_read_is_doubted(tmp_path, size):
     (tmp_path / "d" / "notes.txt").write_text("no DICOM")
     last = tmp_path / "d" / "3_020.dcm"
     last.write_bytes(last.read_bytes()[:size])
-    volume, remarks = read_dicom(tmp_path / "d")
+    volume, remarks, _ = read_dicom(tmp_path / "d")
     assert volume.data.shape[2] == 20
     (warning,) = warnings_of(remarks)
     assert warning.startswith("1 of the folder's files cannot be read (")

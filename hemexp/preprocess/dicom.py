@@ -6,12 +6,14 @@ are undone by them (`dicom_geometry`).
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
 from hemexp import Fault
-from hemexp.image_header import check_header, check_values
+from hemexp.image_header import check_header, check_values, corner_distance_mm
 from hemexp.preprocess.dicom_checks import (
     AGAIN,
     gap_remarks,
@@ -26,6 +28,29 @@ from hemexp.preprocess.dicom_geometry import AWAY_MM, Stack, regular
 from hemexp.preprocess.dicom_headers import FEWEST_SLICES, Series, find_series, read_headers
 from hemexp.preprocess.remarks import Remark
 from hemexp.volumes import ImageError, Volume
+
+
+class Reading(NamedTuple):
+    """A CT as it was read.
+
+    Attributes:
+        ct: HU.
+        remarks: What was done or looks doubtful.
+        elsewhere: Affine under which dcm2niix writes the same voxels when it undoes a tilt. It
+            misplaces most such images (its issue 259), and masks drawn on them.
+    """
+
+    ct: Volume
+    remarks: list[Remark]
+    elsewhere: NDArray[np.float64] | None = None
+
+    def move(self, mask: Volume) -> Volume:
+        """A mask that was drawn on dcm2niix's misplaced image, on the CT; others as they are."""
+        shape = mask.data.shape
+        if self.elsewhere is None or shape != self.ct.data.shape:
+            return mask
+        drawn_there = corner_distance_mm(shape, mask.affine, self.elsewhere) < AWAY_MM
+        return self.ct.with_data(mask.data) if drawn_there else mask
 
 
 def is_dicom(path: Path) -> bool:
@@ -50,7 +75,7 @@ def files_of(path: Path) -> list[Path]:
     return sorted(file for file in found if file.is_file())
 
 
-def read_dicom(path: Path) -> tuple[Volume, list[Remark]]:
+def read_dicom(path: Path) -> Reading:
     """Reads the one head CT of a DICOM folder, or the series that a file belongs to.
 
     Args:
@@ -58,7 +83,7 @@ def read_dicom(path: Path) -> tuple[Volume, list[Remark]]:
 
     Returns:
         The image with the rescale slope and intercept applied, its slices straight above each
-        other and equidistant; and what was done or looks doubtful.
+        other and equidistant.
 
     Raises:
         ImageError: The folder holds no series of CT slices, or several; it does not say where
@@ -84,7 +109,8 @@ def read_dicom(path: Path) -> tuple[Volume, list[Remark]]:
     volume, done = _upright(image, stack)
     check_header(path, nib.Nifti1Image(volume.data, volume.affine))
     words = ", ".join([f"series {chosen.number}", *done])
-    return volume, [Remark(f"converted from DICOM ({words})"), *remarks]
+    remarks = [Remark(f"converted from DICOM ({words})"), *remarks]
+    return Reading(volume, remarks, image.mended if stack.is_sheared else None)
 
 
 def _choose(path: Path, found: list[Series]) -> Series:
@@ -97,7 +123,7 @@ def _choose(path: Path, found: list[Series]) -> Series:
     told = [f"{series}, one of its files: {series.files[0]}" for series in kept]
     listed = "; ".join(told or map(str, found)) or "nothing"
     if kept:
-        cure = "Name one file of the wanted series in the sheet instead of the folder."
+        cure = "Name one file of the wanted series instead of the folder."
     else:
         cure = f"Name the folder of the head CT; it needs {FEWEST_SLICES} slices or more."
     what = f"{len(kept)} series" if kept else "no head CT"

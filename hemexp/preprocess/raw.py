@@ -1,6 +1,6 @@
 """A scan as a hospital stores it: read, checked, mended where that is certain, or refused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 from nibabel.orientations import io_orientation
 
 from hemexp import Fault
-from hemexp.preprocess.dicom import is_dicom, read_dicom
+from hemexp.preprocess.dicom import Reading, is_dicom, read_dicom
 from hemexp.preprocess.hounsfield import coverage_faults, mend_hu
 from hemexp.preprocess.interpolate import average
 from hemexp.preprocess.masks import (
@@ -104,32 +104,36 @@ def _read_files(
     for image, path in paths.items():
         try:
             if image == "ct":
-                images[image], remarks = read_ct(path, limits)
+                images[image], remarks, move = read_ct(path, limits)
             else:
                 images[image] = read_mask(path)
         except ImageError as error:
             faults[image] = list(error.faults)
     for image in sorted(images.keys() - {"ct"}) if "ct" in images else []:
+        images[image] = move(images[image])
         if outside := field_faults(paths[image], images[image], images["ct"]):
             faults[image] = outside
     return images, remarks, faults
 
 
-def read_ct(path: Path, limits: RawInput) -> tuple[Volume, list[Remark]]:
+def read_ct(
+    path: Path, limits: RawInput
+) -> tuple[Volume, list[Remark], Callable[[Volume], Volume]]:
     """Reads a CT: NIfTI, a DICOM folder, or one file of a DICOM series.
 
     Returns:
-        The CT in HU, not below -1024, and what was converted or mended.
+        The CT in HU, not below -1024; what was converted or mended; and what puts a mask on it
+        that was drawn on another conversion of the same files.
 
     Raises:
         ImageError: It cannot be read or converted, is not in HU, or shows too little of a head.
     """
-    image, remarks = read_dicom(path) if is_dicom(path) else (read_volume(path), [])
-    ct, mended = mend_hu(path, image)
+    read = read_dicom(path) if is_dicom(path) else Reading(read_volume(path), [])
+    ct, mended = mend_hu(path, read.ct)
     through = int(np.flatnonzero(io_orientation(ct.affine)[:, 0] == 2)[0])
     if faults := coverage_faults(path, ct, through, limits):
         raise ImageError(*faults)
-    return ct, remarks + mended
+    return ct, read.remarks + mended, read.move
 
 
 def read_given_brain(patient_id: str, session: str, path: Path | str, scan: NativeScan) -> Volume:
