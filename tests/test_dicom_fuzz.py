@@ -41,6 +41,7 @@ OTHERS = (
 OF_SLICES = {
     "InstanceNumber": st.integers(0, 2**31 - 1),
     "AcquisitionNumber": st.integers(0, 9),
+    "SOPInstanceUID": st.sampled_from(["1.2.3.4", "1.2.3.5"]),
     "SliceThickness": st.sampled_from([0, 1, 7, 14, -7, 1e6]),
     "GantryDetectorTilt": st.sampled_from([0, 20, -20, 400]),
     "ConvolutionKernel": st.sampled_from(["H30s", "B60f"]),

@@ -164,6 +164,15 @@ def test_slices_whose_place_or_scale_is_not_said_are_refused(tmp_path, lacking, 
         read_dicom(tmp_path / "d")
 
 
+def test_a_slice_of_another_size_is_left_aside_and_doubted(tmp_path):
+    draw(tmp_path / "d", of_slice={7: {"PixelSpacing": [4.4, 4.6]}})
+    volume, remarks, _ = read_dicom(tmp_path / "d")
+    assert volume.data.shape[2] == 21
+    gap, aside = warnings_of(remarks)
+    assert gap.startswith("1 slice missing: a gap of 14 mm")
+    assert aside == "left aside: series 3 'HEAD' (CT, 1 slices, 4.6 x 4.4 x 7 mm)"
+
+
 @pytest.mark.parametrize("size", [0, 100, 400])
 def test_a_file_that_cannot_be_read_is_doubted(tmp_path, size):
     draw(tmp_path / "d")

@@ -123,8 +123,8 @@ def read_headers(paths: Iterable[Path]) -> tuple[list[Slice], dict[Path, str]]:
     """Reads the headers of all files that are DICOM pictures; others are passed over.
 
     Returns:
-        The slices, without second copies of one (same SOPInstanceUID); and the files that start
-        as DICOM but cannot be read, with the reason.
+        The slices, without second copies of one (SOPInstanceUID and position); and the files
+        that look like DICOM but cannot be read, with the reason.
     """
     slices: dict[object, Slice] = {}
     broken: dict[Path, str] = {}
@@ -132,7 +132,7 @@ def read_headers(paths: Iterable[Path]) -> tuple[list[Slice], dict[Path, str]]:
         try:
             for number, found in enumerate(_read_slices(path) if looks_dicom(path) else ()):
                 uid = found.facts.get("SOPInstanceUID") or path
-                slices.setdefault((uid, number), found)
+                slices.setdefault((uid, number, found.place["ImagePositionPatient"]), found)
         except Exception as error:  # pydicom raises whatever a broken file makes of it
             broken[path] = (str(error) or repr(error)).splitlines()[0]
     return list(slices.values()), broken
