@@ -10,6 +10,11 @@ from hemexp.preprocess import memory
 from hemexp.preprocess.memory import LEAST_MB, needed_mb, scan_mb
 
 
+def test_the_documented_sizes():
+    assert needed_mb(47e6) == LEAST_MB < needed_mb(48e6)
+    assert needed_mb(512 * 512 * 300) == 3132
+
+
 @pytest.mark.parametrize(
     ("voxels", "peak_mb"), [(256 * 256 * 52, 239), (512 * 512 * 100, 853), (512 * 512 * 300, 2454)]
 )
