@@ -48,11 +48,12 @@ def write_head(folder):
     return files
 
 
-def write_series(folder, hu, positions, **facts):
+def write_series(folder, hu, positions, of_slice=None, **facts):
     """Writes a CT series.
 
     `hu` is (column, row, slice), `positions` (slice, 3) the first voxel of each in LPS mm; facts
-    are DICOM attributes that replace the ones here.
+    are DICOM attributes that replace the ones here, None leaves one out; `of_slice` holds further
+    ones of single slices, and `shift`, by which a slice's HU are too high.
     """
     folder.mkdir(parents=True, exist_ok=True)
     number = facts.get("SeriesNumber", 3)
@@ -61,7 +62,7 @@ def write_series(folder, hu, positions, **facts):
         image.file_meta = FileMetaDataset()
         image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = CTImageStorage
-        series = f"1.2.3.{number}"
+        series = f"1.2.3.{number or 0}"
         image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = f"{series}.{k + 1}"
         described = {
             "StudyInstanceUID": "1.2.3",
@@ -93,10 +94,14 @@ def write_series(folder, hu, positions, **facts):
             "RescaleSlope": 1,
             "RescaleIntercept": -1024,
             "ImagePositionPatient": [float(x) for x in position],
-        } | facts
+        }
+        described |= facts | (of_slice or {}).get(k, {})
+        shift = described.pop("shift", 0)
         for name, value in described.items():
-            setattr(image, name, value)
-        stored = np.rint(hu[:, :, k].T) + 1024
+            if value is not None:
+                setattr(image, name, value)
+        slope, intercept = described["RescaleSlope"] or 1, described["RescaleIntercept"] or 0
+        stored = np.rint((hu[:, :, k].T + shift - intercept) / slope)
         image.PixelData = np.ascontiguousarray(stored.astype("<u2")).tobytes()
         image.save_as(folder / f"{number}_{k:03d}.dcm", enforce_file_format=True)
 

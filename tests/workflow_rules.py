@@ -11,11 +11,13 @@ from pathlib import Path
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
 
+EXAMPLE = {"session": "baseline"}
+
 
 def of_rule(rule):
     """What a rule says, as JSON can hold it; memory and time as the first two tries ask for."""
     source = Path(rule.snakefile)
-    wildcards = dict.fromkeys(rule.wildcard_names, "A01")
+    wildcards = {name: EXAMPLE.get(name, "A01") for name in rule.wildcard_names}
     tries = [rule.expand_resources(wildcards, [], attempt) for attempt in (1, 2)]
     return {
         "file": source.stem,

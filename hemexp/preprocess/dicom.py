@@ -1,77 +1,56 @@
-"""A CT as the scanner stores it: a DICOM series, converted by `dcm2niix` (Li et al. 2016).
+"""A CT as the scanner stores it: the one head series of a DICOM folder, upright and in its place.
 
-`dcm2niix` (J Neurosci Methods 264:47) undoes the gantry's tilt and unequal slice distances by
-resampling, and writes the untouched image beside it: here the mended one is taken.
+The files say where each slice lies (`dicom_headers`); `dcm2niix` stacks the pixels
+(`dicom_convert`). The stack is held against the places, and a tilt of the gantry or uneven steps
+are undone by them (`dicom_geometry`).
 """
 
-import json
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
 
 from hemexp import Fault
+from hemexp.image_header import check_header, check_values, corner_distance_mm
+from hemexp.preprocess.dicom_checks import (
+    AGAIN,
+    gap_remarks,
+    height_faults,
+    place_faults,
+    scale_faults,
+    scale_remarks,
+    stack_of,
+)
+from hemexp.preprocess.dicom_convert import Image, convert, remarks_of
+from hemexp.preprocess.dicom_geometry import AWAY_MM, Stack, regular
+from hemexp.preprocess.dicom_headers import FEWEST_SLICES, Series, find_series, read_headers
 from hemexp.preprocess.remarks import Remark
-from hemexp.volumes import ImageError, Volume, read_volume
-
-FEWEST_SLICES = 4
-"""A series of fewer slices is a localiser or a screenshot."""
-
-MENDED = {"_Tilt": "gantry tilt undone", "_Eq": "slices made equidistant"}
-"""What a part of a file's name says about the image."""
+from hemexp.volumes import ImageError, Volume
 
 
-class Series(NamedTuple):
-    """One image that dcm2niix made.
+class Reading(NamedTuple):
+    """A CT as it was read.
 
     Attributes:
-        path: The NIfTI file, the mended one where there is one.
-        about: The sidecar of dcm2niix, with DICOM's names of things.
-        said: What dcm2niix printed.
+        ct: HU.
+        remarks: What was done or looks doubtful.
+        elsewhere: Affine under which dcm2niix writes the same voxels when it undoes a tilt. It
+            misplaces most such images (its issue 259), and masks drawn on them.
     """
 
-    path: Path
-    about: dict[str, Any]
-    said: str
+    ct: Volume
+    remarks: list[Remark]
+    elsewhere: NDArray[np.float64] | None = None
 
-    @property
-    def key(self) -> tuple[str, int]:
-        """What two series differ in."""
-        return self.about.get("SeriesInstanceUID", ""), self.about.get("SeriesNumber", 0)
-
-    @property
-    def is_head(self) -> bool:
-        """Whether it can be the scan: a CT of several slices that is no localiser."""
-        localiser = "LOCALIZER" in self.about.get("ImageType", [])
-        slices = nib.load(self.path).shape[2:3]
-        return (
-            self.about.get("Modality", "CT") == "CT"
-            and not localiser
-            and slices >= (FEWEST_SLICES,)
-        )
-
-    @property
-    def note(self) -> str:
-        """How the image was made, for the quality control."""
-        parts = [f"series {self.about.get('SeriesNumber', '?')}"]
-        parts += [text for mark, text in MENDED.items() if mark in self.path.stem]
-        parts += ["slices may be missing"] if "Missing images" in self.said else []
-        return f"converted from DICOM ({', '.join(parts)})"
-
-    def __str__(self) -> str:
-        """The series for people: number, description, slices, spacing."""
-        header = nib.load(self.path).header
-        slices = (*header.get_data_shape(), 1)[2]
-        spacing = " x ".join(f"{size:.3g}" for size in header.get_zooms()[:3])
-        name = self.about.get("SeriesDescription", "without description")
-        kind = self.about.get("Modality", "CT")
-        number = self.about.get("SeriesNumber", "?")
-        return f"series {number} '{name}' ({kind}, {slices} slices, {spacing} mm)"
+    def move(self, mask: Volume) -> Volume:
+        """A mask that was drawn on dcm2niix's misplaced image, on the CT; others as they are."""
+        shape = mask.data.shape
+        if self.elsewhere is None or shape != self.ct.data.shape:
+            return mask
+        drawn_there = corner_distance_mm(shape, mask.affine, self.elsewhere) < AWAY_MM
+        return self.ct.with_data(mask.data) if drawn_there else mask
 
 
 def is_dicom(path: Path) -> bool:
@@ -86,147 +65,138 @@ def is_dicom(path: Path) -> bool:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The files behind a path of the sheet: itself, or for DICOM all that are converted."""
+    """The files behind a path of the sheet: itself, or for DICOM all among which it is looked for.
+
+    A file of a series keeps the search to its folder.
+    """
     if not is_dicom(path):
         return [path]
     found = path.rglob("*") if path.is_dir() else path.parent.iterdir()
     return sorted(file for file in found if file.is_file())
 
 
-def read_dicom(path: Path) -> tuple[Volume, list[Remark]]:
-    """Converts the one head CT of a DICOM folder, or the series that a file belongs to.
+def read_dicom(path: Path) -> Reading:
+    """Reads the one head CT of a DICOM folder, or the series that a file belongs to.
 
     Args:
         path: Folder with one series (localisers aside), or any one file of the wanted series.
 
     Returns:
-        The image with the rescale slope and intercept applied, and what was done.
+        The image with the rescale slope and intercept applied, its slices straight above each
+        other and equidistant.
 
     Raises:
-        ImageError: The folder holds no series of CT slices, or several; or the conversion fails.
+        ImageError: The folder holds no series of CT slices, or several; it does not say where
+            its slices lie, or otherwise than the converted image; or the conversion fails.
     """
-    with converted(path.parent if path.is_file() else path, path) as found:
-        kept = [series for series in found if series.is_head]
-        if path.is_file():
-            with converted(path, path, only_facts=True) as one:
-                keys = [series.key for series in one]
-            kept = [series for series in kept if series.key in keys]
-        if len(kept) != 1:
-            raise ImageError(_choice_fault(path, found, kept))
-        aside = "" if path.is_file() else ", ".join(str(s) for s in found if s not in kept)
-        try:
-            volume = read_volume(kept[0].path)
-        except ImageError as error:
-            faults = [fault._replace(where=str(path)) for fault in error.faults]
-            raise ImageError(*faults) from error
-    remarks = [Remark(kept[0].note)]
-    return volume, remarks + ([Remark(f"left aside: {aside}")] if aside else [])
+    slices, broken = read_headers(files_of(path))
+    found = find_series(slices)
+    chosen = _choose(path, found)
+    if faults := place_faults(path, chosen) + scale_faults(path, chosen):
+        raise ImageError(*faults)
+    stack = stack_of(chosen)
+    if faults := height_faults(path, chosen, stack):
+        raise ImageError(*faults)
+    image = convert(path, chosen.files)
+    check_values(path, image.data)
+    stack = _find_stack(path, image, stack)
+    remarks = [
+        *gap_remarks(chosen, stack),
+        *scale_remarks(path, chosen, stack, image.data),
+        *remarks_of(image.said),
+        *_aside(path, found, chosen, broken),
+    ]
+    volume, done = _upright(image, stack)
+    check_header(path, nib.Nifti1Image(volume.data, volume.affine))
+    words = ", ".join([f"series {chosen.number}", *done])
+    remarks = [Remark(f"converted from DICOM ({words})"), *remarks]
+    return Reading(volume, remarks, image.mended if stack.is_sheared else None)
 
 
-def find_dcm2niix(path: Path) -> str:
-    """The program: from its PyPI package, or on the PATH.
-
-    Raises:
-        ImageError: It is not installed.
-    """
-    try:
-        from dcm2niix import bin as program
-    except ImportError:
-        program = shutil.which("dcm2niix")
-    if program is None:
-        raise ImageError(
-            Fault(
-                str(path),
-                "DICOM, but no program dcm2niix to convert it",
-                "dcm2niix in this environment",
-                "Run `pip install dcm2niix`.",
-            )
-        )
-    return str(program)
-
-
-@contextmanager
-def converted(source: Path, named: Path, *, only_facts: bool = False) -> Iterator[list[Series]]:
-    """Converts a folder into a temporary one, which is gone afterwards.
-
-    Args:
-        source: DICOM folder, or one file.
-        named: The path in the sheet, for the messages; a file keeps the search to its folder.
-        only_facts: Only write the sidecar of the one file.
-
-    Yields:
-        The images, ordered by series number.
-
-    Raises:
-        ImageError: The conversion fails; the message holds the program's last words.
-    """
-    depth = ["-d", "0"] if named.is_file() else []
-    mode = ["-s", "y", "-b", "o"] if only_facts else ["-b", "y", *depth]
-    with tempfile.TemporaryDirectory(prefix="hemexp-dicom-") as folder:
-        # -l n: 16-bit unsigned becomes signed, without which tilt and distances are not mended.
-        command = [
-            find_dcm2niix(named),
-            *mode,
-            "-ba",
-            "n",
-            "-z",
-            "n",
-            "-l",
-            "n",
-            "-w",
-            "2",
-            "-f",
-            "%s_%j",
-            "-o",
-            folder,
-            str(source),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-        if done.returncode != 0:
-            raise ImageError(_failure_fault(named, done))
-        sidecars = sorted(Path(folder).glob("*.json"))
-        found = [Series(_mended(path), _read_json(path), done.stdout) for path in sidecars]
-        found = [series for series in found if only_facts or series.path.exists()]
-        yield sorted(found, key=lambda series: (series.key[1], series.path))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8", errors="replace"), strict=False)
-
-
-def _mended(sidecar: Path) -> Path:
-    """The image of a sidecar: the one with the tilt or the distances mended, where there is one.
-
-    The untouched twin has the sidecar's name; the mended one has `_Tilt`, `_Eq` or both added.
-    """
-    stem = sidecar.name.removesuffix(".json")
-    others = [path for mark in MENDED for path in sidecar.parent.glob(f"{stem}{mark}*.nii")]
-    return max(
-        others,
-        key=lambda path: (len(path.name), path.name),
-        default=sidecar.with_name(f"{stem}.nii"),
-    )
-
-
-def _choice_fault(path: Path, found: list[Series], kept: list[Series]) -> Fault:
-    listed = "; ".join(map(str, kept or found)) or "nothing"
-    if kept and path.is_file():
-        cure = "Copy the files of the wanted one into a folder of their own."
-    elif kept:
+def _choose(path: Path, found: list[Series]) -> Series:
+    """The one head series, or the one that a named file belongs to."""
+    kept = [series for series in found if series.is_head]
+    if path.is_file():
+        kept = [series for series in kept if path in series.files]
+    if len(kept) == 1:
+        return kept[0]
+    told = [f"{series}, one of its files: {series.files[0]}" for series in kept]
+    listed = "; ".join(told or map(str, found)) or "nothing"
+    if kept:
         cure = "Name one file of the wanted series instead of the folder."
     else:
         cure = f"Name the folder of the head CT; it needs {FEWEST_SLICES} slices or more."
     what = f"{len(kept)} series" if kept else "no head CT"
-    return Fault(str(path), f"{what} in this DICOM folder: {listed}", "one head CT series", cure)
-
-
-def _failure_fault(path: Path, done: subprocess.CompletedProcess[str]) -> Fault:
-    lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines()]
-    said = [line for line in lines if line and not line.startswith("Conversion required")]
-    said = said or [f"exit code {done.returncode}"]
-    return Fault(
-        str(path),
-        f"DICOM that dcm2niix cannot convert ({said[-1]})",
-        "the slices of a head CT, complete",
-        "Export the series again, or convert it by hand and name the NIfTI file.",
+    raise ImageError(
+        Fault(str(path), f"{what} in this DICOM folder: {listed}", "one head CT series", cure)
     )
+
+
+def _aside(
+    path: Path, found: list[Series], chosen: Series, broken: dict[Path, str]
+) -> list[Remark]:
+    """What else lies in the folder: doubtful where it may belong to the scan."""
+    remarks = []
+    for series in found:
+        of_scan = series.uid == chosen.uid and not series.is_localiser
+        if series is not chosen and (of_scan or path.is_dir()):
+            remarks.append(Remark(f"left aside: {series}", doubtful=of_scan))
+    if broken:
+        why = next(iter(broken.values()))
+        words = f"{len(broken)} of the folder's files cannot be read ({why})"
+        remarks.append(Remark(words, doubtful=True))
+    return remarks
+
+
+def _find_stack(path: Path, image: Image, stack: Stack) -> Stack:
+    """The stack in the order of rows and slices that the converted image has.
+
+    dcm2niix turns the order of the rows round, and may that of the slices. Which it did shows on
+    the first slice, which it places by the same positions.
+
+    Raises:
+        ImageError: The image has other slices, or lies elsewhere than its files say.
+    """
+    _, rows, slices = image.data.shape
+    if slices != len(stack.positions):
+        found = f"{len(stack.positions)} slices, of which dcm2niix takes {slices}"
+        raise ImageError(Fault(str(path), found, "slices that make one stack", AGAIN))
+    ways = [
+        way.turned(rows) if turn else way for way in (stack, stack.reversed) for turn in (1, 0)
+    ]
+    apart = [_apart_mm(image, way) for way in ways]
+    best = int(np.argmin(apart))
+    if not apart[best] <= AWAY_MM:
+        found = f"positions that lie {apart[best]:.3g} mm from where dcm2niix places the image"
+        raise ImageError(Fault(str(path), found, f"{AWAY_MM} mm or less", AGAIN))
+    return ways[best]
+
+
+def _apart_mm(image: Image, stack: Stack) -> float:
+    """Mean distance of the corners of the first and last slice from where the image has them.
+
+    dcm2niix has one affine: of uneven slices it holds for the slice from which it counts alone.
+    Of sheared ones it may lie the whole shear aside within the plane; its axes and its height
+    still tell the order of rows and slices, and the files all the rest.
+    """
+    columns, rows, slices = image.data.shape
+    corners = [(0, 0), (columns - 1, 0), (0, rows - 1), (columns - 1, rows - 1)]
+    apart = []
+    for k in (0, slices - 1):
+        told = [image.affine[:3] @ [i, j, k, 1] for i, j in corners]
+        away = told - (stack.positions[k] + np.array(corners) @ stack.axes)
+        if stack.is_sheared:
+            aside = away.mean(axis=0)
+            away = away - (aside - (aside @ stack.normal) * stack.normal)
+        apart.append(np.linalg.norm(away, axis=1).mean())
+    return float(min(apart) if stack.is_sheared or stack.is_uneven else max(apart))
+
+
+def _upright(image: Image, stack: Stack) -> tuple[Volume, list[str]]:
+    """The image with its slices straight above each other and even, and what that took."""
+    done = []
+    if stack.is_sheared:
+        done.append(f"gantry tilt of {stack.tilt_deg:.3g} degrees undone")
+    if stack.is_uneven:
+        done.append("slices made equidistant")
+    return Volume(*regular(image.data, stack)) if done else Volume(image.data, image.affine), done

@@ -1,13 +1,13 @@
 """A scan as a hospital stores it: read, checked, mended where that is certain, or refused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hemexp import Fault
-from hemexp.preprocess.dicom import is_dicom, read_dicom
+from hemexp.preprocess.dicom import Reading, is_dicom, read_dicom
 from hemexp.preprocess.hounsfield import coverage_faults, mend_hu
 from hemexp.preprocess.interpolate import average
 from hemexp.preprocess.levels import mend_slices
@@ -108,7 +108,7 @@ def _read_files(
     for image, path in paths.items():
         try:
             if image == "ct":
-                images[image], said = read_ct(path, limits)
+                images[image], said, move = read_ct(path, limits)
             else:
                 shared = paths["iph"] == paths.get("ivh")
                 if shared and "iph" in faults:
@@ -120,6 +120,7 @@ def _read_files(
         except ImageError as error:
             faults[image] = list(error.faults)
     for image in sorted(images.keys() - {"ct"}) if "ct" in images else []:
+        images[image] = move(images[image])
         if outside := field_faults(paths[image], images[image], images["ct"]):
             faults[image] = outside
     return images, remarks, faults
@@ -138,21 +139,24 @@ def _judge_masks(
     return faults, remarks
 
 
-def read_ct(path: Path, limits: RawInput) -> tuple[Volume, list[Remark]]:
+def read_ct(
+    path: Path, limits: RawInput
+) -> tuple[Volume, list[Remark], Callable[[Volume], Volume]]:
     """Reads a CT: NIfTI, NRRD, a DICOM folder, or one file of a DICOM series.
 
     Returns:
-        The CT in HU, not below -1024, and what was converted or mended.
+        The CT in HU, not below -1024; what was converted or mended; and what puts a mask on it
+        that was drawn on another conversion of the same files.
 
     Raises:
         ImageError: It cannot be read or converted, is not in HU, or shows too little of a head.
     """
-    image, remarks = read_dicom(path) if is_dicom(path) else (read_volume(path), [])
-    image, levelled = mend_slices(path, image)
+    read = read_dicom(path) if is_dicom(path) else Reading(read_volume(path), [])
+    image, levelled = mend_slices(path, read.ct)
     ct, mended = mend_hu(path, image)
     if faults := coverage_faults(path, ct, head_axis(ct.affine)[0], limits):
         raise ImageError(*faults)
-    return ct, remarks + levelled + mended
+    return ct, read.remarks + levelled + mended, read.move
 
 
 def read_given_brain(patient_id: str, session: str, path: Path | str, scan: NativeScan) -> Volume:

@@ -272,6 +272,13 @@ def growing(amount):
     return grow
 
 
+def for_scan(wildcards, attempt):
+    """Memory by the size of the raw CT, doubled with every retry; asked for job by job."""
+    from hemexp.preprocess.memory import scan_mb
+
+    return scan_mb(ROWS[wildcards.patient][f"{wildcards.session}_ct"]) * 2 ** (attempt - 1)
+
+
 OVERRIDES = {
     path.stem: path
     for path in sorted(Path(workflow.basedir, "config", "ablations").glob("*.yaml"))

@@ -15,7 +15,7 @@ rule strip_skull:
     conda:
         "../../envs/hemexp.yaml"
     resources:
-        mem_mb=growing(2000),
+        mem_mb=for_scan,
         runtime=growing(10),
     params:
         code=hash_code("preprocess.strip"),
@@ -69,7 +69,7 @@ rule resample_scan:
     conda:
         "../../envs/hemexp.yaml"
     resources:
-        mem_mb=growing(2000),
+        mem_mb=for_scan,
         runtime=growing(10),
     params:
         code=hash_code("preprocess.resample"),
