@@ -71,13 +71,13 @@ def read_heads(data: Path, work: Path, settings: Preprocess, names: list[str]) -
         with tarfile.open(packed) as archive:
             archive.extractall(work, filter="data")
         folder = next(work.rglob("*.dcm")).parent
-        ct, _ = read_ct(folder, settings.raw)
+        ct, *_ = read_ct(folder, settings.raw)
         nothing = ct.with_data(np.zeros(ct.data.shape, dtype=bool))
         yield Head("ge_head", 0, NativeScan(ct, nothing, nothing), folder)
     for number, path in enumerate(sorted(data.glob("realhead/*/*_ct.nii.gz")), start=1):
         name = path.name.removesuffix("_ct.nii.gz")
         if not names or name in names:
-            ct, _ = read_ct(path, settings.raw)
+            ct, *_ = read_ct(path, settings.raw)
             masks = (read_mask(path.with_name(f"{name}_{i}.nii.gz")) for i in ("iph", "ivh"))
             bleeds = (mask.with_data(mask.data != 0) for mask in masks)
             yield Head(name, number, NativeScan(ct, *bleeds))
