@@ -13,10 +13,10 @@ from hemexp.preprocess.identity import hash_voxels
 from hemexp.preprocess.raw import read_given_brain, read_raw_scan
 from hemexp.preprocess.remarks import Remark, notes_of, warnings_of
 from hemexp.preprocess.rows import write_row
+from hemexp.preprocess.scan_noise import ScanNoise, calm_copy, measure_noise, noise_remarks
 from hemexp.preprocess.scans import NativeScan, name_faults, write_images
 from hemexp.preprocess.skull import delineate_brain
 from hemexp.preprocess.slices import compactness, end_shares
-from hemexp.preprocess.scan_noise import ScanNoise, calm_copy, measure_noise, noise_remarks
 from hemexp.preprocess.thumbnails import draw_scan, write_png
 from hemexp.provenance import write_sidecars
 from hemexp.settings import RawInput, SkullStrip
