@@ -184,9 +184,10 @@ def test_slices_off_by_no_intercept_are_refused_by_number():
 def test_the_ends_of_the_head_and_padding_are_no_step():
     right = ct()
     assert not slice_steps(np.moveaxis(right.data, 2, 0)).any()
-    cut = right.data.copy()
-    cut[:, :, :9] = -1000
-    assert not slice_steps(np.moveaxis(cut, 2, 0)).any()
+    for air in (right.data, np.where(right.data < -900, -1000, right.data)):
+        cut = air.copy()
+        cut[:, :, :9] = -1000
+        assert not slice_steps(np.moveaxis(cut, 2, 0)).any()
     padded = right.data.copy()
     for k in range(6):
         padded[:, : 40 - 6 * k, k] = -2000

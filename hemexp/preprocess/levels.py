@@ -25,6 +25,9 @@ median distance from it smaller than the second. Where the head ends, they do no
 OBJECT_HU = -500
 """Brighter voxels are no air. They must change with it: where padding begins, only air does."""
 
+PADDING_HU = -1100
+"""A lowest value below this is padding, or air that is too low: it says nothing."""
+
 LEAST_SHARE = 0.005
 """A pair of slices with fewer such voxels, or all but this part of it padding, says nothing."""
 
@@ -76,12 +79,14 @@ def slice_steps(slices: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _step(one: NDArray[np.float32], other: NDArray[np.float32], lowest: float) -> float:
-    """The change from one slice to another; what is `lowest` in both is padding."""
+    """The change from one slice to another; what is `lowest` in both may be padding."""
     change = other - one
-    seen = (one > lowest) | (other > lowest)
+    seen = (one > lowest) | (other > lowest) | (lowest > PADDING_HU)
     bright = (one > OBJECT_HU) | (other > OBJECT_HU)
     if min(np.count_nonzero(part) for part in (seen, bright)) < LEAST_SHARE * change.size:
         return 0.0
+    if min(one[bright].std(), other[bright].std()) < ALIKE_HU:
+        return 0.0  # one of them shows no head: it ends here, or its slices were blanked
     middle = np.median(change[seen])
     spread = np.median(np.abs(change[seen] - middle))
     together = spread < ALIKE_HU and abs(np.median(change[bright]) - middle) < UNLIKE_HU
