@@ -122,14 +122,17 @@ def test_a_scan_cut_at_the_base_is_found_as_well(drawn, fixed, limits):
 
 
 def test_the_bleed_is_left_out_of_the_likeness(fixed, limits):
-    """Only outside both bleeds: blood of -900 HU would spoil the correlation."""
+    """Only outside both bleeds: blood of -900 HU would spoil the correlation.
+
+    What is left are the ripples of the splines between slices.
+    """
     scan, brain = fixed
     odd = NativeScan(
         scan.ct.with_data(np.where(scan.iph.data, -900, scan.ct.data)), scan.iph, scan.ivh
     )
     level = make_levels(*fixed, odd, brain, limits)[-1]
     correlation, overlap = compare(level, itk_from_matrix(np.eye(4), np.zeros(3)), 0)
-    assert correlation == pytest.approx(1, abs=1e-6)
+    assert correlation == pytest.approx(1, abs=1e-5)
     assert overlap == pytest.approx(1, abs=1e-6)
     aside = compare(level, itk_from_matrix(rigid((0, 0, 0), (12, 0, 0)), np.zeros(3)), 0)
     assert aside[0] < 0.6

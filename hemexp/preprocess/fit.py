@@ -76,7 +76,7 @@ def make_levels(
 def _prepare(
     scan: NativeScan, brain: NDArray[np.bool_], voxel_mm: float
 ) -> tuple[sitk.Image, sitk.Image]:
-    """The head on coarser voxels, cropped, and the mask of where the metric looks."""
+    """The head on voxels of about a size, cropped, and the mask of where the metric looks."""
     box = mask_box(brain, HEAD_MM, scan.ct.spacing_mm)
     factors = block_factors(scan.ct.spacing_mm, voxel_mm)
     ct, inside, blood = (
@@ -88,7 +88,30 @@ def _prepare(
     calm = np.ones_like(head)
     if blood.data.any():
         calm = ndimage.distance_transform_edt(blood.data == 0, sampling=mm) > BLEED_MM
-    return to_itk(ct), to_itk(ct.with_data((head & calm).astype(np.uint8)))
+    mask = to_itk(ct.with_data((head & calm).astype(np.uint8)))
+    return (
+        _fill_in(to_itk(ct), voxel_mm, sitk.sitkBSpline3),
+        _fill_in(mask, voxel_mm, sitk.sitkNearestNeighbor),
+    )
+
+
+def _fill_in(image: sitk.Image, voxel_mm: float, how: int) -> sitk.Image:
+    """Lays slices between thick ones, so many that a voxel is about `voxel_mm` along every axis.
+
+    The metric interpolates linearly, which between slices of 5 mm blurs and so moves the curved
+    skull: of 0.02 mm mean error on heads of 3 and 5 mm slices, half (benchmarks/real_heads.py).
+    """
+    spacing_mm, size = np.array(image.GetSpacing()), np.array(image.GetSize())
+    parts = np.maximum(1, np.rint(spacing_mm / voxel_mm)).astype(int)
+    return sitk.Resample(
+        image,
+        ((size - 1) * parts + 1).tolist(),
+        sitk.Transform(),
+        how,
+        image.GetOrigin(),
+        (spacing_mm / parts).tolist(),
+        image.GetDirection(),
+    )
 
 
 def _method(settings: Registration, level: int) -> sitk.ImageRegistrationMethod:

@@ -45,8 +45,8 @@ class Registration(Section):
     """Rigid alignment of a patient's two scans, and when they count as two persons' heads."""
 
     voxel_mm: list[PositiveFloat] = Field(min_length=1)
-    """mm, voxel size of each level, coarse to fine; slices stay as they are. More: quicker,
-    coarser."""
+    """mm, voxel size of each level, coarse to fine: smaller voxels are averaged, thick slices get
+    others between. More: quicker, coarser."""
     smoothing_mm: list[NonNegativeFloat]
     """mm, SD of the Gaussian at each level. More: a steadier fit, less detail; at 0 on the last
     level thick slices sway the result by 0.5 mm."""
