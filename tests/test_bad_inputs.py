@@ -272,14 +272,16 @@ BAD = {
     "brain not binary": Case("brain", put(CORNER, 3), f"{MASK} 1, 3"),
     "brain elsewhere": Case("brain", place(SHIFTED), "of the mask outside its CT"),
     # DICOM
-    "empty folder": Case("ct", folder_of(), "Unable to find any DICOM images"),
-    "folder of other files": Case("ct", folder_of("a.txt", "b.nii"), "Unable to find any DICOM"),
+    "empty folder": Case("ct", folder_of(), "no DICOM picture among 0 files"),
+    "folder of other files": Case(
+        "ct", folder_of("a.txt", "b.nii"), "no DICOM picture among 2 fi"
+    ),
     "several series": Case("ct", series(21, 15), "2 series in this DICOM folder: series 1 'HE"),
     "only a localiser": Case("ct", series(2), "no head CT in this DICOM folder: series 1"),
     "DICOM of an MR": Case("ct", series(21, Modality="MR"), "no head CT in this DICOM folder"),
     "DICOM cut short": Case("ct", series(21, spoil=cut_short), "dcm2niix cannot convert"),
     "DICOM of huge pixels": Case("ct", series(21, PixelSpacing=[44, 45]), "voxel sizes of [45"),
-    "DICOM in stored values": Case("ct", series(21, RescaleIntercept=-500), "air"),
+    "DICOM in stored values": Case("ct", series(21, RescaleIntercept=-500, shift=524), "air"),
 }
 
 

@@ -89,7 +89,10 @@ def read_dicom(path: Path) -> Reading:
         ImageError: The folder holds no series of CT slices, or several; it does not say where
             its slices lie, or otherwise than the converted image; or the conversion fails.
     """
-    slices, broken = read_headers(files_of(path))
+    files = files_of(path)
+    slices, broken = read_headers(files)
+    if not slices:
+        raise ImageError(_nothing_fault(path, files, broken))
     found = find_series(slices)
     chosen = _choose(path, found)
     if faults := place_faults(path, chosen) + scale_faults(path, chosen):
@@ -113,6 +116,16 @@ def read_dicom(path: Path) -> Reading:
     return Reading(volume, remarks, image.mended if stack.is_sheared else None)
 
 
+def _nothing_fault(path: Path, files: list[Path], broken: dict[Path, str]) -> Fault:
+    why = "".join(f"; {file}: {reason}" for file, reason in [*broken.items()][:1])
+    return Fault(
+        str(path),
+        f"no DICOM picture among {len(files)} files{why}",
+        "the slices of a head CT",
+        "Name the folder of the head CT, or its NIfTI file.",
+    )
+
+
 def _choose(path: Path, found: list[Series]) -> Series:
     """The one head series, or the one that a named file belongs to."""
     kept = [series for series in found if series.is_head]
@@ -121,7 +134,7 @@ def _choose(path: Path, found: list[Series]) -> Series:
     if len(kept) == 1:
         return kept[0]
     told = [f"{series}, one of its files: {series.files[0]}" for series in kept]
-    listed = "; ".join(told or map(str, found)) or "nothing"
+    listed = "; ".join(told or map(str, found))
     if kept:
         cure = "Name one file of the wanted series instead of the folder."
     else:
