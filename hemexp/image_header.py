@@ -46,8 +46,9 @@ def check_header(path: Path, image: nib.spatialimages.SpatialImage) -> None:
                 "Export it as grey values.",
             )
         )
-    first = image.header.single_vox_offset if isinstance(image, nib.Nifti1Image) else 0
-    if image.dataobj.offset < first:  # nibabel would read the header as voxels
+    in_file = isinstance(image, nib.Nifti1Image) and nib.is_proxy(image.dataobj)
+    first = image.header.single_vox_offset
+    if in_file and image.dataobj.offset < first:  # nibabel would read the header as voxels
         raise ImageError(
             Fault(
                 str(path),

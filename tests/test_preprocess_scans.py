@@ -302,7 +302,7 @@ def test_check_tells_the_faults_of_all_scans_in_one_message(
     monkeypatch.chdir(tmp_path)
     write_sheet(tmp_path / "samples.tsv", files)
     limits = settings.preprocess
-    assert run_check(tmp_path / "samples.tsv", limits) is None
+    assert run_check(tmp_path / "samples.tsv", limits).endswith("1 scans read, ok")
     files["ct"].write_bytes(b"not an image at all")
     save(files["iph"], np.full(SHAPE, 2))
     assert run_check(tmp_path / "samples.tsv", None) is None

@@ -258,6 +258,13 @@ def test_what_if_beside_the_truth(printed):
     assert growth["Patients with a rise"] == "100 %"
 
 
+def test_the_model_of_ivh_stands_beside_climatology(printed):
+    rows = read_csv(printed / "ivh.csv")
+    assert [row["Model"] for row in rows][:1] == ["IVH model"]
+    assert "Climatology" in [row["Model"] for row in rows]
+    assert rows[0]["CRPS of IVH growth, mL [95 % CI]"] == "0.40 [0.30, 0.53]"
+
+
 def test_maps_and_coherence():
     head = {"split": "test", "center": "all", "model": "hemexp", "indicator": "predicted"}
     values = {
