@@ -11,6 +11,7 @@ from results_folder import make_results
 from hemexp import HemexpError
 from hemexp.anatomy.midline import LARGEST_MM
 from hemexp.evaluation.cohort import forecasts
+from hemexp.evaluation.cohort.forecasts import sampled_forecasts
 from hemexp.evaluation.cohort.summarise import run_summarise_scores
 from hemexp.evaluation.patient.score import run_score_patient
 from hemexp.layout import Layout
@@ -239,6 +240,25 @@ def test_a_scored_patient_without_samples_is_told(tmp_path, room, results):
     (tmp_path / "r/samples/sub-T1/volumes.tsv").unlink()
     with pytest.raises(HemexpError, match="sub-T1"):
         summarise(tmp_path / "r", room)
+
+
+def drawn_volumes(draws):
+    names = ("iph_ml", "iph_raw_ml", "ivh_ml")
+    rows = dict.fromkeys(names, [1.0, 2.0]) | {"patient_id": ["a", "b"], "indicator": "predicted"}
+    return pd.DataFrame(rows | {"draws": draws})
+
+
+def test_what_noise_alone_makes_is_scored_as_independent_draws():
+    even, noise = (sampled_forecasts(drawn_volumes(draws)) for draws in ("even", "independent"))
+    found = {(one.model, one.target): one.kind for one in even}
+    assert found.pop(("hemexp", "ivh_ml")) == "independent"
+    assert len(found) == 4 and set(found.values()) == {"even"}
+    assert {one.kind for one in noise} == {"independent"}
+
+
+def test_samples_drawn_in_two_ways_are_no_one_forecast():
+    with pytest.raises(HemexpError, match="draws even and independent"):
+        sampled_forecasts(drawn_volumes(["even", "independent"]))
 
 
 def test_mixed_indicators_are_told(tmp_path, room, results):
