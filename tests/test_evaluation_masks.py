@@ -13,7 +13,14 @@ from hemexp.anatomy.ventricles import (
     ventricle_surroundings,
 )
 from hemexp.evaluation.patient.amounts import Amount, slice_covariance, slice_variance
-from hemexp.evaluation.patient.masks import energy_distance, hd95_mm, surface_dice
+from hemexp.evaluation.patient.masks import (
+    NO_DISTANCE,
+    NO_TRUTH,
+    energy_distance,
+    hd95_mm,
+    presence_brier,
+    surface_dice,
+)
 from hemexp.phantom.bleed import draw_shape
 from hemexp.phantom.head import draw_head
 from hemexp.phantom.mass_effect import mean_shift_mm
@@ -63,10 +70,16 @@ def test_a_far_voxel_moves_the_farthest_five_percent_only():
 
 def test_empty_masks_are_decided():
     assert surface_gaps(EMPTY, CUBE, SPACING) is None
-    assert hd95_mm(None, False) == Score(None, "one mask is empty: no distance")
-    assert hd95_mm(None, True) == Score(None, "both masks are empty")
+    assert hd95_mm(None, False) == Score(None, NO_DISTANCE)
+    assert hd95_mm(None, True) == Score(None, NO_TRUTH)
     assert surface_dice(None, False, 1.0).value == 0
     assert surface_dice(None, True, 1.0).value is None
+
+
+def test_presence_is_scored_apart():
+    assert presence_brier([True, False, False, False], False).value == 0.0625
+    assert presence_brier([True, False, False, False], True).value == 0.5625
+    assert presence_brier([False], False).value == 0
 
 
 def flat(*masks):

@@ -78,6 +78,13 @@ _METRICS = (
         how=SAMPLES,
     ),
     Metric(
+        "ivh_presence_brier",
+        "all",
+        lambda e: e.presence_brier("ivh"),
+        "IVH presence Brier",
+        how="share of samples",
+    ),
+    Metric(
         "psnr_db_sample",
         "each",
         lambda m: m.image.psnr_db("brain"),
