@@ -166,6 +166,7 @@ def write_samples(root, grid, patient, baseline_blood, rng, indicator, samples):
                 "seed": k,
                 "condition": "growth",
                 "indicator": indicator,
+                "draws": "even" if indicator == "predicted" else "independent",
                 "expansion_flag": int(growth > 6),
                 "target_growth_ml": growth,
                 "iph_ml": iph_ml,

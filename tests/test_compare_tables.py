@@ -68,6 +68,11 @@ def test_a_table_that_only_one_folder_has_is_a_difference(folders):
         ("nan", "0", False),
         ("inf", "1", False),
         ("nan", "nan", True),
+        ("3.3600 [2.3000, -4.4]", "3.3601 [2.3001, -4.4]", True),
+        ("3.36 [2.30, -4.4]", "3.36 [2.30, -4.6]", False),
+        ("3.36 [2.30, 4.4]", "3.36", False),
+        ("0.5 mL", "0.5 mm", False),
+        ("D1000", "D1001", False),
     ],
 )
 def test_tolerance_is_relative_above_one_and_absolute_below(one, other, equal):
@@ -76,12 +81,13 @@ def test_tolerance_is_relative_above_one_and_absolute_below(one, other, equal):
 
 def test_the_verb_says_what_differs_by_its_exit_code(folders, capsys):
     main(["compare-tables", *map(str, folders)])
-    assert "0 differences" in capsys.readouterr().out
+    assert capsys.readouterr().out == "same within tolerance 0\n"
     change(folders[1], "3.14159", "3.2")
     with pytest.raises(SystemExit) as end:
         main(["compare-tables", *map(str, folders), "--tolerance", "0.001"])
     assert end.value.code == 1
-    assert "row 1, crps" in capsys.readouterr().out
+    line, last = capsys.readouterr().out.splitlines()
+    assert "row 1, crps" in line and last == "not the same within tolerance 0.001: 1 differences"
     main(["compare-tables", *map(str, folders), "--tolerance", "0.1"])
 
 

@@ -444,6 +444,26 @@ def test_batches_are_balanced_and_repeatable(tiny, stacks):
     assert torch.equal(one.noise, two.noise) and not torch.equal(one.noise, other.noise)
 
 
+@pytest.mark.parametrize("dropout", [0.3, 1.0])
+def test_stacks_without_request_expand_at_the_natural_share(tiny, stacks, dropout):
+    """One of six patients expands; half of those who are told do."""
+    one, n = torch.arange(6) == 0, 400
+    # What a stack shows is who it is of.
+    shown = one.float().reshape(-1, *[1] * 5).expand_as(stacks.target)
+    of_six = replace(stacks, expands=one, target=shown)
+    room = tiny.model_copy(
+        update={"batch_stacks": n, "condition_dropout": dropout, "expander_share": 0.5}
+    )
+    schedule = Schedule("cosine", -2, -6, 4)
+    batches = [draw_batch(of_six, schedule, room, 1, step, 0) for step in range(5)]
+    expands = torch.cat([batch.clean[:, 0, 0, 0, 0] for batch in batches])
+    hidden = torch.cat([batch.condition.request[:, 0].isnan() for batch in batches])
+    assert hidden.float().mean() == pytest.approx(dropout, abs=0.03)
+    assert expands[hidden].mean() == pytest.approx(1 / 6, abs=0.04)
+    if dropout < 1:
+        assert expands[~hidden].mean() == pytest.approx(0.5, abs=0.05)
+
+
 def test_copies_are_taken_as_often_as_asked_and_all_of_them():
     generator = torch.Generator().manual_seed(0)
     taken = draw_copies(6000, 5, 0.6, generator)

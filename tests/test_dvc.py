@@ -91,6 +91,53 @@ def test_metrics_and_plots_lie_in_outputs(pipeline):
         assert any(below(path, out) for out in made), path
 
 
+COMPARED = ("evaluation/metrics.json", "tables/cohort.csv", "tables/forecasts.csv")
+PRIVATE = ("evaluation/volumes.tsv", "evaluation/sub-1/scores.tsv", "tables/cohort.tex", "qc.tsv")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A repository with results: a metric and tables beside tables of patients."""
+    shutil.copytree(REPOSITORY / "config", tmp_path / "config")
+    for name in ("dvc.yaml", ".gitignore"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    for name in (*COMPARED, *PRIVATE):
+        path = tmp_path / "results" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"crps": 1.5}')
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "as published")
+    return tmp_path
+
+
+def git(folder, *arguments):
+    who = ("-c", "user.name=reviewer", "-c", "user.email=reviewer@example.org")
+    command = ["git", *who, *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def test_git_keeps_what_is_compared_and_no_row_of_a_patient(checkout, pipeline):
+    kept = git(checkout, "ls-files", "results").split()
+    assert kept == sorted(f"results/{name}" for name in COMPARED)
+    # Else dvc would have both git and its cache keep them.
+    uncached = [
+        next(iter(out))
+        for stage in pipeline["stages"].values()
+        for out in stage["outs"]
+        if next(iter(out.values())).get("cache") is False
+    ]
+    assert all(any(below(path, out) for out in uncached) for path in kept)
+
+
+@pytest.mark.slow
+def test_a_reviewer_sees_which_metric_moved(checkout):
+    dvc(checkout, "init", "--quiet")
+    (checkout / "results/evaluation/metrics.json").write_text('{"crps": 1.75}')
+    (moved,) = json.loads(dvc(checkout, "metrics", "diff", "--json")).values()
+    assert moved == {"crps": {"old": 1.5, "new": 1.75, "diff": 0.25}}
+
+
 def dvc(folder, *arguments):
     command = [sys.executable, "-m", "dvc", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout

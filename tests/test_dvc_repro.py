@@ -21,7 +21,7 @@ def project(mini_run, tmp_path_factory):
         shutil.copytree(
             REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
         )
-    for name in ("Snakefile", "dvc.yaml", ".dvcignore"):
+    for name in ("Snakefile", "dvc.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(REPOSITORY / name, folder)
     settings = folder / "config/config.yaml"
     changed = yaml.safe_load(settings.read_text()) | yaml.safe_load(CONFIG.read_text())
@@ -30,7 +30,6 @@ def project(mini_run, tmp_path_factory):
     # What Snakemake knows of finished jobs goes along; its locks do not.
     for name in ("results", ".snakemake/metadata"):
         shutil.copytree(mini_run / name, folder / name)
-    (folder / ".gitignore").write_text("__pycache__/\n.snakemake/\n/results/\n")
     git(folder, "init", "--quiet")
     run("dvc", folder, "init", "--quiet")
     return folder

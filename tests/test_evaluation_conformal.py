@@ -50,7 +50,8 @@ def test_too_few_patients_give_the_widest_interval():
 
 def test_widths_follow_the_levels():
     draws = {"a": P.copy(), "b": 10 * P}
-    assert widths_ml(draws, ["a", "b"], Levels(0.25, 0.75)) == pytest.approx([0.495, 4.95])
+    found = widths_ml(draws, ["a", "b"], Levels(0.25, 0.75), "quantiles")
+    assert found == pytest.approx([0.5, 5.0])
 
 
 def cohort(n, seed, split):
@@ -78,7 +79,7 @@ def test_the_table_of_a_forecast_half_as_wide_as_it_should_be():
     )
     pit = training_pit(training, outcomes, seed=1)
     assert len(pit) == 300
-    forecast = Forecast("tabular", "none", "iph_ml", dict.fromkeys(test, 50 + narrow), True)
+    forecast = Forecast("tabular", "none", "iph_ml", dict.fromkeys(test, 50 + narrow), "quantiles")
     scored = score_draws(forecast, outcomes, seed=1)
     table = tabulate_conformal(scored, [forecast], pit).set_index(["center", "level"])
     assert set(table.index) == {(c, level) for c in ("all", "A", "B") for level in (0.5, 0.9)}

@@ -13,7 +13,14 @@ from hemexp.anatomy.ventricles import (
     ventricle_surroundings,
 )
 from hemexp.evaluation.patient.amounts import Amount, slice_covariance, slice_variance
-from hemexp.evaluation.patient.masks import energy_distance, hd95_mm, surface_dice
+from hemexp.evaluation.patient.masks import (
+    NO_DISTANCE,
+    NO_TRUTH,
+    energy_distance,
+    hd95_mm,
+    presence_brier,
+    surface_dice,
+)
 from hemexp.phantom.bleed import draw_shape
 from hemexp.phantom.head import draw_head
 from hemexp.phantom.mass_effect import mean_shift_mm
@@ -63,10 +70,16 @@ def test_a_far_voxel_moves_the_farthest_five_percent_only():
 
 def test_empty_masks_are_decided():
     assert surface_gaps(EMPTY, CUBE, SPACING) is None
-    assert hd95_mm(None, False) == Score(None, "one mask is empty: no distance")
-    assert hd95_mm(None, True) == Score(None, "both masks are empty")
+    assert hd95_mm(None, False) == Score(None, NO_DISTANCE)
+    assert hd95_mm(None, True) == Score(None, NO_TRUTH)
     assert surface_dice(None, False, 1.0).value == 0
     assert surface_dice(None, True, 1.0).value is None
+
+
+def test_presence_is_scored_apart():
+    assert presence_brier([True, False, False, False], False).value == 0.0625
+    assert presence_brier([True, False, False, False], True).value == 0.5625
+    assert presence_brier([False], False).value == 0
 
 
 def flat(*masks):
@@ -116,7 +129,7 @@ def test_slices_that_move_together_are_told_from_slices_that_do_not():
 def test_amounts_are_scored_against_the_truth():
     amount = Amount("ventricle", np.array([1.0, 3.0, np.nan]), Score(5.0))
     found = (amount.median(), amount.error(), amount.crps())
-    assert [score.value for score in found] == [2.0, 3.0, 2.5]
+    assert [score.value for score in found] == [2.0, 3.0, 2.0]
     unseen = Amount("ventricle", np.array([np.nan]), Score(5.0))
     for score in (unseen.median(), unseen.error(), unseen.crps()):
         assert score.value is None and "no ventricle" in score.note

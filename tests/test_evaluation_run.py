@@ -11,11 +11,14 @@ from results_folder import make_results
 from hemexp import HemexpError
 from hemexp.anatomy.midline import LARGEST_MM
 from hemexp.evaluation.cohort import forecasts
+from hemexp.evaluation.cohort.forecasts import sampled_forecasts
 from hemexp.evaluation.cohort.summarise import run_summarise_scores
+from hemexp.evaluation.patient.masks import NO_DISTANCE, NO_TRUTH
 from hemexp.evaluation.patient.score import run_score_patient
 from hemexp.layout import Layout
 from hemexp.reporting.forecast_tables import describe_obedience
 from hemexp.tables import cells, read_table, write_table
+from hemexp.volumes import read_volume, write_volume
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +95,42 @@ def test_scores_of_one_patient(results, room):
 
 
 def test_no_ivh_is_left_out_with_a_reason(results, room):
-    # 007 is the seventh patient: no IVH, on neither scan nor sample.
+    # 007 is the seventh patient: no IVH, on neither scan nor sample, and all say so.
     run_score_patient(Layout(results), "007", room)
     table = read_table(Layout(results).scores("007"))
     rows = table[table["metric"].str.startswith("ivh_dice")]
     assert rows["value"].isna().all()
-    assert set(rows["note"]) == {"both masks are empty"}
+    assert set(rows["note"]) == {NO_TRUTH}
+    assert (table.query("metric == 'ivh_presence_brier'")["value"] == 0).all()
+
+
+def test_a_speck_in_one_sample_moves_no_patient_into_the_ivh_scores(tmp_path, results, room):
+    layout = Layout(shutil.copytree(results, tmp_path / "r"))
+    labels = layout.sample("007", 2).labels
+    volume = read_volume(labels)
+    volume.data[0, 0, 0] = 2
+    write_volume(labels, volume.data, volume.affine, np.uint8)
+    run_score_patient(layout, "007", room)
+    table = read_table(layout.scores("007")).set_index(["metric", "model"])
+    for name in ("ivh_dice_sample", "ivh_surface_dice_sample", "ivh_hd95_mm_sample"):
+        assert table.loc[[(name, "hemexp"), (name, "copy_baseline")], "value"].isna().all()
+    presence = table.loc["ivh_presence_brier", "value"]
+    assert presence[["hemexp", "copy_baseline"]].tolist() == pytest.approx([1 / 25, 0])
+
+
+def test_one_empty_sample_leaves_no_mean_of_the_others_distances(tmp_path, results, room):
+    layout = Layout(shutil.copytree(results, tmp_path / "r"))
+    run_score_patient(layout, "T1", room)
+    before = read_table(layout.scores("T1")).set_index(["metric", "model"])["value"]
+    labels = layout.sample("T1", 2).labels
+    volume = read_volume(labels)
+    assert (volume.data == 2).any()
+    write_volume(labels, volume.data * (volume.data == 1), volume.affine, np.uint8)
+    run_score_patient(layout, "T1", room)
+    table = read_table(layout.scores("T1")).set_index(["metric", "model"])
+    assert table.loc[("ivh_hd95_mm_sample", "hemexp"), "note"] == NO_DISTANCE
+    dice = table.loc[("ivh_dice_sample", "hemexp"), "value"]
+    assert dice == pytest.approx(0.8 * before["ivh_dice_sample", "hemexp"])
 
 
 def test_forecast_rows(tables):
@@ -239,6 +272,26 @@ def test_a_scored_patient_without_samples_is_told(tmp_path, room, results):
     (tmp_path / "r/samples/sub-T1/volumes.tsv").unlink()
     with pytest.raises(HemexpError, match="sub-T1"):
         summarise(tmp_path / "r", room)
+
+
+def drawn_volumes(draws):
+    names = ("iph_ml", "iph_raw_ml", "ivh_ml")
+    rows = {"patient_id": ["a", "b"], "indicator": "predicted"}
+    rows |= {name: [1.0, 2.0] for name in names}
+    return pd.DataFrame(rows | {"draws": draws})
+
+
+def test_what_noise_alone_makes_is_scored_as_independent_draws():
+    even, noise = (sampled_forecasts(drawn_volumes(draws)) for draws in ("even", "independent"))
+    found = {(one.model, one.target): one.kind for one in even}
+    assert found.pop(("hemexp", "ivh_ml")) == "independent"
+    assert len(found) == 4 and set(found.values()) == {"even"}
+    assert {one.kind for one in noise} == {"independent"}
+
+
+def test_samples_drawn_in_two_ways_are_no_one_forecast():
+    with pytest.raises(HemexpError, match="draws even and independent"):
+        sampled_forecasts(drawn_volumes(["even", "independent"]))
 
 
 def test_mixed_indicators_are_told(tmp_path, room, results):

@@ -8,6 +8,7 @@ from scipy.stats.qmc import Halton
 from sklearn.metrics import roc_auc_score
 
 from hemexp.anatomy.blood import bleed_band, blood_distance_mm
+from hemexp.evaluation.cohort.expectations import expected_crps
 from hemexp.evaluation.patient import images, masks
 from hemexp.evaluation.patient.inputs import Followup, Truth
 from hemexp.evaluation.patient.match import ImageMatch
@@ -39,20 +40,55 @@ def test_crps_of_quantiles_is_that_of_the_distribution(k):
     assert found == pytest.approx(np.mean(scoringrules.crps_normal(observed, 0, 1)), abs=5e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("k", [8, 50])
-def test_even_draws_score_as_their_distribution_does(k):
-    source = rng(k)
-    draws = [norm.ppf(Halton(1, rng=source).random(k)[:, 0]) for _ in range(6_000)]
-    observed = source.normal(size=len(draws))
-    both = list(zip(observed, draws, strict=True))
-    found = np.mean([scores.crps(y, x, "even") for y, x in both])
-    assert found == pytest.approx(1 / np.sqrt(np.pi), abs=0.02)
-    pit = [scores.randomised_pit(y, x, source, "even") for y, x in both]
+def perfect(kind, k, n, source):
+    """n ensembles of k draws of N(0, 1)."""
+    if kind == "independent":
+        return source.normal(size=(n, k))
+    return np.array([norm.ppf(Halton(1, rng=source).random(k)[:, 0]) for _ in range(n)])
+
+
+@pytest.mark.parametrize("k", [5, 20, 50])
+@pytest.mark.parametrize("kind", ["independent", "even"])
+def test_a_perfect_forecast_has_its_true_score_however_it_was_drawn(kind, k):
+    # N(0, 1) scored against itself: 1 / sqrt(pi). As the other kind, 5 draws have .63 and .48.
+    source, true = rng(k), 1 / np.sqrt(np.pi)
+    draws = perfect(kind, k, 3_000, source)
+    outcomes = norm.ppf((np.arange(200) + 0.5) / 200)
+    other = {"independent": "even", "even": "independent"}[kind]
+    found = np.mean([expected_crps(outcomes, x, kind) for x in draws])
+    assert found == pytest.approx(true, abs=0.06 / k)
+    wrong = np.mean([expected_crps(outcomes, x, other) for x in draws])
+    assert abs(wrong - true) > 0.3 / k
+    some = source.choice(outcomes, size=(len(draws), 4))
+    pit = [
+        scores.randomised_pit(y, x, source, kind)
+        for x, four in zip(draws, some, strict=True)
+        for y in four
+    ]
+    # Five Halton points are not quite even; of independent ones no number is too small.
+    slack = 0.1 / k if kind == "even" else 0
     for level in (0.5, 0.9):
-        assert scores.coverage(pit, level) == pytest.approx(level, abs=0.02)
-    variance = np.mean([scores.ensemble_sd(x, "even") ** 2 for x in draws])
+        assert scores.coverage(pit, level) == pytest.approx(level, abs=0.012 + slack)
+    variance = np.mean([scores.ensemble_sd(x, kind) ** 2 for x in draws])
     assert variance == pytest.approx(1, abs=0.5 / k + 0.01)
+
+
+@pytest.mark.parametrize("kind", ["independent", "even"])
+def test_intervals_of_enough_draws_hold_their_level(kind):
+    # 19 independent draws are the fewest whose outermost two hold 90 %.
+    source = rng(2)
+    draws = perfect(kind, 19, 4_000, source)
+    for level in (0.5, 0.9):
+        ends = ((1 - level) / 2, (1 + level) / 2)
+        low, high = np.array([scores.quantiles(x, ends, kind) for x in draws]).T
+        assert (norm.cdf(high) - norm.cdf(low)).mean() == pytest.approx(level, abs=0.012)
+
+
+def test_quantiles_lie_where_the_pit_counts():
+    draws = [3.0, 1.0, 2.0, 4.0]
+    assert scores.quantiles(draws, [0.2, 0.5, 0.8, 0.99]) == pytest.approx([1, 2.5, 4, 4])
+    even = scores.quantiles(draws, [0.125, 0.5, 0.875, 0.99], "even")
+    assert even == pytest.approx([1, 2.5, 4, 4])
 
 
 def test_fair_crps_of_a_point_forecast_is_its_absolute_error():
@@ -169,9 +205,10 @@ def box(*where):
 def test_dice_decides_empties():
     one, other = box(slice(0, 4)), box(slice(2, 6))
     assert masks.dice(one, other).value == 0.5
-    assert masks.dice(one, box(slice(0, 0))).value == 0.0
-    assert masks.dice(box(slice(0, 0)), box(slice(0, 0))).value is None
-    assert "empty" in masks.dice(box(slice(0, 0)), box(slice(0, 0))).note
+    assert masks.dice(box(slice(0, 0)), one).value == 0.0
+    # One who sees blood where there is none leaves the same patient out as one who does not.
+    for forecast in (box(slice(0, 0)), one):
+        assert masks.dice(forecast, box(slice(0, 0))) == scores.Score(None, masks.NO_TRUTH)
 
 
 def test_psnr_looks_at_the_brain_and_the_window_only():

@@ -32,7 +32,7 @@ from hemexp.latents.scale import Scale
 from hemexp.sampling.draw import condition_samples, slices_that_may_change
 from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed, correlate_slices, white_noise
-from hemexp.sampling.requests import Requests, draw_requests, draw_told
+from hemexp.sampling.requests import Requests, draw_requests, draw_told, how_drawn
 from hemexp.sampling.sample import LatentSampler, Start, decode_stack
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
 from hemexp.sampling.volume import OUTSIDE, iph_margin, matching_offset
@@ -387,6 +387,20 @@ def test_slices_that_may_not_change_keep_the_baseline(model, settings):
 
 
 DISTRIBUTION = LogisticLognormal(0.4, math.log(8), 0.5, (-0.5, 0.0, 0.7), 3.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "indicator", "drawn"),
+    [
+        ("growth", "predicted", "even"),
+        ("growth", "free", "independent"),
+        ("growth", "oracle", "independent"),
+        ("flag", "predicted", "independent"),
+    ],
+)
+def test_volumes_are_even_only_where_a_drawn_growth_makes_them(settings, kind, indicator, drawn):
+    sampling = settings.sampling.model_copy(update={"indicator": indicator})
+    assert how_drawn(kind, sampling) == drawn
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """Which cells differ between two folders of tables: for runs on two machines."""
 
 import csv
-import math
+import re
 from pathlib import Path
 
 from hemexp import Fault, HemexpError
 
 SEPARATORS = {".tsv": "\t", ".csv": ","}
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?!\w)")
+"""A number that stands by itself, as in `3.36 [2.30, 4.40]`; not that of a name such as `D01`."""
 
 
 def read_cells(path: Path) -> list[list[str]]:
@@ -16,7 +18,7 @@ def read_cells(path: Path) -> list[list[str]]:
 
 
 def is_equal(one: str, other: str, tolerance: float) -> bool:
-    """Whether two cells are the same text, or numbers apart by no more than the tolerance.
+    """Whether two cells are the same text, its numbers apart by no more than the tolerance.
 
     Args:
         one: A cell.
@@ -26,13 +28,12 @@ def is_equal(one: str, other: str, tolerance: float) -> bool:
     """
     if one == other:
         return True
-    try:
-        a, b = float(one), float(other)
-    except ValueError:
+    if NUMBER.split(one) != NUMBER.split(other):
         return False
-    if not (math.isfinite(a) and math.isfinite(b)):
-        return False
-    return abs(a - b) <= tolerance * max(1.0, abs(a), abs(b))
+    numbers = (map(float, NUMBER.findall(cell)) for cell in (one, other))
+    return all(
+        abs(a - b) <= tolerance * max(1.0, abs(a), abs(b)) for a, b in zip(*numbers, strict=True)
+    )
 
 
 def differing_cells(one: Path, other: Path, tolerance: float) -> list[str]:
@@ -78,9 +79,10 @@ def compare_folders(one: Path, other: Path, tolerance: float) -> list[str]:
 
 
 def run_compare_tables(one: Path, other: Path, tolerance: float) -> int:
-    """Prints every difference, and how many there are; gives that number."""
+    """Prints every difference, or that there is none; gives their number."""
     found = compare_folders(one, other, tolerance)
     for line in found:
         print(line)
-    print(f"{len(found)} differences at a tolerance of {tolerance:g}")
+    within = f"within tolerance {tolerance:g}"
+    print(f"not the same {within}: {len(found)} differences" if found else f"same {within}")
     return len(found)

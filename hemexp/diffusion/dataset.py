@@ -108,6 +108,7 @@ def draw_patients(
 ) -> Tensor:
     """Draws n patient indices with replacement, a fixed share of them expanders.
 
+    For stacks that are told their growth: what is told is then not learned to be this frequent.
     A fraction of a patient left over by the share goes to either side at random.
     """
     exact = n * expander_share

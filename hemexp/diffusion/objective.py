@@ -46,18 +46,22 @@ def draw_batch(
     """Draws a micro-batch, a function of seed, step and part alone.
 
     Noise levels are stratified over the batch; clinical variables and requests are hidden
-    independently, so that guidance exists for each.
+    independently, so that guidance exists for each. A stack without request is any patient's: the
+    null learns growth at its natural share, or its samples would expand too often.
     """
     generator = generator_for(seed, "diffusion", step, part)
     n = settings.batch_stacks
     patients = draw_patients(stacks.expands, n, settings.expander_share, generator)
     copy = draw_copies(n, stacks.target.shape[1], settings.copy_prob, generator)
     chance = torch.rand((3, n), generator=generator)
+    hides_request = chance[2] < settings.condition_dropout
+    if settings.condition_dropout:
+        any_patient = torch.randint(len(stacks.expands), (n,), generator=generator)
+        patients = torch.where(hides_request, any_patient, patients)
     clean = stacks.target[patients, copy]
     stratum = (torch.randperm(n, generator=generator) + chance[0]) / n
     condition = stacks.condition[patients, copy].without(
-        clinical=chance[1] < settings.clinical_dropout,
-        request=chance[2] < settings.condition_dropout,
+        clinical=chance[1] < settings.clinical_dropout, request=hides_request
     )
     noise = torch.randn(clean.shape, generator=generator)
     lam = schedule.lam(stratum).float().reshape(n, 1, 1, 1, 1)

@@ -77,6 +77,7 @@ _METRICS = (
         "IVH surface Dice",
         how=SAMPLES,
     ),
+    Metric("ivh_presence_brier", "all", lambda e: e.presence_brier("ivh"), "IVH presence Brier"),
     Metric(
         "psnr_db_sample",
         "each",

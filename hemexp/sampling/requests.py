@@ -1,6 +1,7 @@
 """What is asked for in each sample: a growth or an expansion flag, forecast or given."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,16 @@ def spread_evenly(count: int, seed: PatientSeed) -> NDArray[np.float64]:
     """
     rng = np.random.default_rng(seed.for_draw("drive"))
     return Halton(2, rng=rng).random(count).T
+
+
+def how_drawn(kind: RequestKind, settings: Sampling) -> Literal["even", "independent"]:
+    """How the volumes of a patient's samples were drawn, for the scores of them as a forecast.
+
+    A drawn growth is spread evenly, and volumes follow it. A flag is spread evenly too, but says
+    of a volume only on which side of a threshold it lies; where nothing is drawn (`free`,
+    `oracle`), only noise tells samples apart.
+    """
+    return "even" if kind == "growth" and settings.indicator == "predicted" else "independent"
 
 
 def draw_requests(

@@ -14,6 +14,7 @@ from hemexp.sampling.files import remove_surplus, write_samples
 from hemexp.sampling.models import load_trained
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.patient import PatientAtBaseline, read_at_baseline
+from hemexp.sampling.requests import how_drawn
 from hemexp.settings import Sampling
 from hemexp.training import resolve_device
 
@@ -27,12 +28,14 @@ def volumes_table(
     sampler: Sampler, seed: PatientSeed, asked: Asked, measured: list[dict[str, float]]
 ) -> pd.DataFrame:
     """The content of `volumes.tsv`: what was asked of each sample, and what it shows."""
-    numbers = range(len(asked.told))
+    numbers, settings = range(len(asked.told)), sampler.settings
+    condition = sampler.models.denoiser.settings.condition
     return pd.DataFrame(
         {
             "sample": numbers,
             "seed": [seed.for_draw(k) for k in numbers],
-            "condition": sampler.models.denoiser.settings.condition,
+            "condition": condition,
+            "draws": how_drawn(condition, settings),
             "expansion_flag": asked.requests.flag,
             "target_growth_ml": asked.requests.growth_ml,
             "target_ivh_growth_ml": [one.ivh_growth_ml for one in asked.told],
@@ -41,7 +44,7 @@ def volumes_table(
             ),
             "push_ml": [one.push_ml for one in asked.told],
             **pd.DataFrame(measured),
-            "indicator": sampler.settings.indicator,
+            "indicator": settings.indicator,
         }
     )
 

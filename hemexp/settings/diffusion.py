@@ -61,7 +61,9 @@ class Diffusion(Section):
     """How often training hides what drives growth. More: guidance has a better null to start from,
     the condition is learned slower; 1 needs `sampling.indicator: free`."""
     expander_share: Fraction
-    """Share of expanders in a batch. More: growth is learned quicker, standing still slower."""
+    """Share of expanders among the stacks of a batch that are told their growth; those without
+    have the training patients' own share. More: growth is learned quicker, standing still
+    slower."""
     copy_prob: Fraction
     """How often training takes a mirrored or moved copy in place of the pair itself. More: less
     learned by heart."""

@@ -22,19 +22,24 @@ class Score(NamedTuple):
 Kind = Literal["independent", "even", "quantiles"]
 """How an ensemble stands for a distribution.
 
-`independent` draws; draws that an `even` sequence spreads, as sampling spreads its requests; or
-`quantiles` at k / (K + 1), k from 1 to K.
+`independent` draws; draws that an `even` sequence spreads, as sampling spreads the growth it asks
+for; or `quantiles` at k / (K + 1), k from 1 to K.
 """
+
+EVEN_DRAWS = 2.0
+"""Over K it is how much of the fair correction K even draws need: Halton points are not perfectly
+even. Fitted by simulation to normal and to two-part growth (.4 at K 5, .15 at 20, .08 at 50)."""
 
 
 def crps(observed: float, draws: ArrayLike, kind: Kind = "independent") -> float:
     """Continuous ranked probability score, in the unit of the draws, 0 at best.
 
     Independent draws have the fair estimator (Ferro 2014), unbiased in their number, so that
-    ensembles of different K compare. Other draws are already spread more evenly: it would add a
-    spread that they have (1 % too good with 99 quantiles of a normal distribution), so theirs is
-    the plain energy form: exact for samples that grow as an even sequence tells them, and too
-    strict by at most 1 / K of the spread for what else differs between them.
+    ensembles of different K compare. Others are already spread more evenly: it would add a spread
+    that they have (1 % too good with 99 quantiles of a normal distribution). Quantiles have the
+    plain energy form, even draws `EVEN_DRAWS` / K of the way from there to the fair one. Scored as
+    the wrong kind, a perfect forecast N(0, 1) of 5 draws has .63 (independent ones as even) or .48
+    (even ones as independent) in place of .564.
 
     Args:
         observed: What happened.
@@ -60,8 +65,12 @@ def tail_crps(
     draws, observed = np.maximum(np.asarray(draws, np.float64), above), max(observed, above)
     if draws.size == 1:
         return float(abs(draws[0] - observed))
-    estimator = "fair" if kind == "independent" else "nrg"
-    return float(scoringrules.crps_ensemble(observed, draws, estimator=estimator))
+    plain, fair = (
+        float(scoringrules.crps_ensemble(observed, draws, estimator=name))
+        for name in ("nrg", "fair")
+    )
+    way = {"quantiles": 0.0, "even": min(EVEN_DRAWS / draws.size, 1.0), "independent": 1.0}[kind]
+    return plain + way * (fair - plain)
 
 
 def randomised_pit(
@@ -87,6 +96,23 @@ def randomised_pit(
         return float((place + within) / (draws.size + 1))
     low, high = np.clip([place - 0.5, place + 0.5], 0, draws.size)
     return float((low + within * (high - low)) / draws.size)
+
+
+def quantiles(
+    draws: ArrayLike, levels: ArrayLike, kind: Kind = "independent"
+) -> NDArray[np.float64]:
+    """Quantiles of the distribution that draws stand for, between which `randomised_pit` counts.
+
+    The k-th smallest of K independent draws lies at k / (K + 1), as do given quantiles; that of
+    an even sequence at (k - 1/2) / K. Between them it is linear, beyond them the outermost draw:
+    5 draws tell no level below 1/6.
+
+    Args:
+        draws: Ensemble of shape (K,).
+        levels: Levels from 0 to 1.
+        kind: What the draws are.
+    """
+    return np.quantile(draws, levels, method="hazen" if kind == "even" else "weibull")
 
 
 def ensemble_sd(draws: ArrayLike, kind: Kind = "independent") -> float:

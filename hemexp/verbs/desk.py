@@ -63,7 +63,7 @@ def predict(args: Arguments) -> None:
 
 
 def compare_tables(args: Arguments) -> None:
-    """Say which cells of two folders' tables differ; exit code 1 if any does."""
+    """Say which cells of two folders' tables differ, if any; exit code 1 if any does."""
     from hemexp.desk.compare_tables import run_compare_tables
 
     if run_compare_tables(args.one, args.other, args.tolerance):

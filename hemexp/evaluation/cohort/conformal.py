@@ -19,7 +19,7 @@ from scipy.stats import binom
 from hemexp.evaluation.cohort.forecasts import Forecast
 from hemexp.evaluation.cohort.groups import GROUP, by_group
 from hemexp.provenance import seed_for
-from hemexp.statistics.scores import Score, coverage, randomised_pit
+from hemexp.statistics.scores import Kind, Score, coverage, quantiles, randomised_pit
 from hemexp.tables import cells, table_of
 
 INTERVAL_LEVELS = (0.5, 0.9)
@@ -86,9 +86,11 @@ def share_inside(pit: ArrayLike, levels: Levels) -> float:
     return float(np.mean((pit >= levels.lower) & (pit <= levels.upper)))
 
 
-def widths_ml(draws: dict[str, NDArray], ids: list[str], levels: Levels) -> NDArray[np.float64]:
+def widths_ml(
+    draws: dict[str, NDArray], ids: list[str], levels: Levels, kind: Kind
+) -> NDArray[np.float64]:
     """Width of every patient's interval, as far as the draws reach."""
-    return np.array([np.ptp(np.quantile(draws[name], levels)) for name in ids])
+    return np.array([np.ptp(quantiles(draws[name], levels, kind)) for name in ids])
 
 
 def training_pit(training: pd.DataFrame, outcomes: pd.DataFrame, seed: int) -> NDArray[np.float64]:
@@ -127,13 +129,13 @@ def tabulate_conformal(
             key = {name: getattr(forecast, name) for name in names}
             part = patients[(patients[list(key)] == list(key.values())).all(axis=1)]
             for level in INTERVAL_LEVELS if len(part) else ():
-                row = _row(part, forecast.draws, level, pit)
+                row = _row(part, forecast, level, pit)
                 rows.append(group | key | {"level": level} | row)
     return table_of(rows, COLUMNS)
 
 
-def _row(part: pd.DataFrame, draws: dict[str, NDArray], level: float, pit: NDArray | None) -> dict:
-    ids, n = list(part["patient_id"]), len(part)
+def _row(part: pd.DataFrame, forecast: Forecast, level: float, pit: NDArray | None) -> dict:
+    n, drawn = len(part), (forecast.draws, list(part["patient_id"]))
     low, high = (float(binom.ppf(end, n, level) / n) for end in (0.025, 0.975))
     missing = Score(None, NOT_FITTED)
     fitted = None if pit is None or not len(pit) else fit_levels(pit, level)
@@ -146,6 +148,8 @@ def _row(part: pd.DataFrame, draws: dict[str, NDArray], level: float, pit: NDArr
         coverage_after=share_inside(part["pit"], fitted) if fitted else missing,
         band_low=low,
         band_high=high,
-        width_before_ml=float(widths_ml(draws, ids, nominal(level)).mean()),
-        width_after_ml=float(widths_ml(draws, ids, fitted).mean()) if fitted else missing,
+        width_before_ml=float(widths_ml(*drawn, nominal(level), forecast.kind).mean()),
+        width_after_ml=float(widths_ml(*drawn, fitted, forecast.kind).mean())
+        if fitted
+        else missing,
     )

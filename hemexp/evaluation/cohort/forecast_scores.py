@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from hemexp.evaluation.cohort.forecasts import Forecast, volume_of
 from hemexp.outcomes import HE_ML, IVH_GROWTH_ML
 from hemexp.provenance import seed_for
-from hemexp.statistics.scores import Kind, Score, crps, ensemble_sd, randomised_pit, tail_crps
+from hemexp.statistics.scores import (
+    Kind,
+    Score,
+    crps,
+    ensemble_sd,
+    quantiles,
+    randomised_pit,
+    tail_crps,
+)
 from hemexp.tables import cells
 
 LARGE_GROWTH_ML = {"iph_ml": HE_ML, "ivh_ml": IVH_GROWTH_ML, "total_ml": HE_ML}
@@ -93,8 +101,10 @@ def _score_row(
 ) -> dict[str, Any]:
     point = draws.size == 1
     spread = {
-        f"q{int(100 * level):02d}_ml": float(np.quantile(draws, level))
-        for level in QUANTILE_LEVELS
+        f"q{int(100 * level):02d}_ml": float(value)
+        for level, value in zip(
+            QUANTILE_LEVELS, quantiles(draws, QUANTILE_LEVELS, kind), strict=True
+        )
     }
     spread |= {
         "sd_ml": 0.0 if point else ensemble_sd(draws, kind),

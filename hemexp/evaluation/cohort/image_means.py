@@ -29,8 +29,8 @@ def tabulate_images(scores: pd.DataFrame, resampling: Resampling) -> pd.DataFram
         resampling: How intervals are drawn.
 
     Returns:
-        `n` patients have the score, `n_undefined` have none (both masks empty, for instance) and
-        are left out of the mean.
+        `n` patients have the score, `n_undefined` have none (no such blood on the true scan, for
+        instance) and are left out of the mean.
     """
     shown = {name for name, metric in METRICS.items() if metric.what}
     rows = []

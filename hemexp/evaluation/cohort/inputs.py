@@ -36,6 +36,7 @@ VOLUME_COLUMNS = (
     "patient_id",
     "sample",
     "indicator",
+    "draws",
     "expansion_flag",
     "target_growth_ml",
     "iph_ml",

@@ -41,11 +41,11 @@ class Amount:
         return Score(abs(median.value - true))
 
     def crps(self) -> Score:
-        """CRPS of the follow-ups as draws."""
+        """CRPS of the follow-ups as independent draws: noise moves it, whatever they were told."""
         median, true = self.median(), self.truth.value
         if median.value is None or true is None:
             return median if median.value is None else self.truth
-        return self._score(lambda known: crps(true, known, "even"))
+        return self._score(lambda known: crps(true, known))
 
 
 ONE_FOLLOWUP = "one member has no deviation"

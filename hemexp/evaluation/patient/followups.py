@@ -34,7 +34,8 @@ class Look(NamedTuple):
     def scores(self) -> dict[str, Score]:
         """Every metric by name, in the order of `METRICS`.
 
-        What is taken of each follow-up is the mean over those for which it is defined.
+        What is taken of each follow-up is the mean over all of them, and undefined where it is so
+        for any: a mean over those with a mask would be of other follow-ups in every patient.
         """
         return {
             name: _mean(self.each[name])
@@ -96,10 +97,8 @@ def _shares(voxels: dict[str, list[NDArray[np.intp]]], shape: tuple[int, ...]) -
 
 
 def _mean(scores: list[Score]) -> Score:
-    values = [score.value for score in scores if score.value is not None]
-    if not values:
-        return Score(None, scores[0].note)
-    return Score(float(np.mean(values)))
+    undefined = [score for score in scores if score.value is None]
+    return undefined[0] if undefined else Score(float(np.mean([one.value for one in scores])))
 
 
 def score_truth(truth: Truth) -> dict[str, Score]:

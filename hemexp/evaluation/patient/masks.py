@@ -10,42 +10,53 @@ from hemexp.anatomy.surfaces import Gaps
 from hemexp.evaluation.patient.map_sums import EMPTY_REGION
 from hemexp.statistics.scores import Score, brier
 
-BOTH_EMPTY = "both masks are empty"
+NO_TRUTH = "the true follow-up has no such blood"
+NO_DISTANCE = "a forecast mask is empty: no distance"
 
 
 def dice(forecast: NDArray, truth: NDArray) -> Score:
     """Overlap of two boolean masks.
 
     Returns:
-        1 for equal masks, 0 when just one of them is empty. Undefined when both are: most
-        patients have no IVH, and to count those as 1 would reward saying nothing. Such patients
-        are left out of means and counted apart.
+        1 for equal masks, 0 for an empty forecast. Undefined where the truth is empty, whatever
+        the forecast: most patients have no IVH, to count those as 1 would reward saying nothing,
+        and who is scored may not hang on who forecasts. `presence_brier` scores such patients.
     """
+    if not truth.any():
+        return Score(None, NO_TRUTH)
     total = int(forecast.sum()) + int(truth.sum())
-    if total == 0:
-        return Score(None, BOTH_EMPTY)
     return Score(2 * int(np.logical_and(forecast, truth).sum()) / total)
 
 
-def hd95_mm(gaps: Gaps | None, both_empty: bool) -> Score:
+def presence_brier(has_blood: Sequence[bool], truly: bool) -> Score:
+    """Squared difference of the share of follow-ups with such blood and whether the truth has it.
+
+    Args:
+        has_blood: Of each follow-up, whether it has any.
+        truly: Whether the true follow-up has.
+    """
+    return Score(float((np.mean(has_blood) - truly) ** 2))
+
+
+def hd95_mm(gaps: Gaps | None, truth_empty: bool) -> Score:
     """95 % Hausdorff distance: the larger of the two directions' 95th percentiles.
 
     Undefined when a mask is empty: when one alone is, the distance is infinite, and any number
     put in its place would be an invention. The Dice of 0 tells of such a patient.
     """
     if gaps is None:
-        return Score(None, BOTH_EMPTY if both_empty else "one mask is empty: no distance")
+        return Score(None, NO_TRUTH if truth_empty else NO_DISTANCE)
     ends = [np.percentile(gap, 95) for gap in (gaps.forecast_mm, gaps.truth_mm)]
     return Score(float(max(ends)))
 
 
-def surface_dice(gaps: Gaps | None, both_empty: bool, tolerance_mm: float) -> Score:
+def surface_dice(gaps: Gaps | None, truth_empty: bool, tolerance_mm: float) -> Score:
     """Share of both surfaces that lies within a tolerance of the other (Nikolov 2021).
 
-    As for Dice: 0 when one mask alone is empty, undefined when both are.
+    As for Dice: 0 for an empty forecast, undefined where the truth is empty.
     """
     if gaps is None:
-        return Score(None, BOTH_EMPTY) if both_empty else Score(0.0)
+        return Score(None, NO_TRUTH) if truth_empty else Score(0.0)
     distances = np.concatenate([gaps.forecast_mm, gaps.truth_mm])
     return Score(float(np.mean(distances <= tolerance_mm)))
 

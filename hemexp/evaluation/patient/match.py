@@ -12,7 +12,14 @@ from hemexp.evaluation.patient.amounts import Amount
 from hemexp.evaluation.patient.images import psnr_db, similarity_map
 from hemexp.evaluation.patient.inputs import Followup, Maps, Truth
 from hemexp.evaluation.patient.map_sums import EMPTY_REGION
-from hemexp.evaluation.patient.masks import dice, energy_distance, hd95_mm, map_brier, surface_dice
+from hemexp.evaluation.patient.masks import (
+    dice,
+    energy_distance,
+    hd95_mm,
+    map_brier,
+    presence_brier,
+    surface_dice,
+)
 from hemexp.statistics.scores import Score
 
 
@@ -72,8 +79,8 @@ class Match:
     def _masks(self, name: str) -> tuple[NDArray, NDArray]:
         return getattr(self.followup, name), getattr(self.truth.followup, name)
 
-    def _both_empty(self, name: str) -> bool:
-        return not any(mask.any() for mask in self._masks(name))
+    def _truth_empty(self, name: str) -> bool:
+        return not getattr(self.truth.followup, name).any()
 
     def dice(self, mask: str) -> Score:
         """Overlap of a mask with the true one."""
@@ -81,11 +88,11 @@ class Match:
 
     def hd95_mm(self, mask: str) -> Score:
         """Distance of its surface from the true one, 95 % Hausdorff."""
-        return hd95_mm(self._gaps[mask], self._both_empty(mask))
+        return hd95_mm(self._gaps[mask], self._truth_empty(mask))
 
     def surface_dice(self, mask: str) -> Score:
         """Share of both surfaces within the tolerance of the other."""
-        return surface_dice(self._gaps[mask], self._both_empty(mask), self.truth.surface_mm)
+        return surface_dice(self._gaps[mask], self._truth_empty(mask), self.truth.surface_mm)
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,11 @@ class Ensemble:
     def map_dice(self, mask: str) -> Score:
         """Dice of a map cut above one half."""
         return dice(getattr(self.maps, mask) > 0.5, getattr(self.truth.followup, mask))
+
+    def presence_brier(self, mask: str) -> Score:
+        """Brier score of the share of follow-ups that have any of this blood."""
+        truly = bool(getattr(self.truth.followup, mask).any())
+        return presence_brier([len(found) > 0 for found in self.voxels[mask]], truly)
 
     def map_brier(self, region: str) -> Score:
         """Brier score of the expansion map in a region, `brain` or `band`."""
