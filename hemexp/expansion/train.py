@@ -11,6 +11,7 @@ from hemexp.expansion.distribution import FORECAST_QUANTILES
 from hemexp.expansion.fit import fit_models
 from hemexp.expansion.fit_ivh import fit_ivh, is_learned
 from hemexp.expansion.ivh import IVH_EVENT_ML, IvhModel
+from hemexp.expansion.model import ExpansionModel
 from hemexp.expansion.patients import patient_files, read_patients, save_tables
 from hemexp.layout import Layout
 from hemexp.outcomes import expansion_outcomes
@@ -36,7 +37,7 @@ def run_fit_expansion(
     """
     started = time.perf_counter()
     table = expansion_outcomes(read_patients(layout, patients, follow_up=True))
-    models, ivh = fit_models(table, settings, seed), _fit_ivh(table)
+    models, ivh = _fit_growth(table, settings, seed), _fit_ivh(table)
     held_out, ivh_held_out = (f(table, settings, seed) for f in (cross_fit, cross_fit_ivh))
     scores, forecasts = score_training(table, held_out)
     scores["p_ivh_growth"] = [
@@ -71,6 +72,13 @@ def run_fit_expansion(
     }
     facts = {"patients": len(table), "expanders": int(table["he"].sum())}
     write_json(layout.growth_models, found | describe(**record, **facts))
+
+
+def _fit_growth(table: pd.DataFrame, settings: Expansion, seed: int) -> dict[str, ExpansionModel]:
+    models = fit_models(table, settings, seed)
+    for note in sorted({model.growth_note for model in models.values()} - {""}):
+        log.warning("%s.", note[0].upper() + note[1:])
+    return models
 
 
 def _fit_ivh(table: pd.DataFrame) -> IvhModel:
