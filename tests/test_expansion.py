@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm, truncnorm
 
 from hemexp import HemexpError
 from hemexp.expansion.compare import choose, compare_models, cross_fit, score_training
-from hemexp.expansion.distribution import LogisticLognormal
+from hemexp.expansion.distribution import LogisticLognormal, expansion_begins_ml
 from hemexp.expansion.fit import GROWTH_MODELS, calibrate, fit_brain, fit_model, fit_models
 from hemexp.expansion.model import ExpansionModel, load_models, patient_distribution
 from hemexp.expansion.predictors import FOUR, IMAGE
@@ -33,7 +34,9 @@ def cohort():
     score = -2.5 - 1.0 * np.log(onset / 3.5) + 1.5 * anticoagulant + 0.8 * (np.log(volume) - 2.6)
     true_p = 1 / (1 + np.exp(-score - 1.3 * np.sqrt(dark)))
     he = (rng.uniform(size=n) < true_p).astype(float)
-    grown = np.exp(2.3 + 0.5 * (np.log(volume) - 2.6) + 0.4 * rng.normal(size=n))
+    mean, begin = 2.3 + 0.5 * (np.log(volume) - 2.6), np.log(expansion_begins_ml(volume))
+    expanders = truncnorm((begin - mean) / 0.4, np.inf, mean, 0.4)
+    grown = np.exp(expanders.ppf(norm.cdf(rng.normal(size=n))))
     growth = np.where(he == 1, grown, 0.1 * volume**0.5 * rng.normal(size=n))
     anticoagulant[:20] = np.nan
     noise = {name: rng.normal(size=n) for name in ("gcs", "sbp", "hu_mean", "hu_sd", "hu_skew")}
@@ -68,6 +71,7 @@ def test_the_four_variables_have_their_directions_and_growth_its_size(cohort, se
     onset, volume, anticoagulant, antiplatelet = model.logit.coefficients
     assert onset < -0.3 and volume > 0.2 and anticoagulant > 0.3
     assert antiplatelet == 0  # unknown for all: it takes no side
+    assert model.growth_note == ""
     assert model.log_growth.intercept == pytest.approx(2.3, abs=0.15)
     assert model.log_sd == pytest.approx(0.4, abs=0.06)
     assert model.stable_power == pytest.approx(0.5, abs=0.15)
@@ -179,6 +183,7 @@ def test_one_patient_of_a_kind_still_gives_a_forecast(cohort, settings):
     models = fit_models(few, settings.expansion, seed=1)
     far = row(cohort, baseline_iph_ml=200.0)
     for model in models.values():
+        assert "fewer than 5 patients (1)" in model.growth_note
         assert np.isfinite(model.distributions(far)[0].quantiles(np.array([0.01, 0.99]))).all()
 
 
