@@ -222,7 +222,7 @@ def write_models(root, outcomes, rng):
         root / "evaluation/climatology.tsv",
     )
     parts = {
-        f"growth_part{part:03d}_ml": np.quantile(growth, (part - 0.5) / 20)
+        f"growth_part{part:03d}_ml": np.quantile(growth, (part - 0.5) / 20) / 2
         for part in range(1, 21)
     }
     save(

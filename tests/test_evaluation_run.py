@@ -310,7 +310,7 @@ def test_all_blood_is_the_sum_and_its_true_distribution_comes_from_redraws(table
         observed["hemexp", "iph_ml"] + observed["hemexp", "ivh_ml"]
     )
     rows = tables["forecasts"].query("center == 'all' and model == 'true_distribution'")
-    assert rows.set_index("target")["k"].to_dict() == {"iph_ml": 19, "ivh_ml": 3, "total_ml": 3}
+    assert rows.set_index("target")["k"].to_dict() == {"iph_ml": 20, "ivh_ml": 3, "total_ml": 3}
 
 
 def test_new_ivh_is_asked_of_patients_without_ivh_alone(tables):
