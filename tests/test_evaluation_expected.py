@@ -156,6 +156,10 @@ def test_probabilities_are_scored_by_the_true_ones(table):
         1, abs=0.01
     )
     assert value(table, "hemexp", "calibration_slope")["value"] < 0.8
+    large = "calibration_in_the_large"
+    assert value(table, "true_distribution", large)["value"] == pytest.approx(0, abs=0.01)
+    assert value(table, "hemexp", large)["value"] > 0.3
+    assert value(table, "hemexp", "oe_ratio")["value"] == pytest.approx(p.sum() / (p**2).sum())
 
 
 def test_without_a_true_distribution_there_is_nothing_to_expect():
