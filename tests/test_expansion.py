@@ -11,6 +11,7 @@ from hemexp.expansion.distribution import LogisticLognormal, expansion_begins_ml
 from hemexp.expansion.fit import GROWTH_MODELS, calibrate, fit_brain, fit_model, fit_models
 from hemexp.expansion.model import ExpansionModel, load_models, patient_distribution
 from hemexp.expansion.predictors import FOUR, IMAGE
+from hemexp.expansion.train import check_volumes, without_a_part
 from hemexp.provenance import write_json
 
 
@@ -118,6 +119,31 @@ def test_an_unknown_value_is_not_read_as_zero(cohort, settings, name):
     rows = pd.concat([row(cohort, anticoagulant=value) for value in (0.0, np.nan, 1.0)])
     no, unknown, yes = model.probability(rows)
     assert no < unknown < yes
+
+
+def test_an_unknown_onset_is_no_early_one(cohort):
+    brain = fit_brain(cohort)
+    early, unknown, late = (
+        brain(row(cohort, onset_to_ct_h=hours))[0] for hours in (0.5, np.nan, 9.0)
+    )
+    mean = np.mean([max(5 - np.ceil(h - 1), 0) for h in cohort["onset_to_ct_h"].clip(lower=1)])
+    assert early - late == pytest.approx(5 * 0.2144)
+    assert unknown - late == pytest.approx(mean * 0.2144)
+    nobody = cohort.assign(onset_to_ct_h=np.nan)
+    assert fit_brain(nobody)(row(nobody))[0] == pytest.approx(late)
+
+
+def test_what_is_alike_for_all_is_named(cohort):
+    found = without_a_part(cohort.assign(onset_to_ct_h=np.nan, gcs=14.0))
+    assert found == ["ln_onset", "antiplatelet", "gcs", "dark_spots"]
+
+
+def test_training_patients_without_volumes_are_refused_by_name(cohort):
+    table = cohort.assign(ivh_growth_ml=0.0)
+    check_volumes(table)
+    table.loc["P003", "baseline_iph_ml"], table.loc["P007", "growth_ml"] = 0.0, np.nan
+    with pytest.raises(HemexpError, match="training patients P003, P007.*split train"):
+        check_volumes(table)
 
 
 def test_a_feature_that_was_not_measured_is_no_unknown_value(cohort, settings):

@@ -105,16 +105,18 @@ def fit_four_variable(table: pd.DataFrame, penalty: float) -> Linear:
 
 
 def fit_brain(table: pd.DataFrame) -> Linear:
-    """The BRAIN score as published; only what an unknown anticoagulant counts is learned.
+    """The BRAIN score as published; only what an unknown value counts is learned.
 
     Recurrent ICH is not in the sheet and counts 0; any anticoagulant counts as warfarin; the
-    published outcome is growth >= 6 mL. An unknown anticoagulant counts as often as it is 1.
+    published outcome is growth >= 6 mL. What is unknown counts its mean over training patients,
+    0 where it is unknown for all.
     """
-    drug = table["anticoagulant"].mean()
-    share = 0.0 if np.isnan(drug) else float(drug)
+    scores = predictors(table, BRAIN)
+    known = ~np.isnan(scores)
+    mean = np.where(known, scores, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     points = np.array([1.0, BRAIN_WARFARIN, BRAIN_IVH, 1.0]) * BRAIN_SLOPE
-    bare = Linear(BRAIN, (0.0, share, 0.0, 0.0), (1.0,) * 4, (0.0,) * 4, 0.0)
-    return weigh(bare, points, BRAIN_INTERCEPT + points[1] * share)
+    bare = Linear(BRAIN, tuple(mean.tolist()), (1.0,) * 4, (0.0,) * 4, 0.0)
+    return weigh(bare, points, BRAIN_INTERCEPT + float(points @ mean))
 
 
 def fit_image_clinical(table: pd.DataFrame, settings: Expansion, seed: int) -> Linear:
