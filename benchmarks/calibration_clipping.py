@@ -7,7 +7,7 @@ Forecasts are calibrated, so that the slope is 1. A model says p itself; samples
 import numpy as np
 from scipy.special import expit
 
-from hemexp.statistics.calibration_line import fit_rows
+from hemexp.statistics.calibration import fit_rows
 
 COHORTS, PATIENTS, SAMPLES = 200, 300, 50
 CUTS = (1e-6, 1e-3, 0.01, 0.05)

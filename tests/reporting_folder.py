@@ -23,6 +23,15 @@ def answers(ids, drug_effect_ml):
     return table.assign(p_expansion=0.3)
 
 
+def calibration(known):
+    values = {"calibration_in_the_large": 0.1, "oe_ratio": 1.05, "calibration_slope": 1.25}
+    return {
+        f"{name}{end}": value + away if known else np.nan
+        for name, value in values.items()
+        for end, away in (("", 0), ("_low", -0.5), ("_high", 0.5))
+    }
+
+
 def comparison():
     rows = [
         {
@@ -33,8 +42,7 @@ def comparison():
             "auc_low": 0.5,
             "auc_high": 1.0,
             "brier": 0.2,
-            "calibration_slope": 1.25 if name == CHOSEN else np.nan,
-            "calibration_intercept": 0.1 if name == CHOSEN else np.nan,
+            **calibration(name == CHOSEN),
             "crps_ml": 2.0,
             "crps_low": 1.0,
             "crps_high": 3.126,

@@ -222,12 +222,12 @@ def write_models(root, outcomes, rng):
         pd.DataFrame({"from_mm": EDGES_MM, "n_voxels": 100, "n_new": 10, "p": 0.1}),
         root / "evaluation/climatology.tsv",
     )
-    quantiles = {
-        f"growth_q{level:02d}": np.quantile(growth, level / 100) for level in range(5, 100, 5)
+    parts = {
+        f"growth_part{part:03d}_ml": np.quantile(growth, (part - 0.5) / 20) / 2
+        for part in range(1, 21)
     }
     save(
-        pd.DataFrame({"patient_id": ids, "p_expansion": 0.3, **quantiles}),
-        root / "phantom/truth.tsv",
+        pd.DataFrame({"patient_id": ids, "p_expansion": 0.3, **parts}), root / "phantom/truth.tsv"
     )
     steps = np.arange(1, 61) * 10
     save(

@@ -1,5 +1,7 @@
 """Scores over everything that might have happened, against known answers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,10 @@ from hemexp.statistics.bootstrap import Resampling
 from hemexp.statistics.discrimination import auc, expected_auc
 
 QUANTILES = np.arange(1, 100) / 100
+EDGES = norm.ppf(np.arange(201) / 200)
+PARTS = -200 * np.diff(norm.pdf(EDGES))
+"""Mean of each of 200 equally likely parts of a normal distribution."""
+
 SD_ML, BASELINE_ML = 4.0, 30.0
 WHOLE, MIDDLE = (Levels(0.0, 1.0),) * 2, (Levels(0.25, 0.75),) * 2
 
@@ -33,7 +39,7 @@ def cohort(n=40):
         of("tabular", lambda mean: mean + 1 + SD_ML * norm.ppf(QUANTILES)),
         of("climatology", lambda _: whole),
         of("copy_baseline", lambda _: np.zeros(1)),
-        of("true_distribution", lambda mean: mean + SD_ML * norm.ppf(QUANTILES)),
+        replace(of("true_distribution", lambda mean: mean + SD_ML * PARTS), kind="even"),
     ]
     outcomes = pd.DataFrame({"split": "test", "center": "D"}, index=list(means))
     p = norm.sf(6, list(means.values()), SD_ML)
@@ -104,8 +110,12 @@ def test_the_truth_is_the_best_forecast_of_itself(table):
     assert value(table, "true_distribution", "spread_ratio")["value"] == pytest.approx(1, abs=0.02)
     crps = table.query("measure == 'crps_ml'").set_index("model")["value"]
     assert crps.idxmin() == "true_distribution"
-    # CRPS of a normal distribution against itself: SD / sqrt(pi); 99 percentiles have less tail.
-    assert crps["true_distribution"] == pytest.approx(SD_ML / np.sqrt(np.pi), rel=0.04)
+    # CRPS of a normal distribution against itself: SD / sqrt(pi).
+    assert crps["true_distribution"] == pytest.approx(SD_ML / np.sqrt(np.pi), rel=2e-4)
+    # Against N(m, s) an outcome of N(m + 1, s) is away by E|N(1, s sqrt 2)|, less half the spread.
+    away = SD_ML * np.sqrt(2)
+    mean_away = away * np.sqrt(2 / np.pi) * np.exp(-0.5 / away**2) + 1 - 2 * norm.cdf(-1 / away)
+    assert crps["tabular"] == pytest.approx(mean_away - SD_ML / np.sqrt(np.pi), rel=2e-3)
 
 
 def test_what_is_wrong_with_a_forecast_is_told(table):
@@ -146,6 +156,10 @@ def test_probabilities_are_scored_by_the_true_ones(table):
         1, abs=0.01
     )
     assert value(table, "hemexp", "calibration_slope")["value"] < 0.8
+    large = "calibration_in_the_large"
+    assert value(table, "true_distribution", large)["value"] == pytest.approx(0, abs=0.01)
+    assert value(table, "hemexp", large)["value"] > 0.3
+    assert value(table, "hemexp", "oe_ratio")["value"] == pytest.approx(p.sum() / (p**2).sum())
 
 
 def test_without_a_true_distribution_there_is_nothing_to_expect():

@@ -309,21 +309,23 @@ def test_no_empty_cell_without_a_reason(tmp_path):
         write_table(tmp_path / "x.tsv", pd.DataFrame([cells(a=1.0, b=None)]))
 
 
-def test_quantiles_of_the_true_distribution_are_its_draws():
+def test_parts_of_the_true_distribution_are_its_draws():
     truth = pd.DataFrame(
         {
             "patient_id": ["b", "a"],
-            "growth_q75": [0, 9.0],
-            "growth_q25": [0, -30],
-            "growth_q50": [0, 5.0],
+            "growth_part003_ml": [0, 9.0],
+            "growth_part001_ml": [0, -30],
+            "growth_part002_ml": [0, 5.0],
             "growth_mean_ml": [0, 7.0],
         }
     )
     outcomes = pd.DataFrame({"baseline_iph_ml": [20.0]}, index=["a"])
-    draws = forecasts.true_forecast(truth, outcomes, ["a"]).draws["a"]
-    assert draws.tolist() == [0, 25, 29]
+    forecast = forecasts.true_forecast(truth, outcomes, ["a"])
+    assert forecast.draws["a"].tolist() == [0, 25, 29] and forecast.kind == "even"
     with pytest.raises(HemexpError, match=r"truth\.tsv.*patients c"):
         forecasts.true_forecast(truth, outcomes, ["c"])
+    with pytest.raises(HemexpError, match=r"no column growth_part001_ml.*collect-truth"):
+        forecasts.true_forecast(truth[["patient_id", "growth_mean_ml"]], outcomes, ["a"])
 
 
 def test_differences_are_paired_and_told_of_each_reference(tables):
@@ -361,7 +363,7 @@ def test_all_blood_is_the_sum_and_its_true_distribution_comes_from_redraws(table
         observed["hemexp", "iph_ml"] + observed["hemexp", "ivh_ml"]
     )
     rows = tables["forecasts"].query("center == 'all' and model == 'true_distribution'")
-    assert rows.set_index("target")["k"].to_dict() == {"iph_ml": 19, "ivh_ml": 3, "total_ml": 3}
+    assert rows.set_index("target")["k"].to_dict() == {"iph_ml": 20, "ivh_ml": 3, "total_ml": 3}
 
 
 def test_new_ivh_is_asked_of_patients_without_ivh_alone(tables):

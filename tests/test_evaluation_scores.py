@@ -14,7 +14,14 @@ from hemexp.evaluation.patient.inputs import Followup, Truth
 from hemexp.evaluation.patient.match import ImageMatch
 from hemexp.statistics import bootstrap, scores
 from hemexp.statistics.bootstrap import Resamples, estimate
-from hemexp.statistics.calibration_line import NO_SLOPE, calibration_line, slopes
+from hemexp.statistics.calibration import (
+    NO_SLOPE,
+    calibration_cells,
+    fit_rows,
+    levels,
+    oe_ratios,
+    slopes,
+)
 from hemexp.statistics.discrimination import ONE_CLASS, auc
 from hemexp.statistics.line import fit_line
 from hemexp.tables import cells
@@ -281,10 +288,10 @@ def test_calibration_line_finds_the_recalibration():
     logits = source.normal(scale=1.2, size=20_000)
     event = source.uniform(size=20_000) < 1 / (1 + np.exp(-logits))
     said = 1 / (1 + np.exp(-(2 * logits - 0.6)))
-    intercept, slope = calibration_line(said[:4000], event[:4000])
+    patients = np.stack([said[:4000], event[:4000]], axis=-1)
+    intercept, slope = fit_rows(*patients.T[:, None])[0]
     assert slope == pytest.approx(0.5, abs=0.05)
     assert intercept == pytest.approx(0.3, abs=0.12)
-    patients = np.stack([said[:4000], event[:4000]], axis=-1)
     found = estimate(patients, slopes, Resamples(100, rng()))
     assert found.value == slope
     assert found.low < 0.5 < found.high and found.high - found.low < 0.15
@@ -295,10 +302,67 @@ def test_calibration_line_finds_the_recalibration():
     [([0.2, 0.4, 0.6], [1, 1, 1]), ([0.3, 0.3, 0.3], [0, 1, 1]), ([0.1, 0.2, 0.8], [0, 0, 1])],
 )
 def test_a_calibration_line_that_does_not_exist_has_a_reason(probability, event):
-    assert np.isnan(calibration_line(probability, event)).all()
-    patients = list(zip(probability, event, strict=True))
+    patients = np.array(list(zip(probability, event, strict=True)))
+    assert np.isnan(fit_rows(*patients.T[:, None])).all()
     found = estimate(patients, slopes, Resamples(20, rng()), NO_SLOPE)
     assert found[:3] == (None, None, None) and found.note
+
+
+def group(*parts):
+    """Patients (n, 2) from (probability said, number, events) of each part."""
+    return np.concatenate(
+        [np.column_stack([np.full(n, p), np.arange(n) < events]) for p, n, events in parts]
+    )
+
+
+def calibration(patients):
+    return {
+        name: score.value for name, score in calibration_cells(patients, few_resamples).items()
+    }
+
+
+def few_resamples():
+    return Resamples(200, rng())
+
+
+def test_calibration_in_the_large_is_the_intercept_at_slope_1():
+    calibrated = calibration(group((0.2, 100, 20), (0.4, 50, 20), (0.8, 20, 16)))
+    assert calibrated["calibration_in_the_large"] == pytest.approx(0, abs=1e-6)
+    assert calibrated["oe_ratio"] == pytest.approx(1)
+    assert calibrated["calibration_slope"] == pytest.approx(1, abs=1e-6)
+    # Odds said to be half of what they are: 1:4 for 1:2, 1:2 for 1:1.
+    half_odds = calibration(group((1 / 5, 90, 30), (1 / 3, 60, 30)))
+    assert half_odds["calibration_in_the_large"] == pytest.approx(np.log(2), abs=1e-6)
+    assert half_odds["calibration_slope"] == pytest.approx(1, abs=1e-6)
+    assert half_odds["oe_ratio"] == pytest.approx(60 / 38)
+    # Probabilities halved: twice as many events, whatever the line.
+    halved = calibration(group((0.1, 100, 20), (0.2, 50, 20), (0.4, 20, 16)))
+    assert halved["oe_ratio"] == pytest.approx(2)
+    assert halved["oe_ratio_low"] < 2 < halved["oe_ratio_high"]
+
+
+def test_a_slope_does_not_hide_in_the_intercept():
+    # Logits said to be twice what they are: the joint line has intercept 0, yet too few expand.
+    patients = group((1 / 10, 80, 20), (1 / 2, 40, 20))
+    joint = fit_rows(*patients.T[:, None])[0]
+    assert joint == pytest.approx((0, 0.5), abs=1e-6)
+    level = levels(patients[None])[0]
+    said = 1 / (1 / patients[:, 0] - 1) * np.exp(level)
+    assert level > 0.4 and (said / (1 + said)).sum() == pytest.approx(40)
+    assert oe_ratios(patients[None])[0] == pytest.approx(40 / 28)
+
+
+def test_calibration_of_few_or_of_one_class_has_a_reason():
+    few = calibration_cells(group((0.2, 12, 2), (0.4, 6, 2)), few_resamples)
+    assert few["oe_ratio"].value == pytest.approx(4 / 4.8) and few["oe_ratio"].note == ""
+    for name in ("calibration_slope", "calibration_in_the_large"):
+        assert few[name].value is None and "fewer than 5" in few[name].note
+    none = calibration_cells(group((0.2, 30, 0)), few_resamples)
+    assert {score.value for score in none.values()} == {None}
+    assert all(score.note for score in none.values())
+    constant = calibration_cells(group((0.2, 30, 10)), few_resamples)
+    assert constant["calibration_in_the_large"].value == pytest.approx(np.log(2), abs=1e-6)
+    assert constant["calibration_slope"].note == NO_SLOPE
 
 
 def test_map_brier_of_an_empty_region_has_a_reason():

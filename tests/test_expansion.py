@@ -3,13 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm, truncnorm
 
 from hemexp import HemexpError
 from hemexp.expansion.compare import choose, compare_models, cross_fit, score_training
-from hemexp.expansion.distribution import LogisticLognormal
+from hemexp.expansion.distribution import LogisticLognormal, expansion_begins_ml
 from hemexp.expansion.fit import GROWTH_MODELS, calibrate, fit_brain, fit_model, fit_models
 from hemexp.expansion.model import ExpansionModel, load_models, patient_distribution
 from hemexp.expansion.predictors import FOUR, IMAGE
+from hemexp.expansion.train import check_volumes, without_a_part
 from hemexp.provenance import write_json
 
 
@@ -33,7 +35,9 @@ def cohort():
     score = -2.5 - 1.0 * np.log(onset / 3.5) + 1.5 * anticoagulant + 0.8 * (np.log(volume) - 2.6)
     true_p = 1 / (1 + np.exp(-score - 1.3 * np.sqrt(dark)))
     he = (rng.uniform(size=n) < true_p).astype(float)
-    grown = np.exp(2.3 + 0.5 * (np.log(volume) - 2.6) + 0.4 * rng.normal(size=n))
+    mean, begin = 2.3 + 0.5 * (np.log(volume) - 2.6), np.log(expansion_begins_ml(volume))
+    expanders = truncnorm((begin - mean) / 0.4, np.inf, mean, 0.4)
+    grown = np.exp(expanders.ppf(norm.cdf(rng.normal(size=n))))
     growth = np.where(he == 1, grown, 0.1 * volume**0.5 * rng.normal(size=n))
     anticoagulant[:20] = np.nan
     noise = {name: rng.normal(size=n) for name in ("gcs", "sbp", "hu_mean", "hu_sd", "hu_skew")}
@@ -68,6 +72,7 @@ def test_the_four_variables_have_their_directions_and_growth_its_size(cohort, se
     onset, volume, anticoagulant, antiplatelet = model.logit.coefficients
     assert onset < -0.3 and volume > 0.2 and anticoagulant > 0.3
     assert antiplatelet == 0  # unknown for all: it takes no side
+    assert model.growth_note == ""
     assert model.log_growth.intercept == pytest.approx(2.3, abs=0.15)
     assert model.log_sd == pytest.approx(0.4, abs=0.06)
     assert model.stable_power == pytest.approx(0.5, abs=0.15)
@@ -114,6 +119,31 @@ def test_an_unknown_value_is_not_read_as_zero(cohort, settings, name):
     rows = pd.concat([row(cohort, anticoagulant=value) for value in (0.0, np.nan, 1.0)])
     no, unknown, yes = model.probability(rows)
     assert no < unknown < yes
+
+
+def test_an_unknown_onset_is_no_early_one(cohort):
+    brain = fit_brain(cohort)
+    early, unknown, late = (
+        brain(row(cohort, onset_to_ct_h=hours))[0] for hours in (0.5, np.nan, 9.0)
+    )
+    mean = np.mean([max(5 - np.ceil(h - 1), 0) for h in cohort["onset_to_ct_h"].clip(lower=1)])
+    assert early - late == pytest.approx(5 * 0.2144)
+    assert unknown - late == pytest.approx(mean * 0.2144)
+    nobody = cohort.assign(onset_to_ct_h=np.nan)
+    assert fit_brain(nobody)(row(nobody))[0] == pytest.approx(late)
+
+
+def test_what_is_alike_for_all_is_named(cohort):
+    found = without_a_part(cohort.assign(onset_to_ct_h=np.nan, gcs=14.0))
+    assert found == ["ln_onset", "antiplatelet", "gcs", "dark_spots"]
+
+
+def test_training_patients_without_volumes_are_refused_by_name(cohort):
+    table = cohort.assign(ivh_growth_ml=0.0)
+    check_volumes(table)
+    table.loc["P003", "baseline_iph_ml"], table.loc["P007", "growth_ml"] = 0.0, np.nan
+    with pytest.raises(HemexpError, match="training patients P003, P007.*split train"):
+        check_volumes(table)
 
 
 def test_a_feature_that_was_not_measured_is_no_unknown_value(cohort, settings):
@@ -179,6 +209,7 @@ def test_one_patient_of_a_kind_still_gives_a_forecast(cohort, settings):
     models = fit_models(few, settings.expansion, seed=1)
     far = row(cohort, baseline_iph_ml=200.0)
     for model in models.values():
+        assert "fewer than 5 patients (1)" in model.growth_note
         assert np.isfinite(model.distributions(far)[0].quantiles(np.array([0.01, 0.99]))).all()
 
 

@@ -8,6 +8,7 @@ from scipy.stats import truncnorm
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from hemexp.phantom.collect_truth import growth_parts_ml
 from hemexp.phantom.model import (
     GROWTH_PROBABILITIES,
     MODEL,
@@ -129,3 +130,22 @@ def test_a_patient_depends_on_seed_and_id_alone():
     assert in_a_crowd["B07"] == alone
     assert draw_case(4, "B07") != alone
     assert in_a_crowd["A01"] != replace(alone, patient_id="A01")
+
+
+@pytest.mark.parametrize("volume_ml", [4.0, 13.0, 40.0])
+def test_parts_of_the_law_keep_its_mean_and_its_distance_to_itself(volume_ml):
+    case = replace(draw_case(1, "A01"), baseline_iph_ml=volume_ml)
+    n = 200_000
+    law = growth_quantile(case, (np.arange(n) + 0.5) / n)
+    parts = growth_parts_ml(case)
+
+    def distance_ml(ordered):
+        """Mean distance of two growths, from the ranks: 2 x the CRPS of the law to itself."""
+        ranks = 2 * np.arange(1, len(ordered) + 1) - len(ordered) - 1
+        return 2 * (ranks * ordered).sum() / len(ordered) ** 2
+
+    assert len(parts) == 200 and (np.diff(parts) > 0).all()
+    assert parts.mean() == pytest.approx(law.mean(), rel=1e-3)
+    assert distance_ml(parts) == pytest.approx(distance_ml(law), rel=1e-3)
+    percentiles = growth_quantile(case, GROWTH_PROBABILITIES)
+    assert distance_ml(percentiles) < 0.985 * distance_ml(law)  # what leaves out the tails

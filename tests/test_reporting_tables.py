@@ -246,7 +246,9 @@ def test_predictors_on_training_and_scored_patients(printed):
     }
     chosen = next(row for row in rows if row["Drawn from"] == "yes")
     assert chosen["CRPS of growth, mL [95 % CI]"] == "2.00 [1.00, 3.13]"
-    assert chosen["Calibration slope"] == "1.25"
+    assert chosen["Calibration in the large [95 % CI]"] == "0.10 [-0.40, 0.60]"
+    assert chosen["O/E [95 % CI]"] == "1.05 [0.55, 1.55]"
+    assert chosen["Calibration slope [95 % CI]"] == "1.25 [0.75, 1.75]"
 
 
 def test_what_if_beside_the_truth(printed):

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from hemexp.expansion.distribution import FORECAST_QUANTILES, LogisticLognormal
 from hemexp.expansion.fit import fit_models, split_folds
@@ -12,14 +11,10 @@ from hemexp.expansion.model import ExpansionModel
 from hemexp.provenance import seed_for
 from hemexp.settings import Expansion
 from hemexp.statistics.bootstrap import Resamples, estimate, means
-from hemexp.statistics.calibration_line import NO_SLOPE, calibration_line
+from hemexp.statistics.calibration import calibration_cells
 from hemexp.statistics.discrimination import ONE_CLASS, auc
-from hemexp.statistics.scores import Score, brier, crps
+from hemexp.statistics.scores import brier, crps
 from hemexp.tables import cells
-
-LEAST_EVENTS = 5
-TOO_FEW_EVENTS = f"fewer than {LEAST_EVENTS} patients with or without expansion"
-"""The table has no interval that would show how little the slope of so few means."""
 
 
 def cross_fit(
@@ -86,8 +81,9 @@ def compare_models(scores: pd.DataFrame, settings: Expansion, seed: int) -> pd.D
         seed: Run seed; models share the resamples.
 
     Returns:
-        Columns model, n, events, auc, auc_low, auc_high, brier, calibration_slope,
-        calibration_intercept, crps_ml, crps_low, crps_high, note.
+        Columns model, n, events, auc, auc_low, auc_high, brier, calibration_in_the_large,
+        oe_ratio and calibration_slope with their ends likewise, crps_ml, crps_low, crps_high,
+        note.
     """
     rows = []
     for name, group in scores.groupby("model", sort=False):
@@ -101,7 +97,7 @@ def compare_models(scores: pd.DataFrame, settings: Expansion, seed: int) -> pd.D
             events=int(he.sum()),
             **area.named("auc"),
             brier=brier(p, he),
-            **_calibration_cells(p, he),
+            **calibration_cells(patients, lambda: resamples(settings, seed)),
             **growth.columns("crps_ml", "crps_low", "crps_high"),
         )
         rows.append({"model": name} | row)
@@ -112,17 +108,6 @@ def resamples(settings: Expansion, seed: int) -> Resamples:
     """The resamples of patients that all statistics of the room share."""
     rng = np.random.default_rng(seed_for(seed, "expansion", "bootstrap"))
     return Resamples(settings.bootstrap, rng)
-
-
-def _calibration_cells(p: NDArray[np.float64], he: NDArray) -> dict[str, Score]:
-    """Slope and intercept of the outcome on logit p (best 1 and 0), or why there are none."""
-    few = min(he.sum(), len(he) - he.sum()) < LEAST_EVENTS
-    intercept, slope = (np.nan, np.nan) if few else calibration_line(p, he)
-    note = TOO_FEW_EVENTS if few else NO_SLOPE if np.isnan(slope) else ""
-    return {
-        "calibration_slope": Score(slope, note),
-        "calibration_intercept": Score(intercept, note),
-    }
 
 
 def choose(comparison: pd.DataFrame, models: dict[str, ExpansionModel], wanted: str) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
 from hemexp.outcomes import HE_ML, HE_RELATIVE
@@ -17,6 +17,11 @@ GRID = 2000
 
 FARTHEST_SD = 30.0
 """A threshold farther above the mean of ln growth than this counts as this far."""
+
+
+def expansion_begins_ml(baseline_ml: ArrayLike) -> NDArray[np.float64]:
+    """Least growth in mL that is HE, of baseline IPH volumes in mL."""
+    return np.minimum(HE_ML, HE_RELATIVE * np.asarray(baseline_ml, dtype=np.float64))
 
 
 class GrowthDistribution(Protocol):
@@ -39,12 +44,12 @@ class GrowthDistribution(Protocol):
 class LogisticLognormal:
     """Expansion with probability p; log-normal growth if so, an observed small growth if not.
 
-    The log-normal part begins where HE begins, so that p is the probability of HE.
+    The log-normal part is cut where HE begins, so that p is the probability of HE.
 
     Attributes:
         p_expansion: Probability of expansion (HE: docs/method.md 1).
-        log_mean: Mean of ln(growth / mL) given expansion, for this patient's volume.
-        log_sd: SD of ln(growth / mL) given expansion.
+        log_mean: Mean of ln(growth / mL) before the cut, for this patient's volume.
+        log_sd: SD of ln(growth / mL) before the cut.
         stable_ml: Growth to expect without expansion, sorted, in mL.
         baseline_ml: Baseline IPH volume; growth never falls below minus this.
     """
@@ -58,7 +63,7 @@ class LogisticLognormal:
     def quantile(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
         """Growth in mL of pairs of uniforms in (0, 1): independent pairs give a random draw."""
         v = np.asarray(v)
-        begin = np.log(min(HE_ML, HE_RELATIVE * self.baseline_ml))
+        begin = np.log(expansion_begins_ml(self.baseline_ml))
         above = ndtr(-min((begin - self.log_mean) / self.log_sd, FARTHEST_SD))
         # By the upper tail: it keeps its digits where the lower one is 1.
         expands = np.exp(self.log_mean - self.log_sd * ndtri(above * (1 - v)))

@@ -10,8 +10,10 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from hemexp import Fault, HemexpError
+from hemexp.expansion.distribution import expansion_begins_ml
 from hemexp.expansion.model import ExpansionModel, Linear
 from hemexp.expansion.predictors import BRAIN, FOUR, IMAGE, predictors
+from hemexp.expansion.truncated import fit_lognormal
 from hemexp.settings import Expansion
 
 BRAIN_INTERCEPT, BRAIN_SLOPE = -3.347, 0.2144
@@ -22,7 +24,6 @@ BRAIN_WARFARIN, BRAIN_IVH = 6.0, 2.0
 SLOPE_SD = 0.5
 """How far a calibration slope is expected from 1: few patients must not turn a model round."""
 
-LEAST_LOG_SD = 0.1
 LEAST_GROWTH_ML = 1e-3
 STABLE_POWERS = (0.0, 1.0)
 """Growth without expansion is measurement error: between the same for all and in proportion."""
@@ -104,16 +105,18 @@ def fit_four_variable(table: pd.DataFrame, penalty: float) -> Linear:
 
 
 def fit_brain(table: pd.DataFrame) -> Linear:
-    """The BRAIN score as published; only what an unknown anticoagulant counts is learned.
+    """The BRAIN score as published; only what an unknown value counts is learned.
 
     Recurrent ICH is not in the sheet and counts 0; any anticoagulant counts as warfarin; the
-    published outcome is growth >= 6 mL. An unknown anticoagulant counts as often as it is 1.
+    published outcome is growth >= 6 mL. What is unknown counts its mean over training patients,
+    0 where it is unknown for all.
     """
-    drug = table["anticoagulant"].mean()
-    share = 0.0 if np.isnan(drug) else float(drug)
+    scores = predictors(table, BRAIN)
+    known = ~np.isnan(scores)
+    mean = np.where(known, scores, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     points = np.array([1.0, BRAIN_WARFARIN, BRAIN_IVH, 1.0]) * BRAIN_SLOPE
-    bare = Linear(BRAIN, (0.0, share, 0.0, 0.0), (1.0,) * 4, (0.0,) * 4, 0.0)
-    return weigh(bare, points, BRAIN_INTERCEPT + points[1] * share)
+    bare = Linear(BRAIN, tuple(mean.tolist()), (1.0,) * 4, (0.0,) * 4, 0.0)
+    return weigh(bare, points, BRAIN_INTERCEPT + float(points @ mean))
 
 
 def fit_image_clinical(table: pd.DataFrame, settings: Expansion, seed: int) -> Linear:
@@ -162,26 +165,25 @@ def calibrate(score: NDArray[np.float64], expands: NDArray[np.bool_]) -> tuple[f
 
 
 def fit_growth(table: pd.DataFrame) -> dict[str, object]:
-    """Growth of expanders (log-normal given volume) and of the others: fields of the model.
+    """Growth of expanders (log-normal given volume, cut where HE begins) and of the others.
+
+    Returns fields of the model.
 
     Image features are left out: with 100 expanders they cost more than they tell (docs/method.md
     5).
     """
-    expands, growth = table["he"].to_numpy() == 1, table["growth_ml"].to_numpy()
+    expands, growth_ml = table["he"].to_numpy() == 1, table["growth_ml"].to_numpy()
+    baseline_ml = table["baseline_iph_ml"].to_numpy()
     bare, scaled = scale(table, ("ln_iph_ml",))
-    volume, log_growth = scaled[expands, 0], np.log(growth[expands])
-    # With very few expanders a slope would be noise: shrink it as a ridge of one observation.
-    away = volume - volume.mean()
-    slope = float((away * log_growth).sum() / (np.sum(away**2) + 1))
-    intercept = float(log_growth.mean() - slope * volume.mean())
-    residual = log_growth - intercept - slope * volume
-    freedom = max(len(residual) - 2, 1)
-    stable, power = fit_stable(growth[~expands], table["baseline_iph_ml"].to_numpy()[~expands])
+    begin = np.log(expansion_begins_ml(baseline_ml[expands]))
+    law = fit_lognormal(scaled[expands, 0], np.log(growth_ml[expands]), begin)
+    stable, power = fit_stable(growth_ml[~expands], baseline_ml[~expands])
     return {
-        "log_growth": weigh(bare, np.array([slope]), intercept),
-        "log_sd": float(max(np.sqrt((residual**2).sum() / freedom), LEAST_LOG_SD)),
+        "log_growth": weigh(bare, np.array([law.slope]), law.intercept),
+        "log_sd": law.log_sd,
         "stable": stable,
         "stable_power": power,
+        "growth_note": law.note,
     }
 
 

@@ -49,10 +49,12 @@ class ExpansionModel:
     Attributes:
         name: Such as `four_variable`.
         logit: Logit of p(expansion).
-        log_growth: Mean of ln(growth / mL) given expansion.
-        log_sd: Residual SD of ln growth given expansion.
+        log_growth: Mean of ln(growth / mL) of the law that, cut where HE begins, is that of
+            expanders.
+        log_sd: SD of ln growth about it.
         stable: Growth of training patients without expansion over V^`stable_power`, sorted.
         stable_power: How that growth's spread rises with the baseline volume V in mL.
+        growth_note: Why the law of expanders is not the fitted one (`truncated.LogNormal`).
     """
 
     name: str
@@ -61,6 +63,7 @@ class ExpansionModel:
     log_sd: float
     stable: tuple[float, ...]
     stable_power: float
+    growth_note: str = ""
 
     def probability(self, table: pd.DataFrame) -> NDArray[np.float64]:
         """p(expansion) of every row, shape (n,)."""

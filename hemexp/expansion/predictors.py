@@ -23,7 +23,8 @@ def _points(
     values: pd.Series, limits: tuple[tuple[float, float], ...], below: float
 ) -> NDArray[np.float64]:
     above = [values > limit for limit, _ in limits]
-    return np.select(above, [points for _, points in limits], below)
+    points = np.select(above, [points for _, points in limits], below)
+    return np.where(np.isnan(values), np.nan, points)
 
 
 FREE_COLUMNS = tuple(f"free_ventricle_{mm}mm_ml" for mm in WITHIN_MM)

@@ -3,15 +3,19 @@
 import logging
 import time
 
+import numpy as np
 import pandas as pd
 
+from hemexp import Fault, HemexpError
 from hemexp.expansion.compare import choose, compare_models, cross_fit, score_training
 from hemexp.expansion.compare_ivh import compare_ivh, cross_fit_ivh, score_ivh
 from hemexp.expansion.distribution import FORECAST_QUANTILES
 from hemexp.expansion.fit import fit_models
 from hemexp.expansion.fit_ivh import fit_ivh, is_learned
 from hemexp.expansion.ivh import IVH_EVENT_ML, IvhModel
+from hemexp.expansion.model import ExpansionModel
 from hemexp.expansion.patients import patient_files, read_patients, save_tables
+from hemexp.expansion.predictors import FOUR, IMAGE, predictors
 from hemexp.layout import Layout
 from hemexp.outcomes import expansion_outcomes
 from hemexp.provenance import describe, write_json
@@ -33,10 +37,14 @@ def run_fit_expansion(
         patients: Training patients' rows of the sheet.
         settings: The room's settings.
         seed: Run seed; it decides the folds.
+
+    Raises:
+        HemexpError: A volume is missing or empty, or all patients expand, or none does.
     """
     started = time.perf_counter()
     table = expansion_outcomes(read_patients(layout, patients, follow_up=True))
-    models, ivh = fit_models(table, settings, seed), _fit_ivh(table)
+    check_volumes(table)
+    models, ivh = _fit_growth(table, settings, seed), _fit_ivh(table)
     held_out, ivh_held_out = (f(table, settings, seed) for f in (cross_fit, cross_fit_ivh))
     scores, forecasts = score_training(table, held_out)
     scores["p_ivh_growth"] = [
@@ -71,6 +79,47 @@ def run_fit_expansion(
     }
     facts = {"patients": len(table), "expanders": int(table["he"].sum())}
     write_json(layout.growth_models, found | describe(**record, **facts))
+
+
+def check_volumes(table: pd.DataFrame) -> None:
+    """Refuses training patients without a bleed at baseline or without a follow-up volume.
+
+    Raises:
+        HemexpError: There are such patients; it names them.
+    """
+    known = (table["baseline_iph_ml"] > 0) & table[["growth_ml", "ivh_growth_ml"]].notna().all(
+        axis=1
+    )
+    if not known.all():
+        raise HemexpError(
+            Fault(
+                f"native volumes, training patients {', '.join(table.index[~known])}",
+                "an empty or unknown baseline IPH, or no follow-up volume",
+                "a baseline IPH above 0 mL and both volumes at follow-up",
+                "Correct their masks, or take these patients out of split train.",
+            )
+        )
+
+
+def without_a_part(table: pd.DataFrame) -> list[str]:
+    """Predictors of expansion that are the same, or unknown, for all patients."""
+    names = FOUR + IMAGE
+    values = zip(names, predictors(table, names).T, strict=True)
+    return [name for name, column in values if len(np.unique(column[~np.isnan(column)])) < 2]
+
+
+def _fit_growth(table: pd.DataFrame, settings: Expansion, seed: int) -> dict[str, ExpansionModel]:
+    models = fit_models(table, settings, seed)
+    if silent := without_a_part(table):
+        log.warning(
+            "The same, or unknown, for all %d training patients, so without a part in the models "
+            "of expansion: %s.",
+            len(table),
+            ", ".join(silent),
+        )
+    for note in sorted({model.growth_note for model in models.values()} - {""}):
+        log.warning("%s.", note[0].upper() + note[1:])
+    return models
 
 
 def _fit_ivh(table: pd.DataFrame) -> IvhModel:

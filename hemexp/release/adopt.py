@@ -8,6 +8,11 @@ from hemexp.layout import Layout
 from hemexp.provenance import describe, write_atomically, write_json, write_sidecars, write_text
 from hemexp.release.models import models_layout, part_files, read_record
 
+CALIBRATION = tuple(
+    f"{name}{end}"
+    for name in ("calibration_in_the_large", "oe_ratio", "calibration_slope")
+    for end in ("", "_low", "_high")
+)
 COMPARISON = (
     "model",
     "n",
@@ -16,15 +21,14 @@ COMPARISON = (
     "auc_low",
     "auc_high",
     "brier",
-    "calibration_slope",
-    "calibration_intercept",
+    *CALIBRATION,
     "crps_ml",
     "crps_low",
     "crps_high",
     "note",
 )
 
-NOT_OF_IVH = ("brier", "calibration_slope", "calibration_intercept")
+NOT_OF_IVH = ("brier", *CALIBRATION)
 IVH_COMPARISON = tuple(name for name in COMPARISON if name not in NOT_OF_IVH)
 
 

@@ -95,7 +95,9 @@ TABLES = (
         name="expansion",
         caption=(
             "Probability of expansion and of IVH: discrimination (AUC), accuracy (Brier score), "
-            "calibration (slope 1, intercept 0 when calibrated; a slope below 1 is too sure)."
+            "calibration. Calibrated: in the large (intercept at slope 1) 0, O/E (observed over "
+            "expected events) 1, slope 1. More happens than was said: in the large above 0, O/E "
+            "above 1. Too sure: slope below 1."
         ),
         made_by="expansion_tables:describe_expansion",
         sources=("evaluation:expansion",),

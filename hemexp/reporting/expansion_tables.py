@@ -3,7 +3,7 @@
 import pandas as pd
 
 from hemexp.evaluation.cohort.growth_models import CHOSEN, chosen_model
-from hemexp.reporting.cells import EVENT_NAMES, REMARK, head, number, percent, score, with_interval
+from hemexp.reporting.cells import EVENT_NAMES, REMARK, head, number, percent, score
 from hemexp.reporting.model_names import in_model_order, model_name
 
 IVH_MODELS = {
@@ -25,12 +25,20 @@ def describe_expansion(table: pd.DataFrame) -> pd.DataFrame:
             "Events": row["n_events"],
             "AUC [95 % CI]": score(row, "auc", "", 2),
             "Brier score [95 % CI]": score(row, "brier", "", 3),
-            "Calibration slope [95 % CI]": score(row, "calibration_slope", "", 2),
-            "Calibration intercept": number(row["calibration_intercept"], 2),
+            **_calibration(row),
             REMARK: row["note"],
         }
         for row in in_model_order(table, "split", "center", "event").to_dict("records")
     )
+
+
+def _calibration(row: dict) -> dict[str, str]:
+    titles = {
+        "Calibration in the large": "calibration_in_the_large",
+        "O/E": "oe_ratio",
+        "Calibration slope": "calibration_slope",
+    }
+    return {f"{title} [95 % CI]": score(row, name, "", 2) for title, name in titles.items()}
 
 
 def describe_predictors(
@@ -68,7 +76,6 @@ def describe_predictors(
 
 
 def _predictor(patients: str, row: dict, chosen: bool, events: int) -> dict[str, object]:
-    ends = (row.get("calibration_slope_low"), row.get("calibration_slope_high"))
     return {
         "Patients": patients,
         "Model": model_name(f"{CHOSEN}_{row['model']}"),
@@ -77,8 +84,7 @@ def _predictor(patients: str, row: dict, chosen: bool, events: int) -> dict[str,
         "Events": events,
         "AUC [95 % CI]": score(row, "auc", "", 2),
         "Brier score": number(row["brier"], 3),
-        "Calibration slope": with_interval(row["calibration_slope"], *ends, 2),
-        "Calibration intercept": number(row["calibration_intercept"], 2),
+        **_calibration(row),
         "CRPS of growth, mL [95 % CI]": score(row, "crps", "_ml", 2),
         REMARK: row["note"],
     }

@@ -117,6 +117,8 @@ EXPECTED_COLUMNS = {
     ("coverage90_conformal", "none"): "Coverage of 90 %, calibrated",
     ("auc", "none"): "AUC of expansion",
     ("brier", "none"): "Brier score of expansion",
+    ("calibration_in_the_large", "none"): "Calibration in the large",
+    ("oe_ratio", "none"): "O/E of expansion",
     ("calibration_slope", "none"): "Calibration slope",
 }
 """Columns of the table for people: measure and reference of `evaluation/expected.tsv`."""

@@ -7,7 +7,7 @@ import pandas as pd
 
 from hemexp.evaluation.cohort.groups import GROUP, by_group
 from hemexp.statistics.bootstrap import Resamples, Resampling, estimate, means
-from hemexp.statistics.calibration_line import NO_SLOPE, calibration_line, slopes
+from hemexp.statistics.calibration import calibration_cells
 from hemexp.statistics.discrimination import ONE_CLASS, auc
 from hemexp.tables import cells, table_of
 
@@ -24,16 +24,21 @@ COLUMNS = (
     "brier",
     "brier_low",
     "brier_high",
+    "calibration_in_the_large",
+    "calibration_in_the_large_low",
+    "calibration_in_the_large_high",
+    "oe_ratio",
+    "oe_ratio_low",
+    "oe_ratio_high",
     "calibration_slope",
     "calibration_slope_low",
     "calibration_slope_high",
-    "calibration_intercept",
     "note",
 )
 
 
 def tabulate_expansion(probabilities: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
-    """AUC and Brier score of every model's probability of every event.
+    """AUC, Brier score and calibration of every model's probability of every event.
 
     Args:
         probabilities: One row per patient, model and event: patient_id, split, center, event,
@@ -55,13 +60,10 @@ def _row(probability: pd.Series, observed: pd.Series, resamples: Resamples) -> d
     pairs = np.stack([p, y], axis=-1).astype(np.float64)
     area = estimate(pairs, auc, resamples, ONE_CLASS)
     squared = estimate((p - y) ** 2, means, resamples)
-    slope = estimate(pairs, slopes, resamples, NO_SLOPE)
-    intercept, _ = calibration_line(p, y)
     return cells(
         n=len(p),
         n_events=int(y.sum()),
         **area.named("auc"),
         **squared.named("brier"),
-        **slope.named("calibration_slope"),
-        calibration_intercept=intercept,
+        **calibration_cells(pairs, lambda: resamples),
     )

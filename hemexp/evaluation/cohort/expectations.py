@@ -1,4 +1,8 @@
-"""One patient's scores under one forecast, averaged over the true distribution."""
+"""One patient's scores under one forecast, averaged over the true distribution.
+
+Outcomes are the means of equally likely parts of it. What is lost is how a score bends within a
+part: with the phantom's 200, less than 0.1 % of the CRPS of the true distribution.
+"""
 
 from typing import NamedTuple
 

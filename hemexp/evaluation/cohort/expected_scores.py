@@ -26,7 +26,7 @@ from hemexp.evaluation.cohort.paired_differences import (
 )
 from hemexp.provenance import seed_for
 from hemexp.statistics.bootstrap import Resampling, Statistic, estimate, means
-from hemexp.statistics.calibration_line import NO_SLOPE, slopes
+from hemexp.statistics.calibration import NO_LEVEL, NO_RATIO, NO_SLOPE, levels, oe_ratios, slopes
 from hemexp.statistics.discrimination import expected_auc
 from hemexp.tables import cells, table_of
 
@@ -72,8 +72,8 @@ def tabulate_expected(
         One row a measure; `reference` is what a difference is taken to. Empty without a true
         distribution. Measures: `crps_ml`, `crps_difference_ml`, `skill_fraction` (see
         `comparisons`), `bias_ml`, `coverage50`, `coverage90` and the same `_conformal`,
-        `spread_ratio`; of the probability of expansion `auc`, `auc_difference`, `brier` and
-        `calibration_slope`.
+        `spread_ratio`; of the probability of expansion `auc`, `auc_difference`, `brier`,
+        `calibration_in_the_large`, `oe_ratio` and `calibration_slope`.
     """
     volumes = [one for one in forecasts if one.target == TARGET]
     truth = next((one for one in volumes if one.model == TRUE_DISTRIBUTION), None)
@@ -169,6 +169,8 @@ def _event_rows(group: dict[str, str], events: pd.DataFrame, resampling: Resampl
             to = TRUE_DISTRIBUTION
             rows.append(row("auc_difference", [p, q], _auc_difference, to, NO_PAIR))
         rows.append(row("brier", [q * (1 - p) ** 2 + (1 - q) * p**2]))
+        rows.append(row("calibration_in_the_large", [p, q], levels, missing=NO_LEVEL))
+        rows.append(row("oe_ratio", [p, q], oe_ratios, missing=NO_RATIO))
         rows.append(row("calibration_slope", [p, q], slopes, missing=NO_SLOPE))
     return rows
 

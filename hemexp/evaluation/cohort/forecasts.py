@@ -16,6 +16,9 @@ from hemexp.statistics.scores import Kind
 TRUE_DISTRIBUTION = "true_distribution"
 """The phantom's own forecast, as tables name it."""
 
+GROWTH_PART = r"growth_part\d{3}_ml"
+"""Columns of `truth.tsv` that hold the true law of growth."""
+
 PARTS = {"iph_ml": ("iph",), "ivh_ml": ("ivh",), "total_ml": ("iph", "ivh")}
 """What a target is the sum of."""
 
@@ -154,18 +157,30 @@ def true_forecast(truth: pd.DataFrame, outcomes: pd.DataFrame, ids: list[str]) -
     """The phantom's true distribution of growth, added to the baseline.
 
     Args:
-        truth: Columns patient_id and growth_q01 to growth_q99, quantiles in mL at equal steps.
-            K quantiles at k / (K + 1) serve as K draws: a rank among them is a rank in the
-            distribution.
+        truth: Columns patient_id and growth_part001_ml to the last: mean growth in each of K
+            equally likely parts of the law, which serve as K draws.
         outcomes: `outcomes.tsv`, indexed by patient.
         ids: Patients to forecast.
+
+    Raises:
+        HemexpError: The table has no parts, or lacks a patient.
     """
-    columns = sorted(column for column in truth if re.fullmatch(r"growth_q\d\d", column))
+    columns = sorted(column for column in truth if re.fullmatch(GROWTH_PART, column))
+    where = str(Layout().truths)
+    if not columns:
+        raise HemexpError(
+            Fault(
+                where,
+                "no column growth_part001_ml",
+                "the phantom's law of growth in equally likely parts",
+                "Run collect-truth again.",
+            )
+        )
     rows = truth.set_index("patient_id")[columns]
-    _check_complete(dict.fromkeys(rows.index), ids, str(Layout().truths))
+    _check_complete(dict.fromkeys(rows.index), ids, where)
     growth = {name: rows.loc[name].to_numpy(dtype=np.float64) for name in ids}
     baseline = outcomes.loc[ids, "baseline_iph_ml"]
-    return Forecast(TRUE_DISTRIBUTION, "none", "iph_ml", _grown(baseline, growth), "quantiles")
+    return Forecast(TRUE_DISTRIBUTION, "none", "iph_ml", _grown(baseline, growth), "even")
 
 
 def redrawn_forecasts(redraws: pd.DataFrame, outcomes: pd.DataFrame) -> list[Forecast]:

@@ -82,6 +82,8 @@ PICKS = {
     "he_auc": ("expansion", HE, "auc"),
     "he_auc_true": ("expansion", HE | {"model": "true_distribution"}, "auc"),
     "he_brier": ("expansion", HE, "brier"),
+    "he_calibration_in_the_large": ("expansion", HE, "calibration_in_the_large"),
+    "he_oe_ratio": ("expansion", HE, "oe_ratio"),
     "he_calibration_slope": ("expansion", HE, "calibration_slope"),
     "ivh_auc": ("expansion", HEMEXP | {"event": "ivh"}, "auc"),
     "ivh_brier": ("expansion", HEMEXP | {"event": "ivh"}, "brier"),
