@@ -147,12 +147,14 @@ def _finish_all(
         sample = finish_sample(related, raw, told, finish, rng)
         return sample._replace(measured=sample.measured | {"relevelled_ml": moved_ml})
 
-    for k, drawn in enumerate(asked.latents.stream()):
-        sample = finished(drawn, k)
-        redrawn = bool(finish.active and sample.measured["disagrees"])
-        if redrawn:
-            sample = finished(asked.latents.again(k), k)
-        yield sample._replace(measured=sample.measured | {"redrawn": int(redrawn)})
+    for batch in asked.latents.batches():
+        samples = {k: finished(drawn, k) for k, drawn in batch.items()}
+        odd = [k for k in samples if finish.active and samples[k].measured["disagrees"]]
+        if odd:  # in one batch: its order, and with it every bit, hangs on lower numbers alone
+            drawn_again = asked.latents.draw(odd, attempt=1)
+            samples |= {k: finished(drawn, k) for k, drawn in drawn_again.items()}
+        for k, sample in samples.items():
+            yield sample._replace(measured=sample.measured | {"redrawn": int(k in odd)})
 
 
 def _finish_of(sampler: Sampler, patient: PatientAtBaseline, asked: Asked) -> Finish:

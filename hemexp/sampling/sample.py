@@ -1,7 +1,7 @@
 """Draws follow-ups in latent space and decodes them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -79,26 +79,30 @@ class LatentSampler:
         """Samples in a batch."""
         return max(1, self.settings.batch_slices // len(self.start.latents))
 
-    @torch.inference_mode()
     def stream(self) -> Iterator[Drawn]:
         """The K follow-ups, one after the other."""
+        for batch in self.batches():
+            yield from batch.values()
+
+    def batches(self) -> Iterator[dict[int, Drawn]]:
+        """The K follow-ups by number, a batch at a time."""
         count, size = len(self.condition.request), self.size
         patient = f"sampling {self.start.seed.patient_id}"
         for first in tqdm(range(0, count, size), desc=patient, disable=None):
-            index = torch.arange(first, first + size).clamp(max=count - 1)
-            yield from self._draw(index)[: count - first]
+            yield self.draw(range(first, min(first + size, count)))
 
     @torch.inference_mode()
-    def again(self, k: int) -> Drawn:
-        """Sample k from other noise; in a batch as large as all, for the same bits in any run."""
-        return self._draw(torch.full((self.size,), k), attempt=1)[0]
+    def draw(self, numbers: Sequence[int], attempt: int = 0) -> dict[int, Drawn]:
+        """At most a batch of the K follow-ups, by number; another attempt has other noise."""
+        index = torch.tensor([*numbers] + [numbers[-1]] * (self.size - len(numbers)))
+        return dict(zip(numbers, self._draw(index, attempt), strict=False))
 
     def relevel(self, drawn: Drawn, k: int, more_ml: float) -> Drawn:
         """The same remainder on a reference with so much more IPH."""
         scan, reference = self.start.references.relevelled(k, more_ml)
         return Drawn(drawn.latents - drawn.reference + reference, reference, scan)
 
-    def _draw(self, index: Tensor, attempt: int = 0) -> list[Drawn]:
+    def _draw(self, index: Tensor, attempt: int) -> list[Drawn]:
         """A batch of samples."""
         start, settings, model = self.start, self.settings, self.model
         made = {k: start.references.encoded(k) for k in dict.fromkeys(index.tolist())}
