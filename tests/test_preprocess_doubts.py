@@ -121,7 +121,7 @@ def test_a_bone_kernel_is_told_from_noise(settings):
     sharpened = noise - ndimage.gaussian_filter(noise, (1, 1, 0))
     noise = measure_noise(Volume(ct().data + sharpened.astype(np.float32), AFFINE))
     assert noise.sharp and noise.neighbours < -0.1
-    (remark,) = noise_remarks(noise, settings.preprocess.raw.noisy_hu)
+    (remark,) = noise_remarks(noise, settings.preprocess.raw.noisy_hu, given=False)
     assert remark.doubtful and "bone kernel" in remark.words and "very noisy (SD 3" in remark.words
 
 

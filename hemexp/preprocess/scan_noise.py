@@ -98,15 +98,17 @@ def calm_copy(ct: Volume, bone_hu: float) -> Volume:
     return ct.with_data(np.where(ct.data > bone_hu, ct.data, calmer))
 
 
-def noise_remarks(noise: ScanNoise, noisy_hu: float) -> list[Remark]:
+def noise_remarks(noise: ScanNoise, noisy_hu: float, *, given: bool) -> list[Remark]:
     """What a reader should know of a scan's noise.
 
     Args:
         noise: The scan's.
         noisy_hu: SD above which a scan is noisy.
+        given: Whether the study gave the brain mask.
     """
     if noise.noise_hu > noisy_hu:
-        words = f"{noise.words()}: brain found on a smoothed copy; take the soft-tissue series"
+        found = "" if given else "brain found on a smoothed copy; "
+        words = f"{noise.words()}: {found}take the soft-tissue series"
         return [Remark(words, doubtful=True)]
     if noise.sharp:
         words = f"bone kernel (neighbours' noise correlates by {noise.neighbours:.2f})"

@@ -66,7 +66,8 @@ def find_brain(
         if noisy:
             faults = [blame_noise(fault, noise) for fault in faults]
         raise ImageError(*name_faults(faults, patient_id, where))
-    return scan.ct.with_data(brain), noise_remarks(noise, limits.noisy_hu)
+    given = bool(raw.get("brain"))
+    return scan.ct.with_data(brain), noise_remarks(noise, limits.noisy_hu, given=given)
 
 
 def blame_noise(fault: Fault, noise: ScanNoise) -> Fault:
