@@ -101,8 +101,8 @@ def measure_density(followup: Followup, before: Before) -> Measured:
 
     Returns:
         hu_growth_ml: Its growth since the baseline.
-        mask_hu_dice: Its overlap with the IPH mask.
-        new_mask_hu_dice: The same outside the baseline's IPH.
+        mask_hu_dice: Its overlap with the IPH mask; undefined without IPH.
+        new_mask_hu_dice: The same outside the baseline's IPH; undefined without new IPH.
     """
     scan, spacing_mm = before.scan, before.spacing_mm
     near = (before.near | within_mm(followup.iph, NEAR_MM, spacing_mm)) & before.brain
@@ -116,8 +116,8 @@ def measure_density(followup: Followup, before: Before) -> Measured:
     iph, new = followup.iph[box] & near, ~scan.iph[box]
     return {
         "hu_growth_ml": scan.ct.voxel_ml * _more(dense, before.dense[box] & near),
-        "mask_hu_dice": dice(iph, dense),
-        "new_mask_hu_dice": dice(iph & new, dense & new),
+        "mask_hu_dice": dice(dense, iph),
+        "new_mask_hu_dice": dice(dense & new, iph & new),
     }
 
 
