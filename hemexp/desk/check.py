@@ -25,7 +25,7 @@ def run_check(path: Path | str, settings: Preprocess | None, *, need_training: b
     workflow makes and has not made yet are not looked for.
 
     Returns:
-        What is there, in a line, with a line more for each scan that looks doubtful.
+        What is there, in a line.
 
     Args:
         path: The sample sheet.
@@ -39,19 +39,13 @@ def run_check(path: Path | str, settings: Preprocess | None, *, need_training: b
     if settings is None:
         return f"{path}: {summary(sheet)}, ok"
     faults: list[Fault] = []
-    doubts: list[str] = []
     count = 0
-    for patient_id, row in sheet.iterrows():
+    for _, row in sheet.iterrows():
         scans, found = read_scans(row, settings)
         faults, count = faults + found, count + len(scans)
-        doubts += [
-            f"patient {patient_id}, {session}: warning: {doubt}"
-            for session, scan in scans.items()
-            for doubt in scan.warnings
-        ]
     if faults:
         raise SheetError(*faults, title=f"{path}: {len(faults)} fault(s) in its images")
-    return "\n".join([*doubts, f"{path}: {summary(sheet)}, {count} scans read, ok"])
+    return f"{path}: {summary(sheet)}, {count} scans read, ok"
 
 
 def summary(sheet: pd.DataFrame) -> str:
@@ -63,6 +57,8 @@ def summary(sheet: pd.DataFrame) -> str:
 
 def read_scans(row: pd.Series, settings: Preprocess) -> tuple[dict[str, RawScan], list[Fault]]:
     """One patient's scans by session, as far as they can be used, and every fault of them.
+
+    What is doubtful is logged.
 
     Args:
         row: Of the sample sheet.

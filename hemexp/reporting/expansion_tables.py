@@ -32,6 +32,12 @@ def describe_expansion(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _compared(comparison: pd.DataFrame) -> list[dict]:
+    """Rows of a cross-fitted comparison, with the unit in the names of its CRPS."""
+    ends = {"crps_low": "crps_low_ml", "crps_high": "crps_high_ml"}
+    return comparison.rename(columns=ends).to_dict("records")
+
+
 def _calibration(row: dict) -> dict[str, str]:
     titles = {
         "Calibration in the large": "calibration_in_the_large",
@@ -59,9 +65,7 @@ def describe_predictors(
     chosen = chosen_model(predictions)
     rows = [
         _predictor("training, cross-fitted", row, row["model"] == chosen, row["events"])
-        for row in comparison.rename(
-            columns={"crps_low": "crps_low_ml", "crps_high": "crps_high_ml"}
-        ).to_dict("records")
+        for row in _compared(comparison)
     ]
     iph = forecasts[(forecasts["target"] == "iph_ml") & (forecasts["center"] == "all")]
     crps = iph[["split", "model", "indicator", "crps_ml", "crps_low_ml", "crps_high_ml"]]
@@ -101,9 +105,7 @@ def describe_ivh(table: pd.DataFrame) -> pd.DataFrame:
             "CRPS of IVH growth, mL [95 % CI]": score(row, "crps", "_ml", 2),
             REMARK: row["note"],
         }
-        for row in table.rename(
-            columns={"crps_low": "crps_low_ml", "crps_high": "crps_high_ml"}
-        ).to_dict("records")
+        for row in _compared(table)
     )
 
 

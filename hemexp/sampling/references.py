@@ -61,9 +61,10 @@ class References:
     def _unchanged(self) -> tuple[ReferenceScan, Tensor]:
         return self.scan(0), self.baseline
 
-    def scan(self, k: int) -> ReferenceScan:
-        """The reference of sample k."""
-        return make_reference(self.prepared, self.told[k])
+    def scan(self, k: int, more_ml: float = 0.0) -> ReferenceScan:
+        """The reference of sample k, with more IPH in its shell if wanted."""
+        told = self.told[k]
+        return make_reference(self.prepared, told._replace(growth_ml=told.growth_ml + more_ml))
 
     @property
     def has_shell(self) -> bool:
@@ -71,16 +72,9 @@ class References:
         return self.prepared.hu is not None and self.prepared.kind.shell != "none"
 
     @torch.inference_mode()
-    def relevelled(self, k: int, more_ml: float) -> tuple[ReferenceScan, Tensor]:
-        """The reference of sample k and its latents with so much more IPH in its shell."""
-        told = self.told[k]
-        scan = make_reference(self.prepared, told._replace(growth_ml=told.growth_ml + more_ml))
-        return scan, encode_images(self.vae, reference_images(scan), self.batch_slices)
-
-    @torch.inference_mode()
-    def encoded(self, k: int) -> tuple[ReferenceScan, Tensor]:
-        """The reference of sample k and its latents; where it is the baseline, always the same."""
+    def encoded(self, k: int, more_ml: float = 0.0) -> tuple[ReferenceScan, Tensor]:
+        """`scan` and its latents; where it is the baseline, always the same."""
         if self.prepared.kind.is_baseline:
             return self._unchanged
-        scan = self.scan(k)
+        scan = self.scan(k, more_ml)
         return scan, encode_images(self.vae, reference_images(scan), self.batch_slices)

@@ -99,7 +99,7 @@ class LatentSampler:
 
     def relevel(self, drawn: Drawn, k: int, more_ml: float) -> Drawn:
         """The same remainder on a reference with so much more IPH."""
-        scan, reference = self.start.references.relevelled(k, more_ml)
+        scan, reference = self.start.references.encoded(k, more_ml)
         return Drawn(drawn.latents - drawn.reference + reference, reference, scan)
 
     def _draw(self, index: Tensor, attempt: int) -> list[Drawn]:

@@ -24,6 +24,10 @@ LARGEST_SLOPE = 10.0
 LEAST_EVENTS = 5
 """Of fewer patients with or without the event a fitted line tells nothing, nor do resamples."""
 
+MEASURES = ("calibration_in_the_large", "oe_ratio", "calibration_slope")
+COLUMNS = tuple(f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high"))
+"""Of tables that hold every measure with its interval."""
+
 NO_SLOPE = "no calibration slope: one class, one probability, or classes set apart"
 NO_LEVEL = "no calibration in the large: only one class was observed"
 NO_RATIO = "no O/E: no event was observed, or none is expected"

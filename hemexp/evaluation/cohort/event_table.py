@@ -7,6 +7,7 @@ import pandas as pd
 
 from hemexp.evaluation.cohort.groups import GROUP, by_group
 from hemexp.statistics.bootstrap import Resamples, Resampling, estimate, means
+from hemexp.statistics.calibration import COLUMNS as CALIBRATION
 from hemexp.statistics.calibration import calibration_cells
 from hemexp.statistics.discrimination import ONE_CLASS, auc
 from hemexp.tables import cells, table_of
@@ -24,15 +25,7 @@ COLUMNS = (
     "brier",
     "brier_low",
     "brier_high",
-    "calibration_in_the_large",
-    "calibration_in_the_large_low",
-    "calibration_in_the_large_high",
-    "oe_ratio",
-    "oe_ratio_low",
-    "oe_ratio_high",
-    "calibration_slope",
-    "calibration_slope_low",
-    "calibration_slope_high",
+    *CALIBRATION,
     "note",
 )
 
