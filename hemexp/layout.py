@@ -310,14 +310,13 @@ class Layout:
         """What there is of a path whose patient or session is `*`, in order."""
         return sorted(self.root.glob(pattern.relative_to(self.root).as_posix()))
 
-    def ablation(self, name: str) -> Path:
-        """Forecast scores of an ablation; its own run lies in the folder of that name."""
-        return self.root / "ablations" / f"{name}.tsv"
+    def ablation(self, name: str, table: str) -> Path:
+        """A table of `evaluation` from an ablation, whose own run lies in the same folder."""
+        return self.root / "ablations" / name / f"{table}.tsv"
 
-    def ablations(self) -> list[Path]:
-        """The same of all that were run, by name."""
-        scores = self.ablation("*")
-        return sorted(scores.parent.glob(scores.name))
+    def ablations(self, table: str) -> dict[str, Path]:
+        """The same table of all that were run, by name."""
+        return {path.parent.name: path for path in self.find(self.ablation("*", table))}
 
     def log(self, rule: str, of: str = "") -> Path:
         """What a job said."""

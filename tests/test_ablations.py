@@ -201,7 +201,7 @@ def test_one_target_plans_every_ablation_and_the_design_itself(tmp_path):
 @pytest.mark.wet
 def test_an_ablation_runs_resumes_and_reruns_what_a_setting_touches(mini_run, tmp_path):
     folder = shutil.copytree(mini_run, tmp_path / "run", symlinks=True)
-    names = [f"results/ablations/{name}.tsv" for name in ("as_designed", "one_slice")]
+    names = [f"results/ablations/{name}/forecasts.tsv" for name in ("as_designed", "one_slice")]
     snakemake(folder, "--cores", "2", *names)
     design, one_slice = (pd.read_csv(folder / name, sep="\t") for name in names)
     pd.testing.assert_frame_equal(

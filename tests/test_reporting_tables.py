@@ -12,6 +12,7 @@ from hemexp.evaluation.cohort import forecast_table
 from hemexp.reporting import (
     cells,
     cohort_table,
+    consistency_table,
     expansion_tables,
     forecast_tables,
     image_tables,
@@ -168,6 +169,19 @@ def test_samples_that_knew_are_no_forecast():
     assert list(forecast_tables.describe_oracle(table)["Indicator"]) == ["oracle"]
     both = forecast_tables.describe_ablations({"no_flag": table, "as_is": table})
     assert list(both["Ablation"]) == ["no flag", "as is"]
+
+
+def test_an_ablation_is_a_row_of_what_its_large_followups_show():
+    row = {"split": "test", "center": "all", "indicator": "predicted", "subset": "large"}
+    row |= {"measure": "pieces", "note": ""}
+    drawn = [row | {"model": "hemexp", "value": value} for value in (1.25, 3.0)]
+    drawn[1]["subset"] = "all"
+    truth = row | {"model": "truth", "indicator": "none", "value": 1.0}
+    table = pd.DataFrame([*drawn, truth])
+    both = consistency_table.describe_ablations({"no_shell": table, "as_designed": table})
+    assert list(both["Ablation"]) == ["True scans", "no shell", "as designed"]
+    assert list(both["Pieces of the IPH mask"]) == ["1.00", "1.25", "1.25"]
+    assert set(both["IVH growth, mL"]) == {cells.UNKNOWN}
 
 
 def comparison(reference, measure, value, note=""):

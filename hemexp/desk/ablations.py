@@ -26,6 +26,9 @@ from hemexp.settings import Settings
 SHEET = "config/samples.tsv"
 """The sheet of a run, below its folder."""
 
+KEPT = ("forecasts", "consistency")
+"""Tables of `evaluation` that are kept of an ablation."""
+
 AS_DESIGNED = "as_designed"
 """Name of the main run's row: nothing changed."""
 
@@ -167,7 +170,7 @@ def run_ablation(
     shared: list[str],
     cores: int,
 ) -> None:
-    """Runs one ablation and keeps its scores as `results/ablations/NAME.tsv`.
+    """Runs one ablation and keeps its scores in `results/ablations/NAME/`.
 
     Args:
         layout: Of the finished main run.
@@ -177,22 +180,23 @@ def run_ablation(
         shared: Rooms that are the main run's; with `evaluation` nothing is left to run.
         cores: That its jobs may use at a time.
     """
-    started, table = time.perf_counter(), layout.ablation(name)
-    scored = layout
+    started, scored = time.perf_counter(), layout
+    products = [layout.ablation(name, table) for table in KEPT]
     if "evaluation" not in shared:
-        folder = table.with_suffix("")
+        folder = products[0].parent
         scored = Layout(folder / RESULTS)
         link_rooms(layout, scored, shared)
         move_sheet(sheet, folder / SHEET)
         run_workflow(folder, settings, cores)
-    source = scored.evaluation("forecasts")
-    with write_atomically(table) as temporary:
-        shutil.copyfile(source, temporary)
+    sources = [scored.evaluation(table) for table in KEPT]
+    for source, product in zip(sources, products, strict=True):
+        with write_atomically(product) as temporary:
+            shutil.copyfile(source, temporary)
     write_sidecars(
-        [table],
+        products,
         verb="run-ablation",
         settings=settings,
-        inputs=[source],
+        inputs=sources,
         started=started,
         seed=settings["seed"],
         shared=shared,

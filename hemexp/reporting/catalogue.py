@@ -204,7 +204,17 @@ TABLES = (
             "Forecasts of the follow-up IPH volume with one part of the method changed at a time."
         ),
         made_by="forecast_tables:describe_ablations",
-        sources=("ablations",),
+        sources=("ablations:forecasts",),
+        optional=True,
+    ),
+    Table(
+        name="ablations_consistency",
+        caption=(
+            "Whether a drawn scan shows what its table says, with one part of the method changed "
+            "at a time: follow-ups asked for more than 3 mL, the mean over them; true scans first."
+        ),
+        made_by="consistency_table:describe_ablations",
+        sources=("ablations:consistency",),
         optional=True,
     ),
 )

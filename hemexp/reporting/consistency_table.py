@@ -25,6 +25,47 @@ def describe_consistency(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+SHOWN_OF_ABLATIONS = (
+    "hu_growth_per_ml",
+    "new_blood_hu",
+    "pieces",
+    "far_ml",
+    "midline_mm_per_ml",
+    "midline_right_sign",
+    "ventricle_ml_per_ml",
+    "ivh_growth_ml",
+    "raw_slope",
+)
+"""Measures of which a part of the method may be the cause."""
+
+
+def describe_ablations(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row an ablation: what its follow-ups of large requests show, all centres together.
+
+    Args:
+        tables: Name of the ablation to the `consistency.tsv` of its run.
+    """
+    rows = []
+    for name, table in tables.items():
+        large = table[(table["center"] == "all") & (table["subset"] == "large")]
+        if not rows:
+            rows += _rows_of_ablation("True scans", large[large["model"] == "truth"])
+        rows += _rows_of_ablation(name.replace("_", " "), large[large["model"] == DRAWN])
+    return pd.DataFrame(rows)
+
+
+def _rows_of_ablation(name: str, table: pd.DataFrame) -> list[dict[str, str]]:
+    rows = []
+    for (split, indicator), part in table.groupby(["split", "indicator"], sort=False):
+        values = part.set_index("measure")["value"]
+        shown = {MEASURES[key].words: MEASURES[key].digits for key in SHOWN_OF_ABLATIONS}
+        numbers = (values.get(key, float("nan")) for key in SHOWN_OF_ABLATIONS)
+        cells = map(number, numbers, shown.values())
+        head = {"Ablation": name, "Split": split, "Indicator": indicator}
+        rows.append(head | dict(zip(shown, cells, strict=True)))
+    return rows
+
+
 def _beside(row: pd.Series, table: pd.DataFrame) -> dict[str, pd.Series]:
     """Rows of the other models on the same measure; one that was driven, driven alike."""
     same = (table[KEYS] == row[KEYS]).all(axis=1)

@@ -22,8 +22,9 @@ def read_source(name: str, reader: Reader, sheet: pd.DataFrame) -> Source:
 
     Args:
         name: `sheet`; `outcomes`, indexed by patient; `reconstruction`, the autoencoder's scores
-            of every patient with centre and split; `ablations`, the forecast scores of every
-            ablation by its name; `evaluation:NAME` or `growth:NAME`, one table of those rooms.
+            of every patient with centre and split; `ablations:NAME`, that table of
+            every ablation by its name; `evaluation:NAME` or `growth:NAME`, one table of those
+            rooms.
         reader: Of the results.
         sheet: The kept patients.
 
@@ -39,7 +40,8 @@ def read_source(name: str, reader: Reader, sheet: pd.DataFrame) -> Source:
         case "reconstruction":
             return _reconstruction(reader)
         case "ablations":
-            return {path.stem: reader.table(path) for path in reader.layout.ablations()}
+            files = reader.layout.ablations(table)
+            return {name: reader.table(path) for name, path in files.items()}
         case "evaluation":
             return reader.table(reader.layout.evaluation(table))
         case "growth":

@@ -8,7 +8,7 @@ if not SETTINGS.released():
         input:
             rules.summarise_scores.output,
         output:
-            paths(RESULTS.ablation("{ablation}")),
+            [paths(RESULTS.ablation("{ablation}", table)) for table in KEPT],
         log:
             log_file("run_ablation", "{ablation}"),
         benchmark:

@@ -18,7 +18,7 @@ from hemexp.cohort import digest_rows, read_sheet
 from hemexp.columns import CLINICAL, SESSIONS
 from hemexp.config import load_settings
 from hemexp.data_files import data_files
-from hemexp.desk.ablations import AS_DESIGNED, ablated_settings, shared_rooms
+from hemexp.desk.ablations import AS_DESIGNED, KEPT, ablated_settings, shared_rooms
 from hemexp.layout import MAPS, Layout, is_phantom
 from hemexp.outcomes import read_excluded
 from hemexp.provenance import canonical_json, hash_file, write_json, write_text
@@ -242,7 +242,11 @@ def what_happened(wildcards):
 
 def ablation_tables():
     """Ablations that were run: a report shows those that are there, and asks for none."""
-    return [f"{path.stem}:{hash_file(path)}" for path in RESULTS.ablations()]
+    return [
+        f"{name}/{table}:{hash_file(path)}"
+        for table in KEPT
+        for name, path in RESULTS.ablations(table).items()
+    ]
 
 
 def in_report(kind, name, path, caption):
