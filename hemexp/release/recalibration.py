@@ -89,9 +89,7 @@ def fit_line(logit: NDArray[np.float64], expands: NDArray[np.bool_]) -> tuple[fl
     return float(level + (1 - slope) * center), float(slope)
 
 
-def fit_change(
-    away: NDArray[np.float64], begin: NDArray[np.float64] | float = -np.inf
-) -> Change:
+def fit_change(away: NDArray[np.float64], begin: NDArray[np.float64] | float = -np.inf) -> Change:
     """Shift and factor of a normal law that is seen from `begin` on, shrunk to 0 and 1.
 
     Args:

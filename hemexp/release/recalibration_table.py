@@ -80,7 +80,10 @@ def compare_stages(
         A row a measure (`COLUMNS`), and the PIT values (n,) under the recalibrated models, from
         which conformal limits follow.
     """
-    stages = [score(table, given) for given in (model.distributions(table), cross_fit(model, table, seed))]
+    stages = [
+        score(table, given)
+        for given in (model.distributions(table), cross_fit(model, table, seed))
+    ]
     plain = np.array([nominal(level) for level in INTERVAL_LEVELS])
     fitted = held_out_limits(model, table, seed)
     for stage, limits in zip(stages, (None, fitted), strict=True):
