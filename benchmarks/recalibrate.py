@@ -2,9 +2,9 @@
 
 Phantom patients without scans. A four-variable model is fitted on one cohort; a new centre is
 like that cohort, or its odds of expansion are doubled and its growth is 1.5 times as large. The
-model is recalibrated on n of its patients and scored on others of it; n = 0 is the model as released.
-Printed: means over cohorts; `gain` is the CRPS won, in mL, with its standard error over cohorts,
-`worse` the share of cohorts in which CRPS was lost.
+model is recalibrated on n of its patients and scored on others of it; n = 0 is the model as
+released. Printed: means over cohorts; `gain` is the CRPS won, in mL, with its standard
+error over cohorts, `worse` the share of cohorts in which CRPS was lost.
 
     python benchmarks/recalibrate.py [--cohorts 30] [--new 300]
 """

@@ -8,7 +8,6 @@ from hemexp.evaluation.cohort.conformal import INTERVAL_LEVELS, conformal_levels
 from hemexp.expansion.compare import score_training
 from hemexp.expansion.distribution import LogisticLognormal
 from hemexp.expansion.model import ExpansionModel
-from hemexp.provenance import seed_for
 from hemexp.release.recalibration import cross_fit, folds_of
 from hemexp.statistics.bootstrap import Resampling, estimate
 from hemexp.statistics.calibration import NO_LEVEL, NO_RATIO, NO_SLOPE, levels, oe_ratios, slopes
@@ -21,9 +20,12 @@ COLUMNS = (
     *(f"{name}{end}" for name in (*STAGES, "difference") for end in ("", "_low", "_high")),
     "note",
 )
-CALIBRATION = dict(
-    zip(MEASURES, zip((levels, oe_ratios, slopes), (NO_LEVEL, NO_RATIO, NO_SLOPE)), strict=True)
-)
+CALIBRATION = {
+    name: (statistic, missing)
+    for name, statistic, missing in zip(
+        MEASURES, (levels, oe_ratios, slopes), (NO_LEVEL, NO_RATIO, NO_SLOPE), strict=True
+    )
+}
 NOT_KNOWN = "the released model brings no conformal limits of this centre"
 
 
@@ -42,14 +44,15 @@ def score(table: pd.DataFrame, given: list[LogisticLognormal]) -> pd.DataFrame:
 
 
 def inside(pit: NDArray, limits: NDArray) -> NDArray[np.float64]:
-    """Whether outcomes lie inside, (n, levels) as 0/1, from PIT values (n,).
+    """Whether outcomes lie inside, (n, levels) as 0/1, from PIT values (n,); NaN without limits.
 
     Args:
         pit: Of the patients.
         limits: Lower and upper level of each interval, (levels, 2) or (n, levels, 2).
     """
     at = np.asarray(pit)[:, None]
-    return ((at >= limits[..., 0]) & (at <= limits[..., 1])).astype(float)
+    found = ((at >= limits[..., 0]) & (at <= limits[..., 1])).astype(float)
+    return np.where(np.isnan(limits).any(axis=-1), np.nan, found)
 
 
 def held_out_limits(model: ExpansionModel, table: pd.DataFrame, seed: int) -> NDArray[np.float64]:
@@ -80,18 +83,13 @@ def compare_stages(
         A row a measure (`COLUMNS`), and the PIT values (n,) under the recalibrated models, from
         which conformal limits follow.
     """
-    stages = [
-        score(table, given)
-        for given in (model.distributions(table), cross_fit(model, table, seed))
-    ]
+    given = (model.distributions(table), cross_fit(model, table, seed))
+    stages = [score(table, one) for one in given]
     plain = np.array([nominal(level) for level in INTERVAL_LEVELS])
     fitted = held_out_limits(model, table, seed)
-    for stage, limits in zip(stages, (None, fitted), strict=True):
+    for stage, limits in zip(stages, (np.full_like(plain, np.nan), fitted), strict=True):
         for ending, at in (("", plain), ("_conformal", limits)):
-            shares = np.full((len(table), len(INTERVAL_LEVELS)), np.nan)
-            if at is not None:
-                shares = inside(stage["pit"], at)
-            for level, share in zip(INTERVAL_LEVELS, shares.T, strict=True):
+            for level, share in zip(INTERVAL_LEVELS, inside(stage["pit"], at).T, strict=True):
                 stage[f"coverage{round(100 * level)}{ending}"] = share
     means = [name for name in stages[0] if name.startswith(("crps", "brier", "coverage"))]
     rows = [_row(name, stages, bootstrap, seed) for name in (*means, *MEASURES)]
@@ -104,18 +102,14 @@ def _row(name: str, stages: list[pd.DataFrame], bootstrap: int, seed: int) -> di
     columns = ["p_expansion", "he"] if name in CALIBRATION else [name]
     # (n, stages, columns): a patient's two forecasts stay together.
     both = np.stack([stage[columns].to_numpy(dtype=float) for stage in stages], axis=1)
-
-    def at(stage: int):
-        return lambda rows: statistic(rows[:, :, stage])
-
     asked = {
-        STAGES[0]: at(0),
-        STAGES[1]: at(1),
-        "difference": lambda rows: at(1)(rows) - at(0)(rows),
+        STAGES[0]: lambda rows: statistic(rows[:, :, 0]),
+        STAGES[1]: lambda rows: statistic(rows[:, :, 1]),
+        "difference": lambda rows: statistic(rows[:, :, 1]) - statistic(rows[:, :, 0]),
     }
     found: dict = {}
     for column, function in asked.items():
-        resamples = Resampling(bootstrap, seed_for(seed, "recalibrate")).of_row(name)
+        resamples = Resampling(bootstrap, seed).of_row("recalibrate", name)
         found |= estimate(both, function, resamples, missing).named(column)
     return {"measure": name} | cells(**found)
 
