@@ -77,6 +77,7 @@ def run_recalibrate(
     models = load_models(released)
     updates = {name: fit_update(model, table) for name, model in models.items()}
     found, pit = compare_stages(models[record["chosen"]], table, BOOTSTRAP, seed)
+    _warn_of_no_gain(found)
     entry = history_entry(table, updates, pit) | {"scans": sorted(hashes.values())}
     entry |= {"from": hash_file(released), "date": datetime.now(UTC).date().isoformat()}
     now = describe(
@@ -108,6 +109,18 @@ def _warn(table: pd.DataFrame, history: list[dict], folder: Path) -> None:
             "%s was recalibrated before (%s): this update comes on top of it",
             folder,
             "; ".join(f"centre {one['center']}, {one['patients']} patients" for one in history),
+        )
+
+
+def _warn_of_no_gain(found: pd.DataFrame) -> None:
+    """Says so where the centre is forecast no better than before."""
+    row = found.set_index("measure").loc["crps_ml"]
+    if row["difference"] >= 0:
+        log.warning(
+            "CRPS of patients held out did not fall (released %.3f mL, recalibrated %.3f mL): "
+            "nothing says that this centre needs other models than the released ones",
+            row["released"],
+            row["recalibrated"],
         )
 
 
