@@ -129,6 +129,7 @@ def band(level, n=600):
     return [end / n for end in binom.ppf([0.025, 0.975], n, level)]
 
 
+@pytest.mark.slow
 def test_a_centre_that_differs_comes_back_into_the_band(cohorts):
     before, after = (cohorts.loc[("odds x 2, growth x 1.5", n)] for n in (0, 60))
     assert before["coverage50"] < band(0.5)[0] and before["coverage90"] < band(0.9)[0]
@@ -140,6 +141,7 @@ def test_a_centre_that_differs_comes_back_into_the_band(cohorts):
     assert after["gain"] > 0.3
 
 
+@pytest.mark.slow
 def test_a_centre_that_does_not_differ_loses_less_than_its_simulation_error(cohorts):
     rows = cohorts.loc["as the training cohort"]
     crps = np.array([rows.loc[n, "crps_ml"] for n in LOCAL])
