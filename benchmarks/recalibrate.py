@@ -6,7 +6,7 @@ model is recalibrated on n of its patients and scored on others of it; n = 0 is 
 released. Printed: means over cohorts; `gain` is the CRPS won, in mL, with its standard
 error over cohorts, `worse` the share of cohorts in which CRPS was lost.
 
-    python benchmarks/recalibrate.py [--cohorts 30] [--new 300]
+    python benchmarks/recalibrate.py [--cohorts 20] [--new 300]
 """
 
 import argparse
@@ -100,7 +100,7 @@ def trials(cohort: int, new_patients: int) -> list[dict]:
 def main() -> None:
     """Prints one row for each centre and number of local patients, 0 for the released model."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--cohorts", type=int, default=30)
+    parser.add_argument("--cohorts", type=int, default=20)
     parser.add_argument("--new", type=int, default=300)
     args = parser.parse_args()
     rows = [row for cohort in range(args.cohorts) for row in trials(cohort, args.new)]
