@@ -97,8 +97,8 @@ def check_strangers(folder: Path, record: dict[str, Any], hashes: dict[str, str]
     Raises:
         HemexpError: There are such patients; it names them.
     """
-    inputs = map(Path, record.get("inputs", {}))
-    trained = {patient_of(path.parent) for path in inputs if path.parts[0].startswith("sub-")}
+    folders = {Path(name).parent for name in record.get("inputs", {})}
+    trained = {patient_of(one) for one in folders if patient_of(one) != one.name}
     if not trained:
         log.warning(
             "%s keeps no list of the patients it was trained on: see to it that none of yours is "

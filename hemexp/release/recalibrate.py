@@ -65,10 +65,7 @@ def run_recalibrate(
             whom the models know already.
     """
     started = time.perf_counter()
-    if out.exists():
-        raise HemexpError(
-            Fault(str(out), "a folder that is there", "a new folder", "Give another --out.")
-        )
+    _check_new(out)
     released = models_layout(folder, *MODEL_PARTS).growth_models
     record, table = read_record(released), read_local(layout, patients)
     history, hashes = record.get(RECALIBRATED, []), scan_hashes(layout, list(table.index))
@@ -78,12 +75,11 @@ def run_recalibrate(
     updates = {name: fit_update(model, table) for name, model in models.items()}
     found, pit = compare_stages(models[record["chosen"]], table, BOOTSTRAP, seed)
     _warn_of_no_gain(found)
-    entry = history_entry(table, updates, pit) | {"scans": sorted(hashes.values())}
-    entry |= {"from": hash_file(released), "date": datetime.now(UTC).date().isoformat()}
+    entry = history_entry(table, updates, pit, hashes) | {"from": hash_file(released)}
     now = describe(
         verb="recalibrate",
         settings=record["settings"],
-        inputs={"released/expansion/model.json": released},
+        inputs={f"released/{released.name}": released},
         started=started,
         seed=seed,
     )
@@ -93,6 +89,13 @@ def run_recalibrate(
         write_update(BundleLayout(temporary), record | now, updated, [*history, entry], found)
     log.info("%s: recalibrated; the table beside it is docs/recalibration.tsv", out)
     return found
+
+
+def _check_new(out: Path) -> None:
+    if out.exists():
+        raise HemexpError(
+            Fault(str(out), "a folder that is there", "a new folder", "Give another --out.")
+        )
 
 
 def _warn(table: pd.DataFrame, history: list[dict], folder: Path) -> None:
@@ -125,7 +128,10 @@ def _warn_of_no_gain(found: pd.DataFrame) -> None:
 
 
 def history_entry(
-    table: pd.DataFrame, updates: dict[str, Update], pit: NDArray[np.float64]
+    table: pd.DataFrame,
+    updates: dict[str, Update],
+    pit: NDArray[np.float64],
+    hashes: dict[str, str],
 ) -> dict[str, Any]:
     """What `model.json` keeps of one recalibration.
 
@@ -133,6 +139,7 @@ def history_entry(
         table: The centre's patients.
         updates: By model.
         pit: (n,) of patients held out, under the chosen model; sorted, they are nobody's.
+        hashes: Of the patients' baselines, by which nobody is learned from twice.
     """
     limits = zip(INTERVAL_LEVELS, conformal_levels(pit), strict=True)
     return {
@@ -142,6 +149,8 @@ def history_entry(
         "updates": {name: update.as_json() for name, update in updates.items()},
         "conformal": {str(level): list(ends) for level, ends in limits},
         "pit": np.sort(pit).tolist(),
+        "scans": sorted(hashes.values()),
+        "date": datetime.now(UTC).date().isoformat(),
     }
 
 
@@ -169,7 +178,7 @@ def write_update(
     numbers = {name: model.as_json() for name, model in models.items()}
     write_json(path, record | {"models": numbers, RECALIBRATED: history})
     metadata = read_record(bundle.metadata)
-    metadata["hemexp"]["models"]["expansion/model.json"] = hash_file(path)
+    metadata["hemexp"]["models"][str(path.relative_to(bundle.models.root))] = hash_file(path)
     told = ("center", "patients", "expanders", "date", "from")
     metadata["hemexp"][RECALIBRATED] = [{key: one[key] for key in told} for one in history]
     write_json(bundle.metadata, metadata)
