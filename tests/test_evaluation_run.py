@@ -16,6 +16,7 @@ from hemexp.evaluation.cohort.summarise import run_summarise_scores
 from hemexp.evaluation.patient.masks import NO_DISTANCE, NO_TRUTH
 from hemexp.evaluation.patient.score import run_score_patient
 from hemexp.layout import Layout
+from hemexp.provenance import write_json
 from hemexp.reporting.forecast_tables import describe_obedience
 from hemexp.tables import cells, read_table, write_table
 from hemexp.volumes import read_volume, write_volume
@@ -422,10 +423,17 @@ def test_without_crossfitted_forecasts_there_is_no_calibration(tmp_path, room, r
     root = shutil.copytree(results, tmp_path / "r")
     # As `adopt-expansion` leaves it.
     (root / "expansion/training_forecasts.tsv").write_text("patient_id\tdraw\tgrowth_ml\n")
+    write_json(Layout(root).growth_models, {"chosen": "four_variable"})
     table = summarise(root, room)["conformal"]
     assert table["coverage_after"].isna().all()
     assert table["note"].str.contains("cross-fitted").all()
     assert table["coverage_before"].notna().all()
+    # Models that were recalibrated bring the PIT values of those patients.
+    history = [{"pit": [0.0]}, {"pit": (np.arange(39) / 39).tolist()}]
+    write_json(Layout(root).growth_models, {"chosen": "four_variable", "recalibrated": history})
+    table = summarise(root, room)["conformal"].query("level == 0.5")
+    assert (table["n_calibration"] == 39).all()
+    assert table["lower_level"].to_numpy() == pytest.approx(9 / 39, abs=1e-5)
 
 
 @pytest.mark.slow

@@ -111,6 +111,7 @@ rule summarise_scores:
         scores=kept_files(rules.score_patient.output, SCORED),
         expansion=rules.predict_expansion.output,
         training=GROWTH.forecasts,
+        models=GROWTH.model,
         truth=rules.phantom.input,
         redraws=kept_files(TRUE_MAP, [p for p in SCORED if p in PHANTOM]),
     output:

@@ -7,8 +7,8 @@ import pandas as pd
 
 from hemexp.evaluation.cohort.groups import GROUP, by_group
 from hemexp.statistics.bootstrap import Resamples, Resampling, estimate, means
-from hemexp.statistics.calibration import COLUMNS as CALIBRATION
 from hemexp.statistics.calibration import calibration_cells
+from hemexp.statistics.calibration_columns import COLUMNS as CALIBRATION
 from hemexp.statistics.discrimination import ONE_CLASS, auc
 from hemexp.tables import cells, table_of
 

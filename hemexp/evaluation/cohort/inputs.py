@@ -1,5 +1,6 @@
 """All that the tables of a cohort are made from, read once."""
 
+import json
 import logging
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,12 @@ from pathlib import Path
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.evaluation.cohort.conformal import Levels, conformal_levels, training_pit
+from hemexp.evaluation.cohort.conformal import (
+    Levels,
+    conformal_levels,
+    recalibrated_pit,
+    training_pit,
+)
 from hemexp.evaluation.cohort.event_probabilities import event_probabilities
 from hemexp.evaluation.cohort.forecast_scores import score_forecasts
 from hemexp.evaluation.cohort.forecasts import (
@@ -78,7 +84,8 @@ class GrowthModels:
     Attributes:
         forecasts: Of volumes: references, tabular models and, for a phantom, the truth.
         p_expansion: By model and patient.
-        pit: Of training patients under cross-fitted forecasts; None where there are none.
+        pit: Of training patients under cross-fitted forecasts, or of those whom released models
+            were recalibrated on; None where there are none.
     """
 
     forecasts: list[Forecast]
@@ -234,8 +241,11 @@ def _read_models(
     if "truth" in tables:
         forecasts.append(true_forecast(tables["truth"], outcomes, ids))
         p_expansion[TRUE_DISTRIBUTION] = tables["truth"].set_index("patient_id")["p_expansion"]
-    pit, training = None, tables["training_forecasts"]
+    training = tables["training_forecasts"]
     # Empty where the models were taken over: there are no training patients to calibrate on.
     if len(training):
         pit = training_pit(of_chosen(training, chosen), outcomes, seed)
+    else:
+        files["models"] = layout.growth_models
+        pit = recalibrated_pit(json.loads(layout.growth_models.read_text(encoding="utf-8")))
     return GrowthModels(forecasts, p_expansion, pit), list(files.values())
