@@ -210,6 +210,11 @@ TABLES = (
 )
 
 FIGURES = {
+    "flow": (
+        "Patients of the run: rows of the sheet, exclusions by the step that could not use them, "
+        "splits, and whose forecasts were compared with what happened. HE: IPH growth of at "
+        "least 6 mL or 33 %."
+    ),
     "panels": (
         "Drawn follow-ups. Contours: IPH orange, IVH blue; window 0–80 HU; R and L are the "
         "patient's sides. Rows are scored patients at equal steps of observed growth and, last, a "
@@ -255,6 +260,13 @@ FIGURES = {
         "Predicted growth of the same patients had they come at another time, on and off an "
         "anticoagulant: mean over patients and, shaded, their middle half. Dashed: the phantom's "
         "truth."
+    ),
+    "failures": (
+        "The ten scored patients with the greatest CRPS of follow-up IPH volume, the worst first, "
+        "on the slice with the most blood at follow-up. The sample lies nearest to the median of "
+        "IPH volume. Contours: IPH orange, IVH blue; window 0–80 HU; R and L are the patient's "
+        "sides. P(expansion): share of samples with blood where the baseline (white contour) had "
+        "none."
     ),
     "training": ("Loss terms of the autoencoder and of the denoiser during training."),
     "registration": (
