@@ -156,6 +156,7 @@ VERBS = {
     "pool-map": Verb(results.pool_map, ("results", "patient")),
     "score-patient": Verb(results.score_patient, ("results", "settings", "patient")),
     "summarise-scores": Verb(results.summarise_scores, ("results", "settings", "seed")),
+    "vary-masks": Verb(results.vary_masks, ("results", "settings", "seed")),
     "compare-tables": Verb(desk.compare_tables, ("one", "other", "tolerance")),
     "run-ablation": Verb(
         results.run_ablation, (*_SHEET, "settings", "ablation", "shared", "cores")

@@ -14,7 +14,7 @@ WORST = 10
 """Patients shown."""
 
 DOUBTFUL_DICE = 0.7
-"""A mask that overlaps less with what looks like blood is doubtful (Zijdenbos 1994: good above)."""
+"""Below this overlap with what looks like blood a mask is doubtful (Zijdenbos 1994)."""
 
 MANY_DISAGREE = 0.2
 """Share of samples that disagree with what they were told from which that is named."""

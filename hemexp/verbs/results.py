@@ -42,6 +42,13 @@ def summarise_scores(args: Arguments) -> None:
     run_summarise_scores(Layout(args.results), section(args, "evaluation"), args.seed)
 
 
+def vary_masks(args: Arguments) -> None:
+    """Score forecasts again with masks a voxel larger and smaller."""
+    from hemexp.evaluation.cohort.vary_masks import run_vary_masks
+
+    run_vary_masks(Layout(args.results), section(args, "evaluation"), args.seed)
+
+
 def run_ablation(args: Arguments) -> None:
     """Run the cohort again with one part of the method changed."""
     from hemexp.desk.ablations import run_ablation

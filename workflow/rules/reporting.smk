@@ -8,6 +8,7 @@ PRINTED = [table.name for table in TABLES if not table.optional]
 rule write_tables:
     input:
         rules.summarise_scores.output,
+        rules.vary_masks.output,
         rules.collect_qc.output.outcomes,
         GROWTH.comparison,
         GROWTH.ivh_comparison,
