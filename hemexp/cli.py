@@ -164,6 +164,7 @@ VERBS = {
     "write-tables": Verb(results.write_tables, (*_SHEET, "settings")),
     "draw-figures": Verb(results.draw_figures, ("results", "settings")),
     "write-report": Verb(results.write_report, ("results", "settings", "preset", "seed")),
+    "write-review": Verb(results.write_review, ("results", "settings", "preset", "seed")),
     "new-center": Verb(desk.new_center, ("folder", "pattern", "center", "out")),
     "provenance": Verb(desk.provenance, (*_SHEET, "file", "whole")),
     "predict": Verb(desk.predict, _PREDICT),

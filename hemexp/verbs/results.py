@@ -86,3 +86,10 @@ def write_report(args: Arguments) -> None:
     layout = Layout(args.results)
     run_write_methods(layout)
     run_write_report(layout, section(args, "reporting"), args.preset, args.seed)
+
+
+def write_review(args: Arguments) -> None:
+    """Write the page for a reviewer, model card and checklists."""
+    from hemexp.reporting.review import run_write_review
+
+    run_write_review(Layout(args.results), section(args, "reporting"), args.preset, args.seed)
