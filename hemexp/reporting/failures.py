@@ -53,9 +53,9 @@ def say_growth(row: pd.Series) -> str:
         f"{row['q05_ml'] - row['baseline_ml']:+.1f} to {row['q95_ml'] - row['baseline_ml']:+.1f}"
     )
     if row["observed_ml"] > row["q95_ml"]:
-        return f"grew far more than said: {told}, 90 % interval {ends} mL"
+        return f"grew more than said: {told}, 90 % interval {ends} mL"
     if row["observed_ml"] < row["q05_ml"]:
-        return f"grew far less than said: {told}, 90 % interval {ends} mL"
+        return f"grew less than said: {told}, 90 % interval {ends} mL"
     return f"inside what was said: {told}, 90 % interval {ends} mL"
 
 

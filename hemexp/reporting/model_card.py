@@ -16,6 +16,8 @@ MISUSE = (
     "contrast, after an operation, or of bleeds from trauma, tumour or aneurysm. Not for saying "
     "what a treatment would do. Drawn scans are no evidence of what happened to anybody."
 )
+INTERVALS = "Intervals: 95 %, bootstrap over patients."
+SCORED = ("volume", "expansion", "map")
 MADE = ("autoencoder", "diffusion")
 """Rooms whose networks the card describes; the growth model is the third part."""
 
@@ -32,9 +34,9 @@ def write_sections(facts: Mapping[str, str], made: list[str]) -> dict[str, list[
         "Model": [f"hemexp, {ABOUT}.", *(facts[name] for name in models)],
         "Intended use": [NOTICE, facts["intended"], facts["output"]],
         "Misuse": [MISUSE],
-        "Training cohort": [facts["patients"], facts["centers"], facts["events"]],
+        "Cohort": [facts["patients"], facts["centers"], facts["events"]],
         "Evaluation": [facts["counts"], facts["external"], facts["outcome"]],
-        "Metrics": [facts["performance"], "Intervals: 95 %, bootstrap over patients."],
+        "Metrics": [*(facts[f"{name}_scores"] for name in SCORED), INTERVALS],
         "Limits": [facts["limits"]],
         "Versions": [*made, facts["software"]],
     }
@@ -42,10 +44,10 @@ def write_sections(facts: Mapping[str, str], made: list[str]) -> dict[str, list[
 
 def card_markdown(sections: Mapping[str, list[str]]) -> str:
     """The card as Markdown."""
-    parts = [
-        f"## {name}\n\n" + "\n".join(f"- {one}" for one in sections[name]) for name in sections
-    ]
-    return "# Model card\n\n" + "\n\n".join(parts) + "\n"
+    parts = ["# Model card"]
+    for name, lines in sections.items():
+        parts += [f"## {name}", "\n".join(f"- {one}" for one in lines)]
+    return "\n\n".join(parts) + "\n"
 
 
 def card_html(sections: Mapping[str, list[str]]) -> str:

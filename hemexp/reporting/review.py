@@ -99,7 +99,7 @@ def run_write_review(layout: Layout, settings: Reporting, preset: str, seed: int
     write_csv(layout.failures, list(failures), failed)
     for name, rows in lists.items():
         write_csv(layout.checklist(name), HEADER, rows)
-    sections = {name: html_shown(layout, name) for name in SECTIONS}
+    sections = {name: shown for name in SECTIONS if (shown := html_shown(layout, name))}
     sections["Patients"] += html_excluded(reader.table(layout.excluded))
     sections["Failures"] += html_table(list(failures), failed, FAILURES_CAPTION)
     sections["Model card"] = card_html(card)

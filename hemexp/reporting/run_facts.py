@@ -22,8 +22,8 @@ OUTPUT = (
     "expansion. No class is given and no threshold is set."
 )
 OUTCOME = (
-    f"Expansion (HE): IPH growth of at least {HE_ML:g} mL or {100 * HE_RELATIVE:g} %, from masks in "
-    f"native space. Revised (rHE): HE, new IVH, or IVH growth of at least {IVH_GROWTH_ML:g} mL."
+    f"Expansion (HE): IPH growth of at least {HE_ML:g} mL or {100 * HE_RELATIVE:g} %, from masks "
+    f"in native space. Revised (rHE): HE, new IVH, or IVH growth of at least {IVH_GROWTH_ML:g} mL."
 )
 NO_FORECAST = "No forecast was scored."
 FEW = 100

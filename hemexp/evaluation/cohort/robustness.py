@@ -105,12 +105,14 @@ def tabulate_robustness(
         changes = changed_outcomes(before, {name: resized[name] for name in before.index})
         for change, after in changes.items():
             for forecast in ours:
-                head = {"split": split, "center": "all", "change": change}
-                head |= {"model": forecast.model, "indicator": forecast.indicator}
                 same = (events["event"] == "he") & (events["model"] == forecast.model)
                 same &= events["indicator"] == forecast.indicator
                 p = events[same].set_index("patient_id")["probability"]
-                rows.append(head | _row(forecast, p, before, after, resampling, head))
+                rows.append(
+                    {"split": split, "center": "all", "change": change}
+                    | {"model": forecast.model, "indicator": forecast.indicator}
+                    | _row(forecast, p, before, after, resampling)
+                )
     return table_of(rows, COLUMNS)
 
 
@@ -120,9 +122,11 @@ def _row(
     before: pd.DataFrame,
     after: pd.DataFrame,
     resampling: Resampling,
-    head: dict[str, Any],
 ) -> dict[str, Any]:
-    resamples = resampling.of_row("robustness", *head.values())
+    # Resampled as in the tables `forecasts` and `expansion`: the outcomes alone differ.
+    group, who = (before["split"].iloc[0], "all"), (forecast.model, forecast.indicator)
+    of_crps = resampling.of_row("forecasts", *group, *who, forecast.target)
+    of_auc = resampling.of_row("expansion", *group, "he", *who)
     moved = moved_forecast(forecast, before, after)
     crps = score_draws(moved, after, resampling.seed)["crps_ml"] if len(after) else []
     pairs = np.stack([probability.reindex(after.index), after["he"]], axis=-1).astype(np.float64)
@@ -134,6 +138,6 @@ def _row(
         n_events=int(after["he"].sum()),
         n_relabelled=int((after["he"] != before.loc[after.index, "he"]).sum()),
         baseline_change_ml=float(shift.mean()) if len(after) else Score(None, nobody),
-        **estimate(crps, means, resamples, nobody).named("crps", "_ml"),
-        **estimate(pairs, auc, resamples, ONE_CLASS if len(after) else nobody).named("auc"),
+        **estimate(crps, means, of_crps, nobody).named("crps", "_ml"),
+        **estimate(pairs, auc, of_auc, ONE_CLASS if len(after) else nobody).named("auc"),
     )
