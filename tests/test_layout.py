@@ -22,6 +22,7 @@ ELSEWHERE = {
     "cli.py": {"config/samples.tsv"},
     "desk/ablations.py": {"samples.tsv", "config/samples.tsv"},
     "desk/compare_tables.py": {".tsv", ".csv"},
+    "reporting/checklists/__init__.py": {".tsv"},
     "preprocess/synthstrip.py": {"ct.nii.gz", "mask.nii.gz"},
 }
 """Not below `results/`."""

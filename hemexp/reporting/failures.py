@@ -32,11 +32,13 @@ def worst_patients(volumes: pd.DataFrame, count: int = WORST) -> pd.DataFrame:
         such as `crps_ml`, `observed_ml`, `q05_ml`. Empty where there is no forecast.
     """
     ours = volumes[(volumes["model"] == "hemexp") & (volumes["target"] == "iph_ml")]
+    if ours.empty:
+        return pd.DataFrame(index=pd.Index([], name="patient_id"))
     table = ours.pivot(index=["patient_id", "center"], columns="metric", values="value")
     table = table.reset_index("center").rename_axis(columns=None)
     # Equal scores in the order of patient_id.
     ranked = table.sort_index().sort_values("crps_ml", ascending=False, kind="stable")
-    return ranked.head(count) if len(table) else table
+    return ranked.head(count)
 
 
 def say_growth(row: pd.Series) -> str:
