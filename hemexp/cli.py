@@ -156,6 +156,7 @@ VERBS = {
     "pool-map": Verb(results.pool_map, ("results", "patient")),
     "score-patient": Verb(results.score_patient, ("results", "settings", "patient")),
     "summarise-scores": Verb(results.summarise_scores, ("results", "settings", "seed")),
+    "vary-masks": Verb(results.vary_masks, ("results", "settings", "seed")),
     "compare-tables": Verb(desk.compare_tables, ("one", "other", "tolerance")),
     "run-ablation": Verb(
         results.run_ablation, (*_SHEET, "settings", "ablation", "shared", "cores")
@@ -163,6 +164,7 @@ VERBS = {
     "write-tables": Verb(results.write_tables, (*_SHEET, "settings")),
     "draw-figures": Verb(results.draw_figures, ("results", "settings")),
     "write-report": Verb(results.write_report, ("results", "settings", "preset", "seed")),
+    "write-review": Verb(results.write_review, ("results", "settings", "preset", "seed")),
     "new-center": Verb(desk.new_center, ("folder", "pattern", "center", "out")),
     "provenance": Verb(desk.provenance, (*_SHEET, "file", "whole")),
     "predict": Verb(desk.predict, _PREDICT),

@@ -296,6 +296,25 @@ class Layout:
         """The methods paragraph of the run."""
         return self.root / "report" / "methods.md"
 
+    @property
+    def review(self) -> Path:
+        """The page for a reviewer."""
+        return self.root / "report" / "review.html"
+
+    @property
+    def model_card(self) -> Path:
+        """What the models are, whom they learned from, and what they are not for."""
+        return self.root / "report" / "model_card.md"
+
+    @property
+    def failures(self) -> Path:
+        """The patients whose forecasts were worst; not below `tables`, which git may keep."""
+        return self.root / "report" / "failures.csv"
+
+    def checklist(self, name: str) -> Path:
+        """A reporting checklist, filled in as far as the run knows."""
+        return self.root / "report" / f"{name}.csv"
+
     def forecast_page(self, patient_id: str) -> Path:
         """The page that `predict` writes."""
         return self.root / f"sub-{patient_id}.html"

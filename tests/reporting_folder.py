@@ -1,10 +1,13 @@
 """What reporting reads beyond `results_folder`: predictors, what-if answers, reconstruction."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 from results_folder import CHOSEN, MODELS, make_results, save
 
 from hemexp.evaluation.cohort.summarise import run_summarise_scores
+from hemexp.evaluation.cohort.vary_masks import run_vary_masks
 from hemexp.evaluation.patient.score import run_score_patient
 from hemexp.expansion.what_if import summarise
 from hemexp.layout import Layout
@@ -12,6 +15,14 @@ from hemexp.reporting.catalogue import TABLES
 from hemexp.reporting.tables import run_write_tables
 from hemexp.tables import read_table
 from hemexp.what_if_cases import ask
+
+
+def copy_masks(layout, name):
+    """The masks on the grid serve as the native ones."""
+    for session in ("baseline", "followup"):
+        for mask in ("iph", "ivh"):
+            files = (getattr(place(name, session), mask) for place in (layout.grid, layout.native))
+            shutil.copy(*files)
 
 
 def answers(ids, drug_effect_ml):
@@ -73,6 +84,7 @@ def evaluate(root, settings):
     for name in outcomes.index[outcomes["split"] == "test"]:
         run_score_patient(Layout(root), name, room)
     run_summarise_scores(Layout(root), room, seed=1)
+    run_vary_masks(Layout(root), room, seed=1)
 
 
 def write_tables(root, settings, tables=TABLES):
@@ -90,6 +102,8 @@ def complete(root, outcomes):
     save(true, root / "phantom/what_if_truth.tsv")
     save(comparison(), root / "expansion/comparison.tsv")
     save(ivh_comparison(), root / "expansion/ivh_comparison.tsv")
+    for name in outcomes.index[outcomes["split"] == "test"]:
+        copy_masks(Layout(root), name)
     for n, name in enumerate(outcomes.index):
         row = {
             "patient_id": name,

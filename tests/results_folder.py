@@ -265,11 +265,13 @@ def write_qc(root, outcomes, rng):
                     "reason": "brain <850 mL" if n == 2 else "",
                 }
             )
-    save(pd.DataFrame(rows), root / "preprocess/qc.tsv")
     excluded = {
         "patient_id": "X9",
         "session": "baseline",
         "step": "strip-skull",
         "reason": "found <air>; expected a head",
     }
+    rows.append({key: excluded[key] for key in ("patient_id", "session", "reason")})
+    rows[-1]["status"] = "failed"
+    save(pd.DataFrame(rows), root / "preprocess/qc.tsv")
     save(pd.DataFrame([excluded]), root / "preprocess/excluded.tsv")

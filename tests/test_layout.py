@@ -23,6 +23,7 @@ ELSEWHERE = {
     "desk/ablations.py": {"samples.tsv", "config/samples.tsv"},
     "desk/compare_tables.py": {".tsv", ".csv"},
     "release/models.py": {"recalibration.tsv"},
+    "reporting/checklists/__init__.py": {".tsv"},
     "preprocess/synthstrip.py": {"ct.nii.gz", "mask.nii.gz"},
 }
 """Not below `results/`."""

@@ -21,6 +21,13 @@ NOT_READ = {
     "write_tables": "images_oracle|reliability|volumes.tsv|calibration|metrics.json",
     "draw_figures": r"(?<!forecasts)\.\w+$",  # the first of many, each of which takes seconds
     "write_report": "(tex|svg|html)$",
+    "vary_masks": "dseg",
+    # Few of the tables and figures, and of the evaluation four tables, are on that page.
+    "write_review": r"(tex|svg)$|metrics.json$"
+    r"|tables/(reconstruction|expected|predictors|ivh|what_if|consistency|coherence|images)"
+    r"|tables/(obedience|oracle)|figures/(panels|volumes|consistency|what_if|training|registration)"
+    r"|evaluation/(comparisons|expected|obedience|images|coherence|consistency|reliability)"
+    r"|evaluation/(calibration|conformal)",
 }
 """Inputs that stand for others in a rule's list, by a pattern."""
 
@@ -51,9 +58,11 @@ RULES = [
     "pool_map",
     "score_patient",
     "summarise_scores",
+    "vary_masks",
     "write_tables",
     "draw_figures",
     "write_report",
+    "write_review",
 ]
 """All but `strip_skull`, whose inputs are raw: `tests/test_bad_inputs.py`."""
 

@@ -5,7 +5,8 @@ import shutil
 import pytest
 from mini import REPOSITORY, jobs, snakemake
 
-EVALUATED = {"summarise_scores", "write_tables", "draw_figures", "write_report"}
+REPORTED = {"write_tables", "draw_figures", "write_report", "write_review"}
+EVALUATED = {"summarise_scores", "vary_masks", *REPORTED}
 SCORED = {"score_patient", *EVALUATED}
 SAMPLED = {"sample_followups", "fit_pool", "pool_map", *SCORED}
 DENOISED = {"train_diffusion", *SAMPLED}
@@ -47,10 +48,7 @@ EDITS = {
     "what is measured of a bleed": ("expansion/features.py", MEASURED),
     "the ventricle measure": ("anatomy/ventricles.py", MEASURED | PUSHED),
     "the distribution of growth": ("expansion/distribution.py", FITTED),
-    "what-if answers": (
-        "expansion/what_if.py",
-        {"answer_what_if", "write_tables", "draw_figures", "write_report"},
-    ),
+    "what-if answers": ("expansion/what_if.py", {"answer_what_if", *REPORTED}),
     "the denoiser's loss": ("diffusion/objective.py", DENOISED),
     "the sampler": ("sampling/samplers.py", SAMPLED),
     "the midline measure": ("anatomy/midline.py", PUSHED),
@@ -61,9 +59,14 @@ EDITS = {
     "one score of a patient": ("evaluation/patient/images.py", SCORED),
     "a metric": ("evaluation/metrics.py", SCORED),
     "one table of the cohort": ("evaluation/cohort/conformal.py", EVALUATED),
-    "a caption": ("reporting/catalogue.py", {"write_tables", "write_report"}),
-    "a figure": ("reporting/figures/growth.py", {"draw_figures", "write_report"}),
-    "the page": ("reporting/page.py", {"write_report"}),
+    "a caption": ("reporting/catalogue.py", {"write_tables", "write_report", "write_review"}),
+    "a figure": ("reporting/figures/growth.py", {"draw_figures", "write_report", "write_review"}),
+    "the page": ("reporting/page.py", {"write_report", "write_review"}),
+    "what a robust score is": (
+        "evaluation/cohort/robustness.py",
+        {"vary_masks", "write_tables", "write_report", "write_review"},
+    ),
+    "the page for a reviewer": ("reporting/review.py", {"write_review"}),
 }
 """What is edited, where, and the rules that this makes run again."""
 

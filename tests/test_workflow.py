@@ -34,9 +34,11 @@ ONCE = dict.fromkeys(
         "fit_climatology",
         "fit_pool",
         "summarise_scores",
+        "vary_masks",
         "write_tables",
         "draw_figures",
         "write_report",
+        "write_review",
     ],
     1,
 )
@@ -82,9 +84,11 @@ AFTER_A_PATIENT = {
     "answer_what_if": 1,
     "measure_bleed": 1,
     "summarise_scores": 1,
+    "vary_masks": 1,
     "write_tables": 1,
     "draw_figures": 1,
     "write_report": 1,
+    "write_review": 1,
     "draw_patient": 1,
 }
 

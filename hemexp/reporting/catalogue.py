@@ -199,6 +199,18 @@ TABLES = (
         sources=("evaluation:forecasts",),
     ),
     Table(
+        name="robustness",
+        caption=(
+            "Scores where outlines of IPH are drawn one voxel further out or in, within the "
+            "slices of the native scans, at baseline and follow-up alike; and without patients "
+            "whose growth lies within 1 mL of the limit of expansion. Outcomes are measured "
+            "again, forecasts of growth stay as they were drawn. Left out are those near the "
+            "limit, and those whose baseline bleed vanishes. Intervals: bootstrap over patients."
+        ),
+        made_by="robustness_table:describe_robustness",
+        sources=("evaluation:robustness",),
+    ),
+    Table(
         name="ablations",
         caption=(
             "Forecasts of the follow-up IPH volume with one part of the method changed at a time."
@@ -220,6 +232,11 @@ TABLES = (
 )
 
 FIGURES = {
+    "flow": (
+        "Patients of the run: rows of the sheet, exclusions by the step that could not use them, "
+        "splits, and whose forecasts were compared with what happened. HE: IPH growth of at "
+        "least 6 mL or 33 %."
+    ),
     "panels": (
         "Drawn follow-ups. Contours: IPH orange, IVH blue; window 0–80 HU; R and L are the "
         "patient's sides. Rows are scored patients at equal steps of observed growth and, last, a "
@@ -265,6 +282,13 @@ FIGURES = {
         "Predicted growth of the same patients had they come at another time, on and off an "
         "anticoagulant: mean over patients and, shaded, their middle half. Dashed: the phantom's "
         "truth."
+    ),
+    "failures": (
+        "The ten scored patients with the greatest CRPS of follow-up IPH volume, the worst first, "
+        "on the slice with the most blood at follow-up. The sample lies nearest to the median of "
+        "IPH volume. Contours: IPH orange, IVH blue; window 0–80 HU; R and L are the patient's "
+        "sides. P(expansion): share of samples with blood where the baseline (white contour) had "
+        "none."
     ),
     "training": ("Loss terms of the autoencoder and of the denoiser during training."),
     "registration": (

@@ -42,6 +42,13 @@ def summarise_scores(args: Arguments) -> None:
     run_summarise_scores(Layout(args.results), section(args, "evaluation"), args.seed)
 
 
+def vary_masks(args: Arguments) -> None:
+    """Score forecasts again with masks a voxel larger and smaller."""
+    from hemexp.evaluation.cohort.vary_masks import run_vary_masks
+
+    run_vary_masks(Layout(args.results), section(args, "evaluation"), args.seed)
+
+
 def run_ablation(args: Arguments) -> None:
     """Run the cohort again with one part of the method changed."""
     from hemexp.desk.ablations import run_ablation
@@ -79,3 +86,10 @@ def write_report(args: Arguments) -> None:
     layout = Layout(args.results)
     run_write_methods(layout)
     run_write_report(layout, section(args, "reporting"), args.preset, args.seed)
+
+
+def write_review(args: Arguments) -> None:
+    """Write the page for a reviewer, model card and checklists."""
+    from hemexp.reporting.review import run_write_review
+
+    run_write_review(Layout(args.results), section(args, "reporting"), args.preset, args.seed)

@@ -135,7 +135,34 @@ rule summarise_scores:
         "> {log} 2>&1"
 
 
+# Native masks alone say what an outline a voxel further out would measure.
+rule vary_masks:
+    input:
+        rules.summarise_scores.input,
+        kept_scans(NATIVE["iph"], SCORED),
+        kept_scans(NATIVE["ivh"], SCORED),
+    output:
+        paths(RESULTS.evaluation("robustness")),
+    log:
+        log_file("vary_masks"),
+    benchmark:
+        benchmark_file("vary_masks")
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        code=hash_code("evaluation.cohort.vary_masks"),
+        settings=section("evaluation"),
+        seed=SETTINGS.seed,
+    shell:
+        "python -m hemexp vary-masks --settings {params.settings:q} --seed {params.seed} "
+        "> {log} 2>&1"
+
+
 rule evaluation:
     input:
         rules.summarise_scores.output,
+        rules.vary_masks.output,
         kept_files(POOLED_MAP, FORECAST),
