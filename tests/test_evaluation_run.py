@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from results_folder import make_results
+from results_folder import make_results, read_samples
 
 from hemexp import HemexpError
 from hemexp.anatomy.midline import LARGEST_MM
@@ -41,7 +41,7 @@ def score_all(root, room, ids=("007", "T1", "T2")):
 def summarise(root, room, truth=True):
     if not truth:
         Layout(root).truths.unlink()
-    run_summarise_scores(Layout(root), room, seed=1)
+    run_summarise_scores(Layout(root), read_samples(root), room, seed=1)
     return {path.stem: read_table(path) for path in (root / "evaluation").glob("*.tsv")}
 
 
