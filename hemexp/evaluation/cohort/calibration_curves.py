@@ -1,4 +1,4 @@
-"""Table `calibration_curves`: observed share of events against the probability, as curve and groups."""
+"""Table `calibration_curves`: observed share of events against the probability."""
 
 from typing import Any
 

@@ -22,7 +22,8 @@ COLUMNS = (
     "note",
 )
 THRESHOLDS = np.arange(5, 51) / 100
-"""Probabilities from which somebody might treat: one event is worth 19 to 1 needless treatments."""
+"""Probabilities from which somebody might treat; treating one event is then worth 19 to 1 needless
+treatments."""
 
 TREAT_ALL, TREAT_NONE = "treat_all", "treat_none"
 

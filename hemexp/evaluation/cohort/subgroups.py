@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from hemexp.evaluation.cohort.characteristics import VARIABLES, levels_of
 from hemexp.evaluation.cohort.forecast_scores import POINT
 from hemexp.statistics.bootstrap import Estimate, Resamples, Resampling, estimate, means, undefined
-from hemexp.statistics.calibration import LEAST_EVENTS, calibration_cells
+from hemexp.statistics.calibration import LEAST_EVENTS, levels
 from hemexp.statistics.discrimination import auc
-from hemexp.statistics.scores import Score, coverage
+from hemexp.statistics.scores import coverage
 from hemexp.statistics.wilson import wilson_interval
 from hemexp.tables import cells, table_of
 
@@ -29,7 +29,7 @@ COLUMNS = (
     "note",
 )
 NOBODY = "no patient"
-TOO_FEW = f"no AUC: fewer than {LEAST_EVENTS} patients with or without the event"
+TOO_FEW = f"no AUC nor calibration: fewer than {LEAST_EVENTS} patients with or without the event"
 OURS = "hemexp"
 
 
@@ -69,21 +69,17 @@ def _row(part: pd.DataFrame, resamples: Resamples) -> dict[str, Any]:
         return {"n": 0, "n_events": 0, "note": NOBODY}
     pairs = part[["probability", "observed"]].to_numpy(dtype=np.float64)
     events = int(pairs[:, 1].sum())
-    enough = min(events, len(pairs) - events) >= LEAST_EVENTS
-    area = estimate(pairs, auc, resamples) if enough else undefined(TOO_FEW)
-    calibration = calibration_cells(pairs, lambda: resamples)
+    area = level = undefined(TOO_FEW)
+    if min(events, len(pairs) - events) >= LEAST_EVENTS:
+        area, level = (estimate(pairs, statistic, resamples) for statistic in (auc, levels))
     return cells(
         n=len(pairs),
         n_events=events,
         **estimate(part["crps_ml"], means, resamples).named("crps", "_ml"),
         **area.named("auc"),
         **_coverage(part["pit"].to_numpy(), int(part["k"].min())).named("coverage90"),
-        **_only(calibration, LEVEL),
+        **level.named(LEVEL),
     )
-
-
-def _only(scores: dict[str, Score], name: str) -> dict[str, Score]:
-    return {key: score for key, score in scores.items() if key.startswith(name)}
 
 
 def _coverage(pit: NDArray[np.float64], k: int) -> Estimate:

@@ -34,13 +34,14 @@ from hemexp.statistics.scores import Score
 from hemexp.tables import cells, table_of, write_table
 from hemexp.volumes import read_volume
 
+
 def run_score_patient(layout: Layout, patient_id: str, settings: Evaluation) -> None:
     """Scores the samples of one patient, and simpler follow-ups, against the true follow-up.
 
     Writes `scores.tsv` (patient_id, model, indicator, metric, value, note); `consistency.tsv`,
     what image and masks of each follow-up say; `maps.tsv`, the sums from which the scores of
-    expansion maps follow; and `location.tsv`, where the bleed lies. What samples would be without a network, and the copy of the baseline
-    as an ensemble of one, are scored by the same code.
+    expansion maps follow; and `location.tsv`, where the bleed lies. What samples would be without
+    a network, and the copy of the baseline as an ensemble of one, are scored by the same code.
 
     Args:
         layout: Of the run: samples, grid scans, climatology, pooled map and, for a phantom
