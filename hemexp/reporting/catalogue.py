@@ -282,10 +282,9 @@ FIGURES = {
         "lines are the goal, hollow marks the coverage after conformal calibration."
     ),
     "reliability": (
-        "Left: observed share of expansion against predicted probability, patients grouped by "
-        "prediction in groups of equal size (95 % intervals: Wilson). Right: share of voxels with "
-        "new blood against the map's probability, in the band round the bleed, against what "
-        "happened and against the true map. The diagonal is perfect."
+        "Share of voxels with new blood against the map's probability, in the band round the "
+        "bleed: against what happened (left) and against the true map (right). The diagonal is "
+        "perfect."
     ),
     "calibration_curves": (
         "Observed share of expansion against its probability: smoothed (lowess, span 0.75), and "

@@ -31,10 +31,6 @@ def draw_decision_curve(table: pd.DataFrame) -> Figure:
     table = of_first_split(table)
     figure = Figure(figsize=(NARROW, NARROW + 5 * MM), layout="constrained")
     axes = figure.subplots()
-    for name, colour, line in ((TREAT_ALL, GREY, (0, (1, 1))), (TREAT_NONE, "black", "-")):
-        rows = table[table["model"] == name]
-        style = {"color": colour, "linestyle": line, "linewidth": 0.8, "label": model_name(name)}
-        axes.plot(rows["threshold"], rows["net_benefit"], **style)
     for name, rows in shown(table):
         colour, line, _ = LOOKS[name]
         style = {"color": colour, "linestyle": line, "label": model_name(name)}
@@ -42,6 +38,10 @@ def draw_decision_curve(table: pd.DataFrame) -> Figure:
         if name == "hemexp":
             ends = rows["net_benefit_low"], rows["net_benefit_high"]
             axes.fill_between(rows["threshold"], *ends, color=SKY, alpha=0.2, linewidth=0)
+    for name, colour, line in ((TREAT_ALL, GREY, (0, (1, 1))), (TREAT_NONE, "black", "-")):
+        rows = table[table["model"] == name]
+        style = {"color": colour, "linestyle": line, "linewidth": 0.8, "label": model_name(name)}
+        axes.plot(rows["threshold"], rows["net_benefit"], **style)
     top = max(table["net_benefit"].max(), table["net_benefit_high"].max())
     axes.set(xlim=(0.05, 0.5), ylim=(LEAST_SHOWN, top + 0.02))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))

@@ -11,6 +11,9 @@ from hemexp.reporting.reader import Reader
 from hemexp.reporting.style import BLUE, GREY, MM, NARROW, message_figure
 from hemexp.settings import Reporting
 
+AT_THE_BOTTOM = 0.1
+"""Words below a lower dot would lie on the axis."""
+
 
 def draw(reader: Reader, settings: Reporting) -> Figure:
     """ROC curves of the run."""
@@ -62,6 +65,13 @@ def _mark(axes: Axes, thresholds: pd.DataFrame) -> None:
         place = 1 - rows["specificity"].iloc[0], rows["sensitivity"].iloc[0]
         axes.plot(*place, "o", color=BLUE, markersize=4)
         words = ", ".join(f"{100 * cut:.0f}" for cut in rows["threshold"]) + " %"
+        low = place[1] < AT_THE_BOTTOM
         axes.annotate(
-            words, place, xytext=(4, -3), textcoords="offset points", va="top", color=BLUE
+            words,
+            place,
+            xytext=(4, 3 if low else -4),
+            textcoords="offset points",
+            va="bottom" if low else "top",
+            color=BLUE,
+            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
         )
