@@ -87,7 +87,8 @@ def levels_of(table: pd.DataFrame, name: str) -> list[tuple[str, pd.Index]]:
         table: A row a patient: clinical values, `location`, center and baseline volumes.
         name: Of `VARIABLES`.
     """
-    variable, level = VARIABLES[name], VARIABLES[name].of(table).fillna(UNKNOWN)
+    variable = VARIABLES[name]
+    level = variable.of(table).astype(object).fillna(UNKNOWN)
     words = variable.levels or tuple(sorted(set(level) - {UNKNOWN}))
     words += (UNKNOWN,) if (level == UNKNOWN).any() else ()
     return [(word, table.index[level == word]) for word in words]

@@ -82,9 +82,15 @@ def draw_calibration_curves(table: pd.DataFrame) -> Figure:
 def _by_center(ours: pd.DataFrame) -> list[Shown]:
     apart = ours[ours["center"] != "all"]
     if apart.empty:  # With one centre the rows of all are that centre's.
-        apart = ours.assign(center="the only one")
+        apart = ours.assign(center="")
     return [
-        Shown(f"Centre {center}", rows, COLOURS[n % 6], LINES[n % 5], MARKERS[n % 7])
+        Shown(
+            f"Centre {center}" if center else "The only centre",
+            rows,
+            COLOURS[n % len(COLOURS)],
+            LINES[n % len(LINES)],
+            MARKERS[n % len(MARKERS)],
+        )
         for n, (center, rows) in enumerate(apart.groupby("center"))
     ]
 
