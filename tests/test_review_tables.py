@@ -75,10 +75,8 @@ def test_thresholds_by_hand():
         probabilities([0.05, 0.15, 0.25, 0.35, 0.6, 0.8], [0, 0, 1, 0, 1, 1])
     ).set_index(["criterion", "threshold"])
     row = table.loc[("fixed", 0.3)]
-    assert row["sensitivity"] == pytest.approx(2 / 3) and row["specificity"] == pytest.approx(
-        2 / 3
-    )
-    assert row["ppv"] == pytest.approx(2 / 3) and row["npv"] == pytest.approx(2 / 3)
+    shares = row[["sensitivity", "specificity", "ppv", "npv"]].astype(float)
+    assert shares.tolist() == pytest.approx([2 / 3] * 4)
     # Wilson 1927 for 2 of 3.
     assert row["ppv_low"] == pytest.approx(0.2077, abs=1e-4)
     assert row["ppv_high"] == pytest.approx(0.9385, abs=1e-4)
