@@ -76,9 +76,9 @@ VARIABLES = {
     "center": _as_it_is("center"),
     "onset_and_anticoagulant": Variable(("both known", "one or both unknown"), _both_known),
 }
-"""By name. 3 h: latest scan of the FAST trial (Mayer 2008, N Engl J Med 358:2127). 30 mL: ICH score
-(Hemphill 2001, Stroke 32:891). 10 mL: BRAIN score (Wang 2015, Stroke 46:376). 60 and 75 years have
-no source: they cut a cohort of usual age in three."""
+"""By name. 3 h: latest scan of the FAST trial (Mayer 2008, N Engl J Med 358:2127). 30 mL: ICH
+score (Hemphill 2001, Stroke 32:891). 10 mL: BRAIN score (Wang 2015, Stroke 46:376). 60 and 75
+years have no source: they cut a cohort of usual age in three."""
 
 
 def levels_of(table: pd.DataFrame, name: str) -> list[tuple[str, pd.Index]]:
