@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hemexp.reporting.figures.expansion_models import LOOKS, of_first_split, shown
+from hemexp.reporting.expansion_models import LOOKS, of_first_split, shown
 from hemexp.reporting.model_names import model_name
 from hemexp.reporting.reader import Reader
 from hemexp.reporting.style import (

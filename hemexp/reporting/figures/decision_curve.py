@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from hemexp.evaluation.cohort.decision_curve import TREAT_ALL, TREAT_NONE
-from hemexp.reporting.figures.expansion_models import LOOKS, of_first_split, shown
+from hemexp.reporting.expansion_models import LOOKS, of_first_split, shown
 from hemexp.reporting.model_names import model_name
 from hemexp.reporting.reader import Reader
 from hemexp.reporting.style import GREY, MM, NARROW, SKY, message_figure
