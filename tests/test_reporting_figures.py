@@ -19,6 +19,7 @@ from hemexp.reporting.figures import (
     growth,
     reliability,
     roc,
+    subgroups,
     training,
     volumes,
     what_if,
@@ -303,6 +304,34 @@ def test_few_patients_have_groups_without_a_curve():
     told = expansion_tables(8, models=("tabular_brain",))["calibration_curves"]
     _, centers = calibration_curves.draw_calibration_curves(told).axes
     assert [text.get_text() for text in centers.texts] == ["no forecast by HemExp"]
+
+
+def test_a_subgroup_without_patients_keeps_its_row():
+    known = {"crps": 2.0, "auc": 0.75, "coverage90": 0.5}
+    rows = [
+        {"variable": name, "level": level, "n": n, "n_events": n // 4}
+        | {
+            f"{score}{end}{'_ml' if score == 'crps' else ''}": value + away if n else np.nan
+            for score, value in known.items()
+            for end, away in (("", 0), ("_low", -0.25), ("_high", 0.25))
+        }
+        for name, level, n in (("all", "all", 20), ("onset", "< 3 h", 20), ("onset", ">= 3 h", 0))
+    ]
+    table = pd.DataFrame(rows).assign(split="test", indicator="predicted")
+    volume, discrimination, inside = subgroups.draw_subgroups(table).axes
+    assert [text.get_text() for text in volume.get_yticklabels()] == [
+        "All patients (20, 5)",
+        "Onset to CT: < 3 h (20, 5)",
+        "≥ 3 h (0, 0)",
+    ]
+    # Dashed: that of all patients, and the goal of coverage.
+    assert [axes.lines[0].get_xdata()[0] for axes in (volume, discrimination, inside)] == [
+        2.0,
+        0.75,
+        0.9,
+    ]
+    assert volume.lines[1].get_xdata()[:2].tolist() == [2.0, 2.0]
+    assert subgroups.draw_subgroups(table.iloc[:0]).texts[0].get_text().startswith("No forecast")
 
 
 def test_what_if_shows_both_states_and_the_truth():

@@ -301,6 +301,11 @@ FIGURES = {
         "and treating none. Shaded: 95 % band of HemExp (bootstrap). The threshold says how many "
         "needless treatments one treated expansion is worth."
     ),
+    "subgroups": (
+        "HemExp in subgroups, with 95 % intervals (bootstrap over patients; Wilson for coverage). "
+        "Dashed: all patients, or the goal of coverage. A row without a mark has too few "
+        "patients; the table says why."
+    ),
     "consistency": (
         "Drawn follow-ups beside true scans: whether image, masks, volume, midline and IVH say "
         "one thing. Lines: 95 % intervals over patients; shaded: the interval of the true scans, "

@@ -82,7 +82,7 @@ def describe_subgroups(table: pd.DataFrame) -> pd.DataFrame:
             "Split": row["split"],
             "Indicator": row["indicator"],
             "Variable": SUBGROUP_NAMES[row["variable"]],
-            "Group": row["level"].replace(">= ", "≥ ").replace("-", "–"),
+            "Group": level_name(row["level"]),
             "Patients": row["n"],
             "Events": row["n_events"],
             "CRPS, mL [95 % CI]": score(row, "crps", "_ml", 2),
@@ -93,6 +93,11 @@ def describe_subgroups(table: pd.DataFrame) -> pd.DataFrame:
         }
         for row in table.to_dict("records")
     )
+
+
+def level_name(level: str) -> str:
+    """A level of `evaluation/subgroups.tsv` for people."""
+    return level.replace(">= ", "≥ ").replace("-", "–")
 
 
 def _percents(row: dict, name: str) -> str:
