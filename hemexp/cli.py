@@ -155,7 +155,7 @@ VERBS = {
     "fit-pool": Verb(results.fit_pool, (*_SHEET, "settings")),
     "pool-map": Verb(results.pool_map, ("results", "patient")),
     "score-patient": Verb(results.score_patient, ("results", "settings", "patient")),
-    "summarise-scores": Verb(results.summarise_scores, ("results", "settings", "seed")),
+    "summarise-scores": Verb(results.summarise_scores, ("samples", "results", "settings", "seed")),
     "vary-masks": Verb(results.vary_masks, ("results", "settings", "seed")),
     "compare-tables": Verb(desk.compare_tables, ("one", "other", "tolerance")),
     "run-ablation": Verb(

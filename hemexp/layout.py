@@ -267,6 +267,10 @@ class Layout:
         """What the image and the masks of each of a patient's follow-ups say, a row each."""
         return self.of_patient("evaluation", patient_id, "consistency.tsv")
 
+    def location(self, patient_id: str) -> Path:
+        """In which part of the brain a patient's bleed lies."""
+        return self.of_patient("evaluation", patient_id, "location.tsv")
+
     def evaluation(self, table: str) -> Path:
         """A table of the room `evaluation`, such as `forecasts`."""
         return self.root / "evaluation" / f"{table}.tsv"

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pandas as pd
-from results_folder import CHOSEN, MODELS, make_results, save
+from results_folder import CHOSEN, MODELS, make_results, read_samples, save
 
 from hemexp.evaluation.cohort.summarise import run_summarise_scores
 from hemexp.evaluation.cohort.vary_masks import run_vary_masks
@@ -83,14 +83,12 @@ def evaluate(root, settings):
     outcomes = read_table(root / "cohort/outcomes.tsv").set_index("patient_id")
     for name in outcomes.index[outcomes["split"] == "test"]:
         run_score_patient(Layout(root), name, room)
-    run_summarise_scores(Layout(root), room, seed=1)
+    run_summarise_scores(Layout(root), read_samples(root), room, seed=1)
     run_vary_masks(Layout(root), room, seed=1)
 
 
 def write_tables(root, settings, tables=TABLES):
-    sheet = pd.read_csv(root / "samples.tsv", sep="\t", dtype={"patient_id": str})
-    sheet = sheet.set_index("patient_id", drop=False)
-    return run_write_tables(Layout(root), sheet, settings.reporting, tables)
+    return run_write_tables(Layout(root), read_samples(root), settings.reporting, tables)
 
 
 def complete(root, outcomes):

@@ -95,6 +95,12 @@ def save(table, path: Path):
     table.to_csv(path, sep="\t", index=False)
 
 
+def read_samples(root):
+    """The sheet of `make_results`."""
+    sheet = pd.read_csv(root / "samples.tsv", sep="\t", dtype={"patient_id": str})
+    return sheet.set_index("patient_id", drop=False)
+
+
 def sheet_of(outcomes, rng):
     n = len(outcomes)
     sheet = outcomes[["patient_id", "center", "split"]].copy()

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from results_folder import make_results
+from results_folder import make_results, read_samples
 
 from hemexp import HemexpError
 from hemexp.anatomy.midline import LARGEST_MM
@@ -42,7 +42,7 @@ def score_all(root, room, ids=("007", "T1", "T2")):
 def summarise(root, room, truth=True):
     if not truth:
         Layout(root).truths.unlink()
-    run_summarise_scores(Layout(root), room, seed=1)
+    run_summarise_scores(Layout(root), read_samples(root), room, seed=1)
     return {path.stem: read_table(path) for path in (root / "evaluation").glob("*.tsv")}
 
 
@@ -266,6 +266,32 @@ def test_a_cohort_without_test_patients_gives_empty_tables(tmp_path, room):
     assert tables["forecasts"].empty
     assert "crps_ml" in tables["forecasts"]
     assert json.loads((tmp_path / "evaluation/metrics.json").read_text()) == {}
+
+
+def test_one_sample_a_patient_has_scores_and_no_intervals(tmp_path, room):
+    make_results(tmp_path, samples=1, phantom=False)
+    score_all(tmp_path, room)
+    tables = summarise(tmp_path, room, truth=False)
+    ours = {name: tables[name].query("model == 'hemexp'") for name in ("conformal", "subgroups")}
+    for name, column in (("conformal", "coverage_before"), ("subgroups", "coverage90")):
+        some = ours[name].query("n > 0")
+        assert len(some) and some[column].isna().all()
+        assert some["note"].str.contains("a point forecast has no spread").all()
+    assert (ours["subgroups"].query("n > 0")["crps_ml"] > 0).all()
+
+
+def test_subgroups_read_the_sheet_and_the_place_of_the_bleed(tables):
+    rows = tables["subgroups"].set_index(["variable", "level"])["n"]
+    sheet_says = rows["anticoagulant"]
+    assert sheet_says.to_dict() == {"no": 2, "yes": 1}
+    assert rows["location"].sum() == 3 and rows["location"].loc["infratentorial"] == 0
+    # Every kept patient counts, those who are trained on too.
+    missing = tables["missing"].query("variable == 'antiplatelet' and center == 'all'")
+    assert missing.set_index("split")["n_unknown"].to_dict() == {
+        "predict": 1,
+        "test": 3,
+        "train": 6,
+    }
 
 
 def test_a_scored_patient_without_samples_is_told(tmp_path, room, results):

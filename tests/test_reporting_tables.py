@@ -114,6 +114,13 @@ def test_cohort(printed):
     assert by_group["B", "train"]["Expansion (HE), n (%)"] == "2/3 (67 %)"
     assert by_group["B", "predict"]["Expansion (HE), n (%)"] == cells.UNKNOWN
     assert by_group["all", "all"]["Antiplatelet, n (%)"] == cells.UNKNOWN
+    # The sheet has no column `sex`.
+    assert by_group["all", "all"]["Female, n (%)"] == cells.UNKNOWN
+
+
+def test_women_are_counted_among_those_whose_sex_is_known():
+    sheet = pd.DataFrame({"sex": ["female", "male", "", "female"]})
+    assert cells.share(cohort_table._female(sheet)) == "2/3 (67 %)"
 
 
 def test_reconstruction():
@@ -210,6 +217,7 @@ def test_comparisons_have_a_row_a_reference():
             comparison("copy_baseline", "crps_difference_ml", -2),
             comparison("best_tabular", "crps_difference_ml", 0.1, "tabular_brain"),
             comparison("true_distribution", "skill_fraction", 0.8),
+            comparison("climatology", "auc_difference", 0.25) | {"target": "he"},
         ]
     )
     rows = forecast_tables.describe_comparisons(table).set_index("Against")
@@ -223,6 +231,8 @@ def test_comparisons_have_a_row_a_reference():
     assert rows.loc["Climatology", "Tail CRPS difference, mL [95 % CI]"] == "-0.25 [-1.25, 0.75]"
     assert rows.loc["True distribution", "Skill fraction [95 % CI]"] == "0.80 [-0.20, 1.80]"
     assert rows.loc["Climatology", "Skill fraction [95 % CI]"] == cells.UNKNOWN
+    assert rows.loc["Climatology", "AUC difference [95 % CI]"] == "0.25 [-0.75, 1.25]"
+    assert rows.loc["Copy of baseline", "AUC difference [95 % CI]"] == cells.UNKNOWN
     assert rows.iloc[3]["Remark"] == "Tabular: BRAIN score"
 
 

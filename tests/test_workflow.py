@@ -150,6 +150,12 @@ def test_an_edited_clinical_value_of_a_test_patient_reruns_what_reads_it(done):
     assert not set(planned) & {"strip_skull", "resample_scan", "encode_patient", "train_diffusion"}
 
 
+def test_an_added_sex_reruns_the_tables_of_the_cohort_alone(done):
+    write_sheet(mini_rows().assign(sex="f"), done)
+    planned = set(jobs(snakemake(done, "--dry-run")))
+    assert planned == {"summarise_scores", "write_tables", "draw_figures", "write_report"}
+
+
 def test_an_edited_clinical_value_of_a_training_patient_touches_no_image(done):
     edit(done, MINI["train"][0], "sbp", "151")
     planned = set(jobs(snakemake(done, "--dry-run")))

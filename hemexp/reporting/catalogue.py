@@ -63,7 +63,8 @@ TABLES = (
             "HemExp against every other forecast on the same patients: mean of the paired "
             "differences of CRPS, below 0 where HemExp is better. Skill fraction: (climatology - "
             "HemExp) / (climatology - true distribution), 1 for the best possible forecast; only "
-            "a phantom has a true distribution. Intervals: bootstrap over patients."
+            "a phantom has a true distribution. AUC difference: of the probability of expansion, "
+            "above 0 where HemExp is better. Intervals: bootstrap over patients; DeLong for AUC."
         ),
         made_by="forecast_tables:describe_comparisons",
         sources=("evaluation:comparisons",),
@@ -97,10 +98,52 @@ TABLES = (
             "Probability of expansion and of IVH: discrimination (AUC), accuracy (Brier score), "
             "calibration. Calibrated: in the large (intercept at slope 1) 0, O/E (observed over "
             "expected events) 1, slope 1. More happens than was said: in the large above 0, O/E "
-            "above 1. Too sure: slope below 1."
+            "above 1. Too sure: slope below 1. ICI: mean distance of the probabilities from the "
+            "smoothed calibration curve, over patients."
         ),
         made_by="expansion_tables:describe_expansion",
         sources=("evaluation:expansion",),
+    ),
+    Table(
+        name="decisions",
+        caption=(
+            "Net benefit per patient of treating whoever reaches a threshold of p(expansion): "
+            "true positives less false positives, these weighted by the threshold's odds. "
+            "Intervals: bootstrap over patients."
+        ),
+        made_by="review_tables:describe_decisions",
+        sources=("evaluation:decision_curve",),
+    ),
+    Table(
+        name="thresholds",
+        caption=(
+            "Telling who will expand at fixed thresholds of p(expansion), and at Youden's, which "
+            "is chosen on these very patients and so flatters. Intervals: Wilson."
+        ),
+        made_by="review_tables:describe_thresholds",
+        sources=("evaluation:thresholds",),
+    ),
+    Table(
+        name="subgroups",
+        caption=(
+            "HemExp in subgroups: follow-up IPH volume (CRPS, coverage) and probability of "
+            "expansion (AUC, calibration in the large). No AUC with fewer than five patients with "
+            "or without expansion. Location is told by place, without a reader. Intervals: "
+            "bootstrap over patients; Wilson for coverage. Groups are small and many: differences "
+            "between them are for the next study to test."
+        ),
+        made_by="review_tables:describe_subgroups",
+        sources=("evaluation:subgroups",),
+    ),
+    Table(
+        name="missing",
+        caption=(
+            "Unknown clinical values by split and centre, of all patients who were kept. The "
+            "subgroup table shows scores with and without those whose onset or anticoagulant is "
+            "unknown."
+        ),
+        made_by="review_tables:describe_missing",
+        sources=("evaluation:missing",),
     ),
     Table(
         name="predictors",
@@ -266,10 +309,29 @@ FIGURES = {
         "lines are the goal, hollow marks the coverage after conformal calibration."
     ),
     "reliability": (
-        "Left: observed share of expansion against predicted probability, patients grouped by "
-        "prediction in groups of equal size (95 % intervals: Wilson). Right: share of voxels with "
-        "new blood against the map's probability, in the band round the bleed, against what "
-        "happened and against the true map. The diagonal is perfect."
+        "Share of voxels with new blood against the map's probability, in the band round the "
+        "bleed: against what happened (left) and against the true map (right). The diagonal is "
+        "perfect."
+    ),
+    "calibration_curves": (
+        "Observed share of expansion against its probability: smoothed (lowess, span 0.75), and "
+        "in groups of patients of equal size (95 % intervals: Wilson). Shaded: 95 % band of "
+        "HemExp (bootstrap). Fewer than 20 patients, or than 5 with or without expansion, have no "
+        "curve. The diagonal is perfect."
+    ),
+    "roc": (
+        "ROC curve of the probability of expansion, with the area under it and its 95 % interval "
+        "(bootstrap). Dots: fixed thresholds of HemExp."
+    ),
+    "decision_curve": (
+        "Net benefit of treating whoever reaches a threshold of p(expansion), beside treating all "
+        "and treating none. Shaded: 95 % band of HemExp (bootstrap). The threshold says how many "
+        "needless treatments one treated expansion is worth."
+    ),
+    "subgroups": (
+        "HemExp in subgroups, with 95 % intervals (bootstrap over patients; Wilson for coverage). "
+        "Dashed: all patients, or the goal of coverage. A row without a mark has too few "
+        "patients; the table says why."
     ),
     "consistency": (
         "Drawn follow-ups beside true scans: whether image, masks, volume, midline and IVH say "

@@ -16,6 +16,8 @@ MODEL_NAMES = {
     "tabular_brain": "Tabular: BRAIN score",
     "true_distribution": "True distribution",
     "truth": "Truth",
+    "treat_all": "Treat all",
+    "treat_none": "Treat none",
 }
 """In the order of tables and figures."""
 

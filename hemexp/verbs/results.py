@@ -39,7 +39,7 @@ def summarise_scores(args: Arguments) -> None:
     """Compare forecasts over all patients."""
     from hemexp.evaluation.cohort.summarise import run_summarise_scores
 
-    run_summarise_scores(Layout(args.results), section(args, "evaluation"), args.seed)
+    run_summarise_scores(Layout(args.results), kept(args), section(args, "evaluation"), args.seed)
 
 
 def vary_masks(args: Arguments) -> None:

@@ -59,6 +59,7 @@ shell.prefix(
 SHEET = SETTINGS.samples
 PHANTOM = [patient for patient, ct in PATIENTS["baseline_ct"].items() if is_phantom(ct)]
 OUTSIDE = ["expansion_prob"] if "expansion_prob" in PATIENTS else []
+SEX = ["sex"] if "sex" in PATIENTS else []
 ON_FAILURE = SETTINGS.preprocess.on_failure
 # `gpu` is asked for where a network runs, unless the config says cpu.
 GPU = 0 if SETTINGS.device == "cpu" else 1

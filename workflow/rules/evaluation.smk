@@ -87,6 +87,7 @@ rule score_patient:
         scores=paths(RESULTS.scores("{patient}")),
         maps=paths(RESULTS.map_sums("{patient}")),
         consistency=paths(RESULTS.consistency("{patient}")),
+        location=paths(RESULTS.location("{patient}")),
     log:
         log_file("score_patient", "{patient}"),
     benchmark:
@@ -130,9 +131,11 @@ rule summarise_scores:
         code=hash_code("evaluation.cohort.summarise"),
         settings=section("evaluation"),
         seed=SETTINGS.seed,
+        rows=rows(PATIENTS.index, "patient_id", "center", "split", *CLINICAL, *SEX),
+        sheet=SHEET,
     shell:
-        "python -m hemexp summarise-scores --settings {params.settings:q} --seed {params.seed} "
-        "> {log} 2>&1"
+        "python -m hemexp summarise-scores --samples {params.sheet:q} "
+        "--settings {params.settings:q} --seed {params.seed} > {log} 2>&1"
 
 
 # Native masks alone say what an outline a voxel further out would measure.

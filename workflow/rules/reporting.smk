@@ -37,7 +37,7 @@ rule write_tables:
         code=hash_code("reporting.tables", *table_modules()),
         settings=section("reporting"),
         ablations=ablation_tables(),
-        rows=rows(PATIENTS.index, "patient_id", "center", "split", *CLINICAL),
+        rows=rows(PATIENTS.index, "patient_id", "center", "split", *CLINICAL, *SEX),
         sheet=SHEET,
     shell:
         "python -m hemexp write-tables --samples {params.sheet:q} --settings {params.settings:q} "

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
+from hemexp.evaluation.cohort.forecast_scores import POINT
 from hemexp.evaluation.cohort.forecasts import Forecast
 from hemexp.evaluation.cohort.groups import GROUP, by_group
 from hemexp.provenance import seed_for
@@ -149,6 +150,10 @@ def tabulate_conformal(
 
 
 def _row(part: pd.DataFrame, forecast: Forecast, level: float, pit: NDArray | None) -> dict:
+    if part["k"].min() == 1:
+        measures = COLUMNS[COLUMNS.index("n_calibration") + 1 : COLUMNS.index("note")]
+        unknown = dict.fromkeys(measures, Score(None, POINT))
+        return cells(n=len(part), n_calibration=0 if pit is None else len(pit), **unknown)
     n, drawn = len(part), (forecast.draws, list(part["patient_id"]))
     low, high = (float(binom.ppf(end, n, level) / n) for end in (0.025, 0.975))
     missing = Score(None, NOT_FITTED)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from numpy.typing import NDArray
 
+from hemexp.evaluation.cohort.characteristics import clinical_values
 from hemexp.evaluation.cohort.conformal import (
     Levels,
     conformal_levels,
@@ -29,6 +30,7 @@ from hemexp.evaluation.cohort.forecasts import (
 )
 from hemexp.evaluation.cohort.growth_models import by_model, chosen_model, of_chosen
 from hemexp.evaluation.patient.consistency import COLUMNS as CONSISTENCY
+from hemexp.evaluation.patient.location import COLUMNS as LOCATION
 from hemexp.evaluation.patient.map_sums import PATIENT_MAPS
 from hemexp.evaluation.patient.redraws import read_redraws
 from hemexp.layout import Layout, patient_of
@@ -67,6 +69,7 @@ class PatientTables:
         scores: From `scores.tsv`.
         maps: From `maps.tsv`.
         consistency: From `consistency.tsv`.
+        locations: From `location.tsv`.
         redraws: The phantom's further follow-ups, from `redraws.tsv`.
     """
 
@@ -74,6 +77,7 @@ class PatientTables:
     scores: pd.DataFrame
     maps: pd.DataFrame
     consistency: pd.DataFrame
+    locations: pd.DataFrame
     redraws: pd.DataFrame
 
 
@@ -98,6 +102,7 @@ class Cohort:
     """Everything of the scored patients; what several tables need is made once.
 
     Attributes:
+        sheet: The kept patients' rows of the sheet, indexed by patient.
         outcomes: `outcomes.tsv`, indexed by patient.
         ids: The scored patients.
         patients: Their tables.
@@ -106,6 +111,7 @@ class Cohort:
         seed: Run seed.
     """
 
+    sheet: pd.DataFrame
     outcomes: pd.DataFrame
     ids: list[str]
     patients: PatientTables
@@ -146,6 +152,18 @@ class Cohort:
         )
 
     @property
+    def expansion(self) -> pd.DataFrame:
+        """The probabilities of expansion alone."""
+        return self.events[self.events["event"] == "he"]
+
+    @property
+    def characteristics(self) -> pd.DataFrame:
+        """Clinical values, location and outcome of the scored patients, indexed by patient."""
+        locations = self.patients.locations.set_index("patient_id")["location"]
+        clinical = clinical_values(self.sheet).drop(columns=["split", "center"])
+        return self.outcomes.loc[self.ids].join(clinical).join(locations)
+
+    @property
     def forecast_maps(self) -> pd.DataFrame:
         """Sums of the maps of forecasts; one that knew the outcome is none."""
         maps = self.patients.maps
@@ -163,11 +181,14 @@ class Cohort:
         return {one.model: levels for one in self.calibrated}
 
 
-def read_cohort(layout: Layout, settings: Evaluation, seed: int) -> tuple[Cohort, list[Path]]:
+def read_cohort(
+    layout: Layout, sheet: pd.DataFrame, settings: Evaluation, seed: int
+) -> tuple[Cohort, list[Path]]:
     """Reads what was written of patients with a follow-up, and by the models of growth.
 
     Args:
         layout: Of the run; every patient of the scored splits with a follow-up must have samples.
+        sheet: The kept patients' rows of the sheet, indexed by patient.
         settings: Splits, bootstrap, limits.
         seed: Run seed.
 
@@ -181,7 +202,7 @@ def read_cohort(layout: Layout, settings: Evaluation, seed: int) -> tuple[Cohort
     patients, patient_files = _read_patients(layout, outcomes, ids)
     models, model_files = _read_models(layout, outcomes, ids, seed)
     files = [layout.outcomes, *patient_files, *model_files]
-    return Cohort(outcomes, ids, patients, models, settings, seed), files
+    return Cohort(sheet, outcomes, ids, patients, models, settings, seed), files
 
 
 def _warn_of_strangers(layout: Layout, known: pd.Index) -> None:
@@ -203,6 +224,7 @@ def _read_patients(
         (layout.scores, SCORE_COLUMNS),
         (layout.map_sums, PATIENT_MAPS),
         (layout.consistency, CONSISTENCY),
+        (layout.location, LOCATION),
     ):
         files = {name: place(name) for name in ids}
         tables.append(_read_all(files, outcomes, columns))
