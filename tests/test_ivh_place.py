@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 from tiny_head import ball, head, places, save
 
-from hemexp.preprocess.ivh_place import mirrored, near_shares, place_remarks
+from hemexp.preprocess.masks.ivh_place import mirrored, near_shares, place_remarks
 from hemexp.preprocess.strip import read_scan
 from hemexp.volumes import Volume
 

@@ -46,8 +46,8 @@ def _count_voxels(path: Path) -> float:
     import nibabel as nib
 
     from hemexp.nrrd import NRRD_SUFFIXES, nrrd_shape
-    from hemexp.preprocess.dicom import files_of, is_dicom
-    from hemexp.preprocess.dicom_headers import read_headers
+    from hemexp.preprocess.dicom.headers import read_headers
+    from hemexp.preprocess.dicom.read import files_of, is_dicom
 
     if path.suffix.lower() in NRRD_SUFFIXES:
         return math.prod(nrrd_shape(path))

@@ -9,10 +9,10 @@ from hemexp import Fault
 from hemexp.data_files import data_files
 from hemexp.layout import Layout, is_phantom
 from hemexp.preprocess.brain_hu import brain_faults
-from hemexp.preprocess.dicom import files_of
+from hemexp.preprocess.dicom.read import files_of
 from hemexp.preprocess.identity import hash_voxels
-from hemexp.preprocess.ivh_place import place_remarks
-from hemexp.preprocess.mask_checks import stray_remarks
+from hemexp.preprocess.masks.checks import stray_remarks
+from hemexp.preprocess.masks.ivh_place import place_remarks
 from hemexp.preprocess.raw import read_given_brain, read_raw_scan
 from hemexp.preprocess.remarks import Remark, notes_of, warnings_of
 from hemexp.preprocess.rows import write_row
