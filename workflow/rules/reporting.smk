@@ -8,6 +8,7 @@ PRINTED = [table.name for table in TABLES if not table.optional]
 rule write_tables:
     input:
         rules.summarise_scores.output,
+        rules.score_what_if.output,
         rules.collect_qc.output.outcomes,
         GROWTH.comparison,
         GROWTH.ivh_comparison,
@@ -45,6 +46,9 @@ rule write_tables:
 rule draw_figures:
     input:
         rules.summarise_scores.output,
+        rules.score_what_if.output,
+        kept_files(DRAWN_WHAT_IF, WHAT_IF),
+        kept_files(TRUE_WHAT_IF, [p for p in WHAT_IF if p in PHANTOM]),
         rules.collect_qc.output,
         rules.predict_expansion.output.predictions,
         rules.answer_what_if.output.answers,
