@@ -260,6 +260,20 @@ def test_what_if_beside_the_truth(printed):
     assert growth["Patients with a rise"] == "100 %"
 
 
+def test_redrawn_what_ifs_are_turned_to_one_direction(printed):
+    """The patient goes off the drug and to 12 h: shifts are told for on, and for earlier."""
+    drug, onset = read_csv(printed / "what_if_images.csv")
+    assert (drug["Patients"], onset["Patients"]) == ("1", "1")
+    assert (drug["IPH growth, mL: drawn"], drug["IPH growth, mL: true"]) == ("4.00", "4.00")
+    assert (onset["p(expansion): drawn"], onset["p(expansion): true"]) == ("0.600", "0.300")
+    assert (drug["Correlation of map shifts"], drug["Error of the map shift, mL"]) == (
+        "1.00",
+        "0.00",
+    )
+    # Twice the true shift misses by as much as none.
+    assert onset["Error of the map shift, mL"] == onset["The same of no shift, mL"] != "0.00"
+
+
 def test_the_model_of_ivh_stands_beside_climatology(printed):
     rows = read_csv(printed / "ivh.csv")
     assert [row["Model"] for row in rows][:1] == ["IVH model"]
