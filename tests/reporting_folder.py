@@ -90,20 +90,19 @@ def asked_again(outcomes):
 
 
 def write_what_if(root, name):
-    """Maps lose blood to one side, as in truth off the drug and twice as much at 12 h."""
+    """Maps halve off the drug, as in truth, and are gone at 12 h, where true ones halve."""
     layout = Layout(root)
     grid = read_volume(layout.sample_map(name, "expansion"))
-    ramp = np.linspace(0, 1, len(grid.data))[:, None, None] * grid.data
     drawn = {AS_IS: 1.0, "anticoagulant": 0.5, "onset": 0.0}
     true = {AS_IS: 1.0, "anticoagulant": 0.5, "onset": 0.5}
     known = layout.true_map(name).exists()
     for case in drawn:
         if case != AS_IS:
             path = layout.what_if_map(name, case)
-            write_volume(path, grid.data - (1 - drawn[case]) * ramp, grid.affine, np.float32)
+            write_volume(path, drawn[case] * grid.data, grid.affine, np.float32)
         if known:
             path = layout.true_what_if_map(name, case)
-            write_volume(path, grid.data - (1 - true[case]) * ramp, grid.affine, np.float32)
+            write_volume(path, true[case] * grid.data, grid.affine, np.float32)
     save(what_if_rows(drawn), layout.what_if(name))
     if known:
         save(what_if_rows(true), layout.true_what_if(name))
