@@ -18,10 +18,11 @@ from hemexp.diffusion.schedule import Schedule
 from hemexp.expansion.model import ExpansionModel, Linear, patient_distribution
 from hemexp.expansion.predictors import IVH_COLUMNS
 from hemexp.grid_scan import GridScan
+from hemexp.latents.encode import encode_images, reference_images
 from hemexp.latents.scale import Scale
 from hemexp.layout import Layout
 from hemexp.release.forecast import encode_baseline
-from hemexp.sampling.draw import Sampler, draw_patient_followups
+from hemexp.sampling.draw import Decoder, Sampler, draw_patient_followups
 from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.patient import at_baseline
@@ -142,7 +143,9 @@ def test_a_finished_sample_has_the_volumes_that_it_was_told(draw):
         assert np.isfinite(one.ct_hu).all()
 
 
-def test_a_miss_is_made_up_by_the_shell_and_the_remainder_stays(draw, monkeypatch):
+def test_a_miss_is_made_up_by_the_shell_and_the_remainder_stays(
+    draw, models, settings, monkeypatch
+):
     drawn, asked = draw(3)
     moved = [one.measured["relevelled_ml"] for one in drawn]
     raw = [one.measured["iph_raw_ml"] - VOLUMES["baseline_iph_ml"] for one in drawn]
@@ -155,6 +158,18 @@ def test_a_miss_is_made_up_by_the_shell_and_the_remainder_stays(draw, monkeypatc
         more.latents - more.reference, first.latents - first.reference, atol=1e-5
     )
     assert more.scan.iph.sum() - first.scan.iph.sum() == pytest.approx(5, abs=0.01)
+    references = asked.latents.start.references
+    whole = encode_images(references.vae, reference_images(more.scan), references.batch_slices)
+    assert torch.allclose(more.reference, whole, atol=1e-5)
+    moved = more.moved_from(first)
+    assert 0 < moved.sum() < len(moved)
+    decode = Decoder(Sampler(models, settings.sampling, 1))
+    for one, other in zip(decode(more), decode.again(decode(first), first, more), strict=True):
+        for part in ("ct_hu", "iph_logit", "ivh_logit"):
+            assert np.allclose(getattr(one, part), getattr(other, part), atol=1e-4)
+    stays = asked.latents.relevel(first, 0, 0.0)
+    assert not stays.moved_from(first).any() and torch.equal(stays.latents, first.latents)
+    decode.again(decode(first), first, stays)
     monkeypatch.setattr("hemexp.sampling.draw.LEAST_MISS_ML", np.inf)
     still, _ = draw(3)
     assert [one.measured["relevelled_ml"] for one in still] == [0.0] * 3
