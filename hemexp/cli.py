@@ -135,6 +135,7 @@ VERBS = {
     "collect-truth": Verb(data.collect_truth, (*_SHEET, "settings")),
     "collect-what-if-truth": Verb(data.collect_what_if_truth, (*_SHEET, "settings")),
     "draw-truth-map": Verb(data.draw_truth_map, (*_PATIENT, "draws", "reference")),
+    "draw-true-what-if": Verb(data.draw_true_what_if, (*_PATIENT, "draws", "reference")),
     "check": Verb(desk.check, ("samples", "images", "settings")),
     "strip-skull": Verb(data.strip_skull, (*_STEP, "raw", "session")),
     "register-followup": Verb(data.register_followup, (*_STEP, "reference")),
@@ -151,12 +152,14 @@ VERBS = {
     "answer-what-if": Verb(models.answer_what_if, _SHEET),
     "train-diffusion": Verb(models.train_diffusion, _TRAIN),
     "sample-followups": Verb(models.sample_followups, (*_PATIENT, "seed", "device")),
+    "redraw-what-if": Verb(models.redraw_what_if, (*_PATIENT, "seed", "device")),
     "fit-climatology": Verb(results.fit_climatology, _SHEET),
     "fit-pool": Verb(results.fit_pool, (*_SHEET, "settings")),
     "pool-map": Verb(results.pool_map, ("results", "patient")),
     "score-patient": Verb(results.score_patient, ("results", "settings", "patient")),
     "summarise-scores": Verb(results.summarise_scores, ("samples", "results", "settings", "seed")),
     "vary-masks": Verb(results.vary_masks, ("results", "settings", "seed")),
+    "score-what-if": Verb(results.score_what_if, (*_SHEET, "patients", "splits")),
     "compare-tables": Verb(desk.compare_tables, ("one", "other", "tolerance")),
     "run-ablation": Verb(
         results.run_ablation, (*_SHEET, "settings", "ablation", "shared", "cores")

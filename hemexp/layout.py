@@ -229,6 +229,15 @@ class Layout:
         """Volumes of every sample of a patient."""
         return self.root / self.samples / f"sub-{patient_id}" / "volumes.tsv"
 
+    def what_if(self, patient_id: str) -> Path:
+        """What the samples say of a patient as is and with one value changed, a row a case."""
+        return self.root / self.samples / f"sub-{patient_id}" / "what_if.tsv"
+
+    def what_if_map(self, patient_id: str, case: str) -> Path:
+        """The expansion map of the samples of a changed case."""
+        ending = f"what-if-{case}_desc-expansion_probseg.nii.gz"
+        return self.of_patient(self.samples, patient_id, ending)
+
     # evaluation
 
     @property
@@ -254,6 +263,15 @@ class Layout:
     def redraws(self, patient_id: str) -> Path:
         """Growth of every follow-up that the phantom drew again for that map."""
         return self.of_patient("evaluation", patient_id, "redraws.tsv")
+
+    def true_what_if(self, patient_id: str) -> Path:
+        """What the phantom knows of the cases of `what_if`, a row each."""
+        return self.of_patient("evaluation", patient_id, "what_if_truth.tsv")
+
+    def true_what_if_map(self, patient_id: str, case: str) -> Path:
+        """The phantom's true expansion map of a case, as is or changed."""
+        ending = f"what-if-{case}_desc-expansion_truth-probseg.nii.gz"
+        return self.of_patient("evaluation", patient_id, ending)
 
     def scores(self, patient_id: str) -> Path:
         """Scores of a patient's samples."""

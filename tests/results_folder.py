@@ -180,6 +180,7 @@ def write_samples(root, grid, patient, baseline_blood, rng, indicator, samples):
                 "redrawn": 0,
                 "disagrees": 0,
                 "ivh_ml": patient["baseline_ivh_ml"],
+                "ivh_raw_ml": 0.5 * patient["baseline_ivh_ml"],
                 "logit_offset": 0.5 * k,
                 "midline_shift_mm": 0.2 * growth,
             }

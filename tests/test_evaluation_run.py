@@ -302,7 +302,7 @@ def test_a_scored_patient_without_samples_is_told(tmp_path, room, results):
 
 
 def drawn_volumes(draws):
-    names = ("iph_ml", "iph_raw_ml", "ivh_ml")
+    names = ("iph_ml", "iph_raw_ml", "ivh_ml", "ivh_raw_ml")
     rows = {"patient_id": ["a", "b"], "indicator": "predicted"}
     rows |= {name: [1.0, 2.0] for name in names}
     return pd.DataFrame(rows | {"draws": draws})
@@ -311,9 +311,17 @@ def drawn_volumes(draws):
 def test_what_noise_alone_makes_is_scored_as_independent_draws():
     even, noise = (sampled_forecasts(drawn_volumes(draws)) for draws in ("even", "independent"))
     found = {(one.model, one.target): one.kind for one in even}
-    assert found.pop(("hemexp", "ivh_ml")) == "independent"
+    assert {found.pop((name, "ivh_ml")) for name in ("hemexp", "hemexp_raw")} == {"independent"}
     assert len(found) == 4 and set(found.values()) == {"even"}
     assert {one.kind for one in noise} == {"independent"}
+
+
+def test_raw_rows_hold_raw_volumes_alone():
+    table = drawn_volumes("even").assign(iph_raw_ml=[5.0, 6.0], ivh_raw_ml=[0.5, 0.25])
+    found = {(one.model, one.target): one.draws for one in sampled_forecasts(table)}
+    assert found["hemexp_raw", "ivh_ml"]["b"] == 0.25
+    assert found["hemexp_raw", "total_ml"]["b"] == 6.25
+    assert found["hemexp", "total_ml"]["b"] == 4.0
 
 
 def test_samples_drawn_in_two_ways_are_no_one_forecast():

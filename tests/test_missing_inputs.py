@@ -31,7 +31,7 @@ NOT_READ = {
 }
 """Inputs that stand for others in a rule's list, by a pattern."""
 
-TRUTH = r"results/phantom/\w+\.tsv|desc-expansion_truth"
+TRUTH = r"results/phantom/\w+\.tsv|desc-expansion_truth|what_if_truth"
 """Known of the phantom's patients alone: no verb needs it."""
 
 RULES = [
@@ -41,6 +41,7 @@ RULES = [
     "write_qc",
     "collect_truth",
     "draw_truth_map",
+    "draw_true_what_if",
     "train_autoencoder",
     "fit_push",
     "encode_patients",
@@ -53,12 +54,14 @@ RULES = [
     "answer_what_if",
     "train_diffusion",
     "sample_followups",
+    "redraw_what_if",
     "fit_climatology",
     "fit_pool",
     "pool_map",
     "score_patient",
     "summarise_scores",
     "vary_masks",
+    "score_what_if",
     "write_tables",
     "draw_figures",
     "write_report",

@@ -8,7 +8,9 @@ from mini import REPOSITORY, jobs, snakemake
 REPORTED = {"write_tables", "draw_figures", "write_report", "write_review"}
 EVALUATED = {"summarise_scores", "vary_masks", *REPORTED}
 SCORED = {"score_patient", *EVALUATED}
-SAMPLED = {"sample_followups", "fit_pool", "pool_map", *SCORED}
+# A patient drawn again with one value changed, and what is true of it.
+WHAT_IF = {"redraw_what_if", "score_what_if", *REPORTED}
+SAMPLED = {"sample_followups", "fit_pool", "pool_map", *SCORED, *WHAT_IF}
 DENOISED = {"train_diffusion", *SAMPLED}
 ENCODED = {"encode_patients", "encode_patient", "fit_scale", *DENOISED}
 # What the push is fitted with is what references, and so latents, are made with.
@@ -26,7 +28,7 @@ REGISTERED = {
     *PUSHED,
 }
 MEASURED = {"measure_bleeds", "measure_bleed", *FITTED}
-STRIPPED = {"strip_skull", "draw_truth_map", *MEASURED, *REGISTERED}
+STRIPPED = {"strip_skull", "draw_truth_map", "draw_true_what_if", *MEASURED, *REGISTERED}
 
 EDITS = {
     "the phantom's model": (
@@ -49,6 +51,11 @@ EDITS = {
     "the ventricle measure": ("anatomy/ventricles.py", MEASURED | PUSHED),
     "the distribution of growth": ("expansion/distribution.py", FITTED),
     "what-if answers": ("expansion/what_if.py", {"answer_what_if", *REPORTED}),
+    "redrawn what-ifs": ("sampling/what_if.py", WHAT_IF),
+    "true what-ifs": (
+        "phantom/what_if_map.py",
+        {"draw_true_what_if", *WHAT_IF} - {"redraw_what_if"},
+    ),
     "the denoiser's loss": ("diffusion/objective.py", DENOISED),
     "the sampler": ("sampling/samplers.py", SAMPLED),
     "the midline measure": ("anatomy/midline.py", PUSHED),

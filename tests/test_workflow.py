@@ -35,6 +35,7 @@ ONCE = dict.fromkeys(
         "fit_pool",
         "summarise_scores",
         "vary_masks",
+        "score_what_if",
         "write_tables",
         "draw_figures",
         "write_report",
@@ -56,6 +57,8 @@ def test_a_whole_run_has_every_job_once(tmp_path):
         "sample_followups": 4,
         "score_patient": 2,
         "draw_truth_map": 2,
+        "redraw_what_if": 1,
+        "draw_true_what_if": 1,
         "pool_map": 3,
     }
 

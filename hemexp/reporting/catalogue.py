@@ -180,6 +180,18 @@ TABLES = (
         sources=("growth:what_if_summary",),
     ),
     Table(
+        name="what_if_images",
+        caption=(
+            "Follow-ups drawn again for another onset time or anticoagulant state, with the same "
+            "noise and quantiles of growth: mean shifts over patients, beside the true ones where "
+            "a phantom knows them. Sum of the map: new blood expected. Error of the map shift: "
+            "sum of absolute differences of the drawn and the true shift of the expansion map. "
+            "A shift is the model's answer and no effect of a treatment."
+        ),
+        made_by="what_if_table:describe_what_if_images",
+        sources=("evaluation:what_if_images",),
+    ),
+    Table(
         name="maps",
         caption=(
             "Expansion-probability maps, voxel by voxel, against what happened and against the "
@@ -351,6 +363,12 @@ FIGURES = {
         "IPH volume. Contours: IPH orange, IVH blue; window 0–80 HU; R and L are the patient's "
         "sides. P(expansion): share of samples with blood where the baseline (white contour) had "
         "none."
+    ),
+    "what_if_maps": (
+        "Follow-ups drawn again with one value changed: share of samples with blood where the "
+        "baseline (white contour) had none, and its difference to the map as is, beside the "
+        "phantom's true difference. The slice has the most expected blood; the numbers are sums "
+        "over the whole map. It is the model's answer and no effect of a treatment."
     ),
     "training": ("Loss terms of the autoencoder and of the denoiser during training."),
     "registration": (

@@ -135,14 +135,15 @@ def _finish_all(
     start, brain = asked.latents.start, patient.baseline.scan.brain
 
     def finished(drawn: Drawn, k: int) -> FinishedSample:
-        told, related, moved_ml = asked.told[k], relate(*decoder(drawn), drawn.scan, brain), 0.0
+        told, decoded, moved_ml = asked.told[k], decoder(drawn), 0.0
+        related = relate(*decoded, drawn.scan, brain)
         raw = related.labels(brain)
         if finish.active and start.references.has_shell:
             more_ml = missing_ml(related, told, patient.baseline)
             if abs(more_ml) >= LEAST_MISS_ML:
                 moved_ml = more_ml
-                drawn = asked.latents.relevel(drawn, k, more_ml)
-                related = relate(*decoder(drawn), drawn.scan, brain)
+                level = asked.latents.relevel(drawn, k, more_ml)
+                related = relate(*decoder.again(decoded, drawn, level), level.scan, brain)
         rng = np.random.default_rng(start.seed.for_draw(k, "texture"))
         sample = finish_sample(related, raw, told, finish, rng)
         return sample._replace(measured=sample.measured | {"relevelled_ml": moved_ml})
@@ -182,6 +183,19 @@ class Decoder:
         if self._last is None or self._last[0] is not drawn.reference:
             self._last = drawn.reference, self._decode(drawn.reference)
         return self._decode(drawn.latents), self._last[1]
+
+    def again(
+        self, decoded: tuple[DecodedScan, DecodedScan], before: Drawn, drawn: Drawn
+    ) -> tuple[DecodedScan, DecodedScan]:
+        """The same of a relevelled sample: slices that stay were decoded before."""
+        which = drawn.moved_from(before)
+        if not which.any():
+            return decoded
+        sample, reference = (
+            old.with_slices(which.numpy(), self._decode(latents[which]))
+            for old, latents in zip(decoded, (drawn.latents, drawn.reference), strict=True)
+        )
+        return sample, reference
 
     def _decode(self, latents: Tensor) -> DecodedScan:
         device = next(self._vae.parameters()).device

@@ -28,6 +28,10 @@ class Drawn:
     reference: Tensor
     scan: ReferenceScan
 
+    def moved_from(self, other: "Drawn") -> Tensor:
+        """(z,) bool: slices whose reference is another than that of the same sample before."""
+        return (self.reference != other.reference).flatten(1).any(dim=1)
+
 
 @dataclass(frozen=True)
 class References:
@@ -72,9 +76,19 @@ class References:
         return self.prepared.hu is not None and self.prepared.kind.shell != "none"
 
     @torch.inference_mode()
-    def encoded(self, k: int, more_ml: float = 0.0) -> tuple[ReferenceScan, Tensor]:
+    def relevelled(self, drawn: Drawn, k: int, more_ml: float) -> tuple[ReferenceScan, Tensor]:
+        """`encoded` with more IPH than a drawn one; slices that stay keep their latents."""
+        scan = self.scan(k, more_ml)
+        images, latents = reference_images(scan), drawn.reference.clone()
+        changed = (images != reference_images(drawn.scan)).flatten(1).any(dim=1)
+        if changed.any():
+            latents[changed] = encode_images(self.vae, images[changed], self.batch_slices)
+        return scan, latents
+
+    @torch.inference_mode()
+    def encoded(self, k: int) -> tuple[ReferenceScan, Tensor]:
         """`scan` and its latents; where it is the baseline, always the same."""
         if self.prepared.kind.is_baseline:
             return self._unchanged
-        scan = self.scan(k, more_ml)
+        scan = self.scan(k)
         return scan, encode_images(self.vae, reference_images(scan), self.batch_slices)

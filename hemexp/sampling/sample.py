@@ -48,6 +48,20 @@ class DecodedScan:
     iph_logit: NDArray[np.float32]
     ivh_logit: NDArray[np.float32]
 
+    def with_slices(self, which: NDArray[np.bool_], part: "DecodedScan") -> "DecodedScan":
+        """The scan with some slices (z,) replaced."""
+
+        def replaced(old: NDArray[np.float32], new: NDArray[np.float32]) -> NDArray[np.float32]:
+            whole = old.copy()
+            whole[..., which] = new
+            return whole
+
+        return DecodedScan(
+            replaced(self.ct_hu, part.ct_hu),
+            replaced(self.iph_logit, part.iph_logit),
+            replaced(self.ivh_logit, part.ivh_logit),
+        )
+
 
 @dataclass(frozen=True)
 class LatentSampler:
@@ -99,8 +113,9 @@ class LatentSampler:
 
     def relevel(self, drawn: Drawn, k: int, more_ml: float) -> Drawn:
         """The same remainder on a reference with so much more IPH."""
-        scan, reference = self.start.references.encoded(k, more_ml)
-        return Drawn(drawn.latents - drawn.reference + reference, reference, scan)
+        scan, reference = self.start.references.relevelled(drawn, k, more_ml)
+        level = reference - drawn.reference  # exactly 0 where a slice stays
+        return Drawn(drawn.latents + level, reference, scan)
 
     def _draw(self, index: Tensor, attempt: int) -> list[Drawn]:
         """A batch of samples."""

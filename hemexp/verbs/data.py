@@ -58,6 +58,20 @@ def draw_truth_map(args: Arguments) -> None:
     )
 
 
+def draw_true_what_if(args: Arguments) -> None:
+    """Draw what is true of a phantom patient had they come at another time, or on another drug."""
+    from hemexp.cohort import read_sheet
+    from hemexp.phantom.truth_map import Gridding
+    from hemexp.phantom.what_if_map import run_draw_true_what_if
+    from hemexp.preprocess.interpolate import resample_blood
+
+    row = read_sheet(args.samples, args.patient).iloc[0]
+    gridding = Gridding(args.reference, resample_blood)
+    run_draw_true_what_if(
+        Layout(args.results), row, section(args, "phantom"), args.draws, gridding
+    )
+
+
 def _step(
     args: Arguments,
     step: Callable[[], None],

@@ -2,7 +2,7 @@
 
 from hemexp.config import read_json
 from hemexp.layout import Layout
-from hemexp.verbs.options import Arguments, kept, section, sheet, training
+from hemexp.verbs.options import Arguments, chosen_patients, kept, section, sheet, training
 
 
 def fit_climatology(args: Arguments) -> None:
@@ -47,6 +47,13 @@ def vary_masks(args: Arguments) -> None:
     from hemexp.evaluation.cohort.vary_masks import run_vary_masks
 
     run_vary_masks(Layout(args.results), section(args, "evaluation"), args.seed)
+
+
+def score_what_if(args: Arguments) -> None:
+    """Compare redrawn what-ifs with the phantom's truth."""
+    from hemexp.evaluation.cohort.what_if_images import run_score_what_if
+
+    run_score_what_if(Layout(args.results), chosen_patients(args)[0].index)
 
 
 def run_ablation(args: Arguments) -> None:

@@ -164,8 +164,34 @@ rule vary_masks:
         "> {log} 2>&1"
 
 
+rule score_what_if:
+    input:
+        drawn=kept_files([*DRAWN_WHAT_IF, paths(RESULTS.sample_map(_ONE, "expansion"))], WHAT_IF),
+        truth=kept_files(TRUE_WHAT_IF, [p for p in WHAT_IF if p in PHANTOM]),
+    output:
+        paths(RESULTS.evaluation("what_if_images")),
+    log:
+        log_file("score_what_if"),
+    benchmark:
+        benchmark_file("score_what_if")
+    localrule: True
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(20),
+    params:
+        code=hash_code("evaluation.cohort.what_if_images"),
+        patients=WHAT_IF,
+        sheet=SHEET,
+    shell:
+        "python -m hemexp score-what-if --patients {params.patients} --samples {params.sheet:q} "
+        "> {log} 2>&1"
+
+
 rule evaluation:
     input:
         rules.summarise_scores.output,
         rules.vary_masks.output,
+        rules.score_what_if.output,
         kept_files(POOLED_MAP, FORECAST),

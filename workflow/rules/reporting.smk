@@ -10,6 +10,7 @@ rule write_tables:
     input:
         rules.summarise_scores.output,
         rules.vary_masks.output,
+        rules.score_what_if.output,
         rules.collect_qc.output.outcomes,
         GROWTH.comparison,
         GROWTH.ivh_comparison,
@@ -47,6 +48,9 @@ rule write_tables:
 rule draw_figures:
     input:
         rules.summarise_scores.output,
+        rules.score_what_if.output,
+        kept_files(DRAWN_WHAT_IF, WHAT_IF),
+        kept_files(TRUE_WHAT_IF, [p for p in WHAT_IF if p in PHANTOM]),
         rules.collect_qc.output,
         rules.predict_expansion.output.predictions,
         rules.answer_what_if.output.answers,

@@ -50,6 +50,7 @@ VOLUME_COLUMNS = (
     "iph_ml",
     "iph_raw_ml",
     "ivh_ml",
+    "ivh_raw_ml",
     "logit_offset",
     "redrawn",
     "disagrees",
