@@ -9,13 +9,8 @@ PUBLISHED_EFFECTS = {
     "antiplatelet": float(np.log(1.68)),
 }
 """Change of logit p(expansion) per unit of a predictor: logarithms of the odds ratios of
-Al-Shahi Salman et al., Lancet Neurol 2018, 17:885 (5,435 patients, growth above 6 mL).
-
-On an antithrombotic against off they are as published. The unit of the onset's .50 was not
-available: it is read as per unit of ln hours, 2.7 times as late. Read as upper against lower quartile it is
-nearly the same (-.64) where ln hours have an SD of .8. The volume's 7.18 has no part. Its curve and unit
-were not available either, and growth above 6 mL needs a large bleed, which HE (a third is enough)
-does not.
+Al-Shahi Salman et al., Lancet Neurol 2018, 17:885 (5435 patients, growth above 6 mL). What is
+published per what, and what is read into it: docs/method.md 5.
 """
 
 

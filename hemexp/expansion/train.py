@@ -17,11 +17,14 @@ from hemexp.expansion.model import ExpansionModel
 from hemexp.expansion.patients import patient_files, read_patients, save_tables
 from hemexp.expansion.predictors import FOUR, IMAGE, predictors
 from hemexp.layout import Layout
-from hemexp.outcomes import expansion_outcomes
+from hemexp.outcomes import expansion_outcomes, has_shrunk
 from hemexp.provenance import describe, write_json
 from hemexp.settings import Expansion
 
 log = logging.getLogger(__name__)
+
+FEW_PATIENTS = 20
+"""Fewer hold about six expanders, at the third or less who expand."""
 
 
 def run_fit_expansion(
@@ -42,8 +45,9 @@ def run_fit_expansion(
         HemexpError: A volume is missing or empty, or all patients expand, or none does.
     """
     started = time.perf_counter()
-    table = expansion_outcomes(read_patients(layout, patients, follow_up=True))
-    check_volumes(table)
+    everyone = expansion_outcomes(read_patients(layout, patients, follow_up=True))
+    check_volumes(everyone)
+    table = without_shrunk(everyone)
     models, ivh = _fit_growth(table, settings, seed), _fit_ivh(table)
     held_out, ivh_held_out = (f(table, settings, seed) for f in (cross_fit, cross_fit_ivh))
     scores, forecasts = score_training(table, held_out)
@@ -69,7 +73,7 @@ def run_fit_expansion(
         layout.growth("comparison"): comparison,
         layout.growth("ivh_comparison"): of_ivh,
     }
-    save_tables(tables, **record)
+    save_tables(tables, **record, left_out=everyone.index.difference(table.index).tolist())
     found = {
         "chosen": chosen,
         "models": {name: model.as_json() for name, model in models.items()},
@@ -78,6 +82,7 @@ def run_fit_expansion(
         "ivh_cross_fitted": _records(of_ivh),
     }
     facts = {"patients": len(table), "expanders": int(table["he"].sum())}
+    facts |= {"left_out": len(everyone) - len(table)}  # unnamed: this file is released
     write_json(layout.growth_models, found | describe(**record, **facts))
 
 
@@ -101,6 +106,21 @@ def check_volumes(table: pd.DataFrame) -> None:
         )
 
 
+def without_shrunk(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without patients whose bleed shrank as none does; the log names them."""
+    shrunk = has_shrunk(table)
+    for patient_id, patient in table[shrunk].iterrows():
+        log.warning(
+            "Patient %s: an IPH of %.1f mL at baseline and %.1f mL at follow-up; left out of the "
+            "models of growth, which would expect such a loss of everybody. Evacuated, or are "
+            "baseline and follow-up swapped in the sheet?",
+            patient_id,
+            patient["baseline_iph_ml"],
+            patient["followup_iph_ml"],
+        )
+    return table[~shrunk]
+
+
 def without_a_part(table: pd.DataFrame) -> list[str]:
     """Predictors of expansion that are the same, or unknown, for all patients."""
     names = FOUR + IMAGE
@@ -112,10 +132,18 @@ def _fit_growth(table: pd.DataFrame, settings: Expansion, seed: int) -> dict[str
     models = fit_models(table, settings, seed)
     if silent := without_a_part(table):
         log.warning(
-            "The same, or unknown, for all %d training patients, so without a part in the models "
-            "of expansion: %s.",
+            "The same, or unknown, for all %d training patients, so nothing is learned of it: %s. "
+            "Models of expansion give it no part, or where all have one value the published one.",
             len(table),
             ", ".join(silent),
+        )
+    if len(table) < FEW_PATIENTS:
+        log.warning(
+            "%d training patients, %d with expansion: too few to tell models of growth apart or "
+            "to check their probabilities. From %d on there is something to learn.",
+            len(table),
+            int(table["he"].sum()),
+            FEW_PATIENTS,
         )
     for note in sorted({model.growth_note for model in models.values()} - {""}):
         log.warning("%s.", note[0].upper() + note[1:])
