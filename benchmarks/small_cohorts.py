@@ -1,12 +1,12 @@
-"""What published effects are worth to few training patients, where they hold and where they do not.
+"""What published effects are worth to few training patients, where they hold and where not.
 
 Cohorts of phantom patients without scans: their variables, features as an image would show them
 with noise, and growth from the phantom's law. Its effects of onset, anticoagulant and antiplatelet
-are multiplied by `--effects`: 1 as they are (their directions come from the source of the published
-effects), .5 half, -1 reversed. *Skill fraction*: (climatology - forecast) / (climatology - true
-distribution) of mean CRPS over new patients' true distributions, 0 for climatology, 1 at best.
-`chosen of all`: the model of lowest cross-fitted CRPS. `chosen without`: the same among models
-that know no published effect. *gain*: CRPS of the latter minus that of the former, mL.
+are multiplied by `--effects`: 1 as they are (their directions come from the source of the
+published effects), .5 half, -1 reversed. *Skill fraction*: (climatology - forecast) / (climatology
+- true distribution) of mean CRPS over new patients' true distributions, 0 for climatology, 1 at
+best. `chosen of all`: the model of lowest cross-fitted CRPS. `chosen without`: the same among
+models that know no published effect. *gain*: CRPS of the latter minus that of the former, mL.
 
     python benchmarks/small_cohorts.py [--cohorts 10] [--sizes 26 100 480] [--effects 1 .5 -1]
     python benchmarks/small_cohorts.py --learners  # after pip install quantile-forest engression
