@@ -175,7 +175,8 @@ def test_the_better_model_is_chosen_and_scores_say_so(cohort, settings):
     scores, forecasts = score_training(cohort, cross_fit(cohort, settings.expansion, seed=1))
     comparison = compare_models(scores, settings.expansion, seed=1)
     found = comparison.set_index("model")
-    assert choose(comparison, dict.fromkeys(GROWTH_MODELS), "best") == "image_clinical"
+    best = choose(comparison, dict.fromkeys(GROWTH_MODELS), "best")
+    assert best == "image_clinical_published" == found["crps_ml"].idxmin()
     assert choose(comparison, dict.fromkeys(GROWTH_MODELS), "brain") == "brain"
     assert found.loc["image_clinical", "auc"] > found.loc["four_variable", "auc"] + 0.03
     assert found.loc["image_clinical", "brier"] < found.loc["four_variable", "brier"]
@@ -259,3 +260,9 @@ def test_an_outside_probability_wins(cohort, settings):
     assert patient_distribution(model, patient).p_expansion != 0.93
     given = pd.concat([patient, pd.Series({"expansion_prob": 0.93})])
     assert patient_distribution(model, given).p_expansion == 0.93
+
+
+@pytest.mark.parametrize(("events", "chosen"), [(19, "first"), (20, "best"), (81, "first")])
+def test_the_lowest_crps_wins_where_patients_can_tell(events, chosen):
+    compared = {"model": ["first", "best"], "n": 100, "events": events, "crps_ml": [2.0, 1.0]}
+    assert choose(pd.DataFrame(compared), dict.fromkeys(compared["model"]), "best") == chosen

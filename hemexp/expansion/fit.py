@@ -35,7 +35,7 @@ GROWTH_MODELS = (
     "image_clinical",
     "brain",
 )
-"""Where they forecast equally well, as where nobody can be held out, the first is taken."""
+"""The first is taken where they forecast equally well, or patients are too few to tell."""
 
 
 def fit_models(table: pd.DataFrame, settings: Expansion, seed: int) -> dict[str, ExpansionModel]:

@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.expansion.compare import choose, compare_models, cross_fit, score_training
+from hemexp.expansion.compare import (
+    FEW_OF_A_KIND,
+    choose,
+    compare_models,
+    cross_fit,
+    few_of_a_kind,
+    score_training,
+)
 from hemexp.expansion.compare_ivh import compare_ivh, cross_fit_ivh, score_ivh
 from hemexp.expansion.distribution import FORECAST_QUANTILES
 from hemexp.expansion.fit import fit_models
@@ -22,9 +29,6 @@ from hemexp.provenance import describe, write_json
 from hemexp.settings import Expansion
 
 log = logging.getLogger(__name__)
-
-FEW_PATIENTS = 20
-"""Fewer hold about six expanders, at the third or less who expand."""
 
 
 def run_fit_expansion(
@@ -58,6 +62,7 @@ def run_fit_expansion(
     ]
     comparison = compare_models(scores, settings, seed)
     chosen = choose(comparison, models, settings.model)
+    _warn_of_few(int(table["he"].sum()), len(table), chosen)
     of_ivh = compare_ivh(score_ivh(table, held_out[chosen], ivh_held_out), settings, seed)
     record = {
         "verb": "fit-expansion",
@@ -137,17 +142,21 @@ def _fit_growth(table: pd.DataFrame, settings: Expansion, seed: int) -> dict[str
             len(table),
             ", ".join(silent),
         )
-    if len(table) < FEW_PATIENTS:
-        log.warning(
-            "%d training patients, %d with expansion: too few to tell models of growth apart or "
-            "to check their probabilities. From %d on there is something to learn.",
-            len(table),
-            int(table["he"].sum()),
-            FEW_PATIENTS,
-        )
     for note in sorted({model.growth_note for model in models.values()} - {""}):
         log.warning("%s.", note[0].upper() + note[1:])
     return models
+
+
+def _warn_of_few(expanders: int, patients: int, chosen: str) -> None:
+    if few_of_a_kind(expanders, patients):
+        log.warning(
+            "%d of %d training patients expand: fewer than %d of a kind are too few to tell models"
+            " apart, or to check their probabilities. Growth is drawn from %s.",
+            expanders,
+            patients,
+            FEW_OF_A_KIND,
+            chosen,
+        )
 
 
 def _fit_ivh(table: pd.DataFrame) -> IvhModel:
