@@ -12,6 +12,7 @@ from hemexp.expansion.fit import GROWTH_MODELS, calibrate, fit_brain, fit_model,
 from hemexp.expansion.model import ExpansionModel, load_models, patient_distribution
 from hemexp.expansion.predictors import FOUR, IMAGE
 from hemexp.expansion.train import check_volumes, without_a_part
+from hemexp.outcomes import has_shrunk
 from hemexp.provenance import write_json
 
 
@@ -144,6 +145,17 @@ def test_training_patients_without_volumes_are_refused_by_name(cohort):
     table.loc["P003", "baseline_iph_ml"], table.loc["P007", "growth_ml"] = 0.0, np.nan
     with pytest.raises(HemexpError, match="training patients P003, P007.*split train"):
         check_volumes(table)
+
+
+def test_a_loss_counts_beyond_both_limits_and_what_the_ventricles_took():
+    lost = pd.DataFrame(
+        {
+            "baseline_iph_ml": [9.2, 6.0, 30.0, 30.0, 30.0],
+            "growth_ml": [-3.1, -2.9, -9.0, -12.0, -12.0],
+            "ivh_growth_ml": [-2.0, 0.0, 0.0, 1.0, 3.0],
+        }
+    )
+    assert has_shrunk(lost).tolist() == [True, False, False, True, False]
 
 
 def test_a_feature_that_was_not_measured_is_no_unknown_value(cohort, settings):
