@@ -319,6 +319,10 @@ class Layout:
         scores = self.ablation("*")
         return sorted(scores.parent.glob(scores.name))
 
+    def scored_models(self, number: int | str) -> Path:
+        """Folder of the run that scores the released models of that number, from 1."""
+        return self.root / "scored_models" / str(number)
+
     def log(self, rule: str, of: str = "") -> Path:
         """What a job said."""
         return self.root / "logs" / rule / f"{of}.log" if of else self.root / f"logs/{rule}.log"

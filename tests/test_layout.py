@@ -20,7 +20,7 @@ PATH = re.compile(
 
 ELSEWHERE = {
     "cli.py": {"config/samples.tsv"},
-    "desk/ablations.py": {"samples.tsv", "config/samples.tsv"},
+    "desk/side_run.py": {"samples.tsv", "config/samples.tsv"},
     "desk/compare_tables.py": {".tsv", ".csv"},
     "preprocess/synthstrip.py": {"ct.nii.gz", "mask.nii.gz"},
 }
