@@ -72,7 +72,7 @@ def test_a_table_that_only_one_folder_has_is_a_difference(folders):
         ("3.36 [2.30, -4.4]", "3.36 [2.30, -4.6]", False),
         ("3.36 [2.30, 4.4]", "3.36", False),
         ("0.5 mL", "0.5 mm", False),
-        ("D1000", "D1001", False),
+        ("P1000", "P1001", False),
     ],
 )
 def test_tolerance_is_relative_above_one_and_absolute_below(one, other, equal):
