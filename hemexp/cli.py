@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from hemexp import HemexpError, __version__
 from hemexp.columns import SESSIONS
+from hemexp.layout import Layout
 from hemexp.notice import NOTICE
 from hemexp.verbs import data, desk, models, results
 from hemexp.verbs.files import file_fault
@@ -67,8 +68,19 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "help": "what a patient who cannot be used does",
     },
     "draws": {"type": int, "default": 200, "help": "follow-ups to draw again"},
-    "one": {"positional": True, "type": Path, "help": "folder of tables (TSV, CSV)"},
-    "other": {"positional": True, "type": Path, "help": "folder to compare it with"},
+    "one": {
+        "positional": True,
+        "nargs": "?",
+        "default": Layout().table("").parent,
+        "type": Path,
+        "help": "folder of tables (TSV, CSV)",
+    },
+    "other": {
+        "positional": True,
+        "nargs": "?",
+        "type": Path,
+        "help": "folder to compare it with; left out: the same one as git's last commit has it",
+    },
     "tolerance": {"type": float, "default": 0.0, "help": "numbers may differ by this, relatively"},
     "baseline-ct": {"required": True, "type": Path, "help": "raw CT: NIfTI, or DICOM folder"},
     "baseline-iph": {"required": True, "type": Path, "help": "its IPH mask"},

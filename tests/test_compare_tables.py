@@ -1,5 +1,7 @@
 """Tables of two runs, cell by cell."""
 
+import subprocess
+
 import pytest
 
 from hemexp import HemexpError
@@ -94,3 +96,39 @@ def test_the_verb_says_what_differs_by_its_exit_code(folders, capsys):
 def test_folders_without_tables_are_an_error_not_a_success(tmp_path):
     with pytest.raises(HemexpError, match="no table"):
         compare_folders(tmp_path, tmp_path, 0.0)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository that holds the tables of a run, where one stands now."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "results" / "tables" / "forecasts.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("Model,CRPS\nours,3.36 [2.30; 4.40]\n")
+    who = ("-c", "user.name=reviewer", "-c", "user.email=reviewer@example.org")
+    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "tables"]):
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True)
+    return path
+
+
+def test_a_run_is_compared_with_the_tables_of_the_last_commit(checkout, capsys):
+    main(["compare-tables"])
+    assert capsys.readouterr().out.startswith("same within tolerance")
+    checkout.write_text(checkout.read_text().replace("2.30", "3.30"))
+    with pytest.raises(SystemExit) as end:
+        main(["compare-tables"])
+    assert end.value.code == 1
+    line, last = capsys.readouterr().out.splitlines()
+    assert line.startswith("forecasts.csv, row 1, CRPS: '3.36 [3.30; 4.40]' and '3.36 [2.30")
+    assert last.endswith("1 differences")
+    checkout.unlink()
+    with pytest.raises(SystemExit):
+        main(["compare-tables"])
+    assert "last_commit" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_without_a_commit_to_compare_with_it_says_so(folders, caplog):
+    with pytest.raises(SystemExit) as end:
+        main(["compare-tables", str(folders[0])])
+    assert end.value.code == 2
+    assert "no committed tables" in caplog.text and "git" in caplog.text

@@ -1,7 +1,13 @@
 """Which cells differ between two folders of tables: for runs on two machines."""
 
+import contextlib
 import csv
+import io
 import re
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from hemexp import Fault, HemexpError
@@ -78,9 +84,42 @@ def compare_folders(one: Path, other: Path, tolerance: float) -> list[str]:
     ]
 
 
-def run_compare_tables(one: Path, other: Path, tolerance: float) -> int:
-    """Prints every difference, or that there is none; gives their number."""
-    found = compare_folders(one, other, tolerance)
+@contextlib.contextmanager
+def committed(folder: Path) -> Iterator[Path]:
+    """What git's last commit holds of a folder, as a folder for the time of the block.
+
+    Raises:
+        HemexpError: The folder lies in no repository, or the commit holds nothing of it.
+    """
+    command = ["git", "-C", str(folder), "archive", "--format=tar", "HEAD", "."]
+    try:
+        archive = subprocess.run(command, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", b"").decode(errors="replace").strip() or str(error)
+        raise HemexpError(
+            Fault(
+                str(folder),
+                f"no committed tables ({said})",
+                "a folder of a git checkout",
+                "Name the folder to compare it with.",
+            )
+        ) from error
+    with tempfile.TemporaryDirectory() as place, tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        folder = Path(place, "last_commit")  # a table that the run lacks is told to be only there
+        tar.extractall(folder, filter="data")
+        yield folder
+
+
+def run_compare_tables(one: Path, other: Path | None, tolerance: float) -> int:
+    """Prints every difference, or that there is none; gives their number.
+
+    Args:
+        one: Folder of tables.
+        other: Another one; None: what git's last commit holds of the first.
+        tolerance: As `is_equal` takes it.
+    """
+    with contextlib.nullcontext(other) if other else committed(one) as beside:
+        found = compare_folders(one, beside, tolerance)
     for line in found:
         print(line)
     within = f"within tolerance {tolerance:g}"
