@@ -63,6 +63,23 @@ def test_a_table_that_only_one_folder_has_is_a_difference(folders):
 @pytest.mark.parametrize(
     ("one", "other", "equal"),
     [
+        ("0.36", "0.37", True),
+        ("0.36", "0.38", False),
+        ("5.4 [1.2, 9.0]", "5.5 [1.2, 9.1]", True),
+        ("9", "10", False),
+        ("4/9 (44 %)", "4/9 (45 %)", True),
+        ("4/9 (44 %)", "3/9 (44 %)", False),
+        ("2e-1", "3e-1", False),
+    ],
+)
+def test_rounding_may_turn_a_last_digit_but_no_count(one, other, equal):
+    assert is_equal(one, other, 1e-3) == equal
+    assert not is_equal(one, other, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
         ("1e-4", "3e-4", True),
         ("1000", "1000.9", True),
         ("1000", "1002", False),
@@ -83,7 +100,7 @@ def test_tolerance_is_relative_above_one_and_absolute_below(one, other, equal):
 
 def test_the_verb_says_what_differs_by_its_exit_code(folders, capsys):
     main(["compare-tables", *map(str, folders)])
-    assert capsys.readouterr().out == "same within tolerance 0\n"
+    assert capsys.readouterr().out == "same within tolerance 0.01\n"
     change(folders[1], "3.14159", "3.2")
     with pytest.raises(SystemExit) as end:
         main(["compare-tables", *map(str, folders), "--tolerance", "0.001"])

@@ -23,6 +23,19 @@ def read_cells(path: Path) -> list[list[str]]:
         return list(csv.reader(handle, delimiter=SEPARATORS[path.suffix]))
 
 
+def last_digit(cell: str, found: re.Match[str]) -> float:
+    """How much a unit in the last digit shown is, for rounding may turn it.
+
+    A whole number counts something and may not turn, unless it is a percentage.
+    """
+    _, point, decimals = found[0].partition(".")
+    if "e" in found[0].lower():
+        return 0.0
+    if point:
+        return 10.0 ** -len(decimals)
+    return float(cell[found.end() :].lstrip().startswith("%"))
+
+
 def is_equal(one: str, other: str, tolerance: float) -> bool:
     """Whether two cells are the same text, its numbers apart by no more than the tolerance.
 
@@ -30,16 +43,19 @@ def is_equal(one: str, other: str, tolerance: float) -> bool:
         one: A cell.
         other: A cell.
         tolerance: Largest difference relative to the larger number; below 1 it is absolute, so
-            that a p of 0.0001 and one of 0.0002 are alike to a tolerance of 0.001.
+            that a p of 0.0001 and one of 0.0002 are alike to a tolerance of 0.001. Above 0 it also
+            allows what rounding makes of a small difference: one unit in the last digit shown.
     """
     if one == other:
         return True
-    if NUMBER.split(one) != NUMBER.split(other):
+    if tolerance == 0 or NUMBER.split(one) != NUMBER.split(other):
         return False
-    numbers = (map(float, NUMBER.findall(cell)) for cell in (one, other))
-    return all(
-        abs(a - b) <= tolerance * max(1.0, abs(a), abs(b)) for a, b in zip(*numbers, strict=True)
-    )
+    for a, b in zip(NUMBER.finditer(one), NUMBER.finditer(other), strict=True):
+        x, y = float(a[0]), float(b[0])
+        rounding = 1.001 * min(last_digit(one, a), last_digit(other, b))
+        if abs(x - y) > max(tolerance * max(1.0, abs(x), abs(y)), rounding):
+            return False
+    return True
 
 
 def differing_cells(one: Path, other: Path, tolerance: float) -> list[str]:
