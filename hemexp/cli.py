@@ -81,8 +81,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "type": Path,
         "help": "folder to compare it with; left out: the same one as git's last commit has it",
     },
-    # Four times the most that other processors and numbers of threads made (docs/performance.md).
-    "tolerance": {"type": float, "default": 0.01, "help": "numbers may differ by this, relatively"},
+    # Four times the most that another processor made of the same models (docs/performance.md).
+    "tolerance": {
+        "type": float,
+        "default": 0.01,
+        "help": "numbers may differ by this, relatively",
+    },
     "baseline-ct": {"required": True, "type": Path, "help": "raw CT: NIfTI, or DICOM folder"},
     "baseline-iph": {"required": True, "type": Path, "help": "its IPH mask"},
     "baseline-ivh": {"type": Path, "help": "its IVH mask; left out where there is no IVH"},
