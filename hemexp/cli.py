@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from hemexp import HemexpError, __version__
 from hemexp.columns import SESSIONS
+from hemexp.layout import Layout
 from hemexp.notice import NOTICE
 from hemexp.verbs import data, desk, models, results
 from hemexp.verbs.files import file_fault
@@ -55,6 +56,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "device": {"default": "auto", "choices": ("auto", "cpu", "cuda"), "help": "where to work"},
     "per-center": {"type": int, "default": 10, "help": "patients in each of the four centres"},
     "held-out": {"type": int, "help": "patients of the test centre, if not as many"},
+    "first": {"type": int, "default": 1, "help": "number of the test centre's first patient"},
+    "predict": {"type": int, "default": 2, "help": "test patients without a follow-up, the last"},
     "validation": {"type": int, "default": 4, "help": "how many of them are `val`, held out"},
     "images": {"action": "store_true", "help": "read and check every image too"},
     "out": {"required": True, "type": Path, "help": "file or folder to write"},
@@ -65,9 +68,25 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "help": "what a patient who cannot be used does",
     },
     "draws": {"type": int, "default": 200, "help": "follow-ups to draw again"},
-    "one": {"positional": True, "type": Path, "help": "folder of tables (TSV, CSV)"},
-    "other": {"positional": True, "type": Path, "help": "folder to compare it with"},
-    "tolerance": {"type": float, "default": 0.0, "help": "numbers may differ by this, relatively"},
+    "one": {
+        "positional": True,
+        "nargs": "?",
+        "default": Layout().table("").parent,
+        "type": Path,
+        "help": "folder of tables (TSV, CSV)",
+    },
+    "other": {
+        "positional": True,
+        "nargs": "?",
+        "type": Path,
+        "help": "folder to compare it with; left out: the same one as git's last commit has it",
+    },
+    # Four times the most that another processor made of the same models (docs/performance.md).
+    "tolerance": {
+        "type": float,
+        "default": 0.01,
+        "help": "numbers may differ by this, relatively",
+    },
     "baseline-ct": {"required": True, "type": Path, "help": "raw CT: NIfTI, or DICOM folder"},
     "baseline-iph": {"required": True, "type": Path, "help": "its IPH mask"},
     "baseline-ivh": {"type": Path, "help": "its IVH mask; left out where there is no IVH"},
@@ -97,6 +116,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "required": True,
         "type": Path,
         "help": "released models: results folder of a run, or a bundle of export-bundle",
+    },
+    "models": {
+        "required": True,
+        "nargs": "+",
+        "type": Path,
+        "help": "folders of released models as for --model, such as one a training seed",
     },
     "preset": {"default": "demo", "help": "name of the run's preset, for the page"},
 }
@@ -129,7 +154,8 @@ _PREDICT = (
 
 VERBS = {
     "draw-cohort": Verb(
-        data.draw_cohort, ("out", "settings", "per-center", "held-out", "validation")
+        data.draw_cohort,
+        ("out", "settings", "per-center", "held-out", "first", "predict", "validation"),
     ),
     "draw-patient": Verb(data.draw_patient, _PATIENT),
     "collect-truth": Verb(data.collect_truth, (*_SHEET, "settings")),
@@ -164,6 +190,8 @@ VERBS = {
     "run-ablation": Verb(
         results.run_ablation, (*_SHEET, "settings", "ablation", "shared", "cores")
     ),
+    "score-models": Verb(results.score_models, (*_SHEET, "settings", "models", "cores")),
+    "show-scores": Verb(results.show_scores, ("results",)),
     "write-tables": Verb(results.write_tables, (*_SHEET, "settings")),
     "draw-figures": Verb(results.draw_figures, ("results", "settings")),
     "write-report": Verb(results.write_report, ("results", "settings", "preset", "seed")),

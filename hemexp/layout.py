@@ -359,6 +359,10 @@ class Layout:
         """The same table of all that were run, by name."""
         return {path.parent.name: path for path in self.find(self.ablation("*", table))}
 
+    def scored_models(self, number: int | str) -> Path:
+        """Folder of the run that scores the released models of that number, from 1."""
+        return self.root / "scored_models" / str(number)
+
     def log(self, rule: str, of: str = "") -> Path:
         """What a job said."""
         return self.root / "logs" / rule / f"{of}.log" if of else self.root / f"logs/{rule}.log"

@@ -1,6 +1,6 @@
 """Verbs of the rooms evaluation and reporting: scores, tables, figures, pages."""
 
-from hemexp.config import read_json
+from hemexp.config import read_config, read_json
 from hemexp.layout import Layout
 from hemexp.verbs.options import Arguments, chosen_patients, kept, section, sheet, training
 
@@ -68,6 +68,21 @@ def run_ablation(args: Arguments) -> None:
         args.shared,
         args.cores,
     )
+
+
+def score_models(args: Arguments) -> None:
+    """Score released models on a sheet, a run of the workflow for each."""
+    from hemexp.desk.score_models import run_score_models
+
+    config = read_config(args.settings)
+    run_score_models(Layout(args.results), args.models, sheet(args), config, args.cores)
+
+
+def show_scores(args: Arguments) -> None:
+    """Print the headline table of scored models, as Markdown."""
+    from hemexp.reporting.headline_table import run_show_scores
+
+    print(run_show_scores(Layout(args.results)))
 
 
 def write_tables(args: Arguments) -> None:
