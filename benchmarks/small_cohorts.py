@@ -116,7 +116,8 @@ def learner_scores(
         torch.manual_seed(0)
         net = engression(
             *(torch.tensor(part, dtype=torch.float32) for part in (x, growth_ml[:, None])),
-            num_epochs=300,
+            num_epochs=1000,
+            lr=0.01,  # at its own 1e-4 it has not learned yet
             verbose=False,
         )
         drawn = net.sample(torch.tensor(x_new, dtype=torch.float32), sample_size=199)

@@ -90,10 +90,10 @@ def table(folder, name):
 
 @pytest.mark.slow
 def test_fitting_writes_models_and_honest_forecasts(folder):
-    training, comparison = table(folder, "training.tsv"), table(folder, "comparison.tsv")
+    training = table(folder, "training.tsv")
     assert len(training) == 5 * 40 and set(training["he"]) == {0, 1}
     record = json.loads((folder[0] / "expansion/model.json").read_text())
-    best = comparison.loc[comparison["crps_ml"].idxmin(), "model"]
+    best = "four_variable_published"  # 14 expand: too few for the lowest CRPS
     assert record["chosen"] == best and len(record["models"]) == 5
     assert record["patients"] == 40 and record["expanders"] == training["he"].sum() / 5
     forecasts = table(folder, "training_forecasts.tsv")
@@ -177,7 +177,7 @@ def test_who_was_evacuated_is_left_out_of_the_models_and_said(folder, settings, 
     run_fit_expansion(layout, sheet[:19], settings, seed=1)
     assert "Patient P001: an IPH of 20.0 mL at baseline and 11.0 mL at follow-up" in caplog.text
     assert "Patient P002" not in caplog.text
-    assert "7 of 18 training patients expand: fewer than 10 of a kind" in caplog.text
+    assert "7 of 18 training patients expand: fewer than 15 of a kind" in caplog.text
     record = json.loads((tmp_path / "expansion/model.json").read_text())
     assert (record["patients"], record["left_out"]) == (18, 1)
     model = load_expansion(tmp_path / "expansion/model.json")

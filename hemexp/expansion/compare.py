@@ -16,9 +16,9 @@ from hemexp.statistics.discrimination import ONE_CLASS, auc
 from hemexp.statistics.scores import brier, crps
 from hemexp.tables import cells
 
-FEW_OF_A_KIND = 10
+FEW_OF_A_KIND = 15
 """With about 8 expanders the choice by CRPS is chance and costs half of the first model's skill;
-with 15 it costs a tenth and saves more where published effects mislead (docs/method.md 5).
+with 15 it costs a tenth, and saves more where published effects mislead (docs/method.md 5).
 """
 
 

@@ -21,7 +21,7 @@ class Expansion(Section):
         "brain",
     ]
     """What sampling draws growth from (docs/method.md 5). `best`: the lowest cross-fitted CRPS on
-    training patients; `four_variable_published` with fewer than 10 with, or without, expansion."""
+    training patients; `four_variable_published` with fewer than 15 with, or without, expansion."""
     folds: PositiveInt
     """Parts of the cross-fitting, and of the loops inside it that choose penalties. More: slower,
     larger training parts."""
