@@ -22,10 +22,11 @@ from hemexp.latents.encode import encode_images, reference_images
 from hemexp.latents.scale import Scale
 from hemexp.layout import Layout
 from hemexp.release.forecast import encode_baseline
-from hemexp.sampling.draw import Decoder, Sampler, draw_patient_followups
+from hemexp.sampling.draw import Decoder, Sampler, draw_patient_followups, level_of
 from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.patient import at_baseline
+from hemexp.sampling.references import NO_MORE, Level
 from hemexp.sampling.requests import spread_evenly
 from hemexp.sampling.run import sample_patient
 from hemexp.sampling.what_if import add_up, answer, change_patient
@@ -153,7 +154,7 @@ def test_a_miss_is_made_up_by_the_shell_and_the_remainder_stays(
         assert moved[k] == pytest.approx(asked.told[k].growth_ml - raw[k])
         assert abs(moved[k]) > 0.3 and one.measured["iph_raw_ml"] >= 0
     first = next(iter(asked.latents.stream()))
-    more = asked.latents.relevel(first, 0, 5 * VOXEL_ML)
+    more = asked.latents.relevel(first, 0, Level(5 * VOXEL_ML, 0.0))
     assert torch.allclose(
         more.latents - more.reference, first.latents - first.reference, atol=1e-5
     )
@@ -167,12 +168,24 @@ def test_a_miss_is_made_up_by_the_shell_and_the_remainder_stays(
     for one, other in zip(decode(more), decode.again(decode(first), first, more), strict=True):
         for part in ("ct_hu", "iph_logit", "ivh_logit"):
             assert np.allclose(getattr(one, part), getattr(other, part), atol=1e-4)
-    stays = asked.latents.relevel(first, 0, 0.0)
+    fuller = asked.latents.relevel(first, 0, Level(0.0, 3 * VOXEL_ML)).scan
+    assert fuller.ivh.sum() - first.scan.ivh.sum() == pytest.approx(3, abs=0.01)
+    assert np.array_equal(fuller.iph, first.scan.iph)
+    stays = asked.latents.relevel(first, 0, NO_MORE)
     assert not stays.moved_from(first).any() and torch.equal(stays.latents, first.latents)
     decode.again(decode(first), first, stays)
     monkeypatch.setattr("hemexp.sampling.draw.LEAST_MISS_ML", np.inf)
     still, _ = draw(3)
     assert [one.measured["relevelled_ml"] for one in still] == [0.0] * 3
+
+
+def test_only_large_misses_of_what_was_told_and_grows_are_made_up(draw):
+    made = draw(1)[1].latents.start.references
+    assert level_of((0.31, -0.5), made) == (0.31, -0.5)
+    assert level_of((0.29, np.nan), made) == NO_MORE
+    kind = made.prepared.kind.model_copy(update={"ivh": False})
+    dry = replace(made, prepared=replace(made.prepared, kind=kind))
+    assert level_of((1.0, 2.0), dry) == (1.0, 0.0)
 
 
 def test_without_a_network_and_a_finish_a_sample_is_its_reference(draw):

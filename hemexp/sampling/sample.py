@@ -15,7 +15,7 @@ from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.diffusion.condition import Condition
 from hemexp.diffusion.network import PLAIN, DiffusionModel, Guidance, show_stack
 from hemexp.sampling.noise import PatientSeed, correlate_slices, white_noise
-from hemexp.sampling.references import Drawn, References
+from hemexp.sampling.references import Drawn, Level, References
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
 from hemexp.settings import Sampling
 from hemexp.training import autocast_for
@@ -111,9 +111,9 @@ class LatentSampler:
         index = torch.tensor([*numbers] + [numbers[-1]] * (self.size - len(numbers)))
         return dict(zip(numbers, self._draw(index, attempt), strict=False))
 
-    def relevel(self, drawn: Drawn, k: int, more_ml: float) -> Drawn:
-        """The same remainder on a reference with so much more IPH."""
-        scan, reference = self.start.references.relevelled(drawn, k, more_ml)
+    def relevel(self, drawn: Drawn, k: int, more: Level) -> Drawn:
+        """The same remainder on a reference with so much more blood."""
+        scan, reference = self.start.references.relevelled(drawn, k, more)
         level = reference - drawn.reference  # exactly 0 where a slice stays
         return Drawn(drawn.latents + level, reference, scan)
 
