@@ -184,7 +184,7 @@ VERBS = {
     "pool-map": Verb(results.pool_map, ("results", "patient")),
     "score-patient": Verb(results.score_patient, ("results", "settings", "patient")),
     "summarise-scores": Verb(results.summarise_scores, ("samples", "results", "settings", "seed")),
-    "vary-masks": Verb(results.vary_masks, ("results", "settings", "seed")),
+    "vary-masks": Verb(results.vary_masks, ("samples", "results", "settings", "seed")),
     "score-what-if": Verb(results.score_what_if, (*_SHEET, "patients", "splits")),
     "compare-tables": Verb(desk.compare_tables, ("one", "other", "tolerance")),
     "run-ablation": Verb(

@@ -86,7 +86,7 @@ def evaluate(root, settings):
     for name in outcomes.index[outcomes["split"] == "test"]:
         run_score_patient(Layout(root), name, room)
     run_summarise_scores(Layout(root), read_samples(root), room, seed=1)
-    run_vary_masks(Layout(root), room, seed=1)
+    run_vary_masks(Layout(root), read_samples(root), room, seed=1)
     run_score_what_if(Layout(root), asked_again(outcomes))
 
 

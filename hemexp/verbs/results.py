@@ -46,7 +46,7 @@ def vary_masks(args: Arguments) -> None:
     """Score forecasts again with masks a voxel larger and smaller."""
     from hemexp.evaluation.cohort.vary_masks import run_vary_masks
 
-    run_vary_masks(Layout(args.results), section(args, "evaluation"), args.seed)
+    run_vary_masks(Layout(args.results), kept(args), section(args, "evaluation"), args.seed)
 
 
 def score_what_if(args: Arguments) -> None:

@@ -159,9 +159,11 @@ rule vary_masks:
         code=hash_code("evaluation.cohort.vary_masks"),
         settings=section("evaluation"),
         seed=SETTINGS.seed,
+        rows=rows(PATIENTS.index, "patient_id", "center", "split", *CLINICAL, *SEX),
+        sheet=SHEET,
     shell:
-        "python -m hemexp vary-masks --settings {params.settings:q} --seed {params.seed} "
-        "> {log} 2>&1"
+        "python -m hemexp vary-masks --samples {params.sheet:q} --settings {params.settings:q} "
+        "--seed {params.seed} > {log} 2>&1"
 
 
 rule score_what_if:

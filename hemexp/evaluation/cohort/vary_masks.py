@@ -2,6 +2,8 @@
 
 import time
 
+import pandas as pd
+
 from hemexp.evaluation.cohort.inputs import read_cohort
 from hemexp.evaluation.cohort.robustness import tabulate_robustness
 from hemexp.evaluation.patient.resized_masks import native_masks, read_resized
@@ -11,16 +13,17 @@ from hemexp.settings import Evaluation
 from hemexp.tables import write_table
 
 
-def run_vary_masks(layout: Layout, settings: Evaluation, seed: int) -> None:
+def run_vary_masks(layout: Layout, sheet: pd.DataFrame, settings: Evaluation, seed: int) -> None:
     """Writes `robustness.tsv`.
 
     Args:
         layout: Of the run; every patient of `settings.splits` with a follow-up has been scored.
+        sheet: The kept patients' rows of the sheet, indexed by patient.
         settings: Splits, bootstrap.
         seed: Run seed.
     """
     started = time.perf_counter()
-    cohort, files = read_cohort(layout, settings, seed)
+    cohort, files = read_cohort(layout, sheet, settings, seed)
     resized = {name: read_resized(layout, name) for name in cohort.ids}
     table = tabulate_robustness(
         cohort.forecasts,
