@@ -17,17 +17,17 @@ NOT_READ = {
     "write_qc": "outcomes|png$",  # the page says which picture is not there
     "fit_pool": "volumes.tsv|dseg",
     "pool_map": "volumes.tsv|dseg",
-    "summarise_scores": "dseg",
-    "write_tables": "images_oracle|reliability|volumes.tsv|calibration|metrics.json",
+    "summarise_scores": "dseg|model.json",
+    "write_tables": "images_oracle|reliability|volumes.tsv|calibration|roc|metrics.json",
     "draw_figures": r"(?<!forecasts)\.\w+$",  # the first of many, each of which takes seconds
     "write_report": "(tex|svg|html)$",
-    "vary_masks": "dseg",
+    "vary_masks": "dseg|model.json",
     # Few of the tables and figures, and of the evaluation four tables, are on that page.
     "write_review": r"(tex|svg)$|metrics.json$"
-    r"|tables/(reconstruction|expected|predictors|ivh|what_if|consistency|coherence|images)"
-    r"|tables/(obedience|oracle)|figures/(panels|volumes|consistency|what_if|training|registration)"
+    r"|tables/(reconstruction|expected|predictors|ivh|what_if\.|consistency|coherence|images)"
+    r"|tables/(obedience|oracle)|figures/(panels|volumes|consistency|what_if\.|training|registration)"
     r"|evaluation/(comparisons|expected|obedience|images|coherence|consistency|reliability)"
-    r"|evaluation/(calibration|conformal)",
+    r"|evaluation/(calibration|conformal|decision_curve|roc|thresholds|subgroups|missing)",
 }
 """Inputs that stand for others in a rule's list, by a pattern."""
 

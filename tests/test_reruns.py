@@ -48,7 +48,7 @@ EDITS = {
     "the style of the QC page": ("preprocess/page_style.py", {"write_qc", "write_report"}),
     "the autoencoder's loss": ("autoencoder/losses.py", {"train_autoencoder", *ENCODED}),
     "what is measured of a bleed": ("expansion/features.py", MEASURED),
-    "the ventricle measure": ("anatomy/ventricles.py", MEASURED | PUSHED),
+    "the ventricle measure": ("anatomy/ventricles.py", STRIPPED),
     "the distribution of growth": ("expansion/distribution.py", FITTED),
     "what-if answers": ("expansion/what_if.py", {"answer_what_if", *REPORTED}),
     "redrawn what-ifs": ("sampling/what_if.py", WHAT_IF),

@@ -28,7 +28,8 @@ SECTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("expansion", "thresholds", "decisions"),
     ),
     "Maps": (("expansion_maps",), ("maps",)),
-    "Subgroups": ((), ("subgroups",)),
+    "Subgroups": (("subgroups",), ("subgroups",)),
+    "What if": (("what_if_maps",), ("what_if_images",)),
     "Failures": (("failures",), ()),
     "Robustness": ((), ("robustness",)),
 }
