@@ -25,6 +25,7 @@ from hemexp.settings.reporting import Reporting
 from hemexp.settings.run import Settings, TrainingProcesses
 from hemexp.settings.sampling import Sampling
 from hemexp.settings.section import Section
+from hemexp.settings.segmentation import Segmentation
 
 __all__ = [
     "Autoencoder",
@@ -43,6 +44,7 @@ __all__ = [
     "Reporting",
     "Sampling",
     "Section",
+    "Segmentation",
     "Settings",
     "ShareLimits",
     "SkullStrip",

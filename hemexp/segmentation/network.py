@@ -1,0 +1,65 @@
+"""The network that finds IPH and IVH, and its file: rebuilt from its own settings."""
+
+import json
+
+import numpy as np
+import torch
+from monai.networks.nets import DynUNet
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from hemexp.layout import Layout
+from hemexp.settings import Segmentation
+from hemexp.training import load_weights
+
+CLASSES = BACKGROUND, IPH, IVH = (0, 1, 2)
+"""Labels of the network, as in `_dseg` files."""
+
+HU_WINDOW = (-20.0, 120.0)
+"""What the network sees: fat of sulci's edges to calcified blood; clots lie at 40-90 HU."""
+
+HU_UNIT = 20.0
+"""HU per unit of the network's input: grey and white matter part by 0.5, blood and brain by 1.5."""
+
+
+def model_input(ct_hu: NDArray, brain: NDArray) -> NDArray[np.float32]:
+    """The network's input (x, y, z): 0 outside the brain and at the window's lower end."""
+    low, high = HU_WINDOW
+    return np.where(brain, (np.clip(ct_hu, low, high) - low) / HU_UNIT, 0).astype(np.float32)
+
+
+class Segmenter(nn.Module):
+    """A 2D U-Net (`DynUNet`) that judges every slice together with its neighbours."""
+
+    def __init__(self, settings: Segmentation) -> None:
+        """Builds the network with random weights."""
+        super().__init__()
+        levels = len(settings.channels)
+        self.context = settings.context_slices
+        self.core = DynUNet(
+            spatial_dims=2,
+            in_channels=2 * self.context + 1,
+            out_channels=len(CLASSES),
+            kernel_size=[3] * levels,
+            strides=[1] + [2] * (levels - 1),
+            upsample_kernel_size=[2] * (levels - 1),
+            filters=settings.channels,
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (n, 3, x, y, z) of images (n, 1, x, y, z); beyond the ends the last slice."""
+        n, _, x, y, z = images.shape
+        padded = pad(images, (self.context, self.context, 0, 0, 0, 0), mode="replicate")
+        # (n, x, y, z, 2 context + 1): a slice and its neighbours as channels of one 2D image.
+        stacked = padded[:, 0].unfold(3, 2 * self.context + 1, 1)
+        flat = stacked.permute(0, 3, 4, 1, 2).reshape(n * z, -1, x, y)
+        return self.core(flat).reshape(n, z, len(CLASSES), x, y).permute(0, 2, 3, 4, 1)
+
+
+def load_segmenter(layout: Layout, fold: int | None, device: torch.device) -> Segmenter:
+    """Rebuilds the network of `model.json`, of a fold or of all, with its weights."""
+    files = layout.segmenter(fold)
+    record = json.loads(files.model.read_text(encoding="utf-8"))
+    network = Segmenter(Segmentation.model_validate(record["settings"]))
+    return load_weights(files.weights, network).to(device)

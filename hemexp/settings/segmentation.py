@@ -1,0 +1,91 @@
+"""Settings of the masks that the workflow makes where a centre has none."""
+
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from hemexp.settings.preprocess import MaskLabels
+from hemexp.settings.section import Fraction, Section
+
+
+class Segmentation(Section):
+    """Where IPH and IVH masks come from that the sheet does not give, and the network's training.
+
+    Rows with masks keep theirs, whatever the method.
+    """
+
+    method: Literal["network", "command", "provided"]
+    """`network`: learned from the training patients who have masks. `command`: a program of your
+    own. `provided`: none are made, the sheet must give all."""
+    command: str | None
+    """Command line of that program, with `{ct}`, the scan it reads, and `{labels}`, the label file
+    it writes."""
+    command_labels: MaskLabels
+    least_masked: PositiveInt
+    """Training patients with masks that the network needs. More: refused sooner, safer masks."""
+    folds: int = Field(ge=2)
+    """Parts of those patients; as many networks more, each without one part, measure the error.
+    More: longer, and nearer to the error of the network that is used."""
+    channels: list[PositiveInt]
+    """Width of each level; every level after the first halves a slice. More: slower, finer."""
+    context_slices: NonNegativeInt
+    """Slices on either side that the network sees with each slice. More: sees further, slower."""
+    crop: tuple[PositiveInt, PositiveInt, PositiveInt]
+    """Voxels of a crop in training, and of a window in use, right, front and up. More: more
+    memory, sees further. The first two: multiples of what the levels halve."""
+    batch_crops: PositiveInt
+    """Crops a micro-batch. More: more memory, quicker on a GPU."""
+    accumulate: PositiveInt
+    """Micro-batches a step; processes share them. More: slower steps, steadier gradients, no more
+    memory."""
+    blood_share: Fraction
+    """Share of crops round a voxel of blood, half of them IVH; the rest lie anywhere in the brain.
+    More: finds blood quicker, and more that is none."""
+    augment_prob: Fraction
+    """How often each disturbance (turn, HU shift, noise, kernel) is applied. More: less is learned
+    by heart, and slower."""
+    steps: PositiveInt
+    """Steps of the optimiser. More: longer training, better masks, until they level out."""
+    optimiser: Literal["adam", "adamw"]
+    """`adamw` also lets weights decay."""
+    learning_rate: PositiveFloat
+    """Highest rate of the optimiser. More: quicker, then unstable."""
+    schedule: Literal["one_cycle", "cosine"]
+    """Course of the learning rate: up and down, or down alone."""
+    ema_decay: Fraction
+    """Memory of the averaged weights. More: steadier, later."""
+    checkpoint_every: PositiveInt
+    """Steps between checkpoints. More: less writing, more lost when a job is killed."""
+    precision: Literal["fp32", "bf16"]
+    """Number format of the network's arithmetic in training; weights and losses stay fp32. `bf16`
+    is quicker on recent GPUs."""
+    compile: bool
+    """`torch.compile`: minutes at the start for quicker steps."""
+    fused: bool
+    """The optimiser steps all weights in one kernel."""
+    overlap: float = Field(ge=0, lt=1)
+    """Share of a window that the next one sees again. More: slower, smoother seams."""
+    mirror: bool
+    """Each scan is judged beside its mirror image, twice the time."""
+
+    @model_validator(mode="after")
+    def _crop_fits_levels(self) -> Self:
+        factor = 2 ** (len(self.channels) - 1)
+        if any(side % factor for side in self.crop[:2]):
+            raise ValueError(
+                f"segmentation.crop {self.crop[0]} x {self.crop[1]} is not divisible by {factor}, "
+                "the factor of segmentation.channels"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _command_is_whole(self) -> Self:
+        if self.method != "command":
+            return self
+        missing = [key for key in ("{ct}", "{labels}") if key not in (self.command or "")]
+        if missing or not self.command_labels.iph:
+            raise ValueError(
+                "segmentation.method 'command' needs segmentation.command with {ct} and {labels}, "
+                "and segmentation.command_labels, such as {iph: [1], ivh: [2]}"
+            )
+        return self
