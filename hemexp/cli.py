@@ -50,6 +50,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "help": "limits of raw scans as JSON, or a config file to take them from; without it the "
         "config file of --settings"
     },
+    "fold": {"type": int, "help": "the network that never sees this part of the patients, from 0"},
     "session": {"required": True, "choices": SESSIONS, "help": "which scan"},
     "seed": {"type": int, "default": 1, "help": "run seed"},
     "device": {"default": "auto", "choices": ("auto", "cpu", "cuda"), "help": "where to work"},
@@ -141,6 +142,9 @@ VERBS = {
     "resample-scan": Verb(data.resample_scan, (*_STEP, "session", "reference")),
     "collect-qc": Verb(data.collect_qc, (*_SHEET, "settings")),
     "write-qc": Verb(data.write_qc, ("results", "settings")),
+    "train-segmentation": Verb(models.train_segmentation, (*_TRAIN, "fold")),
+    "segment-scan": Verb(models.segment_scan, ("results", "patient", "session", "device", "fold")),
+    "score-segmentation": Verb(models.score_segmentation, _SHEET),
     "train-autoencoder": Verb(models.train_autoencoder, _TRAIN),
     "fit-push": Verb(models.fit_push, _SHEET),
     "encode-patients": Verb(models.encode_patients, (*_TRAIN, "patients", "splits", "references")),

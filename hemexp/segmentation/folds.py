@@ -1,6 +1,19 @@
 """Which training patients a network sees."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from hemexp.columns import SESSIONS
+
+if TYPE_CHECKING:  # the workflow asks for folds, and starts without pandas
+    import pandas as pd
+
+MASK_COLUMNS = [f"{session}_{mask}" for session in SESSIONS for mask in ("iph", "ivh")]
+
+
+def masked_patients(sheet: "pd.DataFrame") -> list[str]:
+    """Patients whose row names the masks of both scans, `none` for no IVH included; sorted."""
+    return sorted(sheet.index[sheet[MASK_COLUMNS].ne("").all(axis=1)])
 
 
 def fold_patients(masked: Iterable[str], fold: int, folds: int) -> list[str]:

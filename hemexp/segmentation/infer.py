@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hemexp.anatomy.boxes import bounding_box
-from hemexp.segmentation.network import CLASSES, IPH, IVH, model_input
+from hemexp.segmentation.network import (
+    BACKGROUND,
+    CLASSES,
+    IPH,
+    IVH,
+    TrainedSegmenter,
+    model_input,
+)
 from hemexp.settings import Segmentation
 
 WINDOWS_AT_ONCE = 4
@@ -69,28 +76,27 @@ def entropy_bits(probability: NDArray) -> NDArray[np.float64]:
 
 
 def find_masks(
-    network: nn.Module,
+    segmenter: TrainedSegmenter,
     ct_hu: NDArray,
     brain: NDArray[np.bool_],
     voxel_ml: float,
-    settings: Segmentation,
     device: torch.device,
 ) -> FoundMasks:
     """Finds IPH and IVH in a scan whose axes run right, front and up.
 
     Args:
-        network: The segmenter.
+        segmenter: The trained network.
         ct_hu: (x, y, z) HU.
         brain: (x, y, z) brain mask, not empty.
         voxel_ml: Volume of a voxel.
-        settings: The network's settings.
         device: Where the network is.
     """
     box = bounding_box(brain)
     image = torch.from_numpy(model_input(ct_hu[box], brain[box])).to(device)
-    probability = class_probabilities(network, image, settings).cpu().numpy()
+    found = class_probabilities(segmenter.network, image, segmenter.settings)
+    probability = found.cpu().numpy()
     labels = np.zeros(brain.shape, dtype=np.uint8)
-    labels[box] = np.where(brain[box], probability.argmax(axis=0), 0)
+    labels[box] = np.where(brain[box], probability.argmax(axis=0), BACKGROUND)
     volumes = (float((labels == kind).sum()) * voxel_ml for kind in (IPH, IVH))
     entropies = (entropy_bits(probability[kind])[brain[box]].sum() for kind in (IPH, IVH))
     return FoundMasks(labels, *volumes, *(float(one) * voxel_ml for one in entropies))

@@ -1,6 +1,7 @@
 """The network that finds IPH and IVH, and its file: rebuilt from its own settings."""
 
 import json
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from hemexp.layout import Layout
+from hemexp.provenance import hash_file
 from hemexp.settings import Segmentation
 from hemexp.training import load_weights
 
@@ -57,9 +59,27 @@ class Segmenter(nn.Module):
         return self.core(flat).reshape(n, z, len(CLASSES), x, y).permute(0, 2, 3, 4, 1)
 
 
-def load_segmenter(layout: Layout, fold: int | None, device: torch.device) -> Segmenter:
+class TrainedSegmenter(NamedTuple):
+    """A network as its training left it.
+
+    Attributes:
+        network: With its weights, in evaluation.
+        settings: It was trained with, and is used with.
+        patients: It was trained on.
+        hash: Of its weights.
+    """
+
+    network: Segmenter
+    settings: Segmentation
+    patients: frozenset[str]
+    hash: str
+
+
+def load_segmenter(layout: Layout, fold: int | None, device: torch.device) -> TrainedSegmenter:
     """Rebuilds the network of `model.json`, of a fold or of all, with its weights."""
     files = layout.segmenter(fold)
     record = json.loads(files.model.read_text(encoding="utf-8"))
-    network = Segmenter(Segmentation.model_validate(record["settings"]))
-    return load_weights(files.weights, network).to(device)
+    settings = Segmentation.model_validate(record["settings"])
+    network = load_weights(files.weights, Segmenter(settings)).to(device)
+    patients = frozenset(record["patients"])
+    return TrainedSegmenter(network, settings, patients, hash_file(files.weights))

@@ -80,7 +80,9 @@ def load_scans(
     return loaded
 
 
-def draw_scan(scans: list[LabelledScan], kind: int, generator: np.random.Generator) -> LabelledScan:
+def draw_scan(
+    scans: list[LabelledScan], kind: int, generator: np.random.Generator
+) -> LabelledScan:
     """Draws one of the scans that show a class; of all where none does."""
     showing = [scan for scan in scans if kind in scan.shown] or scans
     return showing[generator.integers(len(showing))]

@@ -116,3 +116,82 @@ def train(
         if (step + 1) % LOG_EVERY == 0:
             history.append({"step": step + 1} | processes.add(terms))
     return average.module, history
+
+
+def check_enough(masked: list[str], settings: Segmentation) -> None:
+    """Refuses to learn from too few.
+
+    Raises:
+        HemexpError: Fewer training patients have masks than `least_masked`, or than `folds`.
+    """
+    least = max(settings.least_masked, settings.folds)
+    if len(masked) >= least:
+        return
+    raise HemexpError(
+        Fault(
+            "sample sheet",
+            f"{len(masked)} patients of split `train` with IPH and IVH masks of both scans",
+            f"{least} or more (segmentation.least_masked, segmentation.folds)",
+            f"Draw the masks of {least - len(masked)} more, or let a program of your own make "
+            "them (segmentation.method: command).",
+        )
+    )
+
+
+def run_train_segmentation(
+    layout: Layout,
+    masked: list[str],
+    fold: int | None,
+    settings: Segmentation,
+    seed: int,
+    device: str,
+) -> None:
+    """Verb `train-segmentation`: native scans with given masks to `model.safetensors`.
+
+    Args:
+        layout: Of the run.
+        masked: Training patients with given masks of both scans.
+        fold: The part of them that the network must not see; None: it sees all.
+        settings: The room's settings.
+        seed: Run seed.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        HemexpError: Too few patients have masks.
+    """
+    started = time.perf_counter()
+    check_enough(masked, settings)
+    patients = training_patients(masked, fold, settings.folds)
+    scans = [(patient_id, session) for patient_id in patients for session in SESSIONS]
+    files = [path for scan in scans for path in layout.native(*scan).images]
+    data = hash_value([hash_file(path) for path in files])
+    run = settings.as_json() | {
+        "seed": seed,
+        "data": data,
+        "code": hash_code("segmentation.train"),
+    }
+    out = layout.segmenter(fold)
+    with launched_processes(resolve_device(device)) as processes:
+        message = "%d scans of %d patients, fold %s; %s"
+        log.info(message, len(scans), len(patients), fold, processes.device)
+        checkpoint = Checkpoint(out.checkpoint, run)
+        loaded = load_scans(layout, scans, settings.crop)
+        network, history = train(loaded, settings, seed, checkpoint, processes)
+        if not processes.is_main:
+            return
+        save_weights(out.weights, network)
+        write_history(out.history, history)
+        write_sidecars(
+            [out.weights, out.history],
+            verb="train-segmentation",
+            settings=settings.as_json(),
+            inputs=files,
+            started=started,
+            seed=seed,
+            device=str(processes.device),
+            fold=fold,
+            patients=patients,
+            data=data,
+        )
+        remove_checkpoint(out.checkpoint)
+        log.info("%d steps in %.0f s", settings.steps, time.perf_counter() - started)

@@ -1,9 +1,37 @@
-"""Verbs of the rooms autoencoder to sampling: what is learned, and what is drawn with it."""
+"""Verbs of the rooms segmentation to sampling: what is learned, and what is drawn with it."""
 
 from hemexp.config import load_settings, read_config
 from hemexp.layout import Layout
 from hemexp.provenance import leave_empty
 from hemexp.verbs.options import Arguments, chosen_patients, kept, section, training
+
+
+def train_segmentation(args: Arguments) -> None:
+    """Train the network that makes masks, or the one of a fold."""
+    from hemexp.segmentation.folds import masked_patients
+    from hemexp.segmentation.train import run_train_segmentation
+
+    settings, masked = section(args, "segmentation"), masked_patients(training(args))
+    layout = Layout(args.results)
+    run_train_segmentation(layout, masked, args.fold, settings, args.seed, args.device)
+
+
+def segment_scan(args: Arguments) -> None:
+    """Make the IPH and IVH masks of a scan, or those of its fold's network to be scored."""
+    from hemexp.segmentation.segment import run_segment_scan
+
+    layout = Layout(args.results)
+    run_segment_scan(layout, args.patient, args.session, args.device, args.fold)
+
+
+def score_segmentation(args: Arguments) -> None:
+    """Compare given masks with those of networks that did not see the patient."""
+    from hemexp.segmentation.folds import masked_patients
+    from hemexp.segmentation.score import run_score_segmentation
+
+    patients = training(args)
+    centers = patients.loc[masked_patients(patients), "center"]
+    run_score_segmentation(Layout(args.results), centers)
 
 
 def train_autoencoder(args: Arguments) -> None:
