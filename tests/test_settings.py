@@ -118,7 +118,7 @@ BAD = {
         {"diffusion": {"clinical_dropout": 0}, "sampling": {"clinical_guidance": 2}},
         "sampling.clinical_guidance .2.0.*clinical_dropout 0 never trains",
     ),
-    "crop": ({"segmentation": {"crop": [62, 64, 8]}}, "segmentation.crop 62 x 64 is not divisib"),
+    "crop": ({"segmentation": {"crop": [60, 62, 8]}}, "segmentation.crop 60 x 62 is not divis"),
     "command without places": (
         {"segmentation": {"method": "command", "command": "blast-ct --input {ct}"}},
         "needs segmentation.command with .ct. and .labels., and segmentation.command_labels",

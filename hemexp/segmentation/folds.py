@@ -33,8 +33,3 @@ def training_patients(masked: Sequence[str], fold: int | None, folds: int) -> li
     """Patients whom a network learns from: all who have masks, or those outside its fold."""
     left_out = [] if fold is None else fold_patients(masked, fold, folds)
     return sorted(set(masked).difference(left_out))
-
-
-def fold_of(masked: Iterable[str], patient_id: str, folds: int) -> int:
-    """The fold whose network did not see a training patient."""
-    return sorted(masked).index(patient_id) % folds

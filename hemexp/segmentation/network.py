@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from monai.networks.nets import DynUNet
+from monai.networks.nets import SegResNet
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
 
 from hemexp.layout import Layout
 from hemexp.provenance import hash_file
@@ -22,7 +22,7 @@ HU_WINDOW = (-20.0, 120.0)
 """What the network sees: fat of sulci's edges to calcified blood; clots lie at 40-90 HU."""
 
 HU_UNIT = 20.0
-"""HU per unit of the network's input: grey and white matter part by 0.5, blood and brain by 1.5."""
+"""HU per unit of the network's input: blood and brain then lie some 1.5 apart."""
 
 
 def model_input(ct_hu: NDArray, brain: NDArray) -> NDArray[np.float32]:
@@ -32,31 +32,37 @@ def model_input(ct_hu: NDArray, brain: NDArray) -> NDArray[np.float32]:
 
 
 class Segmenter(nn.Module):
-    """A 2D U-Net (`DynUNet`) that judges every slice together with its neighbours."""
+    """A 2D `SegResNet` that judges every slice together with its neighbours.
+
+    With `stem_factor` above 1 it works on blocks of voxels, folded into channels; a single
+    convolution beside it sees the voxels themselves, for sharp edges.
+    """
 
     def __init__(self, settings: Segmentation) -> None:
         """Builds the network with random weights."""
         super().__init__()
-        levels = len(settings.channels)
-        self.context = settings.context_slices
-        self.core = DynUNet(
+        self.context, self.stem_factor = settings.context_slices, settings.stem_factor
+        slices, voxels = 2 * self.context + 1, self.stem_factor**2
+        self.core = SegResNet(
             spatial_dims=2,
-            in_channels=2 * self.context + 1,
-            out_channels=len(CLASSES),
-            kernel_size=[3] * levels,
-            strides=[1] + [2] * (levels - 1),
-            upsample_kernel_size=[2] * (levels - 1),
-            filters=settings.channels,
+            init_filters=settings.width,
+            in_channels=slices * voxels,
+            out_channels=len(CLASSES) * voxels,
+            blocks_down=settings.blocks,
+            blocks_up=[1] * (len(settings.blocks) - 1),
         )
+        self.edges = nn.Conv2d(slices, len(CLASSES), kernel_size=3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, 3, x, y, z) of images (n, 1, x, y, z); beyond the ends the last slice."""
         n, _, x, y, z = images.shape
         padded = pad(images, (self.context, self.context, 0, 0, 0, 0), mode="replicate")
-        # (n, x, y, z, 2 context + 1): a slice and its neighbours as channels of one 2D image.
+        # (n, x, y, z, slices): a slice and its neighbours as channels of one 2D image.
         stacked = padded[:, 0].unfold(3, 2 * self.context + 1, 1)
         flat = stacked.permute(0, 3, 4, 1, 2).reshape(n * z, -1, x, y)
-        return self.core(flat).reshape(n, z, len(CLASSES), x, y).permute(0, 2, 3, 4, 1)
+        coarse = self.core(pixel_unshuffle(flat, self.stem_factor))
+        logits = pixel_shuffle(coarse, self.stem_factor) + self.edges(flat)
+        return logits.reshape(n, z, len(CLASSES), x, y).permute(0, 2, 3, 4, 1)
 
 
 class TrainedSegmenter(NamedTuple):

@@ -1,5 +1,6 @@
-"""Verb `segment-scan`: masks of one scan by a network that did not see its patient."""
+"""Masks of whole scans: where none are given, and beside given ones to be scored."""
 
+import itertools
 import json
 import logging
 import time
@@ -7,16 +8,19 @@ import time
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from hemexp import Fault, HemexpError
+from hemexp.columns import SESSIONS
 from hemexp.layout import Layout
 from hemexp.provenance import sidecar_path, write_sidecars
+from hemexp.segmentation.folds import fold_patients
 from hemexp.segmentation.infer import FoundMasks, find_masks
 from hemexp.segmentation.network import IPH, IVH, TrainedSegmenter, load_segmenter
 from hemexp.tables import write_table
 from hemexp.training import resolve_device
-from hemexp.volumes import read_ras, read_volume, write_volume
+from hemexp.volumes import Volume, read_ras, read_volume, write_volume
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +68,7 @@ def check_not_given(layout: Layout, patient_id: str, session: str) -> None:
                 f"patient {patient_id}, {session}, {mask}",
                 f"a mask that `{verb}` wrote",
                 "no mask, or one of `segment-scan`",
-                "Given masks are used as they are; `--fold` marks the scan beside them.",
+                "Given masks are used as they are; `crossfit-masks` marks the scan beside them.",
             )
         )
 
@@ -81,63 +85,94 @@ def check_not_seen(segmenter: TrainedSegmenter, patient_id: str, fold: int) -> N
                 f"patient {patient_id}, --fold {fold}",
                 "a network that was trained on this patient",
                 "the one of the patient's own fold, which never saw the patient",
-                "Name that fold; `hemexp.segmentation.folds` says which it is.",
+                "Train the fold's network again: masks were added or taken away since.",
             )
         )
 
 
+def mark_scan(
+    layout: Layout, segmenter: TrainedSegmenter, scan: tuple[str, str], device: torch.device
+) -> tuple[Volume, pd.DataFrame]:
+    """Labels of a stripped native scan, on its own grid, and its row of `segmentation.tsv`."""
+    native = layout.native(*scan)
+    ct, brain = read_ras(native.ct), read_ras(native.brain)
+    found = find_masks(segmenter, ct.data, brain.data > 0, ct.voxel_ml, device)
+    affine = read_volume(native.ct).affine
+    row = row_of(*scan, found, segmenter.hash)
+    return Volume(turn_back(found.labels, affine), affine), pd.DataFrame([row])
+
+
 def run_segment_scan(
-    layout: Layout,
-    patient_id: str,
-    session: str,
-    device: str,
-    fold: int | None = None,
-    models: Layout | None = None,
+    layout: Layout, patient_id: str, session: str, device: str, models: Layout | None = None
 ) -> None:
     """Verb `segment-scan`: a stripped native scan to its IPH and IVH masks and a one-row table.
 
-    Without a fold the masks lie where given ones would, and the table says how sure they are:
-    patient_id session iph_ml ivh_ml entropy_iph_ml entropy_ivh_ml network note. With a fold the
-    labels lie beside the given masks, to be scored against them.
+    The masks lie where given ones would, and the table says how sure they are: patient_id session
+    iph_ml ivh_ml entropy_iph_ml entropy_ivh_ml network note.
 
     Args:
         layout: Of the run.
         patient_id: Patient of the sheet.
         session: `baseline` or `followup`.
         device: `auto`, `cpu` or `cuda`.
-        fold: Whose network is used: the patient must be of it; None: the one that saw all.
         models: Where the network lies, if not in `layout`.
 
     Raises:
-        HemexpError: The scan has given masks and no fold is named, or the fold's network was
-            trained on the patient.
+        HemexpError: The scan has given masks.
     """
     started, where = time.perf_counter(), resolve_device(device)
-    native = layout.native(patient_id, session)
-    if fold is None:
-        check_not_given(layout, patient_id, session)
-    segmenter = load_segmenter(models or layout, fold, where)
-    if fold is not None:
-        check_not_seen(segmenter, patient_id, fold)
-    ct, brain = read_ras(native.ct), read_ras(native.brain)
-    found = find_masks(segmenter, ct.data, brain.data > 0, ct.voxel_ml, where)
-    affine = read_volume(native.ct).affine
-    labels = turn_back(found.labels, affine)
-    if fold is None:
-        images = {native.iph: labels == IPH, native.ivh: labels == IVH}
-        table = layout.segmentation(patient_id, session)
-    else:
-        crossfit = layout.crossfit_scan(patient_id, session)
-        images, table = {crossfit.labels: labels}, crossfit.table
-    for path, data in images.items():
-        write_volume(path, data, affine, np.uint8)
-    write_table(table, pd.DataFrame([row_of(patient_id, session, found, segmenter.hash)]))
+    check_not_given(layout, patient_id, session)
+    models, native = models or layout, layout.native(patient_id, session)
+    segmenter = load_segmenter(models, None, where)
+    labels, row = mark_scan(layout, segmenter, (patient_id, session), where)
+    for path, kind in {native.iph: IPH, native.ivh: IVH}.items():
+        write_volume(path, labels.data == kind, labels.affine, np.uint8)
+    table = layout.segmentation(patient_id, session)
+    write_table(table, row)
     write_sidecars(
-        [*images, table],
+        [native.iph, native.ivh, table],
         verb="segment-scan",
         settings=segmenter.settings.as_json(),
-        inputs=[native.ct, native.brain, (models or layout).segmenter(fold).weights],
+        inputs=[native.ct, native.brain, models.segmenter().weights],
         started=started,
         device=str(where),
-        fold=fold,
     )
+
+
+def run_crossfit_masks(layout: Layout, masked: list[str], fold: int, device: str) -> None:
+    """Verb `crossfit-masks`: marks a fold's scans by the network that did not see its patients.
+
+    Labels and tables lie beside the given masks, to be scored against them.
+
+    Args:
+        layout: Of the run.
+        masked: Training patients with given masks.
+        fold: Whose patients are marked.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        HemexpError: The fold's network was trained on one of them.
+    """
+    where = resolve_device(device)
+    segmenter = load_segmenter(layout, fold, where)
+    patients = fold_patients(masked, fold, segmenter.settings.folds)
+    for patient_id in patients:
+        check_not_seen(segmenter, patient_id, fold)
+    for patient_id, session in itertools.product(patients, SESSIONS):
+        started = time.perf_counter()
+        labels, row = mark_scan(layout, segmenter, (patient_id, session), where)
+        files, native = (
+            layout.crossfit_scan(patient_id, session),
+            layout.native(patient_id, session),
+        )
+        write_volume(files.labels, labels.data, labels.affine, np.uint8)
+        write_table(files.table, row)
+        write_sidecars(
+            files,
+            verb="crossfit-masks",
+            settings=segmenter.settings.as_json(),
+            inputs=[native.ct, native.brain, layout.segmenter(fold).weights],
+            started=started,
+            device=str(where),
+            fold=fold,
+        )

@@ -62,6 +62,20 @@ def accumulate_gradients(
     return {"loss": total}
 
 
+def make_loss(settings: Segmentation) -> nn.Module:
+    """Dice of IPH and IVH plus cross-entropy, both weighted by class.
+
+    Dice is of a whole batch: a crop without blood says nothing, and its own would be 0 or 1.
+    """
+    return DiceCELoss(
+        include_background=False,
+        to_onehot_y=True,
+        softmax=True,
+        batch=True,
+        weight=torch.tensor([1.0, settings.iph_weight, settings.ivh_weight]),
+    )
+
+
 def train(
     scans: list[LabelledScan],
     settings: Segmentation,
@@ -86,8 +100,7 @@ def train(
     torch.manual_seed(seed)
     network = Segmenter(settings).to(device)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
-    # Dice of a whole batch: a crop without blood says nothing, and its own would be 0 or 1.
-    loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+    loss = make_loss(settings).to(device)
     autocast = autocast_for(settings.precision, device)
     weights = list(network.parameters())
     fused = fusing_works(settings.fused, device)

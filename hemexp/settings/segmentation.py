@@ -26,8 +26,14 @@ class Segmentation(Section):
     folds: int = Field(ge=2)
     """Parts of those patients; as many networks more, each without one part, measure the error.
     More: longer, and nearer to the error of the network that is used."""
-    channels: list[PositiveInt]
-    """Width of each level; every level after the first halves a slice. More: slower, finer."""
+    stem_factor: PositiveInt
+    """Side of the block of voxels that is folded into channels before the network. More: quicker,
+    coarser."""
+    width: int = Field(ge=8, multiple_of=8)
+    """Channels of the first level; each of the next has twice as many. More: slower, finer."""
+    blocks: list[PositiveInt] = Field(min_length=2)
+    """Residual blocks of each level; every level after the first halves a slice. More: slower,
+    deeper."""
     context_slices: NonNegativeInt
     """Slices on either side that the network sees with each slice. More: sees further, slower."""
     crop: tuple[PositiveInt, PositiveInt, PositiveInt]
@@ -41,6 +47,11 @@ class Segmentation(Section):
     blood_share: Fraction
     """Share of crops round a voxel of blood, half of them IVH; the rest lie anywhere in the brain.
     More: finds blood quicker, and more that is none."""
+    iph_weight: PositiveFloat
+    """Weight of IPH in the loss (Dice and cross-entropy), beside 1 of the rest. More: IPH is
+    learned sooner, and drawn larger."""
+    ivh_weight: PositiveFloat
+    """The same of IVH."""
     augment_prob: Fraction
     """How often each disturbance (turn, HU shift, noise, kernel) is applied. More: less is learned
     by heart, and slower."""
@@ -70,11 +81,11 @@ class Segmentation(Section):
 
     @model_validator(mode="after")
     def _crop_fits_levels(self) -> Self:
-        factor = 2 ** (len(self.channels) - 1)
+        factor = self.stem_factor * 2 ** (len(self.blocks) - 1)
         if any(side % factor for side in self.crop[:2]):
             raise ValueError(
                 f"segmentation.crop {self.crop[0]} x {self.crop[1]} is not divisible by {factor}, "
-                "the factor of segmentation.channels"
+                "the factor of segmentation (stem_factor, blocks)"
             )
         return self
 

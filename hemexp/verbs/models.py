@@ -17,11 +17,19 @@ def train_segmentation(args: Arguments) -> None:
 
 
 def segment_scan(args: Arguments) -> None:
-    """Make the IPH and IVH masks of a scan, or those of its fold's network to be scored."""
+    """Make the IPH and IVH masks of a scan that has none."""
     from hemexp.segmentation.segment import run_segment_scan
 
-    layout = Layout(args.results)
-    run_segment_scan(layout, args.patient, args.session, args.device, args.fold)
+    run_segment_scan(Layout(args.results), args.patient, args.session, args.device)
+
+
+def crossfit_masks(args: Arguments) -> None:
+    """Mark the scans of a fold by the network that did not see its patients."""
+    from hemexp.segmentation.folds import masked_patients
+    from hemexp.segmentation.segment import run_crossfit_masks
+
+    masked = masked_patients(training(args))
+    run_crossfit_masks(Layout(args.results), masked, args.fold, args.device)
 
 
 def score_segmentation(args: Arguments) -> None:
