@@ -20,6 +20,7 @@ REPOSITORY = PACKAGE.parent
 ROOMS = (
     "phantom",
     "preprocess",
+    "segmentation",
     "autoencoder",
     "latents",
     "expansion",
@@ -66,7 +67,10 @@ CROSSINGS = {
     "evaluation": {"preprocess"},
     "reporting": {"evaluation"},
 }
-TORCH_ROOMS = {"training", "processes", "autoencoder", "latents", "diffusion", "sampling"}
+TORCH_ROOMS = {
+    *("training", "processes"),
+    *("segmentation", "autoencoder", "latents", "diffusion", "sampling"),
+}
 
 
 def modules(part):
