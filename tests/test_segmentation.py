@@ -266,7 +266,7 @@ def test_stopped_and_resumed_it_ends_the_same_to_the_bit(tiny, tmp_path, monkeyp
 
 def test_it_learns(tiny, tmp_path):
     quick = {"learning_rate": 0.01, "augment_prob": 0.0, "iph_weight": 5, "ivh_weight": 10}
-    longer = tiny.model_copy(update={"steps": 70} | quick)
+    longer = tiny.model_copy(update={"steps": 140} | quick)
     network, history = training.train(scans(), longer, 1, Checkpoint(tmp_path / "c", {}))
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
     ct, iph, ivh, brain = head(7)
