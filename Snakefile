@@ -49,4 +49,5 @@ rule all:
     default_target: True
     input:
         paths(RESULTS.report),
+        paths(RESULTS.review),
         rules.answer_what_if.output,

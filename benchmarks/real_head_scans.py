@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from hemexp.preprocess.coarse import coarsen
 from hemexp.preprocess.interpolate import average, sigma_voxels
-from hemexp.preprocess.mask_files import read_mask
+from hemexp.preprocess.masks.files import read_mask
 from hemexp.preprocess.raw import RawScan, read_ct, read_raw_scan
 from hemexp.preprocess.scans import NativeScan
 from hemexp.settings import Preprocess

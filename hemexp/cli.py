@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from hemexp import HemexpError, __version__
 from hemexp.columns import SESSIONS
+from hemexp.layout import Layout
 from hemexp.notice import NOTICE
 from hemexp.verbs import data, desk, models, results
 from hemexp.verbs.files import file_fault
@@ -56,6 +57,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "device": {"default": "auto", "choices": ("auto", "cpu", "cuda"), "help": "where to work"},
     "per-center": {"type": int, "default": 10, "help": "patients in each of the four centres"},
     "held-out": {"type": int, "help": "patients of the test centre, if not as many"},
+    "first": {"type": int, "default": 1, "help": "number of the test centre's first patient"},
+    "predict": {"type": int, "default": 2, "help": "test patients without a follow-up, the last"},
     "validation": {"type": int, "default": 4, "help": "how many of them are `val`, held out"},
     "images": {"action": "store_true", "help": "read and check every image too"},
     "out": {"required": True, "type": Path, "help": "file or folder to write"},
@@ -66,9 +69,25 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "help": "what a patient who cannot be used does",
     },
     "draws": {"type": int, "default": 200, "help": "follow-ups to draw again"},
-    "one": {"positional": True, "type": Path, "help": "folder of tables (TSV, CSV)"},
-    "other": {"positional": True, "type": Path, "help": "folder to compare it with"},
-    "tolerance": {"type": float, "default": 0.0, "help": "numbers may differ by this, relatively"},
+    "one": {
+        "positional": True,
+        "nargs": "?",
+        "default": Layout().table("").parent,
+        "type": Path,
+        "help": "folder of tables (TSV, CSV)",
+    },
+    "other": {
+        "positional": True,
+        "nargs": "?",
+        "type": Path,
+        "help": "folder to compare it with; left out: the same one as git's last commit has it",
+    },
+    # Four times the most that another processor made of the same models (docs/performance.md).
+    "tolerance": {
+        "type": float,
+        "default": 0.01,
+        "help": "numbers may differ by this, relatively",
+    },
     "baseline-ct": {"required": True, "type": Path, "help": "raw CT: NIfTI, or DICOM folder"},
     "baseline-iph": {"required": True, "type": Path, "help": "its IPH mask"},
     "baseline-ivh": {"type": Path, "help": "its IVH mask; left out where there is no IVH"},
@@ -98,6 +117,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "required": True,
         "type": Path,
         "help": "released models: results folder of a run, or a bundle of export-bundle",
+    },
+    "models": {
+        "required": True,
+        "nargs": "+",
+        "type": Path,
+        "help": "folders of released models as for --model, such as one a training seed",
     },
     "preset": {"default": "demo", "help": "name of the run's preset, for the page"},
 }
@@ -130,12 +155,14 @@ _PREDICT = (
 
 VERBS = {
     "draw-cohort": Verb(
-        data.draw_cohort, ("out", "settings", "per-center", "held-out", "validation")
+        data.draw_cohort,
+        ("out", "settings", "per-center", "held-out", "first", "predict", "validation"),
     ),
     "draw-patient": Verb(data.draw_patient, _PATIENT),
     "collect-truth": Verb(data.collect_truth, (*_SHEET, "settings")),
     "collect-what-if-truth": Verb(data.collect_what_if_truth, (*_SHEET, "settings")),
     "draw-truth-map": Verb(data.draw_truth_map, (*_PATIENT, "draws", "reference")),
+    "draw-true-what-if": Verb(data.draw_true_what_if, (*_PATIENT, "draws", "reference")),
     "check": Verb(desk.check, ("samples", "images", "settings")),
     "strip-skull": Verb(data.strip_skull, (*_STEP, "raw", "session")),
     "register-followup": Verb(data.register_followup, (*_STEP, "reference")),
@@ -156,21 +183,28 @@ VERBS = {
     "answer-what-if": Verb(models.answer_what_if, _SHEET),
     "train-diffusion": Verb(models.train_diffusion, _TRAIN),
     "sample-followups": Verb(models.sample_followups, (*_PATIENT, "seed", "device")),
+    "redraw-what-if": Verb(models.redraw_what_if, (*_PATIENT, "seed", "device")),
     "fit-climatology": Verb(results.fit_climatology, _SHEET),
     "fit-pool": Verb(results.fit_pool, (*_SHEET, "settings")),
     "pool-map": Verb(results.pool_map, ("results", "patient")),
     "score-patient": Verb(results.score_patient, ("results", "settings", "patient")),
-    "summarise-scores": Verb(results.summarise_scores, ("results", "settings", "seed")),
+    "summarise-scores": Verb(results.summarise_scores, ("samples", "results", "settings", "seed")),
+    "vary-masks": Verb(results.vary_masks, ("samples", "results", "settings", "seed")),
+    "score-what-if": Verb(results.score_what_if, (*_SHEET, "patients", "splits")),
     "compare-tables": Verb(desk.compare_tables, ("one", "other", "tolerance")),
     "run-ablation": Verb(
         results.run_ablation, (*_SHEET, "settings", "ablation", "shared", "cores")
     ),
+    "score-models": Verb(results.score_models, (*_SHEET, "settings", "models", "cores")),
+    "show-scores": Verb(results.show_scores, ("results",)),
     "write-tables": Verb(results.write_tables, (*_SHEET, "settings")),
     "draw-figures": Verb(results.draw_figures, ("results", "settings")),
     "write-report": Verb(results.write_report, ("results", "settings", "preset", "seed")),
+    "write-review": Verb(results.write_review, ("results", "settings", "preset", "seed")),
     "new-center": Verb(desk.new_center, ("folder", "pattern", "center", "out")),
     "provenance": Verb(desk.provenance, (*_SHEET, "file", "whole")),
     "predict": Verb(desk.predict, _PREDICT),
+    "recalibrate": Verb(desk.recalibrate, (*_SHEET, "model", "out", "seed")),
     "adopt-autoencoder": Verb(models.adopt_autoencoder, ("results", "model")),
     "adopt-scale": Verb(models.adopt_scale, ("results", "model")),
     "adopt-diffusion": Verb(models.adopt_diffusion, ("results", "model")),

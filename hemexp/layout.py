@@ -274,6 +274,15 @@ class Layout:
         """Volumes of every sample of a patient."""
         return self.root / self.samples / f"sub-{patient_id}" / "volumes.tsv"
 
+    def what_if(self, patient_id: str) -> Path:
+        """What the samples say of a patient as is and with one value changed, a row a case."""
+        return self.root / self.samples / f"sub-{patient_id}" / "what_if.tsv"
+
+    def what_if_map(self, patient_id: str, case: str) -> Path:
+        """The expansion map of the samples of a changed case."""
+        ending = f"what-if-{case}_desc-expansion_probseg.nii.gz"
+        return self.of_patient(self.samples, patient_id, ending)
+
     # evaluation
 
     @property
@@ -300,6 +309,15 @@ class Layout:
         """Growth of every follow-up that the phantom drew again for that map."""
         return self.of_patient("evaluation", patient_id, "redraws.tsv")
 
+    def true_what_if(self, patient_id: str) -> Path:
+        """What the phantom knows of the cases of `what_if`, a row each."""
+        return self.of_patient("evaluation", patient_id, "what_if_truth.tsv")
+
+    def true_what_if_map(self, patient_id: str, case: str) -> Path:
+        """The phantom's true expansion map of a case, as is or changed."""
+        ending = f"what-if-{case}_desc-expansion_truth-probseg.nii.gz"
+        return self.of_patient("evaluation", patient_id, ending)
+
     def scores(self, patient_id: str) -> Path:
         """Scores of a patient's samples."""
         return self.of_patient("evaluation", patient_id, "scores.tsv")
@@ -311,6 +329,10 @@ class Layout:
     def consistency(self, patient_id: str) -> Path:
         """What the image and the masks of each of a patient's follow-ups say, a row each."""
         return self.of_patient("evaluation", patient_id, "consistency.tsv")
+
+    def location(self, patient_id: str) -> Path:
+        """In which part of the brain a patient's bleed lies."""
+        return self.of_patient("evaluation", patient_id, "location.tsv")
 
     def evaluation(self, table: str) -> Path:
         """A table of the room `evaluation`, such as `forecasts`."""
@@ -341,6 +363,25 @@ class Layout:
         """The methods paragraph of the run."""
         return self.root / "report" / "methods.md"
 
+    @property
+    def review(self) -> Path:
+        """The page for a reviewer."""
+        return self.root / "report" / "review.html"
+
+    @property
+    def model_card(self) -> Path:
+        """What the models are, whom they learned from, and what they are not for."""
+        return self.root / "report" / "model_card.md"
+
+    @property
+    def failures(self) -> Path:
+        """The patients whose forecasts were worst; not below `tables`, which git may keep."""
+        return self.root / "report" / "failures.csv"
+
+    def checklist(self, name: str) -> Path:
+        """A reporting checklist, filled in as far as the run knows."""
+        return self.root / "report" / f"{name}.csv"
+
     def forecast_page(self, patient_id: str) -> Path:
         """The page that `predict` writes."""
         return self.root / f"sub-{patient_id}.html"
@@ -362,6 +403,10 @@ class Layout:
     def ablations(self, table: str) -> dict[str, Path]:
         """The same table of all that were run, by name."""
         return {path.parent.name: path for path in self.find(self.ablation("*", table))}
+
+    def scored_models(self, number: int | str) -> Path:
+        """Folder of the run that scores the released models of that number, from 1."""
+        return self.root / "scored_models" / str(number)
 
     def log(self, rule: str, of: str = "") -> Path:
         """What a job said."""

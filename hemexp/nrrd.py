@@ -37,11 +37,8 @@ def load_nrrd(path: Path) -> tuple[NDArray, NDArray[np.float64]]:
     """
     import SimpleITK as sitk
 
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("NrrdImageIO")
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
+        reader = _read_header(path)
         affine = _check_information(path, reader)
         data = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
@@ -55,6 +52,26 @@ def load_nrrd(path: Path) -> tuple[NDArray, NDArray[np.float64]]:
             )
         ) from error
     return data.reshape(reader.GetSize()[2::-1]).T, affine
+
+
+def nrrd_shape(path: Path) -> tuple[int, ...]:
+    """Voxels along each axis of an NRRD image, from its header alone.
+
+    Raises:
+        RuntimeError: From ITK; it cannot be read.
+    """
+    return _read_header(path).GetSize()
+
+
+def _read_header(path: Path) -> "SimpleITK.ImageFileReader":
+    """A reader that knows an image's header and has not read its data."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("NrrdImageIO")
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader
 
 
 def _check_information(path: Path, reader: "SimpleITK.ImageFileReader") -> NDArray[np.float64]:

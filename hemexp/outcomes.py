@@ -13,6 +13,9 @@ from hemexp.layout import Layout
 HE_ML, HE_RELATIVE, IVH_GROWTH_ML = 6.0, 0.33, 1.0
 """Expansion: IPH growth >= 6 mL or >= 33 %; IVH growth counts from 1 mL (docs/method.md 1)."""
 
+SHRUNK_ML, SHRUNK_PART = 3.0, 1 / 3
+"""No bleed loses so much within days: two readings of it differ by a few mL or by a tenth."""
+
 
 def is_expansion(growth_ml: ArrayLike, baseline_ml: ArrayLike) -> NDArray[np.bool_]:
     """HE (docs/method.md 1): IPH growth >= 6 mL or >= 33 %; False where growth is NaN."""
@@ -43,6 +46,18 @@ def expansion_outcomes(volumes: pd.DataFrame) -> pd.DataFrame:
     for name, flag in {"he": he, "he_6ml": growth >= HE_ML, "rhe": rhe}.items():
         table[name] = flag.astype(float).where(known)
     return table
+
+
+def has_shrunk(outcomes: pd.DataFrame) -> pd.Series:
+    """Who lost more than `SHRUNK_ML` and `SHRUNK_PART` of the IPH: evacuated, or scans swapped.
+
+    Blood that broke into the ventricles is not lost.
+
+    Args:
+        outcomes: As `expansion_outcomes` gives them.
+    """
+    lost_ml = -outcomes["growth_ml"] - outcomes["ivh_growth_ml"].clip(lower=0)
+    return (lost_ml > SHRUNK_ML) & (lost_ml > SHRUNK_PART * outcomes["baseline_iph_ml"])
 
 
 def read_excluded(path: Path | str) -> list[str]:

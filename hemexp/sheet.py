@@ -13,6 +13,7 @@ from hemexp import Fault, HemexpError
 from hemexp.columns import IMAGES, NO_IVH
 from hemexp.ranges import RANGES
 from hemexp.sheet_faults import (
+    SEXES,
     Row,
     column_faults,
     file_columns,
@@ -21,6 +22,7 @@ from hemexp.sheet_faults import (
     number_faults,
     read_number,
     row_of,
+    sex_faults,
     split_faults,
     training_faults,
 )
@@ -60,7 +62,7 @@ def read_rows(
     if need_training and patient_id is None:
         faults += training_faults(rows.values())
     for line, row in rows.items():
-        faults += [*split_faults(line, row), *number_faults(line, row)]
+        faults += [*split_faults(line, row), *number_faults(line, row), *sex_faults(line, row)]
         _read_values(row, path.parent)
     faults += file_faults(rows)
     _refuse(path, sorted(faults, key=row_of))
@@ -190,7 +192,9 @@ def _one_patient(path: Path, rows: dict[int, Row], patient_id: str) -> dict[int,
 
 
 def _read_values(row: Row, folder: Path) -> None:
-    """Turns the text of numeric cells into numbers, and paths into those that a job can open."""
+    """Turns text into numbers, `f` into `female`, and paths into those that a job can open."""
+    if "sex" in row:
+        row["sex"] = SEXES.get(str(row["sex"]).lower(), row["sex"])
     for column in RANGES.keys() & row.keys():
         value = read_number(str(row[column]))
         row[column] = math.nan if value is None else value

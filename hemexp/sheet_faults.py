@@ -13,6 +13,9 @@ from hemexp.ranges import RANGES
 SHOWN_SIGNS = 60
 """Of a cell in a message: about a line."""
 
+SEXES = {"female": "female", "f": "female", "male": "male", "m": "male", "": ""}
+"""What a cell of the optional column `sex` may hold in either case, and how it is kept."""
+
 Row = dict[str, str | float]
 """A patient: text (files relative to the working directory) and numbers (NaN where unknown)."""
 
@@ -128,6 +131,20 @@ def number_faults(line: int, row: Row) -> list[Fault]:
         cure = "Write a point, not a comma." if comma else "Correct the value or its unit."
         faults.append(Fault(_where(line, row, column), found, expected, cure))
     return faults
+
+
+def sex_faults(line: int, row: Row) -> list[Fault]:
+    """A word in the optional column `sex` that is none of `SEXES`."""
+    if str(row.get("sex", "")).lower() in SEXES:
+        return []
+    return [
+        Fault(
+            _where(line, row, "sex"),
+            _shown(str(row["sex"])),
+            "female, male, f or m, or empty when unknown",
+            "Correct the word.",
+        )
+    ]
 
 
 def read_number(text: str) -> float | None:

@@ -1,17 +1,30 @@
 """What reporting reads beyond `results_folder`: predictors, what-if answers, reconstruction."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
-from results_folder import CHOSEN, MODELS, make_results, save
+from results_folder import CHOSEN, MODELS, make_results, read_samples, save
 
 from hemexp.evaluation.cohort.summarise import run_summarise_scores
+from hemexp.evaluation.cohort.vary_masks import run_vary_masks
+from hemexp.evaluation.cohort.what_if_images import run_score_what_if
 from hemexp.evaluation.patient.score import run_score_patient
 from hemexp.expansion.what_if import summarise
 from hemexp.layout import Layout
 from hemexp.reporting.catalogue import TABLES
 from hemexp.reporting.tables import run_write_tables
 from hemexp.tables import read_table
-from hemexp.what_if_cases import ask
+from hemexp.volumes import read_volume, write_volume
+from hemexp.what_if_cases import AS_IS, ask
+
+
+def copy_masks(layout, name):
+    """The masks on the grid serve as the native ones."""
+    for session in ("baseline", "followup"):
+        for mask in ("iph", "ivh"):
+            files = (getattr(place(name, session), mask) for place in (layout.grid, layout.native))
+            shutil.copy(*files)
 
 
 def answers(ids, drug_effect_ml):
@@ -72,17 +85,58 @@ def evaluate(root, settings):
     outcomes = read_table(root / "cohort/outcomes.tsv").set_index("patient_id")
     for name in outcomes.index[outcomes["split"] == "test"]:
         run_score_patient(Layout(root), name, room)
-    run_summarise_scores(Layout(root), room, seed=1)
+    run_summarise_scores(Layout(root), read_samples(root), room, seed=1)
+    run_vary_masks(Layout(root), read_samples(root), room, seed=1)
+    run_score_what_if(Layout(root), asked_again(outcomes))
 
 
 def write_tables(root, settings, tables=TABLES):
-    sheet = pd.read_csv(root / "samples.tsv", sep="\t", dtype={"patient_id": str})
-    sheet = sheet.set_index("patient_id", drop=False)
-    return run_write_tables(Layout(root), sheet, settings.reporting, tables)
+    return run_write_tables(Layout(root), read_samples(root), settings.reporting, tables)
+
+
+def asked_again(outcomes):
+    """A scored patient, one with new blood in samples if there is one: what-ifs of theirs."""
+    return sorted(outcomes.index[outcomes["split"] == "test"])[:2][-1:]
+
+
+def write_what_if(root, name):
+    """Maps halve off the drug, as in truth, and are gone at 12 h, where true ones halve."""
+    layout = Layout(root)
+    grid = read_volume(layout.sample_map(name, "expansion"))
+    drawn = {AS_IS: 1.0, "anticoagulant": 0.5, "onset": 0.0}
+    true = {AS_IS: 1.0, "anticoagulant": 0.5, "onset": 0.5}
+    known = layout.true_map(name).exists()
+    for case in drawn:
+        if case != AS_IS:
+            path = layout.what_if_map(name, case)
+            write_volume(path, drawn[case] * grid.data, grid.affine, np.float32)
+        if known:
+            path = layout.true_what_if_map(name, case)
+            write_volume(path, true[case] * grid.data, grid.affine, np.float32)
+    save(what_if_rows(drawn), layout.what_if(name))
+    if known:
+        save(what_if_rows(true), layout.true_what_if(name))
+
+
+def what_if_rows(parts):
+    """A patient of 2 h on the drug, of whose growth and probability cases leave a part."""
+    row = {"onset_to_ct_h": 2.0, "anticoagulant": 1.0, "samples": 5, "note": ""}
+    changed = {
+        AS_IS: {},
+        "anticoagulant": {"anticoagulant": 0.0},
+        "onset": {"onset_to_ct_h": 12.0},
+    }
+    full = {"iph_growth_ml": 8.0, "ivh_growth_ml": 1.0, "p_expansion": 0.6, "map_ml": 9.0}
+    return pd.DataFrame(
+        {"case": case, **row, **changed[case], **{name: part * full[name] for name in full}}
+        for case, part in parts.items()
+    )
 
 
 def complete(root, outcomes):
     """Adds to the folder of `make_results`; the outcomes are indexed by patient."""
+    for name in asked_again(outcomes):
+        write_what_if(root, name)
     unseen = outcomes.index[outcomes["split"] != "train"]
     told, true = answers(unseen, 1.0), answers(outcomes.index, 2.0)
     save(told, root / "expansion/what_if.tsv")
@@ -90,6 +144,8 @@ def complete(root, outcomes):
     save(true, root / "phantom/what_if_truth.tsv")
     save(comparison(), root / "expansion/comparison.tsv")
     save(ivh_comparison(), root / "expansion/ivh_comparison.tsv")
+    for name in outcomes.index[outcomes["split"] == "test"]:
+        copy_masks(Layout(root), name)
     for n, name in enumerate(outcomes.index):
         row = {
             "patient_id": name,

@@ -95,6 +95,12 @@ def save(table, path: Path):
     table.to_csv(path, sep="\t", index=False)
 
 
+def read_samples(root):
+    """The sheet of `make_results`."""
+    sheet = pd.read_csv(root / "samples.tsv", sep="\t", dtype={"patient_id": str})
+    return sheet.set_index("patient_id", drop=False)
+
+
 def sheet_of(outcomes, rng):
     n = len(outcomes)
     sheet = outcomes[["patient_id", "center", "split"]].copy()
@@ -174,6 +180,7 @@ def write_samples(root, grid, patient, baseline_blood, rng, indicator, samples):
                 "redrawn": 0,
                 "disagrees": 0,
                 "ivh_ml": patient["baseline_ivh_ml"],
+                "ivh_raw_ml": 0.5 * patient["baseline_ivh_ml"],
                 "logit_offset": 0.5 * k,
                 "midline_shift_mm": 0.2 * growth,
             }
@@ -265,11 +272,13 @@ def write_qc(root, outcomes, rng):
                     "reason": "brain <850 mL" if n == 2 else "",
                 }
             )
-    save(pd.DataFrame(rows), root / "preprocess/qc.tsv")
     excluded = {
         "patient_id": "X9",
         "session": "baseline",
         "step": "strip-skull",
         "reason": "found <air>; expected a head",
     }
+    rows.append({key: excluded[key] for key in ("patient_id", "session", "reason")})
+    rows[-1]["status"] = "failed"
+    save(pd.DataFrame(rows), root / "preprocess/qc.tsv")
     save(pd.DataFrame([excluded]), root / "preprocess/excluded.tsv")

@@ -15,7 +15,8 @@ from tiny_training import slices, stacks, tiny
 from hemexp import HemexpError
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings, read_config
-from hemexp.desk.ablations import ablated_settings, link_rooms, move_sheet, shared_rooms
+from hemexp.desk.ablations import ablated_settings, shared_rooms
+from hemexp.desk.side_run import link_rooms, move_sheet
 from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.objective import draw_batch

@@ -185,8 +185,10 @@ def test_light_verbs_start_without_heavy_libraries(verb):
 def test_the_whole_preprocess_room_loads_without_heavy_libraries():
     code = (
         "import importlib, pathlib, sys, hemexp.preprocess as room\n"
-        "for path in pathlib.Path(room.__path__[0]).glob('*.py'):\n"
-        "    importlib.import_module(f'hemexp.preprocess.{path.stem}')\n"
+        "folder = pathlib.Path(room.__path__[0])\n"
+        "for path in folder.rglob('*.py'):\n"
+        "    parts = path.relative_to(folder).with_suffix('').parts\n"
+        "    importlib.import_module('.'.join(('hemexp.preprocess', *parts)))\n"
         f"print(sorted({HEAVY} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code]

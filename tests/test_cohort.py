@@ -51,6 +51,21 @@ def test_a_good_sheet_is_read_with_unknown_values_as_nan(tmp_path):
     assert samples.loc["P1", "baseline_ct"] == str(tmp_path / "P1_baseline_ct.nii.gz")
 
 
+def test_sex_is_kept_as_one_word_and_may_be_missing(tmp_path):
+    words = {"P1": "F", "P2": "male", "P3": ""}
+    rows = [row(tmp_path, name, sex=word) for name, word in words.items()]
+    samples = read_sheet(write(tmp_path, rows, (*REQUIRED, "sex")))
+    assert samples["sex"].tolist() == ["female", "male", ""]
+    assert "sex" not in read_sheet(write(tmp_path, rows))
+
+
+def test_another_word_for_sex_is_told(tmp_path):
+    rows = [row(tmp_path, "P1", sex="f"), row(tmp_path, "P2", sex="w")]
+    message = "row 3, patient 'P2', column sex.*'w'.*female, male, f or m"
+    with pytest.raises(SheetError, match=message):
+        read_sheet(write(tmp_path, rows, (*REQUIRED, "sex")))
+
+
 def test_files_below_the_working_directory_are_relative(tmp_path, monkeypatch):
     path = write(tmp_path, [row(tmp_path, "P1")])
     monkeypatch.chdir(tmp_path)

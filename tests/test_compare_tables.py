@@ -1,5 +1,7 @@
 """Tables of two runs, cell by cell."""
 
+import subprocess
+
 import pytest
 
 from hemexp import HemexpError
@@ -61,6 +63,23 @@ def test_a_table_that_only_one_folder_has_is_a_difference(folders):
 @pytest.mark.parametrize(
     ("one", "other", "equal"),
     [
+        ("0.36", "0.37", True),
+        ("0.36", "0.38", False),
+        ("5.4 [1.2, 9.0]", "5.5 [1.2, 9.1]", True),
+        ("9", "10", False),
+        ("4/9 (44 %)", "4/9 (45 %)", True),
+        ("4/9 (44 %)", "3/9 (44 %)", False),
+        ("2e-1", "3e-1", False),
+    ],
+)
+def test_rounding_may_turn_a_last_digit_but_no_count(one, other, equal):
+    assert is_equal(one, other, 1e-3) == equal
+    assert not is_equal(one, other, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
         ("1e-4", "3e-4", True),
         ("1000", "1000.9", True),
         ("1000", "1002", False),
@@ -72,7 +91,7 @@ def test_a_table_that_only_one_folder_has_is_a_difference(folders):
         ("3.36 [2.30, -4.4]", "3.36 [2.30, -4.6]", False),
         ("3.36 [2.30, 4.4]", "3.36", False),
         ("0.5 mL", "0.5 mm", False),
-        ("D1000", "D1001", False),
+        ("P1000", "P1001", False),
     ],
 )
 def test_tolerance_is_relative_above_one_and_absolute_below(one, other, equal):
@@ -81,7 +100,7 @@ def test_tolerance_is_relative_above_one_and_absolute_below(one, other, equal):
 
 def test_the_verb_says_what_differs_by_its_exit_code(folders, capsys):
     main(["compare-tables", *map(str, folders)])
-    assert capsys.readouterr().out == "same within tolerance 0\n"
+    assert capsys.readouterr().out == "same within tolerance 0.01\n"
     change(folders[1], "3.14159", "3.2")
     with pytest.raises(SystemExit) as end:
         main(["compare-tables", *map(str, folders), "--tolerance", "0.001"])
@@ -94,3 +113,39 @@ def test_the_verb_says_what_differs_by_its_exit_code(folders, capsys):
 def test_folders_without_tables_are_an_error_not_a_success(tmp_path):
     with pytest.raises(HemexpError, match="no table"):
         compare_folders(tmp_path, tmp_path, 0.0)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository that holds the tables of a run, where one stands now."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "results" / "tables" / "forecasts.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("Model,CRPS\nours,3.36 [2.30; 4.40]\n")
+    who = ("-c", "user.name=reviewer", "-c", "user.email=reviewer@example.org")
+    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "tables"]):
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True)
+    return path
+
+
+def test_a_run_is_compared_with_the_tables_of_the_last_commit(checkout, capsys):
+    main(["compare-tables"])
+    assert capsys.readouterr().out.startswith("same within tolerance")
+    checkout.write_text(checkout.read_text().replace("2.30", "3.30"))
+    with pytest.raises(SystemExit) as end:
+        main(["compare-tables"])
+    assert end.value.code == 1
+    line, last = capsys.readouterr().out.splitlines()
+    assert line.startswith("forecasts.csv, row 1, CRPS: '3.36 [3.30; 4.40]' and '3.36 [2.30")
+    assert last.endswith("1 differences")
+    checkout.unlink()
+    with pytest.raises(SystemExit):
+        main(["compare-tables"])
+    assert "last_commit" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_without_a_commit_to_compare_with_it_says_so(folders, caplog):
+    with pytest.raises(SystemExit) as end:
+        main(["compare-tables", str(folders[0])])
+    assert end.value.code == 2
+    assert "no committed tables" in caplog.text and "git" in caplog.text

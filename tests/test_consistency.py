@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
-from results_folder import make_results
+from results_folder import make_results, read_samples
 
 from hemexp.evaluation.cohort import consistency
 from hemexp.evaluation.cohort.consistency_judgement import judge, warn_of_departures, widen
@@ -307,7 +307,7 @@ def run(tmp_path_factory, settings):
         monkeypatch.setattr(series, "read_shell_followups", shells)
         for patient_id in SCORED:
             run_score_patient(layout, patient_id, room)
-        run_summarise_scores(layout, room, seed=1)
+        run_summarise_scores(layout, read_samples(root), room, seed=1)
     return layout
 
 

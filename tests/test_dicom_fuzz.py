@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_series import FIRST, draw_ramp, misplaced_mm
 
-from hemexp.preprocess.dicom import read_dicom
+from hemexp.preprocess.dicom.read import read_dicom
 from hemexp.preprocess.remarks import warnings_of
 from hemexp.volumes import ImageError
 

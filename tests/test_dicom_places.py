@@ -9,9 +9,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage, ImplicitVRLittleEndian, RLELossless
 from tiny_series import EVEN, FIRST, UNEVEN, draw, draw_ramp, misplaced_mm
 
-from hemexp.preprocess.dicom import read_dicom
-from hemexp.preprocess.dicom_convert import remarks_of
-from hemexp.preprocess.dicom_geometry import find_gaps
+from hemexp.preprocess.dicom.convert import remarks_of
+from hemexp.preprocess.dicom.geometry import find_gaps
+from hemexp.preprocess.dicom.read import read_dicom
 from hemexp.preprocess.remarks import Remark, notes_of, warnings_of
 from hemexp.volumes import ImageError
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from results_folder import make_results
+from results_folder import make_results, read_samples
 
 from hemexp.evaluation.cohort.headline_numbers import headline_numbers
 from hemexp.evaluation.cohort.summarise import run_summarise_scores
@@ -44,7 +44,7 @@ def layout(tmp_path_factory, settings):
         monkeypatch.setitem(TABLES, "everybody", everybody)
         for patient_id in ("007", "T1", "T2"):
             run_score_patient(Layout(root), patient_id, room)
-        run_summarise_scores(Layout(root), room, seed=1)
+        run_summarise_scores(Layout(root), read_samples(root), room, seed=1)
         yield Layout(root)
 
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from results_folder import make_results
+from results_folder import make_results, read_samples
 
 from hemexp import HemexpError
 from hemexp.anatomy.midline import LARGEST_MM
@@ -16,6 +16,7 @@ from hemexp.evaluation.cohort.summarise import run_summarise_scores
 from hemexp.evaluation.patient.masks import NO_DISTANCE, NO_TRUTH
 from hemexp.evaluation.patient.score import run_score_patient
 from hemexp.layout import Layout
+from hemexp.provenance import write_json
 from hemexp.reporting.forecast_tables import describe_obedience
 from hemexp.tables import cells, read_table, write_table
 from hemexp.volumes import read_volume, write_volume
@@ -41,7 +42,7 @@ def score_all(root, room, ids=("007", "T1", "T2")):
 def summarise(root, room, truth=True):
     if not truth:
         Layout(root).truths.unlink()
-    run_summarise_scores(Layout(root), room, seed=1)
+    run_summarise_scores(Layout(root), read_samples(root), room, seed=1)
     return {path.stem: read_table(path) for path in (root / "evaluation").glob("*.tsv")}
 
 
@@ -267,6 +268,32 @@ def test_a_cohort_without_test_patients_gives_empty_tables(tmp_path, room):
     assert json.loads((tmp_path / "evaluation/metrics.json").read_text()) == {}
 
 
+def test_one_sample_a_patient_has_scores_and_no_intervals(tmp_path, room):
+    make_results(tmp_path, samples=1, phantom=False)
+    score_all(tmp_path, room)
+    tables = summarise(tmp_path, room, truth=False)
+    ours = {name: tables[name].query("model == 'hemexp'") for name in ("conformal", "subgroups")}
+    for name, column in (("conformal", "coverage_before"), ("subgroups", "coverage90")):
+        some = ours[name].query("n > 0")
+        assert len(some) and some[column].isna().all()
+        assert some["note"].str.contains("a point forecast has no spread").all()
+    assert (ours["subgroups"].query("n > 0")["crps_ml"] > 0).all()
+
+
+def test_subgroups_read_the_sheet_and_the_place_of_the_bleed(tables):
+    rows = tables["subgroups"].set_index(["variable", "level"])["n"]
+    sheet_says = rows["anticoagulant"]
+    assert sheet_says.to_dict() == {"no": 2, "yes": 1}
+    assert rows["location"].sum() == 3 and rows["location"].loc["infratentorial"] == 0
+    # Every kept patient counts, those who are trained on too.
+    missing = tables["missing"].query("variable == 'antiplatelet' and center == 'all'")
+    assert missing.set_index("split")["n_unknown"].to_dict() == {
+        "predict": 1,
+        "test": 3,
+        "train": 6,
+    }
+
+
 def test_a_scored_patient_without_samples_is_told(tmp_path, room, results):
     shutil.copytree(results, tmp_path / "r")
     (tmp_path / "r/samples/sub-T1/volumes.tsv").unlink()
@@ -275,7 +302,7 @@ def test_a_scored_patient_without_samples_is_told(tmp_path, room, results):
 
 
 def drawn_volumes(draws):
-    names = ("iph_ml", "iph_raw_ml", "ivh_ml")
+    names = ("iph_ml", "iph_raw_ml", "ivh_ml", "ivh_raw_ml")
     rows = {"patient_id": ["a", "b"], "indicator": "predicted"}
     rows |= {name: [1.0, 2.0] for name in names}
     return pd.DataFrame(rows | {"draws": draws})
@@ -284,9 +311,17 @@ def drawn_volumes(draws):
 def test_what_noise_alone_makes_is_scored_as_independent_draws():
     even, noise = (sampled_forecasts(drawn_volumes(draws)) for draws in ("even", "independent"))
     found = {(one.model, one.target): one.kind for one in even}
-    assert found.pop(("hemexp", "ivh_ml")) == "independent"
+    assert {found.pop((name, "ivh_ml")) for name in ("hemexp", "hemexp_raw")} == {"independent"}
     assert len(found) == 4 and set(found.values()) == {"even"}
     assert {one.kind for one in noise} == {"independent"}
+
+
+def test_raw_rows_hold_raw_volumes_alone():
+    table = drawn_volumes("even").assign(iph_raw_ml=[5.0, 6.0], ivh_raw_ml=[0.5, 0.25])
+    found = {(one.model, one.target): one.draws for one in sampled_forecasts(table)}
+    assert found["hemexp_raw", "ivh_ml"]["b"] == 0.25
+    assert found["hemexp_raw", "total_ml"]["b"] == 6.25
+    assert found["hemexp", "total_ml"]["b"] == 4.0
 
 
 def test_samples_drawn_in_two_ways_are_no_one_forecast():
@@ -422,10 +457,17 @@ def test_without_crossfitted_forecasts_there_is_no_calibration(tmp_path, room, r
     root = shutil.copytree(results, tmp_path / "r")
     # As `adopt-expansion` leaves it.
     (root / "expansion/training_forecasts.tsv").write_text("patient_id\tdraw\tgrowth_ml\n")
+    write_json(Layout(root).growth_models, {"chosen": "four_variable"})
     table = summarise(root, room)["conformal"]
     assert table["coverage_after"].isna().all()
     assert table["note"].str.contains("cross-fitted").all()
     assert table["coverage_before"].notna().all()
+    # Models that were recalibrated bring the PIT values of those patients.
+    history = [{"pit": [0.0]}, {"pit": (np.arange(39) / 39).tolist()}]
+    write_json(Layout(root).growth_models, {"chosen": "four_variable", "recalibrated": history})
+    table = summarise(root, room)["conformal"].query("level == 0.5")
+    assert (table["n_calibration"] == 39).all()
+    assert table["lower_level"].to_numpy() == pytest.approx(9 / 39, abs=1e-5)
 
 
 @pytest.mark.slow

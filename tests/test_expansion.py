@@ -12,6 +12,7 @@ from hemexp.expansion.fit import GROWTH_MODELS, calibrate, fit_brain, fit_model,
 from hemexp.expansion.model import ExpansionModel, load_models, patient_distribution
 from hemexp.expansion.predictors import FOUR, IMAGE
 from hemexp.expansion.train import check_volumes, without_a_part
+from hemexp.outcomes import has_shrunk
 from hemexp.provenance import write_json
 
 
@@ -146,6 +147,17 @@ def test_training_patients_without_volumes_are_refused_by_name(cohort):
         check_volumes(table)
 
 
+def test_a_loss_counts_beyond_both_limits_and_what_the_ventricles_took():
+    lost = pd.DataFrame(
+        {
+            "baseline_iph_ml": [9.2, 6.0, 30.0, 30.0, 30.0],
+            "growth_ml": [-3.1, -2.9, -9.0, -12.0, -12.0],
+            "ivh_growth_ml": [-2.0, 0.0, 0.0, 1.0, 3.0],
+        }
+    )
+    assert has_shrunk(lost).tolist() == [True, False, False, True, False]
+
+
 def test_a_feature_that_was_not_measured_is_no_unknown_value(cohort, settings):
     model = fit_model("image_clinical", cohort, settings.expansion, seed=1)
     with pytest.raises(KeyError, match="dark_hu"):
@@ -163,7 +175,7 @@ def test_cross_fitted_forecasts_do_not_know_their_own_outcome(cohort, settings):
     def gap(p):
         return p[shuffled["he"] == 1].mean() - p[shuffled["he"] == 0].mean()
 
-    for name in ("four_variable", "image_clinical"):
+    for name in ("four_variable", "image_clinical", "image_clinical_published"):
         p = np.array([growth.p_expansion for growth in honest[name]])
         assert gap(p) < gap(fitted[name].probability(shuffled)) - 0.02
     again = cross_fit(shuffled, settings.expansion, seed=1)
@@ -175,7 +187,8 @@ def test_the_better_model_is_chosen_and_scores_say_so(cohort, settings):
     scores, forecasts = score_training(cohort, cross_fit(cohort, settings.expansion, seed=1))
     comparison = compare_models(scores, settings.expansion, seed=1)
     found = comparison.set_index("model")
-    assert choose(comparison, dict.fromkeys(GROWTH_MODELS), "best") == "image_clinical"
+    best = choose(comparison, dict.fromkeys(GROWTH_MODELS), "best")
+    assert best == "image_clinical_published" == found["crps_ml"].idxmin()
     assert choose(comparison, dict.fromkeys(GROWTH_MODELS), "brain") == "brain"
     assert found.loc["image_clinical", "auc"] > found.loc["four_variable", "auc"] + 0.03
     assert found.loc["image_clinical", "brier"] < found.loc["four_variable", "brier"]
@@ -204,7 +217,8 @@ def test_one_patient_of_a_kind_still_gives_a_forecast(cohort, settings):
     assert {growth.p_expansion for name in GROWTH_MODELS for growth in given[name]} == {0.2}
     scores, _ = score_training(few, given)
     comparison = compare_models(scores, settings.expansion, seed=1)
-    assert choose(comparison, dict.fromkeys(GROWTH_MODELS), "best") == "four_variable"
+    chosen = choose(comparison, dict.fromkeys(GROWTH_MODELS), "best")
+    assert chosen == "four_variable_published"
     assert (comparison["note"] != "").all()
     models = fit_models(few, settings.expansion, seed=1)
     far = row(cohort, baseline_iph_ml=200.0)
@@ -258,3 +272,9 @@ def test_an_outside_probability_wins(cohort, settings):
     assert patient_distribution(model, patient).p_expansion != 0.93
     given = pd.concat([patient, pd.Series({"expansion_prob": 0.93})])
     assert patient_distribution(model, given).p_expansion == 0.93
+
+
+@pytest.mark.parametrize(("events", "chosen"), [(14, "first"), (15, "best"), (86, "first")])
+def test_the_lowest_crps_wins_where_patients_can_tell(events, chosen):
+    compared = {"model": ["first", "best"], "n": 100, "events": events, "crps_ml": [2.0, 1.0]}
+    assert choose(pd.DataFrame(compared), dict.fromkeys(compared["model"]), "best") == chosen

@@ -20,8 +20,10 @@ PATH = re.compile(
 
 ELSEWHERE = {
     "cli.py": {"config/samples.tsv"},
-    "desk/ablations.py": {"samples.tsv", "config/samples.tsv"},
+    "desk/side_run.py": {"samples.tsv", "config/samples.tsv"},
     "desk/compare_tables.py": {".tsv", ".csv"},
+    "release/models.py": {"recalibration.tsv"},
+    "reporting/checklists/__init__.py": {".tsv"},
     "preprocess/synthstrip.py": {"ct.nii.gz", "mask.nii.gz"},
 }
 """Not below `results/`."""

@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 from tiny_head import AFFINE, ball, head, places, save, write_head
 
-from hemexp.preprocess.mask_checks import blood_share, calm_hu, hu_inside, stray_remarks
-from hemexp.preprocess.masks import copy_voxels
+from hemexp.preprocess.masks.checks import blood_share, calm_hu, hu_inside, stray_remarks
+from hemexp.preprocess.masks.grids import copy_voxels
 from hemexp.preprocess.raw import read_raw_scan
 from hemexp.volumes import ImageError, Volume
 

@@ -15,9 +15,9 @@ from hemexp import HemexpError
 from hemexp.cli import main
 from hemexp.cohort import read_sheet
 from hemexp.data_files import data_files
-from hemexp.desk.ablations import move_sheet
 from hemexp.desk.check import run_check
 from hemexp.desk.name_patterns import column_of, compile_pattern
+from hemexp.desk.side_run import move_sheet
 from hemexp.layout import Layout
 from hemexp.preprocess.raw import read_raw_scan
 from hemexp.preprocess.strip import name_raw, run_strip_skull

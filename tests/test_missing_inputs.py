@@ -21,10 +21,17 @@ NOT_READ = {
     "write_tables": "images_oracle|reliability|volumes.tsv|calibration|metrics.json",
     "draw_figures": r"(?<!forecasts)\.\w+$",  # the first of many, each of which takes seconds
     "write_report": "(tex|svg|html)$",
+    "vary_masks": "dseg",
+    # Few of the tables and figures, and of the evaluation four tables, are on that page.
+    "write_review": r"(tex|svg)$|metrics.json$"
+    r"|tables/(reconstruction|expected|predictors|ivh|what_if|consistency|coherence|images)"
+    r"|tables/(obedience|oracle)|figures/(panels|volumes|consistency|what_if|training|registration)"
+    r"|evaluation/(comparisons|expected|obedience|images|coherence|consistency|reliability)"
+    r"|evaluation/(calibration|conformal)",
 }
 """Inputs that stand for others in a rule's list, by a pattern."""
 
-TRUTH = r"results/phantom/\w+\.tsv|desc-expansion_truth"
+TRUTH = r"results/phantom/\w+\.tsv|desc-expansion_truth|what_if_truth"
 """Known of the phantom's patients alone: no verb needs it."""
 
 RULES = [
@@ -34,6 +41,7 @@ RULES = [
     "write_qc",
     "collect_truth",
     "draw_truth_map",
+    "draw_true_what_if",
     "train_autoencoder",
     "fit_push",
     "encode_patients",
@@ -46,14 +54,18 @@ RULES = [
     "answer_what_if",
     "train_diffusion",
     "sample_followups",
+    "redraw_what_if",
     "fit_climatology",
     "fit_pool",
     "pool_map",
     "score_patient",
     "summarise_scores",
+    "vary_masks",
+    "score_what_if",
     "write_tables",
     "draw_figures",
     "write_report",
+    "write_review",
 ]
 """All but `strip_skull`, whose inputs are raw: `tests/test_bad_inputs.py`."""
 

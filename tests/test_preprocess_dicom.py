@@ -14,8 +14,8 @@ from scipy import ndimage
 from tiny_head import SHAPE, head, save
 from tiny_series import EVEN, UNEVEN, draw
 
-from hemexp.preprocess.dicom import files_of, is_dicom, read_dicom
-from hemexp.preprocess.dicom_convert import find_dcm2niix
+from hemexp.preprocess.dicom.convert import find_dcm2niix
+from hemexp.preprocess.dicom.read import files_of, is_dicom, read_dicom
 from hemexp.preprocess.raw import read_raw_scan
 from hemexp.preprocess.remarks import Remark, notes_of
 from hemexp.volumes import ImageError, volume_ml
@@ -107,7 +107,7 @@ def test_a_program_that_is_missing_is_told(tmp_path):
     (absent / "dcm2niix.py").write_text("raise ImportError('not installed')")
     program = (
         "import sys; sys.modules['pydicom'] = None; from pathlib import Path; "
-        "from hemexp.preprocess.dicom import read_dicom; "
+        "from hemexp.preprocess.dicom.read import read_dicom; "
         f"read_dicom(Path({str(tmp_path / 'd')!r}))"
     )
     paths = {"PATH": "", "PYTHONPATH": f"{absent}:{REPOSITORY}"}

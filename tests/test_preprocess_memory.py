@@ -3,6 +3,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from tiny_head import SHAPE, save
 from tiny_series import draw
 
@@ -30,6 +31,10 @@ def test_sizes_come_from_headers_of_either_form(tmp_path, monkeypatch):
     assert scan_mb(str(tmp_path / "ct.nii")) == 512 * 511 * 300
     save(tmp_path / "ct.nii.gz", np.zeros((3, 4, 5)))
     assert scan_mb(str(tmp_path / "ct.nii.gz")) == 60
+    image = sitk.GetImageFromArray(np.zeros((5, 6, 7), dtype=np.int16))
+    sitk.WriteImage(image, str(tmp_path / "ct.nrrd"))
+    (tmp_path / "ct.nrrd").write_bytes((tmp_path / "ct.nrrd").read_bytes()[:-400])
+    assert scan_mb(str(tmp_path / "ct.nrrd")) == 210
     draw(tmp_path / "d")
     (tmp_path / "d" / "0_notes.txt").write_text("no DICOM")
     for path in (tmp_path / "d", tmp_path / "d" / "3_004.dcm"):
@@ -37,7 +42,8 @@ def test_sizes_come_from_headers_of_either_form(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_read_asks_for_the_least(tmp_path):
-    (tmp_path / "broken.nii.gz").write_bytes(b"no image")
+    for name in ("broken.nii.gz", "broken.nrrd"):
+        (tmp_path / name).write_bytes(b"no image")
     (tmp_path / "empty").mkdir()
-    for name in ("broken.nii.gz", "empty", "absent.nii"):
+    for name in ("broken.nii.gz", "broken.nrrd", "empty", "absent.nii"):
         assert scan_mb(str(tmp_path / name)) == LEAST_MB

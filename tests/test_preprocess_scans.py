@@ -12,7 +12,7 @@ from hemexp.desk.check import run_check
 from hemexp.layout import Layout
 from hemexp.preprocess.brain_hu import brain_faults, vessel_share
 from hemexp.preprocess.grid import lay_grid
-from hemexp.preprocess.mask_checks import hu_inside
+from hemexp.preprocess.masks.checks import hu_inside
 from hemexp.preprocess.raw import read_given_brain, read_raw_scan
 from hemexp.preprocess.resample import resample_scan
 from hemexp.preprocess.skull import delineate_brain

@@ -148,7 +148,7 @@ def test_page_escapes_links_and_warns(results, settings, drawn):
     for name in FIGURES:
         assert f"src='../figures/{name}.png'" in text
         assert (path.parent / f"../figures/{name}.png").is_file()
-    assert "19 scans checked, 2 marked." in text
+    assert "20 scans checked, 3 marked." in text
     assert "1 patients excluded" in text and "found &lt;air&gt;; expected a head" in text
 
 

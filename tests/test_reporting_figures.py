@@ -7,12 +7,28 @@ import pytest
 from matplotlib.text import Text
 from reporting_folder import answers
 
+from hemexp.evaluation.cohort import calibration_curves as curves
+from hemexp.evaluation.cohort import decision_curve as decisions
+from hemexp.evaluation.cohort import roc as rocs
+from hemexp.evaluation.cohort.event_table import tabulate_expansion
 from hemexp.outcomes import expansion_outcomes
-from hemexp.reporting.figures import calibration, growth, reliability, training, volumes, what_if
+from hemexp.reporting.figures import (
+    calibration,
+    calibration_curves,
+    decision_curve,
+    growth,
+    reliability,
+    roc,
+    subgroups,
+    training,
+    volumes,
+    what_if,
+)
 from hemexp.reporting.style import MM, NARROW, STYLE, WIDE
+from hemexp.statistics.bootstrap import Resampling
 from hemexp.statistics.wilson import wilson_interval
 
-UNITS = ("mL", "0–1", "h", "no unit", "PIT")
+UNITS = ("mL", "0–1", "%", "h", "no unit", "PIT")
 COUNTS = ("Model", "Patient", "Number of patients", "Optimiser step")
 
 
@@ -197,39 +213,7 @@ def test_wilson_interval_at_the_ends():
     assert high[0] == pytest.approx(0.1611, abs=1e-4)
 
 
-def test_groups_by_prediction():
-    probability = np.linspace(0, 1, 20)[::-1]
-    groups = reliability.group_by_prediction(probability, (probability > 0.5).astype(float))
-    assert list(groups["n"]) == [10, 10]
-    assert list(groups["observed"]) == [0, 1]
-    assert groups["forecast"][0] == pytest.approx(np.linspace(0, 1, 20)[:10].mean())
-    assert (groups["low"] <= groups["observed"]).all()
-    few = reliability.group_by_prediction(np.array([0.2, 0.4]), np.array([0.0, 1.0]))
-    assert few[["forecast", "observed"]].to_numpy().tolist() == [[pytest.approx(0.3), 0.5]]
-
-
-def test_expansion_probability_is_a_share_of_samples():
-    outcomes = cohort(14)
-    outcomes.loc["T001", "he"] = np.nan
-    tabular = pd.Series(0.5, outcomes.index)
-    table = reliability.expansion_probabilities(
-        draws(outcomes, [0, 1, 2, 12]), tabular, None, outcomes
-    )
-    ours = table[table["model"] == "hemexp"].set_index("patient_id")
-    assert len(ours) == 13 and (ours["probability"] == 0.25).all()
-    assert ours.loc["T013", "observed"] == 1 and ours.loc["T000", "observed"] == 0
-    assert set(table["model"]) == {"hemexp", "tabular"}
-
-
 def test_reliability_diagrams():
-    probabilities = pd.DataFrame(
-        {
-            "patient_id": list("abcd"),
-            "model": "hemexp",
-            "probability": [0.1, 0.2, 0.3, 0.4],
-            "observed": [0, 0, 1, 1],
-        }
-    )
     maps = pd.DataFrame(
         {
             "region": "band",
@@ -242,13 +226,112 @@ def test_reliability_diagrams():
             "observed": [0.1, 0.5, 0.0],
         }
     )
-    figure = reliability.draw_reliability(probabilities, maps)
-    patients, outcome, truth = figure.axes
-    assert patients.lines[1].get_xydata().tolist() == [[pytest.approx(0.25), 0.5]]
+    figure = reliability.draw_reliability(maps)
+    outcome, truth = figure.axes
     # The bin of three voxels is left out.
     assert outcome.lines[1].get_xydata().tolist() == [[0.02, 0.1], [0.55, 0.5]]
     assert [text.get_text() for text in truth.texts] == ["no such map"]
     assert_readable(figure)
+
+
+def expansion_tables(n, centers="A", models=("hemexp", "tabular_brain", "climatology")):
+    """Tables of p(expansion) that are drawn, of n patients of whom every third expands."""
+    p = np.linspace(0.02, 0.98, n)
+    rows = pd.DataFrame(
+        {
+            "patient_id": [f"T{k:03d}" for k in range(n)],
+            "split": "test",
+            "center": [centers[k % len(centers)] for k in range(n)],
+            "event": "he",
+            "probability": p,
+            "observed": (np.arange(n) % 3 == 0).astype(float),
+        }
+    )
+    kinds = {"hemexp": "predicted"}
+    table = pd.concat([rows.assign(model=m, indicator=kinds.get(m, "none")) for m in models])
+    resampling = Resampling(20, 1)
+    return {
+        "decision_curve": decisions.tabulate_decision_curve(table, resampling),
+        "roc": rocs.tabulate_roc(table),
+        "thresholds": rocs.tabulate_thresholds(table),
+        "expansion": tabulate_expansion(table, resampling),
+        "calibration_curves": curves.tabulate_calibration_curves(table, resampling),
+    }
+
+
+def labels(axes):
+    return [line.get_label() for line in axes.lines if not line.get_label().startswith("_")]
+
+
+def test_the_decision_curve_shows_ours_a_tabular_model_and_the_two_strategies():
+    table = expansion_tables(24)["decision_curve"]
+    figure = decision_curve.draw_decision_curve(table)
+    (axes,) = figure.axes
+    assert labels(axes) == ["HemExp", "Tabular: BRAIN score", "Treat all", "Treat none"]
+    assert axes.lines[-1].get_ydata().tolist() == [0.0] * 46
+    assert axes.get_ylim()[0] == decision_curve.LEAST_SHOWN
+    assert_readable(figure)
+
+
+def test_the_roc_curve_marks_fixed_thresholds_and_tells_the_area():
+    tables = expansion_tables(24)
+    figure = roc.draw_roc(tables["roc"], tables["thresholds"], tables["expansion"])
+    (axes,) = figure.axes
+    area = tables["expansion"].set_index("model").loc["hemexp", "auc"]
+    assert labels(axes)[0].startswith(f"HemExp: AUC {area:.2f} [")
+    assert [text.get_text() for text in axes.texts] == ["10 %", "20 %", "30 %", "50 %"]
+    assert_readable(figure)
+    nobody = roc.draw_roc(tables["roc"].iloc[:0], tables["thresholds"], tables["expansion"])
+    assert "only one class" in nobody.texts[0].get_text()
+
+
+def test_calibration_curves_of_models_and_of_centres():
+    figure = calibration_curves.draw_calibration_curves(
+        expansion_tables(60, "AB")["calibration_curves"]
+    )
+    models, centers = figure.axes
+    assert labels(models) == ["HemExp (n = 60)", "Tabular: BRAIN score (n = 60)"]
+    assert labels(centers) == ["Centre A (n = 30)", "Centre B (n = 30)"]
+    assert not models.texts and not centers.texts
+    assert_readable(figure)
+
+
+def test_few_patients_have_groups_without_a_curve():
+    table = expansion_tables(8)["calibration_curves"]
+    models, centers = calibration_curves.draw_calibration_curves(table).axes
+    assert [text.get_text() for text in models.texts] == ["too few patients for a curve"]
+    assert labels(centers) == ["The only centre (n = 8)"]
+    told = expansion_tables(8, models=("tabular_brain",))["calibration_curves"]
+    _, centers = calibration_curves.draw_calibration_curves(told).axes
+    assert [text.get_text() for text in centers.texts] == ["no forecast by HemExp"]
+
+
+def test_a_subgroup_without_patients_keeps_its_row():
+    known = {"crps": 2.0, "auc": 0.75, "coverage90": 0.5}
+    rows = [
+        {"variable": name, "level": level, "n": n, "n_events": n // 4}
+        | {
+            f"{score}{end}{'_ml' if score == 'crps' else ''}": value + away if n else np.nan
+            for score, value in known.items()
+            for end, away in (("", 0), ("_low", -0.25), ("_high", 0.25))
+        }
+        for name, level, n in (("all", "all", 20), ("onset", "< 3 h", 20), ("onset", ">= 3 h", 0))
+    ]
+    table = pd.DataFrame(rows).assign(split="test", indicator="predicted")
+    volume, discrimination, inside = subgroups.draw_subgroups(table).axes
+    assert [text.get_text() for text in volume.get_yticklabels()] == [
+        "All patients (20, 5)",
+        "Onset to CT: < 3 h (20, 5)",
+        "≥ 3 h (0, 0)",
+    ]
+    # Dashed: that of all patients, and the goal of coverage.
+    assert [axes.lines[0].get_xdata()[0] for axes in (volume, discrimination, inside)] == [
+        2.0,
+        0.75,
+        0.9,
+    ]
+    assert volume.lines[1].get_xdata()[:2].tolist() == [2.0, 2.0]
+    assert subgroups.draw_subgroups(table.iloc[:0]).texts[0].get_text().startswith("No forecast")
 
 
 def test_what_if_shows_both_states_and_the_truth():

@@ -18,6 +18,7 @@ from hemexp.reporting import (
     image_tables,
     latex,
     model_names,
+    what_if_table,
 )
 from hemexp.reporting.catalogue import TABLES
 
@@ -114,6 +115,13 @@ def test_cohort(printed):
     assert by_group["B", "train"]["Expansion (HE), n (%)"] == "2/3 (67 %)"
     assert by_group["B", "predict"]["Expansion (HE), n (%)"] == cells.UNKNOWN
     assert by_group["all", "all"]["Antiplatelet, n (%)"] == cells.UNKNOWN
+    # The sheet has no column `sex`.
+    assert by_group["all", "all"]["Female, n (%)"] == cells.UNKNOWN
+
+
+def test_women_are_counted_among_those_whose_sex_is_known():
+    sheet = pd.DataFrame({"sex": ["female", "male", "", "female"]})
+    assert cells.share(cohort_table._female(sheet)) == "2/3 (67 %)"
 
 
 def test_reconstruction():
@@ -210,6 +218,7 @@ def test_comparisons_have_a_row_a_reference():
             comparison("copy_baseline", "crps_difference_ml", -2),
             comparison("best_tabular", "crps_difference_ml", 0.1, "tabular_brain"),
             comparison("true_distribution", "skill_fraction", 0.8),
+            comparison("climatology", "auc_difference", 0.25) | {"target": "he"},
         ]
     )
     rows = forecast_tables.describe_comparisons(table).set_index("Against")
@@ -223,6 +232,8 @@ def test_comparisons_have_a_row_a_reference():
     assert rows.loc["Climatology", "Tail CRPS difference, mL [95 % CI]"] == "-0.25 [-1.25, 0.75]"
     assert rows.loc["True distribution", "Skill fraction [95 % CI]"] == "0.80 [-0.20, 1.80]"
     assert rows.loc["Climatology", "Skill fraction [95 % CI]"] == cells.UNKNOWN
+    assert rows.loc["Climatology", "AUC difference [95 % CI]"] == "0.25 [-0.75, 1.25]"
+    assert rows.loc["Copy of baseline", "AUC difference [95 % CI]"] == cells.UNKNOWN
     assert rows.iloc[3]["Remark"] == "Tabular: BRAIN score"
 
 
@@ -272,6 +283,36 @@ def test_what_if_beside_the_truth(printed):
     assert (growth["Mean effect"], growth["Mean true effect"]) == ("1.000", "2.000")
     assert growth["Predicted / true"] == "0.50"
     assert growth["Patients with a rise"] == "100 %"
+
+
+def test_redrawn_what_ifs_are_turned_to_one_direction(printed):
+    """The patient goes off the drug and to 12 h: shifts are told for on, and for earlier."""
+    drug, onset = read_csv(printed / "what_if_images.csv")
+    assert (drug["Patients"], onset["Patients"]) == ("1", "1")
+    assert (drug["IPH growth, mL: drawn"], drug["IPH growth, mL: true"]) == ("4.00", "4.00")
+    assert (onset["p(expansion): drawn"], onset["p(expansion): true"]) == ("0.600", "0.300")
+    assert drug["Error of the map shift, mL"] == "0.00"
+    # The only voxel of the made-up map has nothing to be correlated with.
+    assert drug["Correlation of map shifts"] == cells.UNKNOWN and "alike" in drug["Remark"]
+    # Twice the true shift misses by as much as none.
+    assert onset["Error of the map shift, mL"] == onset["The same of no shift, mL"] != "0.00"
+
+
+def test_what_if_means_are_over_the_same_patients():
+    """One patient earlier, one unknown as is, one real: the first alone has both shifts."""
+    row = {"case": "onset", "value": 12.0, "changed_to": 1.0, "note": ""}
+    shifts = [f"{name}{part}" for name in what_if_table.SHIFT_WORDS for part in ("", "_true")]
+    row |= {f"{name}_shift": 2.0 for name in shifts}
+    row |= {"map_correlation": 0.5, "map_error_ml": 1.0, "map_moved_ml": 3.0}
+    real = row | dict.fromkeys([name for name in row if "true" in name], np.nan)
+    real |= {"iph_growth_ml_shift": 8.0, "note": "real"}
+    rows = [row, row | {"value": np.nan, "iph_growth_ml_shift": 9.0}, real]
+    (found,) = what_if_table.describe_what_if_images(pd.DataFrame(rows)).to_dict("records")
+    assert found["Patients"] == 1 and found["IPH growth, mL: drawn"] == "2.00"
+    assert found["Remark"] == "1 left out: unknown as is; 1 left out: no true shift"
+    (alone,) = what_if_table.describe_what_if_images(pd.DataFrame([real])).to_dict("records")
+    assert alone["IPH growth, mL: drawn"] == "8.00"
+    assert alone["IPH growth, mL: true"] == cells.UNKNOWN and alone["Remark"] == "real"
 
 
 def test_the_model_of_ivh_stands_beside_climatology(printed):

@@ -5,9 +5,12 @@ import shutil
 import pytest
 from mini import REPOSITORY, jobs, snakemake
 
-EVALUATED = {"summarise_scores", "write_tables", "draw_figures", "write_report"}
+REPORTED = {"write_tables", "draw_figures", "write_report", "write_review"}
+EVALUATED = {"summarise_scores", "vary_masks", *REPORTED}
 SCORED = {"score_patient", *EVALUATED}
-SAMPLED = {"sample_followups", "fit_pool", "pool_map", *SCORED}
+# A patient drawn again with one value changed, and what is true of it.
+WHAT_IF = {"redraw_what_if", "score_what_if", *REPORTED}
+SAMPLED = {"sample_followups", "fit_pool", "pool_map", *SCORED, *WHAT_IF}
 DENOISED = {"train_diffusion", *SAMPLED}
 ENCODED = {"encode_patients", "encode_patient", "fit_scale", *DENOISED}
 # What the push is fitted with is what references, and so latents, are made with.
@@ -25,7 +28,7 @@ REGISTERED = {
     *PUSHED,
 }
 MEASURED = {"measure_bleeds", "measure_bleed", *FITTED}
-STRIPPED = {"strip_skull", "draw_truth_map", *MEASURED, *REGISTERED}
+STRIPPED = {"strip_skull", "draw_truth_map", "draw_true_what_if", *MEASURED, *REGISTERED}
 
 EDITS = {
     "the phantom's model": (
@@ -47,9 +50,11 @@ EDITS = {
     "what is measured of a bleed": ("expansion/features.py", MEASURED),
     "the ventricle measure": ("anatomy/ventricles.py", MEASURED | PUSHED),
     "the distribution of growth": ("expansion/distribution.py", FITTED),
-    "what-if answers": (
-        "expansion/what_if.py",
-        {"answer_what_if", "write_tables", "draw_figures", "write_report"},
+    "what-if answers": ("expansion/what_if.py", {"answer_what_if", *REPORTED}),
+    "redrawn what-ifs": ("sampling/what_if.py", WHAT_IF),
+    "true what-ifs": (
+        "phantom/what_if_map.py",
+        {"draw_true_what_if", *WHAT_IF} - {"redraw_what_if"},
     ),
     "the denoiser's loss": ("diffusion/objective.py", DENOISED),
     "the sampler": ("sampling/samplers.py", SAMPLED),
@@ -61,9 +66,14 @@ EDITS = {
     "one score of a patient": ("evaluation/patient/images.py", SCORED),
     "a metric": ("evaluation/metrics.py", SCORED),
     "one table of the cohort": ("evaluation/cohort/conformal.py", EVALUATED),
-    "a caption": ("reporting/catalogue.py", {"write_tables", "write_report"}),
-    "a figure": ("reporting/figures/growth.py", {"draw_figures", "write_report"}),
-    "the page": ("reporting/page.py", {"write_report"}),
+    "a caption": ("reporting/catalogue.py", {"write_tables", "write_report", "write_review"}),
+    "a figure": ("reporting/figures/growth.py", {"draw_figures", "write_report", "write_review"}),
+    "the page": ("reporting/page.py", {"write_report", "write_review"}),
+    "what a robust score is": (
+        "evaluation/cohort/robustness.py",
+        {"vary_masks", "write_tables", "write_report", "write_review"},
+    ),
+    "the page for a reviewer": ("reporting/review.py", {"write_review"}),
 }
 """What is edited, where, and the rules that this makes run again."""
 

@@ -15,16 +15,21 @@ from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule
-from hemexp.expansion.model import ExpansionModel, Linear
+from hemexp.expansion.model import ExpansionModel, Linear, patient_distribution
 from hemexp.expansion.predictors import IVH_COLUMNS
 from hemexp.grid_scan import GridScan
+from hemexp.latents.encode import encode_images, reference_images
 from hemexp.latents.scale import Scale
 from hemexp.layout import Layout
 from hemexp.release.forecast import encode_baseline
-from hemexp.sampling.draw import Sampler, draw_patient_followups
+from hemexp.sampling.draw import Decoder, Sampler, draw_patient_followups, level_of
 from hemexp.sampling.models import Models
+from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.patient import at_baseline
+from hemexp.sampling.references import NO_MORE, Level
+from hemexp.sampling.requests import spread_evenly
 from hemexp.sampling.run import sample_patient
+from hemexp.sampling.what_if import add_up, answer, change_patient
 from hemexp.volumes import Volume
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -139,7 +144,9 @@ def test_a_finished_sample_has_the_volumes_that_it_was_told(draw):
         assert np.isfinite(one.ct_hu).all()
 
 
-def test_a_miss_is_made_up_by_the_shell_and_the_remainder_stays(draw, monkeypatch):
+def test_a_miss_is_made_up_by_the_shell_and_the_remainder_stays(
+    draw, models, settings, monkeypatch
+):
     drawn, asked = draw(3)
     moved = [one.measured["relevelled_ml"] for one in drawn]
     raw = [one.measured["iph_raw_ml"] - VOLUMES["baseline_iph_ml"] for one in drawn]
@@ -147,14 +154,38 @@ def test_a_miss_is_made_up_by_the_shell_and_the_remainder_stays(draw, monkeypatc
         assert moved[k] == pytest.approx(asked.told[k].growth_ml - raw[k])
         assert abs(moved[k]) > 0.3 and one.measured["iph_raw_ml"] >= 0
     first = next(iter(asked.latents.stream()))
-    more = asked.latents.relevel(first, 0, 5 * VOXEL_ML)
+    more = asked.latents.relevel(first, 0, Level(5 * VOXEL_ML, 0.0))
     assert torch.allclose(
         more.latents - more.reference, first.latents - first.reference, atol=1e-5
     )
     assert more.scan.iph.sum() - first.scan.iph.sum() == pytest.approx(5, abs=0.01)
+    references = asked.latents.start.references
+    whole = encode_images(references.vae, reference_images(more.scan), references.batch_slices)
+    assert torch.allclose(more.reference, whole, atol=1e-5)
+    moved = more.moved_from(first)
+    assert 0 < moved.sum() < len(moved)
+    decode = Decoder(Sampler(models, settings.sampling, 1))
+    for one, other in zip(decode(more), decode.again(decode(first), first, more), strict=True):
+        for part in ("ct_hu", "iph_logit", "ivh_logit"):
+            assert np.allclose(getattr(one, part), getattr(other, part), atol=1e-4)
+    fuller = asked.latents.relevel(first, 0, Level(0.0, 3 * VOXEL_ML)).scan
+    assert fuller.ivh.sum() - first.scan.ivh.sum() == pytest.approx(3, abs=0.01)
+    assert np.array_equal(fuller.iph, first.scan.iph)
+    stays = asked.latents.relevel(first, 0, NO_MORE)
+    assert not stays.moved_from(first).any() and torch.equal(stays.latents, first.latents)
+    decode.again(decode(first), first, stays)
     monkeypatch.setattr("hemexp.sampling.draw.LEAST_MISS_ML", np.inf)
     still, _ = draw(3)
     assert [one.measured["relevelled_ml"] for one in still] == [0.0] * 3
+
+
+def test_only_large_misses_of_what_was_told_and_grows_are_made_up(draw):
+    made = draw(1)[1].latents.start.references
+    assert level_of((0.31, -0.5), made) == (0.31, -0.5)
+    assert level_of((0.29, np.nan), made) == NO_MORE
+    kind = made.prepared.kind.model_copy(update={"ivh": False})
+    dry = replace(made, prepared=replace(made.prepared, kind=kind))
+    assert level_of((1.0, 2.0), dry) == (1.0, 0.0)
 
 
 def test_without_a_network_and_a_finish_a_sample_is_its_reference(draw):
@@ -223,3 +254,46 @@ def test_the_table_says_what_each_sample_was_told(models, make_patient, settings
         assert drift == pytest.approx(told.drift_mm, abs=1e-4)
         for name, value in drawn[k].measured.items():
             assert row[name] == pytest.approx(value, abs=1e-4), name
+
+
+def test_a_changed_value_has_the_same_noise_and_enters_law_and_network(models, make_patient, draw):
+    """This law of growth knows no anticoagulant: what is told stays, the network still asks."""
+    patient = make_patient()
+    off = change_patient(models.growth, patient, "anticoagulant")
+    assert patient.row["anticoagulant"] == 1 and off.row["anticoagulant"] == 0
+    (as_is, asked), (changed, asked_off) = draw(2, patient), draw(2, off)
+    for one, other in zip(asked.told, asked_off.told, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    assert any(not np.array_equal(a.ct_hu, b.ct_hu) for a, b in zip(as_is, changed, strict=True))
+    of_onset = Linear(("ln_onset",), (0.0,), (1.0,), (-1.0,), 0.5)
+    later = replace(models, growth=replace(models.growth, logit=of_onset))
+    late = change_patient(later.growth, patient, "onset")
+    assert late.row["onset_to_ct_h"] == 12
+    told, told_late = (draw(9, one, models=later)[1].told for one in (patient, late))
+    growth = np.array([[one.growth_ml for one in both] for both in (told, told_late)])
+    assert (growth[0] >= growth[1]).all() and growth[0].sum() > growth[1].sum() + 1
+    law = patient_distribution(later.growth, late.row)
+    levels = spread_evenly(9, PatientSeed(1, "P1"))
+    assert np.array_equal(growth[1], law.quantile(*levels))
+
+
+def test_a_given_probability_moves_as_the_models_does(models, make_patient):
+    of_drug = Linear(("anticoagulant",), (0.0,), (1.0,), (1.5,), -1.0)
+    growth = replace(models.growth, logit=of_drug)
+    off = change_patient(growth, make_patient(expansion_prob=0.5), "anticoagulant")
+    assert off.row["expansion_prob"] == pytest.approx(1 / (1 + np.exp(1.5)))
+    unknown = change_patient(growth, make_patient(), "anticoagulant")
+    assert np.isnan(unknown.row.get("expansion_prob", np.nan))
+
+
+def test_an_answer_counts_samples_and_sums_the_map(draw, make_patient):
+    patient = make_patient(onset_to_ct_h=np.nan)
+    finished, _ = draw(3, patient)
+    volumes, chance = add_up(finished, patient.baseline)
+    found = answer(volumes, chance, patient.baseline, patient.row)
+    new = [np.count_nonzero((one.labels > 0) & ~patient.baseline.scan.blood) for one in finished]
+    assert found["map_ml"] == pytest.approx(np.mean(new) * VOXEL_ML)
+    grown = np.array([one.measured["iph_ml"] for one in finished]) - VOLUMES["baseline_iph_ml"]
+    assert found["iph_growth_ml"] == pytest.approx(grown.mean())
+    assert found["p_expansion"] == np.mean(grown >= 6) and found["samples"] == 3
+    assert found["note"] == "unknown: onset_to_ct_h"

@@ -34,9 +34,12 @@ ONCE = dict.fromkeys(
         "fit_climatology",
         "fit_pool",
         "summarise_scores",
+        "vary_masks",
+        "score_what_if",
         "write_tables",
         "draw_figures",
         "write_report",
+        "write_review",
     ],
     1,
 )
@@ -54,6 +57,8 @@ def test_a_whole_run_has_every_job_once(tmp_path):
         "sample_followups": 4,
         "score_patient": 2,
         "draw_truth_map": 2,
+        "redraw_what_if": 1,
+        "draw_true_what_if": 1,
         "pool_map": 3,
     }
 
@@ -82,9 +87,11 @@ AFTER_A_PATIENT = {
     "answer_what_if": 1,
     "measure_bleed": 1,
     "summarise_scores": 1,
+    "vary_masks": 1,
     "write_tables": 1,
     "draw_figures": 1,
     "write_report": 1,
+    "write_review": 1,
     "draw_patient": 1,
 }
 
@@ -144,6 +151,13 @@ def test_an_edited_clinical_value_of_a_test_patient_reruns_what_reads_it(done):
     planned = jobs(snakemake(done, "--dry-run"))
     assert planned["sample_followups"] == 1 and planned["score_patient"] == 1
     assert not set(planned) & {"strip_skull", "resample_scan", "encode_patient", "train_diffusion"}
+
+
+def test_an_added_sex_reruns_the_tables_of_the_cohort_alone(done):
+    write_sheet(mini_rows().assign(sex="f"), done)
+    planned = set(jobs(snakemake(done, "--dry-run")))
+    tables = {"summarise_scores", "vary_masks", "write_tables"}
+    assert planned == {*tables, "draw_figures", "write_report", "write_review"}
 
 
 def test_an_edited_clinical_value_of_a_training_patient_touches_no_image(done):

@@ -54,6 +54,17 @@ class Surroundings(NamedTuple):
     tissue: NDArray
 
 
+def deep_brain(brain: NDArray, spacing_mm: ArrayLike) -> NDArray[np.bool_]:
+    """What lies deeper than 20 mm under the brain's surface.
+
+    Args:
+        brain: Boolean brain mask (x, y, z).
+        spacing_mm: Voxel size along x, y, z.
+    """
+    depth_mm = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=np.asarray(spacing_mm))
+    return depth_mm[1:-1, 1:-1, 1:-1] > DEEP_MM
+
+
 def ventricle_region(brain: NDArray, spacing_mm: ArrayLike) -> NDArray[np.bool_]:
     """Where ventricles are looked for: the deep brain above the cisterns.
 
@@ -64,8 +75,7 @@ def ventricle_region(brain: NDArray, spacing_mm: ArrayLike) -> NDArray[np.bool_]
     slices = np.flatnonzero(brain.any(axis=(0, 1)))
     if not slices.size:
         return np.zeros(brain.shape, dtype=bool)
-    depth_mm = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=np.asarray(spacing_mm))
-    region = depth_mm[1:-1, 1:-1, 1:-1] > DEEP_MM
+    region = deep_brain(brain, spacing_mm)
     lowest = slices[0] + LOWEST_PART * (slices[-1] - slices[0])
     region[..., : int(np.ceil(lowest))] = False
     return region

@@ -1,7 +1,13 @@
 """Which cells differ between two folders of tables: for runs on two machines."""
 
+import contextlib
 import csv
+import io
 import re
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from hemexp import Fault, HemexpError
@@ -17,6 +23,19 @@ def read_cells(path: Path) -> list[list[str]]:
         return list(csv.reader(handle, delimiter=SEPARATORS[path.suffix]))
 
 
+def last_digit(cell: str, found: re.Match[str]) -> float:
+    """How much a unit in the last digit shown is, for rounding may turn it.
+
+    A whole number counts something and may not turn, unless it is a percentage.
+    """
+    _, point, decimals = found[0].partition(".")
+    if "e" in found[0].lower():
+        return 0.0
+    if point:
+        return 10.0 ** -len(decimals)
+    return float(cell[found.end() :].lstrip().startswith("%"))
+
+
 def is_equal(one: str, other: str, tolerance: float) -> bool:
     """Whether two cells are the same text, its numbers apart by no more than the tolerance.
 
@@ -24,16 +43,19 @@ def is_equal(one: str, other: str, tolerance: float) -> bool:
         one: A cell.
         other: A cell.
         tolerance: Largest difference relative to the larger number; below 1 it is absolute, so
-            that a p of 0.0001 and one of 0.0002 are alike to a tolerance of 0.001.
+            that a p of 0.0001 and one of 0.0002 are alike to a tolerance of 0.001. Above 0 it also
+            allows what rounding makes of a small difference: one unit in the last digit shown.
     """
     if one == other:
         return True
-    if NUMBER.split(one) != NUMBER.split(other):
+    if tolerance == 0 or NUMBER.split(one) != NUMBER.split(other):
         return False
-    numbers = (map(float, NUMBER.findall(cell)) for cell in (one, other))
-    return all(
-        abs(a - b) <= tolerance * max(1.0, abs(a), abs(b)) for a, b in zip(*numbers, strict=True)
-    )
+    for a, b in zip(NUMBER.finditer(one), NUMBER.finditer(other), strict=True):
+        x, y = float(a[0]), float(b[0])
+        rounding = 1.001 * min(last_digit(one, a), last_digit(other, b))
+        if abs(x - y) > max(tolerance * max(1.0, abs(x), abs(y)), rounding):
+            return False
+    return True
 
 
 def differing_cells(one: Path, other: Path, tolerance: float) -> list[str]:
@@ -78,9 +100,42 @@ def compare_folders(one: Path, other: Path, tolerance: float) -> list[str]:
     ]
 
 
-def run_compare_tables(one: Path, other: Path, tolerance: float) -> int:
-    """Prints every difference, or that there is none; gives their number."""
-    found = compare_folders(one, other, tolerance)
+@contextlib.contextmanager
+def committed(folder: Path) -> Iterator[Path]:
+    """What git's last commit holds of a folder, as a folder for the time of the block.
+
+    Raises:
+        HemexpError: The folder lies in no repository, or the commit holds nothing of it.
+    """
+    command = ["git", "-C", str(folder), "archive", "--format=tar", "HEAD", "."]
+    try:
+        archive = subprocess.run(command, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", b"").decode(errors="replace").strip() or str(error)
+        raise HemexpError(
+            Fault(
+                str(folder),
+                f"no committed tables ({said})",
+                "a folder of a git checkout",
+                "Name the folder to compare it with.",
+            )
+        ) from error
+    with tempfile.TemporaryDirectory() as place, tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        folder = Path(place, "last_commit")  # a table that the run lacks is told to be only there
+        tar.extractall(folder, filter="data")
+        yield folder
+
+
+def run_compare_tables(one: Path, other: Path | None, tolerance: float) -> int:
+    """Prints every difference, or that there is none; gives their number.
+
+    Args:
+        one: Folder of tables.
+        other: Another one; None: what git's last commit holds of the first.
+        tolerance: As `is_equal` takes it.
+    """
+    with contextlib.nullcontext(other) if other else committed(one) as beside:
+        found = compare_folders(one, beside, tolerance)
     for line in found:
         print(line)
     within = f"within tolerance {tolerance:g}"

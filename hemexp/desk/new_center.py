@@ -14,7 +14,7 @@ import pandas as pd
 from hemexp import Fault, HemexpError
 from hemexp.columns import FILES, REQUIRED, SESSIONS
 from hemexp.desk.name_patterns import PATTERN, column_of, compile_pattern
-from hemexp.preprocess.dicom import is_dicom
+from hemexp.preprocess.dicom.read import is_dicom
 from hemexp.provenance import write_text
 from hemexp.ranges import NUMBERS
 

@@ -1,18 +1,17 @@
-"""Fits the three expansion models on training patients."""
+"""Fits the models of expansion and growth on training patients."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedKFold
 
 from hemexp import Fault, HemexpError
 from hemexp.expansion.distribution import expansion_begins_ml
+from hemexp.expansion.logistic import Folds, Ridge, choose_ridge, fit_logistic
 from hemexp.expansion.model import ExpansionModel, Linear
 from hemexp.expansion.predictors import BRAIN, FOUR, IMAGE, predictors
+from hemexp.expansion.published import PUBLISHED_EFFECTS, published_weights
 from hemexp.expansion.truncated import fit_lognormal
 from hemexp.settings import Expansion
 
@@ -28,9 +27,15 @@ LEAST_GROWTH_ML = 1e-3
 STABLE_POWERS = (0.0, 1.0)
 """Growth without expansion is measurement error: between the same for all and in proportion."""
 
-
-GROWTH_MODELS = ("four_variable", "image_clinical", "brain")
-"""Where they forecast equally well, the first is taken."""
+PUBLISHED = "_published"
+GROWTH_MODELS = (
+    f"four_variable{PUBLISHED}",
+    "four_variable",
+    f"image_clinical{PUBLISHED}",
+    "image_clinical",
+    "brain",
+)
+"""The first is taken where they forecast equally well, or patients are too few to tell."""
 
 
 def fit_models(table: pd.DataFrame, settings: Expansion, seed: int) -> dict[str, ExpansionModel]:
@@ -60,18 +65,19 @@ def fit_model(name: str, table: pd.DataFrame, settings: Expansion, seed: int) ->
                 "Add training patients of the missing kind.",
             )
         )
-    if name == "four_variable":
-        logit_p = fit_four_variable(table, settings.penalty)
-    elif name == "image_clinical":
-        logit_p = fit_image_clinical(table, settings, seed)
-    else:
-        logit_p = fit_brain(table)
+    logit_p = fit_brain(table) if name == "brain" else _fit_refitted(name, table, settings, seed)
     return ExpansionModel(name, logit_p, **fit_growth(table))
 
 
-def split_folds(
-    expands: NDArray[np.bool_], folds: int, seed: int
-) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def _fit_refitted(name: str, table: pd.DataFrame, settings: Expansion, seed: int) -> Linear:
+    folds = split_folds(table["he"].to_numpy() == 1, settings.folds, seed)
+    four = choose_four(table, settings, folds, published=name.endswith(PUBLISHED))
+    if name.startswith("four_variable"):
+        return fit_four_variable(table, four)
+    return fit_image_clinical(table, settings, folds, four)
+
+
+def split_folds(expands: NDArray[np.bool_], folds: int, seed: int) -> Folds:
     """Rows to fit on and rows held out, both kinds in every part; none with one of a kind."""
     count = min(folds, int(expands.sum()), int((~expands).sum()))
     if count < 2:
@@ -97,11 +103,36 @@ def weigh(bare: Linear, coefficients: NDArray[np.float64], intercept: float) -> 
     return Linear(bare.names, bare.mean, bare.sd, tuple(coefficients.tolist()), float(intercept))
 
 
-def fit_four_variable(table: pd.DataFrame, penalty: float) -> Linear:
+def choose_four(
+    table: pd.DataFrame, settings: Expansion, folds: Folds, *, published: bool
+) -> Ridge:
+    """How the four established variables' weights are pulled.
+
+    Args:
+        table: Training patients.
+        settings: `penalty` to 0; or, to published effects, the one of `published_penalties` with
+            the best log loss of patients held out. A variable without such an effect keeps
+            `penalty`.
+        folds: Of those patients.
+        published: Whether to published effects.
+    """
+    light = np.full(len(FOUR), settings.penalty)
+    if not published:
+        return Ridge(light, np.zeros(len(FOUR)))
+    bare, scaled = scale(table, FOUR)
+    toward = published_weights(FOUR, bare.sd, predictors(table, FOUR))
+    known = np.array([name in PUBLISHED_EFFECTS for name in FOUR])
+    candidates = [
+        Ridge(np.where(known, penalty, light), toward)
+        for penalty in sorted(settings.published_penalties)
+    ]
+    return choose_ridge(scaled, table["he"].to_numpy() == 1, candidates, folds)[0]
+
+
+def fit_four_variable(table: pd.DataFrame, four: Ridge) -> Linear:
     """Logistic regression on onset, volume, anticoagulant and antiplatelet (the 2018 form)."""
     bare, scaled = scale(table, FOUR)
-    fitted = LogisticRegression(C=1 / penalty).fit(scaled, table["he"] == 1)
-    return weigh(bare, fitted.coef_[0], fitted.intercept_[0])
+    return weigh(bare, *fit_logistic(scaled, table["he"].to_numpy() == 1, four))
 
 
 def fit_brain(table: pd.DataFrame) -> Linear:
@@ -119,46 +150,36 @@ def fit_brain(table: pd.DataFrame) -> Linear:
     return weigh(bare, points, BRAIN_INTERCEPT + float(points @ mean))
 
 
-def fit_image_clinical(table: pd.DataFrame, settings: Expansion, seed: int) -> Linear:
+def fit_image_clinical(
+    table: pd.DataFrame, settings: Expansion, folds: Folds, four: Ridge
+) -> Linear:
     """Penalised logistic regression on all variables and the image, recalibrated.
 
-    The four established variables keep the light `penalty`, so that what-if answers are not
-    shrunk with the rest; the others' penalty is the one of `image_penalties` with the best log
-    loss in an inner cross-fitting, whose scores then calibrate the model.
+    The four established variables keep their own pull, so that what-if answers are not shrunk
+    with the rest; the others' penalty is the one of `image_penalties` with the best log loss in an
+    inner cross-fitting, whose scores then calibrate the model.
     """
-    names, expands = FOUR + IMAGE, table["he"].to_numpy() == 1
-    bare, scaled = scale(table, names)
-    folds = split_folds(expands, settings.folds, seed)
-    best = (np.inf, max(settings.image_penalties), np.array([]))
-    for penalty in settings.image_penalties if folds else ():
-        p = cross_val_predict(
-            LogisticRegression(C=1 / settings.penalty, max_iter=1000),
-            scaled * _shrink(penalty / settings.penalty),
-            expands,
-            cv=folds,
-            method="predict_proba",
-        )[:, 1]
-        if (loss := log_loss(expands, p)) < best[0]:
-            best = (loss, penalty, logit(p))
-    shrink = _shrink(best[1] / settings.penalty)
-    fitted = LogisticRegression(C=1 / settings.penalty, max_iter=1000)
-    fitted.fit(scaled * shrink, expands)
-    slope, offset = calibrate(best[2], expands) if folds else (1.0, 0.0)
-    return weigh(bare, slope * fitted.coef_[0] * shrink, slope * fitted.intercept_[0] + offset)
-
-
-def _shrink(ratio: float) -> NDArray[np.float64]:
-    """Factors of the columns: one made smaller by sqrt(r) is penalised r times as much."""
-    return np.array([1.0] * len(FOUR) + [ratio**-0.5] * len(IMAGE))
+    expands = table["he"].to_numpy() == 1
+    bare, scaled = scale(table, FOUR + IMAGE)
+    toward = np.append(four.toward, np.zeros(len(IMAGE)))
+    candidates = [
+        Ridge(np.append(four.penalty, np.full(len(IMAGE), penalty)), toward)
+        for penalty in sorted(settings.image_penalties)
+    ]
+    ridge, logits = choose_ridge(scaled, expands, candidates, folds)
+    weights, intercept = fit_logistic(scaled, expands, ridge)
+    slope, offset = calibrate(logits, expands) if folds else (1.0, 0.0)
+    return weigh(bare, slope * weights, slope * intercept + offset)
 
 
 def calibrate(score: NDArray[np.float64], expands: NDArray[np.bool_]) -> tuple[float, float]:
     """Slope and offset that calibrate logits which did not see their own outcome (Platt)."""
+    signs = np.where(expands, 1.0, -1.0)
 
     def loss(line: NDArray[np.float64]) -> float:
-        p = np.clip(expit(line[0] * score + line[1]), 1e-12, 1 - 1e-12)
+        missed = np.logaddexp(0, -signs * (line[0] * score + line[1])).sum()
         away = (line[0] - 1) / SLOPE_SD
-        return log_loss(expands, p, normalize=False) + away**2 / 2
+        return missed + away**2 / 2
 
     slope, offset = minimize(loss, np.array([1.0, 0.0]), bounds=[(0, None), (None, None)]).x
     return float(slope), float(offset)

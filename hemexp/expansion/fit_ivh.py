@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import lsq_linear, minimize
-from scipy.special import expit, logit, ndtri
+from scipy.optimize import lsq_linear
+from scipy.special import logit, ndtri
 
 from hemexp.expansion.fit import fit_stable, scale, weigh
 from hemexp.expansion.ivh import IVH_EVENT_ML, IvhModel
+from hemexp.expansion.logistic import Ridge, fit_logistic
 from hemexp.expansion.model import Linear
 from hemexp.expansion.predictors import IVH, IVH_OF_GROWTH
 
@@ -74,19 +75,9 @@ def _least(bare: Linear, of_growth: dict[str, float]) -> NDArray[np.float64]:
 
 def _fit_presence(bare: Linear, scaled: NDArray[np.float64], happens: NDArray[np.bool_]) -> Linear:
     """Logistic regression whose predictors of growth have no negative weight."""
-    signs = np.where(happens, 1.0, -1.0)
-    design = np.column_stack([np.ones(len(scaled)), scaled]) * signs[:, None]
-    penalty = np.array([0.0] + [PRESENCE_PENALTY] * len(bare.names))
-
-    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        margin = design @ weights
-        slope = penalty * weights - design.T @ expit(-margin)
-        return np.logaddexp(0, -margin).sum() + (penalty * weights**2).sum() / 2, slope
-
-    least = np.append(-np.inf, _least(bare, dict.fromkeys(IVH_OF_GROWTH, 0.0)))
-    bounds = [(low, None) for low in least]
-    found = minimize(loss, np.zeros(len(penalty)), jac=True, method="L-BFGS-B", bounds=bounds).x
-    return weigh(bare, found[1:], found[0])
+    ridge = Ridge(*np.outer([PRESENCE_PENALTY, 0.0], np.ones(len(bare.names))))
+    least = _least(bare, dict.fromkeys(IVH_OF_GROWTH, 0.0))
+    return weigh(bare, *fit_logistic(scaled, happens, ridge, least))
 
 
 def _fit_share(bare: Linear, scaled: NDArray[np.float64], ln_share: NDArray[np.float64]) -> Linear:

@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.expansion.compare import choose, compare_models, cross_fit, score_training
+from hemexp.expansion.compare import (
+    FEW_OF_A_KIND,
+    choose,
+    compare_models,
+    cross_fit,
+    few_of_a_kind,
+    score_training,
+)
 from hemexp.expansion.compare_ivh import compare_ivh, cross_fit_ivh, score_ivh
 from hemexp.expansion.distribution import FORECAST_QUANTILES
 from hemexp.expansion.fit import fit_models
@@ -17,7 +24,7 @@ from hemexp.expansion.model import ExpansionModel
 from hemexp.expansion.patients import patient_files, read_patients, save_tables
 from hemexp.expansion.predictors import FOUR, IMAGE, predictors
 from hemexp.layout import Layout
-from hemexp.outcomes import expansion_outcomes
+from hemexp.outcomes import expansion_outcomes, has_shrunk
 from hemexp.provenance import describe, write_json
 from hemexp.settings import Expansion
 
@@ -42,8 +49,9 @@ def run_fit_expansion(
         HemexpError: A volume is missing or empty, or all patients expand, or none does.
     """
     started = time.perf_counter()
-    table = expansion_outcomes(read_patients(layout, patients, follow_up=True))
-    check_volumes(table)
+    everyone = expansion_outcomes(read_patients(layout, patients, follow_up=True))
+    check_volumes(everyone)
+    table = without_shrunk(everyone)
     models, ivh = _fit_growth(table, settings, seed), _fit_ivh(table)
     held_out, ivh_held_out = (f(table, settings, seed) for f in (cross_fit, cross_fit_ivh))
     scores, forecasts = score_training(table, held_out)
@@ -54,6 +62,7 @@ def run_fit_expansion(
     ]
     comparison = compare_models(scores, settings, seed)
     chosen = choose(comparison, models, settings.model)
+    _warn_of_few(int(table["he"].sum()), len(table), chosen)
     of_ivh = compare_ivh(score_ivh(table, held_out[chosen], ivh_held_out), settings, seed)
     record = {
         "verb": "fit-expansion",
@@ -69,7 +78,7 @@ def run_fit_expansion(
         layout.growth("comparison"): comparison,
         layout.growth("ivh_comparison"): of_ivh,
     }
-    save_tables(tables, **record)
+    save_tables(tables, **record, left_out=everyone.index.difference(table.index).tolist())
     found = {
         "chosen": chosen,
         "models": {name: model.as_json() for name, model in models.items()},
@@ -78,6 +87,7 @@ def run_fit_expansion(
         "ivh_cross_fitted": _records(of_ivh),
     }
     facts = {"patients": len(table), "expanders": int(table["he"].sum())}
+    facts |= {"left_out": len(everyone) - len(table)}  # unnamed: this file is released
     write_json(layout.growth_models, found | describe(**record, **facts))
 
 
@@ -101,6 +111,21 @@ def check_volumes(table: pd.DataFrame) -> None:
         )
 
 
+def without_shrunk(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without patients whose bleed shrank as none does; the log names them."""
+    shrunk = has_shrunk(table)
+    for patient_id, patient in table[shrunk].iterrows():
+        log.warning(
+            "Patient %s: an IPH of %.1f mL at baseline and %.1f mL at follow-up; left out of the "
+            "models of growth, which would expect such a loss of everybody. Evacuated, or are "
+            "baseline and follow-up swapped in the sheet?",
+            patient_id,
+            patient["baseline_iph_ml"],
+            patient["followup_iph_ml"],
+        )
+    return table[~shrunk]
+
+
 def without_a_part(table: pd.DataFrame) -> list[str]:
     """Predictors of expansion that are the same, or unknown, for all patients."""
     names = FOUR + IMAGE
@@ -112,14 +137,26 @@ def _fit_growth(table: pd.DataFrame, settings: Expansion, seed: int) -> dict[str
     models = fit_models(table, settings, seed)
     if silent := without_a_part(table):
         log.warning(
-            "The same, or unknown, for all %d training patients, so without a part in the models "
-            "of expansion: %s.",
+            "The same, or unknown, for all %d training patients, so nothing is learned of it: %s. "
+            "Models of expansion give it no part, or where all have one value the published one.",
             len(table),
             ", ".join(silent),
         )
     for note in sorted({model.growth_note for model in models.values()} - {""}):
         log.warning("%s.", note[0].upper() + note[1:])
     return models
+
+
+def _warn_of_few(expanders: int, patients: int, chosen: str) -> None:
+    if few_of_a_kind(expanders, patients):
+        log.warning(
+            "%d of %d training patients expand: fewer than %d of a kind are too few to tell models"
+            " apart, or to check their probabilities. Growth is drawn from %s.",
+            expanders,
+            patients,
+            FEW_OF_A_KIND,
+            chosen,
+        )
 
 
 def _fit_ivh(table: pd.DataFrame) -> IvhModel:

@@ -18,6 +18,9 @@ MAY_BE_UNKNOWN = ("antiplatelet", "gcs", "sbp")
 UNKNOWN_SHARE = 0.08
 """Share of cells left empty in each of these columns: hospitals do not know everything."""
 
+FIRST_FINAL = 301
+"""Number of the test centre from which patients are the final cohort (`config/final.yaml`)."""
+
 
 class Size(NamedTuple):
     """How many patients a cohort has.
@@ -27,12 +30,14 @@ class Size(NamedTuple):
         validation: How many of the training centres' patients are `val`: the last numbers.
         predict: How many of the last centre's patients have no follow-up: the last numbers.
         held_out: Patients of the last centre, the test centre; None: as many as in the others.
+        first: Number of the test centre's first patient.
     """
 
     per_center: int = 10
     validation: int = 4
     predict: int = 2
     held_out: int | None = None
+    first: int = 1
 
 
 def list_patients(size: Size) -> pd.DataFrame:
@@ -45,10 +50,11 @@ def list_patients(size: Size) -> pd.DataFrame:
         Columns patient_id, center, split.
 
     Raises:
-        HemexpError: No training patient is left, or no test patient.
+        HemexpError: No training patient is left, or no test patient; or a cohort of development
+            reaches into the final one.
     """
     *training, last = CENTERS
-    per_center, validation, predict, held_out = size
+    per_center, validation, predict, held_out, first = size
     held_out = per_center if held_out is None else held_out
     if validation < 0 or per_center * len(training) <= validation or held_out <= predict:
         raise HemexpError(
@@ -60,12 +66,22 @@ def list_patients(size: Size) -> pd.DataFrame:
                 "Ask for more patients.",
             )
         )
+    if first < FIRST_FINAL < first + held_out:
+        raise HemexpError(
+            Fault(
+                "draw-cohort",
+                f"test patients {last}{first:02d} to {last}{first + held_out - 1}",
+                f"numbers below {FIRST_FINAL}: from there on they are the final cohort, which is "
+                "scored once",
+                f"Give --held-out {FIRST_FINAL - first} or fewer.",
+            )
+        )
     numbers = range(1, per_center + 1)
     rows = [(f"{name}{number:02d}", name, "train") for number in numbers for name in training]
     kept = len(rows) - validation
     rows = rows[:kept] + [(patient, name, "val") for patient, name, _ in rows[kept:]]
     splits = ["test"] * (held_out - predict) + ["predict"] * predict
-    rows += [(f"{last}{i:02d}", last, split) for i, split in enumerate(splits, start=1)]
+    rows += [(f"{last}{i:02d}", last, split) for i, split in enumerate(splits, start=first)]
     return pd.DataFrame(sorted(rows), columns=["patient_id", "center", "split"])
 
 

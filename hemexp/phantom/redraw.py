@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hemexp.phantom.bleed import Shape, ball_radius_mm, draw_shape, redraw_direction
 from hemexp.phantom.centers import draw_motion, draw_pose, find_center, scanner_grid
 from hemexp.phantom.head import Head, draw_head
-from hemexp.phantom.model import draw_case, draw_growth, generator
+from hemexp.phantom.model import draw_case, generator, growth_quantile
 from hemexp.phantom.tissue import Blood, ScannerGrid, Session, fill_head
 from hemexp.settings import Phantom
 from hemexp.volumes import Volume
@@ -35,7 +35,13 @@ class Redraw(NamedTuple):
     motion: NDArray[np.float64]
 
 
-def redraw_followups(patient_id: str, center: str, n: int, settings: Phantom) -> Iterator[Redraw]:
+def redraw_followups(
+    patient_id: str,
+    center: str,
+    n: int,
+    settings: Phantom,
+    levels: tuple[float, float] = (0.0, 1.0),
+) -> Iterator[Redraw]:
     """Draws what might have become of a baseline: growth, direction, head motion.
 
     Args:
@@ -43,16 +49,19 @@ def redraw_followups(patient_id: str, center: str, n: int, settings: Phantom) ->
         center: Letter of the centre.
         n: How many; draw k does not depend on n.
         settings: The phantom's settings.
+        levels: Between which quantiles of the true growth the draws lie; all of it by default.
     """
     seed = settings.seed
     case, place = draw_case(seed, patient_id), find_center(center)
     head, bleed = draw_head(seed, patient_id, case.age), draw_shape(seed, case)
     pose = draw_pose(place, generator(seed, patient_id, "pose"))
     grid, first_ml = scanner_grid(place, settings.spacing_factor), case.baseline_iph_ml
+    low, high = levels
     before = show_blood(head, bleed, Session(pose, first_ml), grid)[0].extent
     for k in range(n):
         rng = generator(seed, patient_id, "redraw", k)
-        later_ml = first_ml + float(draw_growth(case, rng)[0])
+        level = low + (high - low) * rng.random(1)
+        later_ml = first_ml + float(growth_quantile(case, level)[0])
         direction = redraw_direction(bleed, rng)
         motion = draw_motion(pose, rng)
         later = Session(motion @ pose, later_ml, before=before, direction=direction)

@@ -86,7 +86,7 @@ def run_draw_truth_map(
         gridding.resample(redraw.iph, redraw.ivh, iph0, redraw.motion @ to_baseline)
         for redraw in redraws
     )
-    count, table = _add_up(iph0, ivh0, seen)
+    count, table = add_up(iph0, ivh0, seen)
     products = [layout.true_map(patient_id), layout.redraws(patient_id)]
     write_volume(products[0], count / draws, iph0.affine, np.float32)
     with write_atomically(products[1]) as temporary:
@@ -103,7 +103,7 @@ def run_draw_truth_map(
     return products
 
 
-def _add_up(
+def add_up(
     iph0: Volume, ivh0: Volume, redraws: Iterable[tuple[NDArray[np.bool_], NDArray[np.bool_]]]
 ) -> tuple[NDArray[np.float64], pd.DataFrame]:
     """In how many redraws a voxel was new blood (x, y, z), and how much each grew, a row a draw.

@@ -32,8 +32,8 @@ def scan_mb(path: str) -> int:
     """Memory in MB for reading a CT and finding its brain, or resampling it.
 
     Args:
-        path: NIfTI file, DICOM folder, or one file of a DICOM series. What cannot be read gets
-            the least: the job that reads it says why it cannot.
+        path: NIfTI or NRRD file, DICOM folder, or one file of a DICOM series. What cannot be read
+            gets the least: the job that reads it says why it cannot.
     """
     try:
         return needed_mb(_count_voxels(Path(path)))
@@ -42,12 +42,15 @@ def scan_mb(path: str) -> int:
 
 
 def _count_voxels(path: Path) -> float:
-    """Voxels of a NIfTI file; of DICOM those of all files, were they like the first."""
+    """Voxels of a NIfTI or NRRD file; of DICOM those of all files, were they like the first."""
     import nibabel as nib
 
-    from hemexp.preprocess.dicom import files_of, is_dicom
-    from hemexp.preprocess.dicom_headers import read_headers
+    from hemexp.nrrd import NRRD_SUFFIXES, nrrd_shape
+    from hemexp.preprocess.dicom.headers import read_headers
+    from hemexp.preprocess.dicom.read import files_of, is_dicom
 
+    if path.suffix.lower() in NRRD_SUFFIXES:
+        return math.prod(nrrd_shape(path))
     if not is_dicom(path):
         return math.prod(nib.load(path).shape)
     files = files_of(path)

@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from hemexp import Fault
-from hemexp.preprocess.dicom import Reading, is_dicom, read_dicom
+from hemexp.preprocess.dicom.read import Reading, is_dicom, read_dicom
 from hemexp.preprocess.hounsfield import coverage_faults, mend_hu
 from hemexp.preprocess.interpolate import average
 from hemexp.preprocess.levels import mend_slices
-from hemexp.preprocess.mask_checks import (
+from hemexp.preprocess.masks.checks import (
     blood_limits,
     field_faults,
     judge_blood,
     overlap_remarks,
     shape_faults,
 )
-from hemexp.preprocess.mask_files import read_blood_mask, read_mask
-from hemexp.preprocess.masks import on_ct_grid, on_one_grid, without
+from hemexp.preprocess.masks.files import read_blood_mask, read_mask
+from hemexp.preprocess.masks.grids import on_ct_grid, on_one_grid, without
 from hemexp.preprocess.remarks import Remark, notes_of, warnings_of
 from hemexp.preprocess.scans import NativeScan, name_faults
 from hemexp.preprocess.slices import head_axis

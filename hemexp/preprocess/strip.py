@@ -9,9 +9,10 @@ from hemexp import Fault
 from hemexp.data_files import data_files
 from hemexp.layout import Layout, is_phantom
 from hemexp.preprocess.brain_hu import brain_faults
-from hemexp.preprocess.dicom import files_of
+from hemexp.preprocess.dicom.read import files_of
 from hemexp.preprocess.identity import hash_voxels
-from hemexp.preprocess.mask_checks import stray_remarks
+from hemexp.preprocess.masks.checks import stray_remarks
+from hemexp.preprocess.masks.ivh_place import place_remarks
 from hemexp.preprocess.raw import read_given_brain, read_raw_scan
 from hemexp.preprocess.remarks import Remark, notes_of, warnings_of
 from hemexp.preprocess.rows import write_row
@@ -113,6 +114,50 @@ def measure_brain(brain: Volume) -> dict[str, float]:
     }
 
 
+def read_scan(
+    patient_id: str,
+    session: str,
+    raw: Mapping[str, Path | str],
+    settings: SkullStrip,
+    limits: RawInput,
+) -> tuple[NativeScan, Volume, dict[str, str | float]]:
+    """Reads and checks one raw scan whole: all that `strip-skull` does but writing.
+
+    Args:
+        patient_id: Patient of the sample sheet.
+        session: `baseline` or `followup`.
+        raw: The study's files, as for `run_strip_skull`.
+        settings: Skull-strip settings.
+        limits: Outside these a raw scan is refused.
+
+    Returns:
+        The scan, its brain mask, and its row of `volumes`.
+
+    Raises:
+        ImageError: The scan cannot be used; the message names the patient and the file.
+    """
+    found = read_raw_scan(patient_id, session, raw["ct"], raw["iph"], raw.get("ivh"), limits)
+    scan = found.scan
+    brain, said = find_brain(patient_id, session, raw, scan, settings, limits)
+    stray = stray_remarks(scan.iph.data, scan.ivh.data, brain.data, scan.ct.spacing_mm)
+    place = place_remarks(scan.ct, brain.data, scan.blood, scan.ivh.data, limits.ivh_near)
+    remarks = (*found.remarks, *stray, *place, *said)
+    return (
+        scan,
+        brain,
+        {
+            "patient_id": patient_id,
+            "session": session,
+            "iph_ml": found.iph_ml,
+            "ivh_ml": found.ivh_ml,
+            **measure_brain(brain),
+            "voxels": hash_voxels(scan.ct),
+            "warnings": "; ".join(warnings_of(remarks)),
+            "notes": "; ".join(notes_of(remarks)),
+        },
+    )
+
+
 def run_strip_skull(
     layout: Layout,
     patient_id: str,
@@ -139,24 +184,10 @@ def run_strip_skull(
         ImageError: The scan cannot be used; the message names the patient and the file.
     """
     started, files = time.perf_counter(), layout.native(patient_id, session)
-    found = read_raw_scan(patient_id, session, raw["ct"], raw["iph"], raw.get("ivh"), limits)
-    scan = found.scan
-    brain, remarks = find_brain(patient_id, session, raw, scan, settings, limits)
+    scan, brain, row = read_scan(patient_id, session, raw, settings, limits)
     masks = {"iph": scan.iph.data, "ivh": scan.ivh.data, "brain": brain.data}
     write_images(files, {"ct": scan.ct.data, **masks}, scan.ct.affine)
     write_png(files.picture, draw_scan(scan.ct, masks))
-    stray = stray_remarks(scan.iph.data, scan.ivh.data, brain.data, scan.ct.spacing_mm)
-    remarks = (*found.remarks, *stray, *remarks)
-    row = {
-        "patient_id": patient_id,
-        "session": session,
-        "iph_ml": found.iph_ml,
-        "ivh_ml": found.ivh_ml,
-        **measure_brain(brain),
-        "voxels": hash_voxels(scan.ct),
-        "warnings": "; ".join(warnings_of(remarks)),
-        "notes": "; ".join(notes_of(remarks)),
-    }
     write_row(files.volumes, row)
     write_sidecars(
         files,

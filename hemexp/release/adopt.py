@@ -7,12 +7,8 @@ from pathlib import Path
 from hemexp.layout import Layout
 from hemexp.provenance import describe, write_atomically, write_json, write_sidecars, write_text
 from hemexp.release.models import models_layout, part_files, read_record
+from hemexp.statistics.calibration_columns import COLUMNS as CALIBRATION
 
-CALIBRATION = tuple(
-    f"{name}{end}"
-    for name in ("calibration_in_the_large", "oe_ratio", "calibration_slope")
-    for end in ("", "_low", "_high")
-)
 COMPARISON = (
     "model",
     "n",

@@ -147,3 +147,19 @@ def write_readme(grid: Grid, patients: int) -> str:
         shape=" x ".join(map(str, grid.shape)),
         spacing=" x ".join(f"{size:g}" for size in grid.spacing_mm),
     )
+
+
+RECALIBRATION = """
+## Recalibrated
+On {date}, on {patients} patients of centre {center}, {expanders} of them with expansion, from the
+models whose `expansion/model.json` has the hash {from}. p(expansion), growth and the limits of its
+intervals are that centre's; networks and growth of IVH are as released.
+`docs/recalibration.tsv`: before and after, on patients held out. `models/expansion/model.json`
+keeps hashes of these patients' baseline scans, so that nobody is learned from twice, and where
+their outcomes fell in the forecasts, sorted.
+"""
+
+
+def describe_recalibration(entry: Mapping[str, Any]) -> str:
+    """What the README says of one recalibration."""
+    return RECALIBRATION.format_map(entry)

@@ -18,6 +18,9 @@ from hemexp.settings import Grid, Latents, QualityLimits, RawInput, Sampling, Se
 MODEL_PARTS = ("autoencoder", "scale", "diffusion", "expansion")
 """Models that are handed on, each by itself."""
 
+RECALIBRATED = "recalibrated"
+"""Key of the models' record that lists their recalibrations, oldest first."""
+
 
 @dataclass(frozen=True)
 class BundleLayout:
@@ -49,6 +52,11 @@ class BundleLayout:
     def readme(self) -> Path:
         """How to run it."""
         return self.root / "docs" / "README.md"
+
+    @property
+    def recalibration(self) -> Path:
+        """Before and after the last recalibration, on patients held out."""
+        return self.root / "docs" / "recalibration.tsv"
 
     @property
     def license(self) -> Path:
@@ -88,7 +96,7 @@ def models_layout(folder: Path | str, *parts: str) -> Layout:
         HemexpError: A file of them is missing.
     """
     folder = Path(folder)
-    layout = BundleLayout(folder).models if _is_bundle(folder) else Layout(folder)
+    layout = BundleLayout(folder).models if is_bundle(folder) else Layout(folder)
     wanted = [path for part in parts for path in part_files(layout, part)]
     missing = [path for path in wanted if not path.is_file()]
     if missing:
@@ -103,13 +111,14 @@ def models_layout(folder: Path | str, *parts: str) -> Layout:
     return layout
 
 
-def _is_bundle(folder: Path) -> bool:
+def is_bundle(folder: Path) -> bool:
+    """Whether it is a bundle, and not the results of a run."""
     return BundleLayout(folder).models.root.is_dir()
 
 
 def read_grid(folder: Path) -> Grid:
     """The grid that released models were trained on."""
-    if _is_bundle(folder):
+    if is_bundle(folder):
         values = read_record(BundleLayout(folder).inference)["grid"]
     else:
         values = _settings(folder, Layout(folder).grid("*", "baseline").volumes)
@@ -123,7 +132,7 @@ def read_recipe(folder: Path) -> Recipe:
         HemexpError: A model or a record is missing.
     """
     models_layout(folder, *MODEL_PARTS)
-    if _is_bundle(folder):
+    if is_bundle(folder):
         prepared = read_record(BundleLayout(folder).preprocess)
         inference = read_record(BundleLayout(folder).inference)
         sampling, batch = inference["sampling"], inference["batch_slices"]

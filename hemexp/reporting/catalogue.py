@@ -63,7 +63,8 @@ TABLES = (
             "HemExp against every other forecast on the same patients: mean of the paired "
             "differences of CRPS, below 0 where HemExp is better. Skill fraction: (climatology - "
             "HemExp) / (climatology - true distribution), 1 for the best possible forecast; only "
-            "a phantom has a true distribution. Intervals: bootstrap over patients."
+            "a phantom has a true distribution. AUC difference: of the probability of expansion, "
+            "above 0 where HemExp is better. Intervals: bootstrap over patients; DeLong for AUC."
         ),
         made_by="forecast_tables:describe_comparisons",
         sources=("evaluation:comparisons",),
@@ -97,10 +98,52 @@ TABLES = (
             "Probability of expansion and of IVH: discrimination (AUC), accuracy (Brier score), "
             "calibration. Calibrated: in the large (intercept at slope 1) 0, O/E (observed over "
             "expected events) 1, slope 1. More happens than was said: in the large above 0, O/E "
-            "above 1. Too sure: slope below 1."
+            "above 1. Too sure: slope below 1. ICI: mean distance of the probabilities from the "
+            "smoothed calibration curve, over patients."
         ),
         made_by="expansion_tables:describe_expansion",
         sources=("evaluation:expansion",),
+    ),
+    Table(
+        name="decisions",
+        caption=(
+            "Net benefit per patient of treating whoever reaches a threshold of p(expansion): "
+            "true positives less false positives, these weighted by the threshold's odds. "
+            "Intervals: bootstrap over patients."
+        ),
+        made_by="review_tables:describe_decisions",
+        sources=("evaluation:decision_curve",),
+    ),
+    Table(
+        name="thresholds",
+        caption=(
+            "Telling who will expand at fixed thresholds of p(expansion), and at Youden's, which "
+            "is chosen on these very patients and so flatters. Intervals: Wilson."
+        ),
+        made_by="review_tables:describe_thresholds",
+        sources=("evaluation:thresholds",),
+    ),
+    Table(
+        name="subgroups",
+        caption=(
+            "HemExp in subgroups: follow-up IPH volume (CRPS, coverage) and probability of "
+            "expansion (AUC, calibration in the large). No AUC with fewer than five patients with "
+            "or without expansion. Location is told by place, without a reader. Intervals: "
+            "bootstrap over patients; Wilson for coverage. Groups are small and many: differences "
+            "between them are for the next study to test."
+        ),
+        made_by="review_tables:describe_subgroups",
+        sources=("evaluation:subgroups",),
+    ),
+    Table(
+        name="missing",
+        caption=(
+            "Unknown clinical values by split and centre, of all patients who were kept. The "
+            "subgroup table shows scores with and without those whose onset or anticoagulant is "
+            "unknown."
+        ),
+        made_by="review_tables:describe_missing",
+        sources=("evaluation:missing",),
     ),
     Table(
         name="predictors",
@@ -135,6 +178,18 @@ TABLES = (
         ),
         made_by="expansion_tables:describe_what_if",
         sources=("growth:what_if_summary",),
+    ),
+    Table(
+        name="what_if_images",
+        caption=(
+            "Follow-ups drawn again for another onset time or anticoagulant state, with the same "
+            "noise and quantiles of growth: mean shifts over patients, beside the true ones where "
+            "a phantom knows them. Sum of the map: new blood expected. Error of the map shift: "
+            "sum of absolute differences of the drawn and the true shift of the expansion map. "
+            "A shift is the model's answer and no effect of a treatment."
+        ),
+        made_by="what_if_table:describe_what_if_images",
+        sources=("evaluation:what_if_images",),
     ),
     Table(
         name="maps",
@@ -199,6 +254,18 @@ TABLES = (
         sources=("evaluation:forecasts",),
     ),
     Table(
+        name="robustness",
+        caption=(
+            "Scores where outlines of IPH are drawn one voxel further out or in, within the "
+            "slices of the native scans, at baseline and follow-up alike; and without patients "
+            "whose growth lies within 1 mL of the limit of expansion. Outcomes are measured "
+            "again, forecasts of growth stay as they were drawn. Left out are those near the "
+            "limit, and those whose baseline bleed vanishes. Intervals: bootstrap over patients."
+        ),
+        made_by="robustness_table:describe_robustness",
+        sources=("evaluation:robustness",),
+    ),
+    Table(
         name="ablations",
         caption=(
             "Forecasts of the follow-up IPH volume with one part of the method changed at a time."
@@ -220,6 +287,11 @@ TABLES = (
 )
 
 FIGURES = {
+    "flow": (
+        "Patients of the run: rows of the sheet, exclusions by the step that could not use them, "
+        "splits, and whose forecasts were compared with what happened. HE: IPH growth of at "
+        "least 6 mL or 33 %."
+    ),
     "panels": (
         "Drawn follow-ups. Contours: IPH orange, IVH blue; window 0–80 HU; R and L are the "
         "patient's sides. Rows are scored patients at equal steps of observed growth and, last, a "
@@ -249,10 +321,29 @@ FIGURES = {
         "lines are the goal, hollow marks the coverage after conformal calibration."
     ),
     "reliability": (
-        "Left: observed share of expansion against predicted probability, patients grouped by "
-        "prediction in groups of equal size (95 % intervals: Wilson). Right: share of voxels with "
-        "new blood against the map's probability, in the band round the bleed, against what "
-        "happened and against the true map. The diagonal is perfect."
+        "Share of voxels with new blood against the map's probability, in the band round the "
+        "bleed: against what happened (left) and against the true map (right). The diagonal is "
+        "perfect."
+    ),
+    "calibration_curves": (
+        "Observed share of expansion against its probability: smoothed (lowess, span 0.75), and "
+        "in groups of patients of equal size (95 % intervals: Wilson). Shaded: 95 % band of "
+        "HemExp (bootstrap). Fewer than 20 patients, or than 5 with or without expansion, have no "
+        "curve. The diagonal is perfect."
+    ),
+    "roc": (
+        "ROC curve of the probability of expansion, with the area under it and its 95 % interval "
+        "(bootstrap). Dots: fixed thresholds of HemExp."
+    ),
+    "decision_curve": (
+        "Net benefit of treating whoever reaches a threshold of p(expansion), beside treating all "
+        "and treating none. Shaded: 95 % band of HemExp (bootstrap). The threshold says how many "
+        "needless treatments one treated expansion is worth."
+    ),
+    "subgroups": (
+        "HemExp in subgroups, with 95 % intervals (bootstrap over patients; Wilson for coverage). "
+        "Dashed: all patients, or the goal of coverage. A row without a mark has too few "
+        "patients; the table says why."
     ),
     "consistency": (
         "Drawn follow-ups beside true scans: whether image, masks, volume, midline and IVH say "
@@ -265,6 +356,19 @@ FIGURES = {
         "Predicted growth of the same patients had they come at another time, on and off an "
         "anticoagulant: mean over patients and, shaded, their middle half. Dashed: the phantom's "
         "truth."
+    ),
+    "failures": (
+        "The ten scored patients with the greatest CRPS of follow-up IPH volume, the worst first, "
+        "on the slice with the most blood at follow-up. The sample lies nearest to the median of "
+        "IPH volume. Contours: IPH orange, IVH blue; window 0–80 HU; R and L are the patient's "
+        "sides. P(expansion): share of samples with blood where the baseline (white contour) had "
+        "none."
+    ),
+    "what_if_maps": (
+        "Follow-ups drawn again with one value changed: share of samples with blood where the "
+        "baseline (white contour) had none, and its difference to the map as is, beside the "
+        "phantom's true difference. The slice has the most expected blood; the numbers are sums "
+        "over the whole map. It is the model's answer and no effect of a treatment."
     ),
     "training": ("Loss terms of the autoencoder and of the denoiser during training."),
     "registration": (

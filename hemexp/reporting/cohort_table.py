@@ -13,6 +13,7 @@ NUMBER_NAMES = {
     "growth_ml": "IPH growth, mL",
 }
 FLAG_NAMES = {
+    "female": "Female",
     "anticoagulant": "Anticoagulant",
     "antiplatelet": "Antiplatelet",
     "baseline_ivh": "Baseline IVH",
@@ -35,6 +36,7 @@ def describe_cohort(sheet: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame
     """
     columns = [column for column in outcomes if column not in sheet]
     table = sheet.join(outcomes[columns])
+    table["female"] = _female(table)
     table["baseline_ivh"] = (table["baseline_ivh_ml"] > 0).astype(float)
     return pd.DataFrame(
         {"Centre": center, "Split": split, "Patients": len(part)}
@@ -42,6 +44,12 @@ def describe_cohort(sheet: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame
         | {f"{header}, n (%)": share(part[name]) for name, header in FLAG_NAMES.items()}
         for center, split, part in _groups(table)
     )
+
+
+def _female(table: pd.DataFrame) -> pd.Series:
+    """1 or 0, NaN where the sex is unknown or the sheet has no such column."""
+    sex = table["sex"] if "sex" in table else pd.Series("", table.index)
+    return sex.map({"female": 1.0, "male": 0.0})
 
 
 def describe_reconstruction(scores: pd.DataFrame) -> pd.DataFrame:

@@ -26,6 +26,7 @@ def describe_expansion(table: pd.DataFrame) -> pd.DataFrame:
             "AUC [95 % CI]": score(row, "auc", "", 2),
             "Brier score [95 % CI]": score(row, "brier", "", 3),
             **_calibration(row),
+            "ICI [95 % CI]": score(row, "ici", "", 3),
             REMARK: row["note"],
         }
         for row in in_model_order(table, "split", "center", "event").to_dict("records")

@@ -18,7 +18,12 @@ from hemexp.reporting.model_names import in_model_order, model_name
 ORACLE = "oracle"
 REQUEST_NAMES = {"target_growth_ml": "Target growth, mL", "expansion_flag": "Expansion flag"}
 REFERENCE_NAMES = {"best_tabular": "Best tabular model, in hindsight"}
-PAIRED_MEASURES = ("crps_difference_ml", "twcrps_difference_ml", "skill_fraction")
+PAIRED_MEASURES = (
+    "crps_difference_ml",
+    "twcrps_difference_ml",
+    "skill_fraction",
+    "auc_difference",
+)
 WITHIN = ("split", "center")
 """Rows of one table are ordered within these columns."""
 
@@ -63,7 +68,11 @@ def _volumes(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe_comparisons(table: pd.DataFrame) -> pd.DataFrame:
-    """`evaluation/comparisons.tsv` for people, one row a pair of forecasts."""
+    """`evaluation/comparisons.tsv` for people, one row a pair of forecasts.
+
+    Whether HE is told stands beside the IPH volume that it is told from.
+    """
+    table = table.replace({"target": {"he": "iph_ml"}})
     keys = [*WITHIN, "target", "model", "indicator", "reference"]
     forecasts = _by_reference(table[is_forecast(table)], keys[:-1])
     rows = []
@@ -80,6 +89,7 @@ def describe_comparisons(table: pd.DataFrame) -> pd.DataFrame:
                 "CRPS difference, mL [95 % CI]": shown["crps_difference_ml"],
                 "Tail CRPS difference, mL [95 % CI]": shown["twcrps_difference_ml"],
                 "Skill fraction [95 % CI]": shown["skill_fraction"],
+                "AUC difference [95 % CI]": shown["auc_difference"],
                 REMARK: _remarks(part["note"]),
             }
         )

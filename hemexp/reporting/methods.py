@@ -163,8 +163,8 @@ def _list(values: list[int]) -> str:
     return ", ".join(map(str, values))
 
 
-def write_paragraphs(layout: Layout) -> str:
-    """The text, from the records in a run's results.
+def make_paragraphs(layout: Layout) -> dict[str, str]:
+    """What is said of each part of a run, from the records in its results.
 
     Args:
         layout: Of the run: cohort, preprocess, autoencoder, latents' scale, diffusion, expansion
@@ -182,7 +182,7 @@ def write_paragraphs(layout: Layout) -> str:
     denoiser, reference = _read(diffusion.model), load_reference(layout.scale).kind
     last = drawn[-1] if drawn else denoiser
     made = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
-    parts = {
+    return {
         "Patients": say_patients(outcomes, len(read_excluded(layout.excluded))),
         "Images": say_images(
             Grid.model_validate(grid["settings"]), native["settings"]["skull_strip"]
@@ -195,6 +195,11 @@ def write_paragraphs(layout: Layout) -> str:
         else "No follow-up was drawn.",
         "Software": f"hemexp, {ABOUT}; commit {last['git']}; {made}.",
     }
+
+
+def write_paragraphs(layout: Layout) -> str:
+    """The text of `methods.md`."""
+    parts = make_paragraphs(layout)
     body = "\n\n".join(f"**{name}.** {text}" for name, text in parts.items())
     return f"# Methods of this run\n\n{NOTICE}\n\n{body}\n"
 

@@ -11,11 +11,15 @@ MODEL_NAMES = {
     "climatology": "Climatology",
     "climatology_distance": "Climatology by distance",
     "tabular": "Tabular model",
+    "tabular_four_variable_published": "Tabular: four variables, published effects",
     "tabular_four_variable": "Tabular: four variables",
+    "tabular_image_clinical_published": "Tabular: image and clinical, published effects",
     "tabular_image_clinical": "Tabular: image and clinical",
     "tabular_brain": "Tabular: BRAIN score",
     "true_distribution": "True distribution",
     "truth": "Truth",
+    "treat_all": "Treat all",
+    "treat_none": "Treat none",
 }
 """In the order of tables and figures."""
 

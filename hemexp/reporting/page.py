@@ -25,6 +25,11 @@ QUALITY_LINK = (
     "<p>Every patient with pictures, worst first: <a href='../preprocess/qc.html'>qc.html</a>.</p>"
 )
 
+REVIEW_LINK = (
+    "<p>Patient flow, failures, robustness, model card and checklists: "
+    "<a href='review.html'>review.html</a>.</p>\n"
+)
+
 CSS = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;"
     "color:#1a1a1a}table{border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums}"
@@ -72,9 +77,10 @@ def html_excluded(excluded: pd.DataFrame) -> str:
 
 def html_sections(sections: dict[str, str]) -> str:
     """Contents, then the sections, HTML by title."""
-    links = " · ".join(f"<a href='#{name.lower()}'>{escape(name)}</a>" for name in sections)
+    ids = {name: name.lower().replace(" ", "-") for name in sections}
+    links = " · ".join(f"<a href='#{ids[name]}'>{escape(name)}</a>" for name in sections)
     body = "\n".join(
-        f"<section id='{name.lower()}'><h2>{escape(name)}</h2>\n{content}</section>"
+        f"<section id='{ids[name]}'><h2>{escape(name)}</h2>\n{content}</section>"
         for name, content in sections.items()
     )
     return f"<nav>{links}</nav>\n{body}"
@@ -99,7 +105,7 @@ def run_write_report(
     there = [t for t in tables if not t.optional or layout.table(t.name).exists()]
     files = [layout.table(table.name) for table in there]
     shown = {
-        table.name: html_table(*_read_csv(path), table.caption)
+        table.name: html_table(*read_csv(path), table.caption)
         for table, path in zip(there, files, strict=True)
     }
     sections = {
@@ -110,7 +116,9 @@ def run_write_report(
         "Run": _made_with(preset, seed),
     }
     title = "hemexp: drawn follow-ups of brain haemorrhage"
-    write_text(layout.report, html_page(title, CSS, WARNING, html_sections(sections)))
+    write_text(
+        layout.report, html_page(title, CSS, WARNING, REVIEW_LINK + html_sections(sections))
+    )
     pictures = [layout.figure(name) for name in FIGURES]
     write_sidecars(
         [layout.report],
@@ -133,7 +141,8 @@ def _quality(layout: Layout) -> str:
     return "\n".join([QUALITY_LINK, html_excluded(excluded), html_remarks(qc)])
 
 
-def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
+def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table for people."""
     with path.open(encoding="utf-8", newline="") as handle:
         header, *rows = list(csv.reader(handle)) or [[]]
     return header, rows

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from hemexp.grid_scan import GridScan
 from hemexp.reporting.reader import Reader
-from hemexp.reporting.slices import View, choose_view
+from hemexp.reporting.slices import View, choose_view, outline, show_ct, write_foot
+from hemexp.reporting.style import IPH, IVH
 
 
 @dataclass(frozen=True)
@@ -108,3 +110,27 @@ def read_pictures(reader: Reader, outcome: pd.Series) -> PatientPictures:
         expansion,
         choose_view(scan, scan.blood + expansion),
     )
+
+
+def nearest_sample(iph_ml: pd.Series, percentile: float) -> int:
+    """Number of the sample nearest to a percentile of the volume.
+
+    Args:
+        iph_ml: Volumes, indexed by sample number.
+        percentile: 0 to 100.
+    """
+    return int((iph_ml - np.percentile(iph_ml, percentile)).abs().idxmin())
+
+
+def read_sample(reader: Reader, patient_id: str, k: int, iph_ml: float) -> Picture:
+    """Reads what is shown of a drawn follow-up."""
+    ct, labels = (reader.image(path) for path in reader.layout.sample(patient_id, k))
+    return Picture(ct, labels == 1, labels == 2, iph_ml)
+
+
+def show_picture(axes: Axes, picture: Picture, view: View) -> None:
+    """Draws a slice of a CT with the contours of its blood and its volume."""
+    show_ct(axes, picture.ct_hu, view)
+    outline(axes, picture.iph, view, IPH)
+    outline(axes, picture.ivh, view, IVH)
+    write_foot(axes, f"IPH {picture.iph_ml:.1f} mL")

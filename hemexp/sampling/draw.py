@@ -24,14 +24,14 @@ from hemexp.sampling.finish import (
 from hemexp.sampling.models import Models
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.patient import PatientAtBaseline
-from hemexp.sampling.references import Drawn, References
+from hemexp.sampling.references import NO_MORE, Drawn, Level, References
 from hemexp.sampling.requests import Requests, draw_requests, draw_told
 from hemexp.sampling.sample import DecodedScan, LatentSampler, Start, decode_stack
 from hemexp.settings import Sampling
 from hemexp.training import autocast_for
 
 LEAST_MISS_ML = 0.3
-"""Of IPH growth: by so much too little or too much drawn, the shell is moved."""
+"""Of IPH or IVH growth: by so much too little or too much drawn, the reference is made again."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,21 @@ class Sampler:
     models: Models
     settings: Sampling
     seed: int
+
+
+def level_of(missing_ml: tuple[float, float], made: References) -> Level:
+    """What a reference is made again with, of the IPH and IVH growth that was told and missed.
+
+    Args:
+        missing_ml: See `finish.missing_ml`.
+        made: Only what grows in these references can be made up.
+    """
+    iph_ml, ivh_ml = missing_ml
+    # A NaN is no miss: nothing was told.
+    return Level(
+        iph_ml if made.has_shell and abs(iph_ml) >= LEAST_MISS_ML else 0.0,
+        ivh_ml if made.has_ivh and abs(ivh_ml) >= LEAST_MISS_ML else 0.0,
+    )
 
 
 def slices_that_may_change(
@@ -135,17 +150,19 @@ def _finish_all(
     start, brain = asked.latents.start, patient.baseline.scan.brain
 
     def finished(drawn: Drawn, k: int) -> FinishedSample:
-        told, related, moved_ml = asked.told[k], relate(*decoder(drawn), drawn.scan, brain), 0.0
+        told, decoded, more = asked.told[k], decoder(drawn), NO_MORE
+        related = relate(*decoded, drawn.scan, brain)
         raw = related.labels(brain)
-        if finish.active and start.references.has_shell:
-            more_ml = missing_ml(related, told, patient.baseline)
-            if abs(more_ml) >= LEAST_MISS_ML:
-                moved_ml = more_ml
-                drawn = asked.latents.relevel(drawn, k, more_ml)
-                related = relate(*decoder(drawn), drawn.scan, brain)
+        if finish.active:
+            missing = missing_ml(related, told, patient.baseline)
+            more = level_of(missing, start.references)
+        if any(more):
+            level = asked.latents.relevel(drawn, k, more)
+            related = relate(*decoder.again(decoded, drawn, level), level.scan, brain)
         rng = np.random.default_rng(start.seed.for_draw(k, "texture"))
         sample = finish_sample(related, raw, told, finish, rng)
-        return sample._replace(measured=sample.measured | {"relevelled_ml": moved_ml})
+        moved = {"relevelled_ml": more.iph_ml, "relevelled_ivh_ml": more.ivh_ml}
+        return sample._replace(measured=sample.measured | moved)
 
     for batch in asked.latents.batches():
         samples = {k: finished(drawn, k) for k, drawn in batch.items()}
@@ -182,6 +199,19 @@ class Decoder:
         if self._last is None or self._last[0] is not drawn.reference:
             self._last = drawn.reference, self._decode(drawn.reference)
         return self._decode(drawn.latents), self._last[1]
+
+    def again(
+        self, decoded: tuple[DecodedScan, DecodedScan], before: Drawn, drawn: Drawn
+    ) -> tuple[DecodedScan, DecodedScan]:
+        """The same of a relevelled sample: slices that stay were decoded before."""
+        which = drawn.moved_from(before)
+        if not which.any():
+            return decoded
+        sample, reference = (
+            old.with_slices(which.numpy(), self._decode(latents[which]))
+            for old, latents in zip(decoded, (drawn.latents, drawn.reference), strict=True)
+        )
+        return sample, reference
 
     def _decode(self, latents: Tensor) -> DecodedScan:
         device = next(self._vae.parameters()).device

@@ -123,10 +123,13 @@ def relate(
     return Related(margin, ivh_logit, decoded.ct_hu - decoded_reference.ct_hu, reference)
 
 
-def missing_ml(related: Related, told: Told, baseline: Baseline) -> float:
-    """IPH growth told but not drawn; NaN where none was told."""
-    drawn_ml, _ = _volumes_ml(related.labels(baseline.scan.brain), baseline)
-    return told.growth_ml - (drawn_ml - baseline.iph_ml)
+def missing_ml(related: Related, told: Told, baseline: Baseline) -> tuple[float, float]:
+    """IPH and IVH growth told but not drawn; NaN where none was told."""
+    iph_ml, ivh_ml = _volumes_ml(related.labels(baseline.scan.brain), baseline)
+    return (
+        told.growth_ml - (iph_ml - baseline.iph_ml),
+        told.ivh_growth_ml - (ivh_ml - baseline.ivh_ml),
+    )
 
 
 def finish_sample(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,21 @@ from hemexp.anatomy.reference import Prepared, ReferenceScan, Told, make_referen
 from hemexp.anatomy.shell import BleedHu
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.latents.encode import encode_images, reference_images
+
+
+class Level(NamedTuple):
+    """By how much more blood a reference is made than was told of its sample.
+
+    Attributes:
+        iph_ml: In the shell.
+        ivh_ml: In the ventricles.
+    """
+
+    iph_ml: float
+    ivh_ml: float
+
+
+NO_MORE = Level(0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +43,10 @@ class Drawn:
     latents: Tensor
     reference: Tensor
     scan: ReferenceScan
+
+    def moved_from(self, other: "Drawn") -> Tensor:
+        """(z,) bool: slices whose reference is another than that of the same sample before."""
+        return (self.reference != other.reference).flatten(1).any(dim=1)
 
 
 @dataclass(frozen=True)
@@ -61,20 +81,37 @@ class References:
     def _unchanged(self) -> tuple[ReferenceScan, Tensor]:
         return self.scan(0), self.baseline
 
-    def scan(self, k: int, more_ml: float = 0.0) -> ReferenceScan:
-        """The reference of sample k, with more IPH in its shell if wanted."""
+    def scan(self, k: int, more: Level = NO_MORE) -> ReferenceScan:
+        """The reference of sample k, with more blood if wanted."""
         told = self.told[k]
-        return make_reference(self.prepared, told._replace(growth_ml=told.growth_ml + more_ml))
+        growth_ml, ivh_ml = told.growth_ml + more.iph_ml, told.ivh_growth_ml + more.ivh_ml
+        told = told._replace(growth_ml=growth_ml, ivh_growth_ml=ivh_ml)
+        return make_reference(self.prepared, told)
 
     @property
     def has_shell(self) -> bool:
         """Whether a bleed grows in them."""
         return self.prepared.hu is not None and self.prepared.kind.shell != "none"
 
+    @property
+    def has_ivh(self) -> bool:
+        """Whether blood fills ventricles in them."""
+        return self.prepared.hu is not None and self.prepared.kind.ivh
+
     @torch.inference_mode()
-    def encoded(self, k: int, more_ml: float = 0.0) -> tuple[ReferenceScan, Tensor]:
+    def relevelled(self, drawn: Drawn, k: int, more: Level) -> tuple[ReferenceScan, Tensor]:
+        """`encoded` with more blood than a drawn one; slices that stay keep their latents."""
+        scan = self.scan(k, more)
+        images, latents = reference_images(scan), drawn.reference.clone()
+        changed = (images != reference_images(drawn.scan)).flatten(1).any(dim=1)
+        if changed.any():
+            latents[changed] = encode_images(self.vae, images[changed], self.batch_slices)
+        return scan, latents
+
+    @torch.inference_mode()
+    def encoded(self, k: int) -> tuple[ReferenceScan, Tensor]:
         """`scan` and its latents; where it is the baseline, always the same."""
         if self.prepared.kind.is_baseline:
             return self._unchanged
-        scan = self.scan(k, more_ml)
+        scan = self.scan(k)
         return scan, encode_images(self.vae, reference_images(scan), self.batch_slices)

@@ -15,7 +15,7 @@ from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.diffusion.condition import Condition
 from hemexp.diffusion.network import PLAIN, DiffusionModel, Guidance, show_stack
 from hemexp.sampling.noise import PatientSeed, correlate_slices, white_noise
-from hemexp.sampling.references import Drawn, References
+from hemexp.sampling.references import Drawn, Level, References
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
 from hemexp.settings import Sampling
 from hemexp.training import autocast_for
@@ -47,6 +47,20 @@ class DecodedScan:
     ct_hu: NDArray[np.float32]
     iph_logit: NDArray[np.float32]
     ivh_logit: NDArray[np.float32]
+
+    def with_slices(self, which: NDArray[np.bool_], part: "DecodedScan") -> "DecodedScan":
+        """The scan with some slices (z,) replaced."""
+
+        def replaced(old: NDArray[np.float32], new: NDArray[np.float32]) -> NDArray[np.float32]:
+            whole = old.copy()
+            whole[..., which] = new
+            return whole
+
+        return DecodedScan(
+            replaced(self.ct_hu, part.ct_hu),
+            replaced(self.iph_logit, part.iph_logit),
+            replaced(self.ivh_logit, part.ivh_logit),
+        )
 
 
 @dataclass(frozen=True)
@@ -97,10 +111,11 @@ class LatentSampler:
         index = torch.tensor([*numbers] + [numbers[-1]] * (self.size - len(numbers)))
         return dict(zip(numbers, self._draw(index, attempt), strict=False))
 
-    def relevel(self, drawn: Drawn, k: int, more_ml: float) -> Drawn:
-        """The same remainder on a reference with so much more IPH."""
-        scan, reference = self.start.references.encoded(k, more_ml)
-        return Drawn(drawn.latents - drawn.reference + reference, reference, scan)
+    def relevel(self, drawn: Drawn, k: int, more: Level) -> Drawn:
+        """The same remainder on a reference with so much more blood."""
+        scan, reference = self.start.references.relevelled(drawn, k, more)
+        level = reference - drawn.reference  # exactly 0 where a slice stays
+        return Drawn(drawn.latents + level, reference, scan)
 
     def _draw(self, index: Tensor, attempt: int) -> list[Drawn]:
         """A batch of samples."""

@@ -14,6 +14,7 @@ from hemexp.settings.phantom import Phantom
 from hemexp.settings.preprocess import (
     Grid,
     MaskLabels,
+    NearLimits,
     Preprocess,
     QualityLimits,
     RawInput,
@@ -35,6 +36,7 @@ __all__ = [
     "Grid",
     "Latents",
     "MaskLabels",
+    "NearLimits",
     "Phantom",
     "Preprocess",
     "QualityLimits",

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from hemexp.settings.section import Section
 
@@ -24,6 +24,10 @@ class Evaluation(Section):
     redraws: PositiveInt
     """Follow-ups that the phantom draws again for a scored patient's true expansion map. More:
     slower, a finer true map."""
+    what_if_patients: NonNegativeInt
+    """Scored patients, the first by id, whose follow-ups are drawn again as if they had come at
+    another time or were on (or off) an anticoagulant; 0: none, and none under `oracle`. More: each
+    takes twice the time of their samples."""
     pit_bins: PositiveInt
     """Bars of the PIT histogram. More: finer, fewer patients in each."""
     bootstrap: PositiveInt

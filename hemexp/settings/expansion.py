@@ -12,15 +12,25 @@ class Expansion(Section):
 
     model_file: Released
     """Folder of released models, a run's results or a bundle; null: fitted here."""
-    model: Literal["best", "four_variable", "image_clinical", "brain"]
+    model: Literal[
+        "best",
+        "four_variable_published",
+        "four_variable",
+        "image_clinical_published",
+        "image_clinical",
+        "brain",
+    ]
     """What sampling draws growth from (docs/method.md 5). `best`: the lowest cross-fitted CRPS on
-    training patients."""
+    training patients; `four_variable_published` with fewer than 15 with, or without, expansion."""
     folds: PositiveInt
-    """Parts of the cross-fitting, and of the loop inside it that chooses the image's penalty.
-    More: slower, larger training parts."""
+    """Parts of the cross-fitting, and of the loops inside it that choose penalties. More: slower,
+    larger training parts."""
     penalty: PositiveFloat
     """L2 penalty of the four established variables (scikit-learn's 1/C). More: their effects
     shrink."""
+    published_penalties: list[PositiveFloat] = Field(min_length=1)
+    """In its place in models named `_published`, of which the inner loop takes one: their effects
+    shrink towards published ones. More: nearer to these."""
     image_penalties: list[PositiveFloat] = Field(min_length=1)
     """Penalties of image features and the other variables, of which the inner loop takes one.
     More: their effects shrink."""

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from hemexp.statistics.bootstrap import Estimate, Resamples, Statistic, estimate, undefined
+from hemexp.statistics.calibration_columns import MEASURES
 from hemexp.statistics.scores import Score
 
 LEAST = 0.01
@@ -23,10 +24,6 @@ LARGEST_SLOPE = 10.0
 
 LEAST_EVENTS = 5
 """Of fewer patients with or without the event a fitted line tells nothing, nor do resamples."""
-
-MEASURES = ("calibration_in_the_large", "oe_ratio", "calibration_slope")
-COLUMNS = tuple(f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high"))
-"""Of tables that hold every measure with its interval."""
 
 NO_SLOPE = "no calibration slope: one class, one probability, or classes set apart"
 NO_LEVEL = "no calibration in the large: only one class was observed"
@@ -135,8 +132,6 @@ def calibration_cells(
 
     # Resamples of a group without events all say 0: an interval that is not to be trusted.
     ratio = estimate(patients, oe_ratios, resamples(), NO_RATIO) if events else undefined(NO_RATIO)
-    return {
-        **fitted(levels, NO_LEVEL).named("calibration_in_the_large"),
-        **ratio.named("oe_ratio"),
-        **fitted(slopes, NO_SLOPE).named("calibration_slope"),
-    }
+    found = (fitted(levels, NO_LEVEL), ratio, fitted(slopes, NO_SLOPE))
+    named = zip(MEASURES, found, strict=True)
+    return {column: cell for name, one in named for column, cell in one.named(name).items()}

@@ -17,7 +17,7 @@ def draw_cohort(args: Arguments) -> None:
     """Write a sample sheet of phantom patients."""
     from hemexp.phantom.draw_cohort import Size, run_draw_cohort
 
-    size = Size(args.per_center, args.validation, held_out=args.held_out)
+    size = Size(args.per_center, args.validation, args.predict, args.held_out, args.first)
     run_draw_cohort(args.out, section(args, "phantom"), size)
 
 
@@ -55,6 +55,20 @@ def draw_truth_map(args: Arguments) -> None:
         section(args, "phantom"),
         args.draws,
         Gridding(args.reference, resample_blood),
+    )
+
+
+def draw_true_what_if(args: Arguments) -> None:
+    """Draw what is true of a phantom patient had they come at another time, or on another drug."""
+    from hemexp.cohort import read_sheet
+    from hemexp.phantom.truth_map import Gridding
+    from hemexp.phantom.what_if_map import run_draw_true_what_if
+    from hemexp.preprocess.interpolate import resample_blood
+
+    row = read_sheet(args.samples, args.patient).iloc[0]
+    gridding = Gridding(args.reference, resample_blood)
+    run_draw_true_what_if(
+        Layout(args.results), row, section(args, "phantom"), args.draws, gridding
     )
 
 

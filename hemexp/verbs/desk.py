@@ -7,7 +7,7 @@ from hemexp.columns import NO_IVH, SESSIONS
 from hemexp.config import load_settings, read_config
 from hemexp.layout import Layout
 from hemexp.sheet import scan_files
-from hemexp.verbs.options import Arguments, section, sheet
+from hemexp.verbs.options import Arguments, kept, section, sheet
 
 
 def check(args: Arguments) -> None:
@@ -60,6 +60,15 @@ def predict(args: Arguments) -> None:
     values = {name: getattr(args, name) for name in PATIENT_NUMBERS}
     patient = NewPatient(args.patient_id, images, values)
     run_predict(patient, args.model, recipe, args.out, args.seed, args.device)
+
+
+def recalibrate(args: Arguments) -> None:
+    """Update released models on a new centre's patients; print before and after, held out."""
+    from hemexp.release.recalibrate import run_recalibrate
+
+    layout, patients = Layout(args.results), kept(args)
+    found = run_recalibrate(layout, patients, args.model, args.out, args.seed)
+    print(found.to_string(index=False, float_format="{:.3f}".format, na_rep=""))
 
 
 def compare_tables(args: Arguments) -> None:

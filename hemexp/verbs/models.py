@@ -125,6 +125,15 @@ def sample_followups(args: Arguments) -> None:
     run_sample_followups(Layout(args.results), sheet, settings, args.seed, args.device)
 
 
+def redraw_what_if(args: Arguments) -> None:
+    """Draw a patient's follow-ups had they come at another time, or on another drug."""
+    from hemexp.cohort import read_sheet
+    from hemexp.sampling.what_if import run_redraw_what_if
+
+    sheet, settings = read_sheet(args.samples, args.patient), section(args, "sampling")
+    run_redraw_what_if(Layout(args.results), sheet, settings, args.seed, args.device)
+
+
 def adopt_autoencoder(args: Arguments) -> None:
     """Take over a released autoencoder."""
     _adopt("autoencoder", args)

@@ -1,8 +1,8 @@
 """Verbs of the rooms evaluation and reporting: scores, tables, figures, pages."""
 
-from hemexp.config import read_json
+from hemexp.config import read_config, read_json
 from hemexp.layout import Layout
-from hemexp.verbs.options import Arguments, kept, section, sheet, training
+from hemexp.verbs.options import Arguments, chosen_patients, kept, section, sheet, training
 
 
 def fit_climatology(args: Arguments) -> None:
@@ -39,7 +39,21 @@ def summarise_scores(args: Arguments) -> None:
     """Compare forecasts over all patients."""
     from hemexp.evaluation.cohort.summarise import run_summarise_scores
 
-    run_summarise_scores(Layout(args.results), section(args, "evaluation"), args.seed)
+    run_summarise_scores(Layout(args.results), kept(args), section(args, "evaluation"), args.seed)
+
+
+def vary_masks(args: Arguments) -> None:
+    """Score forecasts again with masks a voxel larger and smaller."""
+    from hemexp.evaluation.cohort.vary_masks import run_vary_masks
+
+    run_vary_masks(Layout(args.results), kept(args), section(args, "evaluation"), args.seed)
+
+
+def score_what_if(args: Arguments) -> None:
+    """Compare redrawn what-ifs with the phantom's truth."""
+    from hemexp.evaluation.cohort.what_if_images import run_score_what_if
+
+    run_score_what_if(Layout(args.results), chosen_patients(args)[0].index)
 
 
 def run_ablation(args: Arguments) -> None:
@@ -54,6 +68,21 @@ def run_ablation(args: Arguments) -> None:
         args.shared,
         args.cores,
     )
+
+
+def score_models(args: Arguments) -> None:
+    """Score released models on a sheet, a run of the workflow for each."""
+    from hemexp.desk.score_models import run_score_models
+
+    config = read_config(args.settings)
+    run_score_models(Layout(args.results), args.models, sheet(args), config, args.cores)
+
+
+def show_scores(args: Arguments) -> None:
+    """Print the headline table of scored models, as Markdown."""
+    from hemexp.reporting.headline_table import run_show_scores
+
+    print(run_show_scores(Layout(args.results)))
 
 
 def write_tables(args: Arguments) -> None:
@@ -79,3 +108,10 @@ def write_report(args: Arguments) -> None:
     layout = Layout(args.results)
     run_write_methods(layout)
     run_write_report(layout, section(args, "reporting"), args.preset, args.seed)
+
+
+def write_review(args: Arguments) -> None:
+    """Write the page for a reviewer, model card and checklists."""
+    from hemexp.reporting.review import run_write_review
+
+    run_write_review(Layout(args.results), section(args, "reporting"), args.preset, args.seed)

@@ -25,6 +25,7 @@ from hemexp.provenance import canonical_json, hash_file, write_json, write_text
 from hemexp.release.check import check_released
 from hemexp.release.models import models_layout, part_files
 from hemexp.sheet import scan_files as named_files
+from hemexp.what_if_cases import AS_IS, CASES
 
 RESULTS = Layout()
 CAPTIONS = Path(".snakemake", "captions").absolute()
@@ -59,6 +60,7 @@ shell.prefix(
 SHEET = SETTINGS.samples
 PHANTOM = [patient for patient, ct in PATIENTS["baseline_ct"].items() if is_phantom(ct)]
 OUTSIDE = ["expansion_prob"] if "expansion_prob" in PATIENTS else []
+SEX = ["sex"] if "sex" in PATIENTS else []
 ON_FAILURE = SETTINGS.preprocess.on_failure
 # `gpu` is asked for where a network runs, unless the config says cpu.
 GPU = 0 if SETTINGS.device == "cpu" else 1
@@ -101,6 +103,9 @@ SCORED = of_split(*SETTINGS.evaluation.splits)
 FORECAST = SCORED + ([] if SETTINGS.sampling.indicator == "oracle" else PREDICT)
 # Patients of `val` are drawn to weigh the maps of all others.
 DRAWN = list(dict.fromkeys([*VAL, *FORECAST]))
+# Whose follow-ups are drawn again with another onset or anticoagulant; the oracle's would not move.
+WHAT_IF = sorted(SCORED)[: SETTINGS.evaluation.what_if_patients]
+WHAT_IF = [] if SETTINGS.sampling.indicator == "oracle" else WHAT_IF
 
 
 def paths(files):
@@ -133,6 +138,14 @@ SAMPLED = [
 ]
 LATENTS, RECONSTRUCTION = paths(RESULTS.latents(_ONE)), paths(RESULTS.reconstruction(_ONE))
 TRUE_MAP = [paths(RESULTS.true_map(_ONE)), paths(RESULTS.redraws(_ONE))]
+DRAWN_WHAT_IF = [
+    paths(RESULTS.what_if(_ONE)),
+    *(paths(RESULTS.what_if_map(_ONE, case)) for case in CASES),
+]
+TRUE_WHAT_IF = [
+    paths(RESULTS.true_what_if(_ONE)),
+    *(paths(RESULTS.true_what_if_map(_ONE, case)) for case in (AS_IS, *CASES)),
+]
 POOLED_MAP = paths(RESULTS.pooled_map(_ONE))
 
 
@@ -212,6 +225,11 @@ def scan_files(wildcards):
 def center_row(wildcards):
     """Hash of what the phantom reads of one patient's row."""
     return rows([wildcards.patient], "center")
+
+
+def what_if_row(wildcards):
+    """Hash of what the phantom reads of one patient's row to change it."""
+    return rows([wildcards.patient], "center", *CASES.values())
 
 
 def other_session(wildcards):

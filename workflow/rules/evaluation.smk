@@ -87,6 +87,7 @@ rule score_patient:
         scores=paths(RESULTS.scores("{patient}")),
         maps=paths(RESULTS.map_sums("{patient}")),
         consistency=paths(RESULTS.consistency("{patient}")),
+        location=paths(RESULTS.location("{patient}")),
     log:
         log_file("score_patient", "{patient}"),
     benchmark:
@@ -111,6 +112,7 @@ rule summarise_scores:
         scores=kept_files(rules.score_patient.output, SCORED),
         expansion=rules.predict_expansion.output,
         training=GROWTH.forecasts,
+        models=GROWTH.model,
         truth=rules.phantom.input,
         redraws=kept_files(TRUE_MAP, [p for p in SCORED if p in PHANTOM]),
     output:
@@ -129,12 +131,69 @@ rule summarise_scores:
         code=hash_code("evaluation.cohort.summarise"),
         settings=section("evaluation"),
         seed=SETTINGS.seed,
+        rows=rows(PATIENTS.index, "patient_id", "center", "split", *CLINICAL, *SEX),
+        sheet=SHEET,
     shell:
-        "python -m hemexp summarise-scores --settings {params.settings:q} --seed {params.seed} "
+        "python -m hemexp summarise-scores --samples {params.sheet:q} "
+        "--settings {params.settings:q} --seed {params.seed} > {log} 2>&1"
+
+
+# Native masks alone say what an outline a voxel further out would measure.
+rule vary_masks:
+    input:
+        rules.summarise_scores.input,
+        kept_scans(NATIVE["iph"], SCORED),
+        kept_scans(NATIVE["ivh"], SCORED),
+    output:
+        paths(RESULTS.evaluation("robustness")),
+    log:
+        log_file("vary_masks"),
+    benchmark:
+        benchmark_file("vary_masks")
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        code=hash_code("evaluation.cohort.vary_masks"),
+        settings=section("evaluation"),
+        seed=SETTINGS.seed,
+        rows=rows(PATIENTS.index, "patient_id", "center", "split", *CLINICAL, *SEX),
+        sheet=SHEET,
+    shell:
+        "python -m hemexp vary-masks --samples {params.sheet:q} --settings {params.settings:q} "
+        "--seed {params.seed} > {log} 2>&1"
+
+
+rule score_what_if:
+    input:
+        drawn=kept_files([*DRAWN_WHAT_IF, paths(RESULTS.sample_map(_ONE, "expansion"))], WHAT_IF),
+        truth=kept_files(TRUE_WHAT_IF, [p for p in WHAT_IF if p in PHANTOM]),
+    output:
+        paths(RESULTS.evaluation("what_if_images")),
+    log:
+        log_file("score_what_if"),
+    benchmark:
+        benchmark_file("score_what_if")
+    localrule: True
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(20),
+    params:
+        code=hash_code("evaluation.cohort.what_if_images"),
+        patients=WHAT_IF,
+        sheet=SHEET,
+    shell:
+        "python -m hemexp score-what-if --patients {params.patients} --samples {params.sheet:q} "
         "> {log} 2>&1"
 
 
 rule evaluation:
     input:
         rules.summarise_scores.output,
+        rules.vary_masks.output,
+        rules.score_what_if.output,
         kept_files(POOLED_MAP, FORECAST),

@@ -79,6 +79,34 @@ rule draw_truth_map:
         "--reference {params.reference} > {log} 2>&1"
 
 
+rule draw_true_what_if:
+    input:
+        iph=GRID["iph"].replace("{session}", "baseline"),
+        ivh=GRID["ivh"].replace("{session}", "baseline"),
+    output:
+        TRUE_WHAT_IF,
+    log:
+        log_file("draw_true_what_if", "{patient}"),
+    benchmark:
+        benchmark_file("draw_true_what_if", "{patient}")
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(20),
+    params:
+        code=hash_code("phantom.truth_map", "phantom.what_if_map", "preprocess.interpolate"),
+        settings=section("phantom"),
+        row=what_if_row,
+        draws=SETTINGS.evaluation.redraws,
+        reference=SETTINGS.preprocess.reference,
+        sheet=SHEET,
+    shell:
+        "python -m hemexp draw-true-what-if --patient {wildcards.patient} "
+        "--samples {params.sheet:q} --settings {params.settings:q} --draws {params.draws} "
+        "--reference {params.reference} > {log} 2>&1"
+
+
 rule collect_what_if_truth:
     output:
         paths(RESULTS.what_if_truths),

@@ -1,6 +1,7 @@
 """reporting: tables, figures and pages for people."""
 
 from hemexp.reporting.catalogue import FIGURES, TABLES, figure_modules, table_modules
+from hemexp.reporting.checklists import CHECKLISTS, checklist_file
 
 PRINTED = [table.name for table in TABLES if not table.optional]
 
@@ -8,6 +9,8 @@ PRINTED = [table.name for table in TABLES if not table.optional]
 rule write_tables:
     input:
         rules.summarise_scores.output,
+        rules.vary_masks.output,
+        rules.score_what_if.output,
         rules.collect_qc.output.outcomes,
         GROWTH.comparison,
         GROWTH.ivh_comparison,
@@ -35,7 +38,7 @@ rule write_tables:
         code=hash_code("reporting.tables", *table_modules()),
         settings=section("reporting"),
         ablations=ablation_tables(),
-        rows=rows(PATIENTS.index, "patient_id", "center", "split", *CLINICAL),
+        rows=rows(PATIENTS.index, "patient_id", "center", "split", *CLINICAL, *SEX),
         sheet=SHEET,
     shell:
         "python -m hemexp write-tables --samples {params.sheet:q} --settings {params.settings:q} "
@@ -45,6 +48,9 @@ rule write_tables:
 rule draw_figures:
     input:
         rules.summarise_scores.output,
+        rules.score_what_if.output,
+        kept_files(DRAWN_WHAT_IF, WHAT_IF),
+        kept_files(TRUE_WHAT_IF, [p for p in WHAT_IF if p in PHANTOM]),
         rules.collect_qc.output,
         rules.predict_expansion.output.predictions,
         rules.answer_what_if.output.answers,
@@ -105,6 +111,47 @@ rule write_report:
         "--seed {params.seed} > {log} 2>&1"
 
 
+rule write_review:
+    input:
+        rules.write_tables.output,
+        rules.draw_figures.output,
+        rules.summarise_scores.output,
+        rules.collect_qc.output,
+        kept_files([paths(RESULTS.consistency("{patient}")), SAMPLED[0]], SCORED),
+        AUTOENCODER.model,
+        AUTOENCODER.history,
+        DENOISER.model,
+        DENOISER.history,
+        GROWTH.model,
+        SCALE,
+    output:
+        paths(RESULTS.review),
+        paths(RESULTS.model_card),
+        paths(RESULTS.failures),
+        [paths(RESULTS.checklist(name)) for name in CHECKLISTS],
+    log:
+        log_file("write_review"),
+    benchmark:
+        benchmark_file("write_review")
+    localrule: True
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        code=hash_code("reporting.review"),
+        settings=section("reporting"),
+        # The items are data, which no hash of code sees.
+        checklists=[hash_file(checklist_file(name)) for name in CHECKLISTS],
+        preset=SETTINGS.preset,
+        seed=SETTINGS.seed,
+    shell:
+        "python -m hemexp write-review --settings {params.settings:q} --preset {params.preset:q} "
+        "--seed {params.seed} > {log} 2>&1"
+
+
 rule reporting:
     input:
         rules.write_report.output,
+        rules.write_review.output,

@@ -3,19 +3,21 @@
 A forecast's interval at level L runs between its quantiles (1 - L) / 2 and (1 + L) / 2. If
 outcomes of training patients, each forecast by models that never saw it, fall outside more often,
 other quantiles are taken: those between which the right share of the training patients' PIT
-values lay (distributional conformal prediction, Chernozhukov 2021, PNAS 118:e2107794118). For
+values lay (distributional conformal prediction, Chernozhukov 2021, PNAS 118:e2107794118). Released
+models bring none, unless they were recalibrated: those patients' PIT values count then. For
 patients exchangeable with these the interval holds its level whatever the forecast's faults; a
 new centre is not, so coverage is reported centre by centre.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
+from hemexp.evaluation.cohort.forecast_scores import POINT
 from hemexp.evaluation.cohort.forecasts import Forecast
 from hemexp.evaluation.cohort.groups import GROUP, by_group
 from hemexp.provenance import seed_for
@@ -108,6 +110,19 @@ def training_pit(training: pd.DataFrame, outcomes: pd.DataFrame, seed: int) -> N
     return np.array(values)
 
 
+def recalibrated_pit(record: dict[str, Any]) -> NDArray[np.float64] | None:
+    """The same of the patients whom released models were recalibrated on last.
+
+    Args:
+        record: `expansion/model.json`; `recalibrate` has put the values there.
+
+    Returns:
+        None where the models are as they were trained.
+    """
+    history = record.get("recalibrated")
+    return np.array(history[-1]["pit"]) if history else None
+
+
 def tabulate_conformal(
     scored: pd.DataFrame, forecasts: list[Forecast], pit: NDArray | None
 ) -> pd.DataFrame:
@@ -116,7 +131,7 @@ def tabulate_conformal(
     Args:
         scored: From `forecasts.score_draws`.
         forecasts: The forecasts that draw from the distribution whose PIT values are given.
-        pit: `training_pit`; None where there are no cross-fitted forecasts.
+        pit: `training_pit` or `recalibrated_pit`; None where there are no such forecasts.
 
     Returns:
         `band_low` to `band_high` is where 95 % of coverages of n patients lie when the level is
@@ -135,6 +150,10 @@ def tabulate_conformal(
 
 
 def _row(part: pd.DataFrame, forecast: Forecast, level: float, pit: NDArray | None) -> dict:
+    if part["k"].min() == 1:
+        measures = COLUMNS[COLUMNS.index("n_calibration") + 1 : COLUMNS.index("note")]
+        unknown = dict.fromkeys(measures, Score(None, POINT))
+        return cells(n=len(part), n_calibration=0 if pit is None else len(pit), **unknown)
     n, drawn = len(part), (forecast.draws, list(part["patient_id"]))
     low, high = (float(binom.ppf(end, n, level) / n) for end in (0.025, 0.975))
     missing = Score(None, NOT_FITTED)

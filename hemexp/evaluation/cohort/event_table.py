@@ -7,8 +7,9 @@ import pandas as pd
 
 from hemexp.evaluation.cohort.groups import GROUP, by_group
 from hemexp.statistics.bootstrap import Resamples, Resampling, estimate, means
-from hemexp.statistics.calibration import COLUMNS as CALIBRATION
 from hemexp.statistics.calibration import calibration_cells
+from hemexp.statistics.calibration_columns import COLUMNS as CALIBRATION
+from hemexp.statistics.calibration_curve import estimate_ici
 from hemexp.statistics.discrimination import ONE_CLASS, auc
 from hemexp.tables import cells, table_of
 
@@ -26,6 +27,9 @@ COLUMNS = (
     "brier_low",
     "brier_high",
     *CALIBRATION,
+    "ici",
+    "ici_low",
+    "ici_high",
     "note",
 )
 
@@ -59,4 +63,5 @@ def _row(probability: pd.Series, observed: pd.Series, resamples: Resamples) -> d
         **area.named("auc"),
         **squared.named("brier"),
         **calibration_cells(pairs, lambda: resamples),
+        **estimate_ici(pairs, resamples).named("ici"),
     )

@@ -26,8 +26,9 @@ SAMPLED = (
     ("hemexp", "iph_ml", ("iph_ml",)),
     ("hemexp_raw", "iph_ml", ("iph_raw_ml",)),
     ("hemexp", "ivh_ml", ("ivh_ml",)),
+    ("hemexp_raw", "ivh_ml", ("ivh_raw_ml",)),
     ("hemexp", "total_ml", ("iph_ml", "ivh_ml")),
-    ("hemexp_raw", "total_ml", ("iph_raw_ml", "ivh_ml")),
+    ("hemexp_raw", "total_ml", ("iph_raw_ml", "ivh_raw_ml")),
 )
 """Model, target and columns of `volumes.tsv`; raw is the volume before the finish."""
 

@@ -1,5 +1,6 @@
 """All that the tables of a cohort are made from, read once."""
 
+import json
 import logging
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,13 @@ from pathlib import Path
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.evaluation.cohort.conformal import Levels, conformal_levels, training_pit
+from hemexp.evaluation.cohort.characteristics import clinical_values
+from hemexp.evaluation.cohort.conformal import (
+    Levels,
+    conformal_levels,
+    recalibrated_pit,
+    training_pit,
+)
 from hemexp.evaluation.cohort.event_probabilities import event_probabilities
 from hemexp.evaluation.cohort.forecast_scores import score_forecasts
 from hemexp.evaluation.cohort.forecasts import (
@@ -23,6 +30,7 @@ from hemexp.evaluation.cohort.forecasts import (
 )
 from hemexp.evaluation.cohort.growth_models import by_model, chosen_model, of_chosen
 from hemexp.evaluation.patient.consistency import COLUMNS as CONSISTENCY
+from hemexp.evaluation.patient.location import COLUMNS as LOCATION
 from hemexp.evaluation.patient.map_sums import PATIENT_MAPS
 from hemexp.evaluation.patient.redraws import read_redraws
 from hemexp.layout import Layout, patient_of
@@ -42,6 +50,7 @@ VOLUME_COLUMNS = (
     "iph_ml",
     "iph_raw_ml",
     "ivh_ml",
+    "ivh_raw_ml",
     "logit_offset",
     "redrawn",
     "disagrees",
@@ -61,6 +70,7 @@ class PatientTables:
         scores: From `scores.tsv`.
         maps: From `maps.tsv`.
         consistency: From `consistency.tsv`.
+        locations: From `location.tsv`.
         redraws: The phantom's further follow-ups, from `redraws.tsv`.
     """
 
@@ -68,6 +78,7 @@ class PatientTables:
     scores: pd.DataFrame
     maps: pd.DataFrame
     consistency: pd.DataFrame
+    locations: pd.DataFrame
     redraws: pd.DataFrame
 
 
@@ -78,7 +89,8 @@ class GrowthModels:
     Attributes:
         forecasts: Of volumes: references, tabular models and, for a phantom, the truth.
         p_expansion: By model and patient.
-        pit: Of training patients under cross-fitted forecasts; None where there are none.
+        pit: Of training patients under cross-fitted forecasts, or of those whom released models
+            were recalibrated on; None where there are none.
     """
 
     forecasts: list[Forecast]
@@ -91,6 +103,7 @@ class Cohort:
     """Everything of the scored patients; what several tables need is made once.
 
     Attributes:
+        sheet: The kept patients' rows of the sheet, indexed by patient.
         outcomes: `outcomes.tsv`, indexed by patient.
         ids: The scored patients.
         patients: Their tables.
@@ -99,6 +112,7 @@ class Cohort:
         seed: Run seed.
     """
 
+    sheet: pd.DataFrame
     outcomes: pd.DataFrame
     ids: list[str]
     patients: PatientTables
@@ -139,6 +153,18 @@ class Cohort:
         )
 
     @property
+    def expansion(self) -> pd.DataFrame:
+        """The probabilities of expansion alone."""
+        return self.events[self.events["event"] == "he"]
+
+    @property
+    def characteristics(self) -> pd.DataFrame:
+        """Clinical values, location and outcome of the scored patients, indexed by patient."""
+        locations = self.patients.locations.set_index("patient_id")["location"]
+        clinical = clinical_values(self.sheet).drop(columns=["split", "center"])
+        return self.outcomes.loc[self.ids].join(clinical).join(locations)
+
+    @property
     def forecast_maps(self) -> pd.DataFrame:
         """Sums of the maps of forecasts; one that knew the outcome is none."""
         maps = self.patients.maps
@@ -156,11 +182,14 @@ class Cohort:
         return {one.model: levels for one in self.calibrated}
 
 
-def read_cohort(layout: Layout, settings: Evaluation, seed: int) -> tuple[Cohort, list[Path]]:
+def read_cohort(
+    layout: Layout, sheet: pd.DataFrame, settings: Evaluation, seed: int
+) -> tuple[Cohort, list[Path]]:
     """Reads what was written of patients with a follow-up, and by the models of growth.
 
     Args:
         layout: Of the run; every patient of the scored splits with a follow-up must have samples.
+        sheet: The kept patients' rows of the sheet, indexed by patient.
         settings: Splits, bootstrap, limits.
         seed: Run seed.
 
@@ -174,7 +203,7 @@ def read_cohort(layout: Layout, settings: Evaluation, seed: int) -> tuple[Cohort
     patients, patient_files = _read_patients(layout, outcomes, ids)
     models, model_files = _read_models(layout, outcomes, ids, seed)
     files = [layout.outcomes, *patient_files, *model_files]
-    return Cohort(outcomes, ids, patients, models, settings, seed), files
+    return Cohort(sheet, outcomes, ids, patients, models, settings, seed), files
 
 
 def _warn_of_strangers(layout: Layout, known: pd.Index) -> None:
@@ -196,6 +225,7 @@ def _read_patients(
         (layout.scores, SCORE_COLUMNS),
         (layout.map_sums, PATIENT_MAPS),
         (layout.consistency, CONSISTENCY),
+        (layout.location, LOCATION),
     ):
         files = {name: place(name) for name in ids}
         tables.append(_read_all(files, outcomes, columns))
@@ -234,8 +264,11 @@ def _read_models(
     if "truth" in tables:
         forecasts.append(true_forecast(tables["truth"], outcomes, ids))
         p_expansion[TRUE_DISTRIBUTION] = tables["truth"].set_index("patient_id")["p_expansion"]
-    pit, training = None, tables["training_forecasts"]
+    training = tables["training_forecasts"]
     # Empty where the models were taken over: there are no training patients to calibrate on.
     if len(training):
         pit = training_pit(of_chosen(training, chosen), outcomes, seed)
+    else:
+        files["models"] = layout.growth_models
+        pit = recalibrated_pit(json.loads(layout.growth_models.read_text(encoding="utf-8")))
     return GrowthModels(forecasts, p_expansion, pit), list(files.values())

@@ -21,9 +21,13 @@ def _forecasts(cohort: "Cohort") -> "pd.DataFrame":
 
 
 def _comparisons(cohort: "Cohort") -> "pd.DataFrame":
+    import pandas as pd
+
+    from hemexp.evaluation.cohort.auc_differences import tabulate_auc_differences
     from hemexp.evaluation.cohort.paired_differences import tabulate_comparisons
 
-    return tabulate_comparisons(cohort.scored, cohort.resampling)
+    volumes = tabulate_comparisons(cohort.scored, cohort.resampling)
+    return pd.concat([volumes, tabulate_auc_differences(cohort.expansion)])
 
 
 def _expected(cohort: "Cohort") -> "pd.DataFrame":
@@ -107,6 +111,45 @@ def _conformal(cohort: "Cohort") -> "pd.DataFrame":
     return tabulate_conformal(cohort.scored, cohort.calibrated, cohort.models.pit)
 
 
+def _decision_curve(cohort: "Cohort") -> "pd.DataFrame":
+    from hemexp.evaluation.cohort.decision_curve import tabulate_decision_curve
+
+    return tabulate_decision_curve(cohort.expansion, cohort.resampling)
+
+
+def _roc(cohort: "Cohort") -> "pd.DataFrame":
+    from hemexp.evaluation.cohort.roc import tabulate_roc
+
+    return tabulate_roc(cohort.expansion)
+
+
+def _thresholds(cohort: "Cohort") -> "pd.DataFrame":
+    from hemexp.evaluation.cohort.roc import tabulate_thresholds
+
+    return tabulate_thresholds(cohort.expansion)
+
+
+def _calibration_curves(cohort: "Cohort") -> "pd.DataFrame":
+    from hemexp.evaluation.cohort.calibration_curves import tabulate_calibration_curves
+
+    return tabulate_calibration_curves(cohort.expansion, cohort.resampling)
+
+
+def _subgroups(cohort: "Cohort") -> "pd.DataFrame":
+    from hemexp.evaluation.cohort.subgroups import tabulate_subgroups
+
+    return tabulate_subgroups(
+        cohort.scored, cohort.expansion, cohort.characteristics, cohort.resampling
+    )
+
+
+def _missing(cohort: "Cohort") -> "pd.DataFrame":
+    from hemexp.evaluation.cohort.characteristics import clinical_values
+    from hemexp.evaluation.cohort.missing import tabulate_missing
+
+    return tabulate_missing(clinical_values(cohort.sheet))
+
+
 TABLES: dict[str, Callable[["Cohort"], "pd.DataFrame"]] = {
     "forecasts": _forecasts,
     "comparisons": _comparisons,
@@ -122,5 +165,11 @@ TABLES: dict[str, Callable[["Cohort"], "pd.DataFrame"]] = {
     "volumes": _volumes,
     "calibration": _calibration,
     "conformal": _conformal,
+    "decision_curve": _decision_curve,
+    "roc": _roc,
+    "thresholds": _thresholds,
+    "calibration_curves": _calibration_curves,
+    "subgroups": _subgroups,
+    "missing": _missing,
 }
 """By name: `results/evaluation/NAME.tsv`."""

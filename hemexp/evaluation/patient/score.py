@@ -12,6 +12,7 @@ from hemexp.evaluation.patient.consistency import COLUMNS, Measured, measure_fol
 from hemexp.evaluation.patient.distance_climatology import map_by_distance, read_climatology
 from hemexp.evaluation.patient.followups import look_at, score_slices, score_truth
 from hemexp.evaluation.patient.inputs import Followup, Truth, read_truth
+from hemexp.evaluation.patient.location import locate_bleed
 from hemexp.evaluation.patient.map_sums import CLIMATOLOGY, PATIENT_MAPS, map_sums
 from hemexp.evaluation.patient.new_blood import grid_files
 from hemexp.evaluation.patient.pooled_map import POOLED
@@ -38,9 +39,9 @@ def run_score_patient(layout: Layout, patient_id: str, settings: Evaluation) -> 
     """Scores the samples of one patient, and simpler follow-ups, against the true follow-up.
 
     Writes `scores.tsv` (patient_id, model, indicator, metric, value, note); `consistency.tsv`,
-    what image and masks of each follow-up say; and `maps.tsv`, the sums from which the scores of
-    expansion maps follow. What samples would be without a network, and the copy of the baseline
-    as an ensemble of one, are scored by the same code.
+    what image and masks of each follow-up say; `maps.tsv`, the sums from which the scores of
+    expansion maps follow; and `location.tsv`, where the bleed lies. What samples would be without
+    a network, and the copy of the baseline as an ensemble of one, are scored by the same code.
 
     Args:
         layout: Of the run: samples, grid scans, climatology, pooled map and, for a phantom
@@ -73,6 +74,7 @@ def run_score_patient(layout: Layout, patient_id: str, settings: Evaluation) -> 
         layout.scores(patient_id): _long(patient_id, scores),
         layout.map_sums(patient_id): table_of(sums, PATIENT_MAPS).assign(patient_id=patient_id),
         layout.consistency(patient_id): _rows(patient_id, measured),
+        layout.location(patient_id): locate_bleed(patient_id, baseline),
     }
     for path, table in tables.items():
         write_table(path, table)

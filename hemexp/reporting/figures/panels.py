@@ -2,26 +2,30 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from hemexp.reporting.pictures import PatientPictures, Picture, chosen_outcomes, read_pictures
+from hemexp.reporting.pictures import (
+    PatientPictures,
+    Picture,
+    chosen_outcomes,
+    nearest_sample,
+    read_pictures,
+    read_sample,
+    show_picture,
+)
 from hemexp.reporting.reader import Reader
 from hemexp.reporting.slices import (
-    View,
     mark_sides,
     outline,
     picture_grid,
     say_instead,
     show_ct,
     show_map,
-    write_foot,
 )
-from hemexp.reporting.style import IPH, IVH, message_figure
+from hemexp.reporting.style import message_figure
 from hemexp.settings import Reporting
 
 PERCENTILES = (10, 50, 90)
@@ -55,13 +59,8 @@ def read_panel_row(reader: Reader, outcome: pd.Series) -> PanelRow:
     name = str(outcome.name)
     volumes = reader.table(reader.layout.sample_volumes(name))
     iph_ml = volumes.set_index("sample")["iph_ml"]
-    samples = [_read_sample(reader, name, k, iph_ml[k]) for k in choose_samples(iph_ml)]
+    samples = [read_sample(reader, name, k, iph_ml[k]) for k in choose_samples(iph_ml)]
     return PanelRow(read_pictures(reader, outcome), samples)
-
-
-def _read_sample(reader: Reader, patient_id: str, k: int, iph_ml: float) -> Picture:
-    ct, labels = (reader.image(path) for path in reader.layout.sample(patient_id, k))
-    return Picture(ct, labels == 1, labels == 2, iph_ml)
 
 
 def choose_samples(iph_ml: pd.Series) -> list[int]:
@@ -70,8 +69,7 @@ def choose_samples(iph_ml: pd.Series) -> list[int]:
     Args:
         iph_ml: Volumes, indexed by sample number.
     """
-    targets = np.percentile(iph_ml, PERCENTILES)
-    return [int((iph_ml - target).abs().idxmin()) for target in targets]
+    return [nearest_sample(iph_ml, percentile) for percentile in PERCENTILES]
 
 
 def draw_panels(rows: list[PanelRow]) -> Figure:
@@ -99,22 +97,15 @@ def draw_panels(rows: list[PanelRow]) -> Figure:
 
 def _draw_row(axes: NDArray, row: PanelRow) -> AxesImage:
     patient, view = row.patient, row.patient.view
-    _show(axes[0], patient.baseline, view)
+    show_picture(axes[0], patient.baseline, view)
     mark_sides(axes[0])
     axes[0].set_ylabel(patient.patient_id)
     if patient.followup is None:
         say_instead(axes[1], "no follow-up")
     else:
-        _show(axes[1], patient.followup, view)
+        show_picture(axes[1], patient.followup, view)
     for axis, sample in zip(axes[2:-1], row.samples, strict=True):
-        _show(axis, sample, view)
+        show_picture(axis, sample, view)
     show_ct(axes[-1], patient.baseline.ct_hu, view)
     outline(axes[-1], patient.baseline.blood, view, "white", width=0.5)
     return show_map(axes[-1], patient.expansion, view)
-
-
-def _show(axes: Axes, picture: Picture, view: View) -> None:
-    show_ct(axes, picture.ct_hu, view)
-    outline(axes, picture.iph, view, IPH)
-    outline(axes, picture.ivh, view, IVH)
-    write_foot(axes, f"IPH {picture.iph_ml:.1f} mL")

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hemexp import Fault
-from hemexp.preprocess.dicom_geometry import Stack, find_gaps, same_heights
-from hemexp.preprocess.dicom_headers import PLACES, SCALES, Series, Slice
+from hemexp.preprocess.dicom.geometry import Stack, find_gaps, same_heights
+from hemexp.preprocess.dicom.headers import PLACES, SCALES, Series, Slice
 from hemexp.preprocess.remarks import Remark
 from hemexp.volumes import ImageError
 

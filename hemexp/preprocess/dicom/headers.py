@@ -1,6 +1,6 @@
 """What the files of a DICOM folder say of themselves: which belong together, and where each lies.
 
-Only headers are read (`pydicom`); the pixels are for `dicom_convert`.
+Only headers are read (`pydicom`); the pixels are for `convert`.
 """
 
 import sys

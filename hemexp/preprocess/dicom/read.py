@@ -1,8 +1,8 @@
 """A CT as the scanner stores it: the one head series of a DICOM folder, upright and in its place.
 
-The files say where each slice lies (`dicom_headers`); `dcm2niix` stacks the pixels
-(`dicom_convert`). The stack is held against the places, and a tilt of the gantry or uneven steps
-are undone by them (`dicom_geometry`).
+The files say where each slice lies (`headers`); `dcm2niix` stacks the pixels
+(`convert`). The stack is held against the places, and a tilt of the gantry or uneven steps
+are undone by them (`geometry`).
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hemexp import Fault
 from hemexp.image_header import check_header, check_values, corner_distance_mm
-from hemexp.preprocess.dicom_checks import (
+from hemexp.preprocess.dicom.checks import (
     AGAIN,
     gap_remarks,
     height_faults,
@@ -23,9 +23,9 @@ from hemexp.preprocess.dicom_checks import (
     scale_remarks,
     stack_of,
 )
-from hemexp.preprocess.dicom_convert import Image, convert, remarks_of
-from hemexp.preprocess.dicom_geometry import AWAY_MM, Stack, regular
-from hemexp.preprocess.dicom_headers import FEWEST_SLICES, Series, find_series, read_headers
+from hemexp.preprocess.dicom.convert import Image, convert, remarks_of
+from hemexp.preprocess.dicom.geometry import AWAY_MM, Stack, regular
+from hemexp.preprocess.dicom.headers import FEWEST_SLICES, Series, find_series, read_headers
 from hemexp.preprocess.remarks import Remark
 from hemexp.volumes import ImageError, Volume
 

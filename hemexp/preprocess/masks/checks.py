@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from hemexp import Fault
 from hemexp.preprocess.coarse import mask_box
-from hemexp.preprocess.masks import on_one_grid
+from hemexp.preprocess.masks.grids import on_one_grid
 from hemexp.preprocess.remarks import Remark
 from hemexp.settings import RawInput, ShareLimits
 from hemexp.volumes import Volume, volume_ml

@@ -3,7 +3,7 @@
 `dcm2niix` (J Neurosci Methods 264:47) reads every compression and applies each slice's rescale
 slope and intercept. It also undoes tilt and uneven steps, but places three of four tilted images
 wrongly (its issue 259) and goes without where attributes were removed: here the untouched image is
-taken, and `dicom_geometry` puts it right. What dcm2niix says meanwhile is not lost.
+taken, and `geometry` puts it right. What dcm2niix says meanwhile is not lost.
 """
 
 import re
@@ -35,7 +35,7 @@ MEASURED = re.compile(
     r"|slices stacked despite varying|Missing images\?",
     re.IGNORECASE,
 )
-"""Lines on what `dicom_geometry` measures on the positions themselves, and says with a number."""
+"""Lines on what `geometry` measures on the positions themselves, and says with a number."""
 
 UNMENDED = re.compile(r"Only able to (make equidistant|correct gantry)")
 """It fails where it cannot mend 16-bit numbers above 32767; the untouched image is there."""

@@ -1,0 +1,1 @@
+"""A CT given as DICOM: what its files say, their pixels, and where each slice lies."""
