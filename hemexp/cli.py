@@ -170,7 +170,9 @@ VERBS = {
     "collect-qc": Verb(data.collect_qc, (*_SHEET, "settings")),
     "write-qc": Verb(data.write_qc, ("results", "settings")),
     "train-segmentation": Verb(models.train_segmentation, (*_TRAIN, "fold")),
-    "segment-scan": Verb(models.segment_scan, ("results", "patient", "session", "device")),
+    "segment-scan": Verb(
+        models.segment_scan, ("results", "settings", "patient", "session", "device")
+    ),
     "crossfit-masks": Verb(models.crossfit_masks, (*_SHEET, "device", "fold")),
     "score-segmentation": Verb(models.score_segmentation, _SHEET),
     "train-autoencoder": Verb(models.train_autoencoder, _TRAIN),

@@ -61,6 +61,7 @@ workflow, `release` what trained models are handed on as."""
 
 # Every crossing between rooms; what is not listed here happens through files.
 CROSSINGS = {
+    "segmentation": {"preprocess"},
     "latents": {"autoencoder"},
     "diffusion": {"latents"},
     "sampling": {"preprocess", "autoencoder", "latents", "expansion", "diffusion"},

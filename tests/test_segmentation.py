@@ -362,15 +362,15 @@ def test_a_fold_leaks_nothing_and_its_masks_are_scored(crossfitted, caplog):
     assert read_volume_errors(layout)["iph"].scans == 8
 
 
-def test_the_network_of_all_writes_masks_where_given_ones_would_lie(crossfitted):
+def test_the_network_of_all_writes_masks_where_given_ones_would_lie(crossfitted, tiny):
     layout, *_ = crossfitted
     native = layout.native("N1", "baseline")
     for path, source in zip(native.images, layout.native("P1", "baseline").images, strict=True):
         if path in (native.ct, native.brain):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(source.read_bytes())
-    run_segment_scan(layout, "N1", "baseline", "cpu")
-    run_segment_scan(layout, "N1", "baseline", "cpu")  # its own masks it may write again
+    run_segment_scan(layout, "N1", "baseline", tiny, "cpu")
+    run_segment_scan(layout, "N1", "baseline", tiny, "cpu")  # its own masks it may write again
     told = read_table(layout.segmentation("N1", "baseline")).iloc[0]
     for mask in ("iph", "ivh"):
         found = read_volume(getattr(native, mask))
@@ -379,7 +379,7 @@ def test_the_network_of_all_writes_masks_where_given_ones_would_lie(crossfitted)
     sidecar = native.iph.with_name(native.iph.name.replace(".nii.gz", ".json"))
     sidecar.write_text(json.dumps({"verb": "strip-skull"}))
     with pytest.raises(HemexpError, match="N1, baseline.*a mask that `strip-skull` wrote"):
-        run_segment_scan(layout, "N1", "baseline", "cpu")
+        run_segment_scan(layout, "N1", "baseline", tiny, "cpu")
 
 
 def test_an_empty_prediction_is_told_in_one_sentence(caplog):

@@ -120,8 +120,8 @@ BAD = {
     ),
     "crop": ({"segmentation": {"crop": [60, 62, 8]}}, "segmentation.crop 60 x 62 is not divis"),
     "command without places": (
-        {"segmentation": {"method": "command", "command": "blast-ct --input {ct}"}},
-        "needs segmentation.command with .ct. and .labels., and segmentation.command_labels",
+        {"segmentation": {"method": "command", "command": "blast-ct --input {input}"}},
+        "needs segmentation.command with .*, and segmentation.command_labels",
     ),
     "no such preset": ({"preset": "dmo"}, "preset.*'dmo'.*demo"),
 }

@@ -1,11 +1,32 @@
 """Settings of the masks that the workflow makes where a centre has none."""
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from hemexp.settings.preprocess import MaskLabels
 from hemexp.settings.section import Fraction, Section
+
+INPUTS, OUTPUTS = ("{input}", "{input_folder}"), ("{output}", "{output_folder}")
+"""What stands in the command for the scan that the program reads, and for what it writes."""
+
+
+class CommandLabels(Section):
+    """What the labels of the program's file mean; a label that stands nowhere here is refused."""
+
+    iph: list[PositiveInt]
+    """Labels of IPH, such as `[1]`. Another number names another label."""
+    ivh: list[PositiveInt]
+    """The same of IVH, such as `[2]`; none where the program does not tell IVH apart."""
+    other: list[PositiveInt]
+    """The same of what is to be left out: oedema, blood outside the brain."""
+
+    @model_validator(mode="after")
+    def _each_apart(self) -> Self:
+        named = [*self.iph, *self.ivh, *self.other]
+        if len(named) > len(set(named)):
+            raise ValueError("iph, ivh and other need labels of their own")
+        return self
 
 
 class Segmentation(Section):
@@ -18,9 +39,12 @@ class Segmentation(Section):
     """`network`: learned from the training patients who have masks. `command`: a program of your
     own. `provided`: none are made, the sheet must give all."""
     command: str | None
-    """Command line of that program, with `{ct}`, the scan it reads, and `{labels}`, the label file
-    it writes."""
-    command_labels: MaskLabels
+    """Command line of that program, run as it stands, without a shell. `{input}`: the CT,
+    `scan_0000.nii.gz` in `{input_folder}`. `{output}`: the label file it writes; or
+    `{output_folder}`, where it leaves one."""
+    command_scan: Literal["whole", "stripped"]
+    """What it reads: the CT as scanned, or 0 HU outside the brain."""
+    command_labels: CommandLabels
     least_masked: PositiveInt
     """Training patients with masks that the network needs. More: refused sooner, safer masks."""
     folds: int = Field(ge=2)
@@ -93,10 +117,12 @@ class Segmentation(Section):
     def _command_is_whole(self) -> Self:
         if self.method != "command":
             return self
-        missing = [key for key in ("{ct}", "{labels}") if key not in (self.command or "")]
-        if missing or not self.command_labels.iph:
+        found = re.findall(r"\{\w*\}", self.command or "")
+        sides = [any(name in found for name in side) for side in (INPUTS, OUTPUTS)]
+        if not (all(sides) and self.command_labels.iph and set(found) <= {*INPUTS, *OUTPUTS}):
             raise ValueError(
-                "segmentation.method 'command' needs segmentation.command with {ct} and {labels}, "
-                "and segmentation.command_labels, such as {iph: [1], ivh: [2]}"
+                "segmentation.method 'command' needs segmentation.command with {input} or "
+                "{input_folder}, with {output} or {output_folder} and nothing else in braces, and "
+                "segmentation.command_labels, such as {iph: [1], ivh: [2], other: []}"
             )
         return self

@@ -20,7 +20,8 @@ def segment_scan(args: Arguments) -> None:
     """Make the IPH and IVH masks of a scan that has none."""
     from hemexp.segmentation.segment import run_segment_scan
 
-    run_segment_scan(Layout(args.results), args.patient, args.session, args.device)
+    settings = section(args, "segmentation")
+    run_segment_scan(Layout(args.results), args.patient, args.session, settings, args.device)
 
 
 def crossfit_masks(args: Arguments) -> None:
