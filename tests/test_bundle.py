@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from results_folder import Grid, bleeds, save, write_scan
-from tiny_models import IVH, PUSH, WHOLE
+from tiny_models import ERROR, IVH, PUSH, WHOLE, save_segmenter
 
 from hemexp import HemexpError
 from hemexp.autoencoder.network import MultiHeadVae
@@ -27,6 +27,8 @@ from hemexp.release.bundle import OPTIONS, inference_config, run_export_bundle
 from hemexp.release.forecast import draw_followups, patient_row
 from hemexp.release.models import read_recipe
 from hemexp.sampling.run import run_sample_followups
+from hemexp.segmentation.network import load_segmenter
+from hemexp.segmentation.volume_error import read_volume_errors
 from hemexp.training import save_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -196,6 +198,37 @@ def test_sample_k_of_a_bundle_does_not_depend_on_how_many_are_drawn(bundle, resu
     verb = pd.read_csv(results / "samples/sub-007/volumes.tsv", sep="\t")
     assert table["iph_raw_ml"][:2].round(4).tolist() == verb["iph_raw_ml"].tolist()
     assert table["iph_ml"].std() > 0
+
+
+def test_models_without_a_network_for_masks_are_handed_on_as_before(bundle):
+    assert read_recipe(bundle).segmentation is None
+    assert not (bundle / "models" / "segmentation").exists()
+    assert "No masks" not in (bundle / "docs/README.md").read_text()
+
+
+def test_a_network_that_makes_masks_is_handed_on_without_names(results, settings, tmp_path):
+    run = Layout(tmp_path / "run")
+    for room in ("latents", "autoencoder", "diffusion", "expansion"):
+        (run.root / room).parent.mkdir(exist_ok=True)
+        (run.root / room).symlink_to(results / room)
+    save_segmenter(run, settings.segmentation, [LEARNED_FROM])
+    run_export_bundle(run, tmp_path / "bundle", settings)
+    recipe, models = read_recipe(tmp_path / "bundle"), Layout(tmp_path / "bundle" / "models")
+    assert recipe.segmentation == settings.segmentation
+    ours, theirs = (load_segmenter(one, None, torch.device("cpu")) for one in (run, models))
+    assert ours.hash == theirs.hash and ours.patients == {LEARNED_FROM} and not theirs.patients
+    assert read_volume_errors(models)["ivh"] == ERROR
+    for path in models.segmenter().weights.parent.iterdir():
+        assert LEARNED_FROM.encode() not in path.read_bytes(), path
+    metadata = json.loads((tmp_path / "bundle/configs/metadata.json").read_text())
+    assert metadata["hemexp"]["models"]["segmentation/model.safetensors"] == ours.hash
+    assert "No masks" in (tmp_path / "bundle/docs/README.md").read_text()
+    run.error_model.unlink()
+    with pytest.raises(HemexpError, match=r"segmentation/error_model.json: found no such file"):
+        run_export_bundle(run, tmp_path / "again", settings)
+    models.error_model.unlink()
+    with pytest.raises(HemexpError, match=r"found no segmentation/error_model.json"):
+        read_recipe(tmp_path / "bundle")
 
 
 def test_a_bundle_says_how_a_new_patient_is_prepared_and_drawn(bundle, settings):

@@ -71,7 +71,7 @@ class TrainedSegmenter(NamedTuple):
     Attributes:
         network: With its weights, in evaluation.
         settings: It was trained with, and is used with.
-        patients: It was trained on.
+        patients: It was trained on; none where it was handed on, which names nobody.
         hash: Of its weights.
     """
 
@@ -87,5 +87,5 @@ def load_segmenter(layout: Layout, fold: int | None, device: torch.device) -> Tr
     record = json.loads(files.model.read_text(encoding="utf-8"))
     settings = Segmentation.model_validate(record["settings"])
     network = load_weights(files.weights, Segmenter(settings)).to(device)
-    patients = frozenset(record["patients"])
+    patients = frozenset(record.get("patients", ()))
     return TrainedSegmenter(network, settings, patients, hash_file(files.weights))
