@@ -6,17 +6,16 @@ patient with two scans costs about 125 kB (measured on nine real heads).
 
 import math
 import time
-from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from hemexp.html import html_page, html_png
 from hemexp.layout import Layout
-from hemexp.made_masks import GIVEN, hash_masks, read_accepted
 from hemexp.notice import NOTICE
+from hemexp.preprocess.acceptance import NO_MADE, Acceptance, masks_summary, read_acceptance
 from hemexp.preprocess.page_style import QC_CSS
 from hemexp.preprocess.quality import is_empty_made, marks
 from hemexp.preprocess.thumbnails import CHECK_MM, COLOURS, PIXEL_MM
@@ -47,43 +46,6 @@ SHOWN = {
     "overlap": ("Overlap", "", 2),
 }
 """Columns of `qc.tsv` that are shown, where there are any: header, unit, decimals."""
-
-
-SOURCE_WORDS = {"network": "the network", "command": "the study's own program"}
-"""Who found a mask that is not given."""
-
-
-class Acceptance(NamedTuple):
-    """What a person said of made masks.
-
-    Attributes:
-        current: Hash of the masks as they are, by patient and session; of given ones none.
-        accepted: Hash of the masks that were accepted.
-    """
-
-    current: Mapping[tuple[str, str], str]
-    accepted: Mapping[tuple[str, str], str]
-
-    def is_accepted(self, scan: Mapping[str, Any]) -> bool:
-        """Whether just these masks of a row of `qc.tsv` were accepted."""
-        name = scan["patient_id"], scan["session"]
-        return name in self.current and self.accepted.get(name) == self.current[name]
-
-    def words(self, scan: Mapping[str, Any]) -> str:
-        """Who found the masks of a scan, and whether they are accepted; empty for given ones."""
-        name = scan["patient_id"], scan["session"]
-        if name not in self.current:
-            return ""
-        start = f"masks found by {SOURCE_WORDS[scan['mask']]} (dashed)"
-        if self.is_accepted(scan):
-            return f"{start}, accepted"
-        if name in self.accepted:
-            return f"{start}; others were accepted, these are new: look at them again"
-        return f"{start}, not accepted yet"
-
-
-NO_MADE = Acceptance({}, {})
-"""Of a run whose masks are all given."""
 
 
 def judge(scans: list[dict[str, Any]], limits: QualityLimits) -> list[dict[str, float]]:
@@ -286,32 +248,6 @@ def qc_html(
     )
     body = f"{summary}\n{html_legend(limits)}\n{cards}"
     return html_page("Preprocessing, patient by patient", QC_CSS, NOTICE, body)
-
-
-def masks_summary(qc: pd.DataFrame, masks: Acceptance) -> str:
-    """How many scans have made masks, and how many of them are accepted; nothing without any."""
-    if not masks.current:
-        return ""
-    accepted = sum(masks.is_accepted(scan) for scan in qc.to_dict("records"))
-    return (
-        f" {len(masks.current)} scans have masks that the workflow found (dashed contours), "
-        f"{accepted} of them accepted. To accept one: <code>hemexp accept-masks --patient ID "
-        "--session baseline</code>."
-    )
-
-
-def read_acceptance(layout: Layout, qc: pd.DataFrame, accepted: Path) -> Acceptance:
-    """Hashes of all made masks of a run, and of those that a person accepted.
-
-    Args:
-        layout: Of the run.
-        qc: `qc.tsv`; without a column `mask` all are given.
-        accepted: `accepted_masks.tsv`, where there is one.
-    """
-    made = qc[~qc["mask"].isin((GIVEN, ""))] if "mask" in qc else qc.iloc[:0]
-    scans = list(zip(made["patient_id"], made["session"], strict=True))
-    current = {scan: hash_masks(layout, *scan) for scan in scans}
-    return Acceptance(current, read_accepted(accepted) if scans else {})
 
 
 def read_text_table(path: Path) -> pd.DataFrame:
