@@ -168,7 +168,7 @@ VERBS = {
     "register-followup": Verb(data.register_followup, (*_STEP, "reference")),
     "resample-scan": Verb(data.resample_scan, (*_STEP, "session", "reference")),
     "collect-qc": Verb(data.collect_qc, (*_SHEET, "settings")),
-    "write-qc": Verb(data.write_qc, ("results", "settings")),
+    "write-qc": Verb(data.write_qc, (*_SHEET, "settings")),
     "train-segmentation": Verb(models.train_segmentation, (*_TRAIN, "fold")),
     "segment-scan": Verb(
         models.segment_scan, ("results", "settings", "patient", "session", "device")
@@ -206,6 +206,7 @@ VERBS = {
     "new-center": Verb(desk.new_center, ("folder", "pattern", "center", "out")),
     "provenance": Verb(desk.provenance, (*_SHEET, "file", "whole")),
     "predict": Verb(desk.predict, _PREDICT),
+    "accept-masks": Verb(desk.accept_masks, (*_SHEET, "patient", "session")),
     "recalibrate": Verb(desk.recalibrate, (*_SHEET, "model", "out", "seed")),
     "adopt-autoencoder": Verb(models.adopt_autoencoder, ("results", "model")),
     "adopt-scale": Verb(models.adopt_scale, ("results", "model")),

@@ -37,6 +37,8 @@ GROUND = (
     "ranges",
     "cohort",
     "outcomes",
+    "made_masks",
+    "mask_error",
     "volumes",
     "image_header",
     "nrrd",

@@ -14,6 +14,7 @@ import torch
 from hemexp import HemexpError
 from hemexp.columns import SESSIONS
 from hemexp.layout import Layout
+from hemexp.mask_error import FLOOR_ML, read_volume_errors
 from hemexp.segmentation import train as training
 from hemexp.segmentation.folds import fold_patients, masked_patients, training_patients
 from hemexp.segmentation.infer import class_probabilities, entropy_bits, find_masks
@@ -34,7 +35,7 @@ from hemexp.segmentation.score import (
     summary_table,
 )
 from hemexp.segmentation.segment import row_of, run_crossfit_masks, run_segment_scan, turn_back
-from hemexp.segmentation.volume_error import FLOOR_ML, fit_volume_error, read_volume_errors
+from hemexp.segmentation.volume_error import fit_volume_error
 from hemexp.tables import read_table
 from hemexp.training import Checkpoint
 from hemexp.volumes import read_ras, read_volume, write_volume

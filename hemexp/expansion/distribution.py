@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from hemexp.outcomes import HE_ML, HE_RELATIVE
+from hemexp.outcomes import expansion_begins_ml
 
 FORECAST_QUANTILES = np.arange(1, 200) / 200
 """Levels of the 199 quantiles that stand for a distribution in tables."""
@@ -17,11 +17,6 @@ GRID = 2000
 
 FARTHEST_SD = 30.0
 """A threshold farther above the mean of ln growth than this counts as this far."""
-
-
-def expansion_begins_ml(baseline_ml: ArrayLike) -> NDArray[np.float64]:
-    """Least growth in mL that is HE, of baseline IPH volumes in mL."""
-    return np.minimum(HE_ML, HE_RELATIVE * np.asarray(baseline_ml, dtype=np.float64))
 
 
 class GrowthDistribution(Protocol):

@@ -7,12 +7,12 @@ from scipy.optimize import minimize
 from sklearn.model_selection import StratifiedKFold
 
 from hemexp import Fault, HemexpError
-from hemexp.expansion.distribution import expansion_begins_ml
 from hemexp.expansion.logistic import Folds, Ridge, choose_ridge, fit_logistic
 from hemexp.expansion.model import ExpansionModel, Linear
 from hemexp.expansion.predictors import BRAIN, FOUR, IMAGE, predictors
 from hemexp.expansion.published import PUBLISHED_EFFECTS, published_weights
 from hemexp.expansion.truncated import fit_lognormal
+from hemexp.outcomes import expansion_begins_ml
 from hemexp.settings import Expansion
 
 BRAIN_INTERCEPT, BRAIN_SLOPE = -3.347, 0.2144

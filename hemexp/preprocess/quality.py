@@ -3,6 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
+from hemexp.made_masks import GIVEN
 from hemexp.settings import QualityLimits
 
 SMALL_ML = 5.0
@@ -66,6 +67,7 @@ def marks(row: dict[str, Any], other_brain_ml: float | None, limits: QualityLimi
         allowed_ml = limits.grid_volume_error * max(native_ml, SMALL_ML)
         words = f"{blood.upper()} {native_ml:.2f} mL is {grid_ml:.2f} mL on the grid"
         found.append(Mark(f"{blood}_grid_ml", abs(grid_ml - native_ml) / allowed_ml, words))
+    found += _made_marks(row, limits)
     return [mark for mark in found if not math.isnan(mark.ratio)]
 
 
@@ -84,6 +86,24 @@ def _shape_marks(row: dict[str, Any], limits: QualityLimits) -> list[Mark]:
     )
     ratio = (BALL - row["compactness"]) / (BALL - limits.compactness)
     return [*found, Mark("compactness", ratio, words)]
+
+
+def is_empty_made(row: dict[str, Any]) -> bool:
+    """Whether no IPH was found in a scan whose masks were to be made."""
+    return row.get("mask", GIVEN) not in ("", GIVEN) and row["iph_ml"] == 0
+
+
+def _made_marks(row: dict[str, Any], limits: QualityLimits) -> list[Mark]:
+    """How sure the volume of a mask is that the workflow made; nothing of a given one."""
+    source, volume_ml = row.get("mask", GIVEN), row["iph_ml"]
+    if source in ("", GIVEN):
+        return []
+    if is_empty_made(row):
+        words = f"no IPH found by the {source}: draw the mask, or exclude the patient"
+        return [Mark("iph_error_ml", math.inf, words)]
+    error_ml = row["iph_error_ml"]
+    words = f"IPH {volume_ml:.2f} mL found by the {source}, give or take {error_ml:.2f} mL"
+    return [Mark("iph_error_ml", error_ml / volume_ml / limits.mask_error, words)]
 
 
 def scan_warnings(

@@ -130,6 +130,8 @@ def collect_qc(args: Arguments) -> None:
 
 def write_qc(args: Arguments) -> None:
     """Write the page that shows every patient's preprocessing."""
+    from hemexp.made_masks import accepted_file
     from hemexp.preprocess.page import run_write_qc
 
-    run_write_qc(Layout(args.results), section(args, "preprocess.quality"))
+    limits = section(args, "preprocess.quality")
+    run_write_qc(Layout(args.results), limits, accepted_file(args.samples))

@@ -71,6 +71,13 @@ def recalibrate(args: Arguments) -> None:
     print(found.to_string(index=False, float_format="{:.3f}".format, na_rep=""))
 
 
+def accept_masks(args: Arguments) -> None:
+    """Say that a person has looked at the masks found in a scan, and takes them as they are."""
+    from hemexp.desk.accept_masks import run_accept_masks
+
+    print(run_accept_masks(Layout(args.results), args.samples, args.patient, args.session))
+
+
 def compare_tables(args: Arguments) -> None:
     """Say which cells of two folders' tables differ, if any; exit code 1 if any does."""
     from hemexp.desk.compare_tables import run_compare_tables

@@ -20,6 +20,7 @@ from hemexp.config import load_settings
 from hemexp.data_files import data_files
 from hemexp.desk.ablations import AS_DESIGNED, KEPT, ablated_settings, shared_rooms
 from hemexp.layout import MAPS, Layout, is_phantom
+from hemexp.made_masks import accepted_file
 from hemexp.outcomes import read_excluded
 from hemexp.provenance import canonical_json, hash_file, write_json, write_text
 from hemexp.release.check import check_released

@@ -117,6 +117,7 @@ rule write_qc:
         per_scan(NATIVE["picture"], PATIENTS.index),
         per_scan(GRID["picture"], PATIENTS.index),
         expand(REGISTERED["picture"], patient=PAIRED),
+        list(filter(Path.is_file, [accepted_file(SHEET)])),
     output:
         report(
             paths(RESULTS.qc_page),
@@ -135,8 +136,9 @@ rule write_qc:
     params:
         code=hash_code("preprocess.page"),
         settings=section("preprocess.quality"),
+        sheet=SHEET,
     shell:
-        "python -m hemexp write-qc --settings {params.settings:q} > {log} 2>&1"
+        "python -m hemexp write-qc --samples {params.sheet:q} --settings {params.settings:q} > {log} 2>&1"
 
 
 rule preprocess:
