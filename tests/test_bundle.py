@@ -22,13 +22,13 @@ from hemexp.expansion.measure import run_measure_bleed
 from hemexp.expansion.model import ExpansionModel, Linear
 from hemexp.latents.encode import run_encode_patients
 from hemexp.layout import Layout
+from hemexp.mask_error import read_volume_errors
 from hemexp.provenance import write_json
 from hemexp.release.bundle import OPTIONS, inference_config, run_export_bundle
 from hemexp.release.forecast import draw_followups, patient_row
 from hemexp.release.models import read_recipe
 from hemexp.sampling.run import run_sample_followups
 from hemexp.segmentation.network import load_segmenter
-from hemexp.segmentation.volume_error import read_volume_errors
 from hemexp.training import save_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,10 +10,10 @@ from hemexp.diffusion.network import DiffusionModel
 from hemexp.expansion.ivh import IvhModel
 from hemexp.expansion.model import Linear
 from hemexp.layout import Layout
+from hemexp.mask_error import VolumeError
 from hemexp.provenance import write_json
 from hemexp.sampling.sample import LatentSampler, Start
 from hemexp.segmentation.network import Segmenter
-from hemexp.segmentation.volume_error import VolumeError
 from hemexp.settings import Reference, Sampling, Segmentation
 from hemexp.training import save_weights
 
