@@ -165,16 +165,17 @@ VERBS = {
     "draw-true-what-if": Verb(data.draw_true_what_if, (*_PATIENT, "draws", "reference")),
     "check": Verb(desk.check, ("samples", "images", "settings")),
     "strip-skull": Verb(data.strip_skull, (*_STEP, "raw", "session")),
+    "strip-unmasked": Verb(data.strip_unmasked, (*_STEP, "raw", "session")),
     "register-followup": Verb(data.register_followup, (*_STEP, "reference")),
     "resample-scan": Verb(data.resample_scan, (*_STEP, "session", "reference")),
     "collect-qc": Verb(data.collect_qc, (*_SHEET, "settings")),
     "write-qc": Verb(data.write_qc, (*_SHEET, "settings")),
     "train-segmentation": Verb(models.train_segmentation, (*_TRAIN, "fold")),
     "segment-scan": Verb(
-        models.segment_scan, ("results", "settings", "patient", "session", "device")
+        models.segment_scan, ("results", "settings", "patient", "session", "device", "on-failure")
     ),
     "crossfit-masks": Verb(models.crossfit_masks, (*_SHEET, "device", "fold")),
-    "score-segmentation": Verb(models.score_segmentation, _SHEET),
+    "score-segmentation": Verb(models.score_segmentation, (*_SHEET, "settings")),
     "train-autoencoder": Verb(models.train_autoencoder, _TRAIN),
     "fit-push": Verb(models.fit_push, _SHEET),
     "encode-patients": Verb(models.encode_patients, (*_TRAIN, "patients", "splits", "references")),

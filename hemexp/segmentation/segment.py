@@ -184,7 +184,7 @@ def run_segment_scan(
 def run_crossfit_masks(layout: Layout, masked: list[str], fold: int, device: str) -> None:
     """Verb `crossfit-masks`: marks a fold's scans by the network that did not see its patients.
 
-    Labels and tables lie beside the given masks, to be scored against them.
+    Labels and a table of the fold, to be scored against the given masks.
 
     Args:
         layout: Of the run.
@@ -195,26 +195,25 @@ def run_crossfit_masks(layout: Layout, masked: list[str], fold: int, device: str
     Raises:
         HemexpError: The fold's network was trained on one of them.
     """
-    where = resolve_device(device)
+    started, where = time.perf_counter(), resolve_device(device)
     segmenter = load_segmenter(layout, fold, where)
     patients = fold_patients(masked, fold, segmenter.settings.folds)
     for patient_id in patients:
         check_not_seen(segmenter, patient_id, fold)
-    for patient_id, session in itertools.product(patients, SESSIONS):
-        started = time.perf_counter()
-        labels, row = mark_scan(layout, segmenter, (patient_id, session), where)
-        files, native = (
-            layout.crossfit_scan(patient_id, session),
-            layout.native(patient_id, session),
-        )
-        write_volume(files.labels, labels.data, labels.affine, np.uint8)
-        write_table(files.table, pd.DataFrame([row]))
-        write_sidecars(
-            files,
-            verb="crossfit-masks",
-            settings=segmenter.settings.as_json(),
-            inputs=[native.ct, native.brain, layout.segmenter(fold).weights],
-            started=started,
-            device=str(where),
-            fold=fold,
-        )
+    rows, files, inputs = [], [], [layout.segmenter(fold).weights]
+    for scan in itertools.product(patients, SESSIONS):
+        labels, row = mark_scan(layout, segmenter, scan, where)
+        write_volume(layout.crossfit_scan(*scan), labels.data, labels.affine, np.uint8)
+        rows.append(row)
+        files.append(layout.crossfit_scan(*scan))
+        inputs += [layout.native(*scan).ct, layout.native(*scan).brain]
+    write_table(layout.crossfit_fold(fold), pd.DataFrame(rows))
+    write_sidecars(
+        [*files, layout.crossfit_fold(fold)],
+        verb="crossfit-masks",
+        settings=segmenter.settings.as_json(),
+        inputs=inputs,
+        started=started,
+        device=str(where),
+        fold=fold,
+    )
