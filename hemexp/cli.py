@@ -89,7 +89,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "help": "numbers may differ by this, relatively",
     },
     "baseline-ct": {"required": True, "type": Path, "help": "raw CT: NIfTI, or DICOM folder"},
-    "baseline-iph": {"required": True, "type": Path, "help": "its IPH mask"},
+    "baseline-iph": {
+        "type": Path,
+        "help": "its IPH mask; without it the models find IPH and IVH, if they can",
+    },
     "baseline-ivh": {"type": Path, "help": "its IVH mask; left out where there is no IVH"},
     "baseline-brain": {"type": Path, "help": "a brain mask of your own"},
     "onset-to-ct-h": {"required": True, "type": float, "help": "onset to CT, hours"},
