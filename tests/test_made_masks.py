@@ -15,8 +15,7 @@ from hemexp.expansion.model import ExpansionModel, Linear
 from hemexp.expansion.patients import patient_files, read_patients
 from hemexp.layout import Layout
 from hemexp.made_masks import accepted_file, hash_masks, mask_source, read_accepted
-from hemexp.mask_error import UNMEASURED_PART, read_doubt
-from hemexp.outcomes import label_certainty, uncertain_expansion
+from hemexp.mask_error import UNMEASURED_PART, label_certainty, read_doubt, uncertain_expansion
 from hemexp.preprocess.acceptance import Acceptance, read_acceptance
 from hemexp.preprocess.outcomes_table import OF_MASKS, OUTCOMES
 from hemexp.preprocess.page import rank, run_write_qc
@@ -217,9 +216,9 @@ def test_a_forecast_keeps_its_coverage_where_the_baseline_is_uncertain():
 
     assert coverage(law(error_ml)) == pytest.approx(0.9, abs=0.01)
     assert coverage(law(0.0)) < 0.85
-    drawn = law(error_ml).sample(20_000, np.random.default_rng(1))
+    drawn = law(error_ml).sample(20_000, np.random.default_rng(0))
     assert drawn.std() == pytest.approx(measured.std(), rel=0.03)
-    assert drawn.mean() == pytest.approx(true_growth.mean(), abs=0.1)
+    assert drawn.mean() == pytest.approx(true_growth.mean(), abs=0.05)
     assert law(error_ml).p_expansion == 0.3
 
 

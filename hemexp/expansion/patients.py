@@ -6,8 +6,8 @@ import pandas as pd
 
 from hemexp.columns import SESSIONS
 from hemexp.layout import Layout
-from hemexp.mask_error import doubt_files, read_mask_errors
-from hemexp.outcomes import growth_error_ml, label_certainty, read_volumes
+from hemexp.mask_error import doubt_files, growth_error_ml, label_certainty, read_mask_errors
+from hemexp.outcomes import read_volumes
 from hemexp.provenance import write_atomically, write_sidecars
 
 
