@@ -197,7 +197,9 @@ class Layout:
 
     def crossfit_scan(self, patient_id: str, session: str) -> Path:
         """Labels that a network that did not see the patient finds in a scan with given masks."""
-        return self.of_patient("segmentation", patient_id, f"ses-{session}_desc-crossfit_dseg.nii.gz")
+        return self.of_patient(
+            "segmentation", patient_id, f"ses-{session}_desc-crossfit_dseg.nii.gz"
+        )
 
     def crossfit_fold(self, fold: int | str) -> Path:
         """Volumes and uncertainty of these, a row a scan of the fold."""

@@ -8,10 +8,10 @@ import pandas as pd
 from hemexp import Fault
 from hemexp.cohort import read_sheet
 from hemexp.columns import SESSIONS, SPLITS
+from hemexp.desk.missing_masks import check_masks, unmasked_scans
 from hemexp.layout import is_phantom
 from hemexp.preprocess.raw import RawScan, read_given_brain, read_raw_scan
 from hemexp.preprocess.shrinkage import pair_faults
-from hemexp.desk.missing_masks import check_masks, unmasked_scans
 from hemexp.settings import Preprocess, Segmentation
 from hemexp.sheet import SheetError, scan_files
 from hemexp.sheet_faults import lacks_masks

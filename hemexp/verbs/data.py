@@ -73,11 +73,7 @@ def draw_true_what_if(args: Arguments) -> None:
     )
 
 
-def _step(
-    args: Arguments,
-    step: Callable[[], None],
-    products: ScanFiles | PairFiles,
-) -> None:
+def _step(args: Arguments, step: Callable[[], None], products: ScanFiles | PairFiles) -> None:
     """Runs a step of one patient, who is set aside if it fails and `--on-failure` says so."""
     from hemexp.preprocess.exclude import run_or_exclude
 

@@ -3,7 +3,14 @@
 from hemexp.config import load_settings, read_config
 from hemexp.layout import Layout
 from hemexp.provenance import leave_empty
-from hemexp.verbs.options import Arguments, chosen_patients, kept, section, training, training_stripped
+from hemexp.verbs.options import (
+    Arguments,
+    chosen_patients,
+    kept,
+    section,
+    training,
+    training_stripped,
+)
 
 
 def train_segmentation(args: Arguments) -> None:
