@@ -83,13 +83,6 @@ NETWORK_NAMES = ("model.safetensors", "model.json", "history.tsv", "last.ckpt")
 """File names of a trained network, in the order of `NetworkFiles`."""
 
 
-class CrossfitFiles(NamedTuple):
-    """A scan as a network that did not see its patient marks it: labels, one-row table."""
-
-    labels: Path
-    table: Path
-
-
 class SampleFiles(NamedTuple):
     """A drawn follow-up: CT in HU and labels (1 = IPH, 2 = IVH)."""
 
@@ -152,6 +145,11 @@ class Layout:
         """A scan in its own space."""
         return self._scan(patient_id, session, "native")
 
+    def stripped(self, patient_id: str, session: str) -> Path:
+        """What was measured of a native scan before its masks were made, one row."""
+        ending = f"ses-{session}_space-native_desc-stripped_volumes.tsv"
+        return self.of_patient("preprocess", patient_id, ending)
+
     def grid(self, patient_id: str, session: str) -> ScanFiles:
         """A scan on the common grid."""
         return self._scan(patient_id, session, "grid")
@@ -197,13 +195,15 @@ class Layout:
         """Volumes and uncertainty of the masks made of a scan, one row."""
         return self.of_patient("segmentation", patient_id, f"ses-{session}_segmentation.tsv")
 
-    def crossfit_scan(self, patient_id: str, session: str) -> CrossfitFiles:
-        """What a network that did not see the patient finds in a scan with given masks."""
-        start = f"ses-{session}_desc-crossfit_"
-        endings = ("dseg.nii.gz", "segmentation.tsv")
-        return CrossfitFiles(
-            *(self.of_patient("segmentation", patient_id, start + e) for e in endings)
+    def crossfit_scan(self, patient_id: str, session: str) -> Path:
+        """Labels that a network that did not see the patient finds in a scan with given masks."""
+        return self.of_patient(
+            "segmentation", patient_id, f"ses-{session}_desc-crossfit_dseg.nii.gz"
         )
+
+    def crossfit_fold(self, fold: int | str) -> Path:
+        """Volumes and uncertainty of these, a row a scan of the fold."""
+        return self.segmenter(fold).model.with_name("segmentation.tsv")
 
     @property
     def crossfit(self) -> Path:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from hemexp.columns import SESSIONS
 from hemexp.layout import Layout
 from hemexp.provenance import describe, write_json, write_sidecars
 from hemexp.segmentation.volume_error import fit_volume_error
@@ -110,14 +109,11 @@ def summary_table(table: pd.DataFrame) -> pd.DataFrame:
     return table_of(rows, SUMMARY_COLUMNS)
 
 
-def score_scan(layout: Layout, patient_id: str, center: str, session: str) -> list[dict[str, Any]]:
-    """Rows of `crossfit.tsv` of one scan, a mask each."""
-    native, crossfit = (
-        layout.native(patient_id, session),
-        layout.crossfit_scan(patient_id, session),
-    )
-    labels, told = read_volume(crossfit.labels), read_table(crossfit.table).iloc[0]
-    names = {"patient_id": patient_id, "center": center, "session": session}
+def score_scan(layout: Layout, told: pd.Series, center: str) -> list[dict[str, Any]]:
+    """Rows of `crossfit.tsv` of one scan, a mask each, from its row of `crossfit_fold`."""
+    scan = str(told["patient_id"]), str(told["session"])
+    native, labels = layout.native(*scan), read_volume(layout.crossfit_scan(*scan))
+    names = {"patient_id": scan[0], "center": center, "session": scan[1]}
     return [
         {
             **names,
@@ -131,7 +127,7 @@ def score_scan(layout: Layout, patient_id: str, center: str, session: str) -> li
     ]
 
 
-def run_score_segmentation(layout: Layout, centers: pd.Series) -> None:
+def run_score_segmentation(layout: Layout, centers: pd.Series, folds: int) -> None:
     """Verb `score-segmentation`: given and cross-fitted masks to tables and the error's model.
 
     Writes `crossfit.tsv`, `summary.tsv` and `error_model.json`.
@@ -139,17 +135,27 @@ def run_score_segmentation(layout: Layout, centers: pd.Series) -> None:
     Args:
         layout: Of the run.
         centers: Centre of every training patient with given masks, indexed by patient_id.
+        folds: How many there are.
     """
     started = time.perf_counter()
-    scans = [(str(p), str(center), s) for p, center in centers.items() for s in SESSIONS]
-    table = table_of([row for scan in scans for row in score_scan(layout, *scan)], SCAN_COLUMNS)
+    told = pd.concat([read_table(layout.crossfit_fold(fold)) for fold in range(folds)])
+    told = told.sort_values(["patient_id", "session"])
+    scans = [row for _, row in told.iterrows()]
+    table = table_of(
+        [
+            row
+            for scan in scans
+            for row in score_scan(layout, scan, str(centers[scan["patient_id"]]))
+        ],
+        SCAN_COLUMNS,
+    )
     write_table(layout.crossfit, table)
     write_table(layout.crossfit_summary, summary_table(table))
     models = {
         mask: fit_volume_error(rows["found_ml"], rows["entropy_ml"], rows["error_ml"])
         for mask, rows in table.groupby("mask")
     }
-    inputs = [file for p, _, s in scans for file in layout.crossfit_scan(p, s)]
+    inputs = [layout.crossfit_scan(scan["patient_id"], scan["session"]) for scan in scans]
     record = {"verb": "score-segmentation", "settings": {}, "inputs": inputs, "started": started}
     write_sidecars([layout.crossfit, layout.crossfit_summary], **record)
     fitted = {mask: model.as_json() for mask, model in models.items()}

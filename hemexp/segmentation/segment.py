@@ -92,14 +92,13 @@ def check_not_seen(segmenter: TrainedSegmenter, patient_id: str, fold: int) -> N
 
 def mark_scan(
     layout: Layout, segmenter: TrainedSegmenter, scan: tuple[str, str], device: torch.device
-) -> tuple[Volume, pd.DataFrame]:
+) -> tuple[Volume, dict]:
     """Labels of a stripped native scan, on its own grid, and its row of `segmentation.tsv`."""
     native = layout.native(*scan)
     ct, brain = read_ras(native.ct), read_ras(native.brain)
     found = find_masks(segmenter, ct.data, brain.data > 0, ct.voxel_ml, device)
     affine = read_volume(native.ct).affine
-    row = row_of(*scan, found, segmenter.hash)
-    return Volume(turn_back(found.labels, affine), affine), pd.DataFrame([row])
+    return Volume(turn_back(found.labels, affine), affine), row_of(*scan, found, segmenter.hash)
 
 
 def run_segment_scan(
@@ -128,7 +127,7 @@ def run_segment_scan(
     for path, kind in {native.iph: IPH, native.ivh: IVH}.items():
         write_volume(path, labels.data == kind, labels.affine, np.uint8)
     table = layout.segmentation(patient_id, session)
-    write_table(table, row)
+    write_table(table, pd.DataFrame([row]))
     write_sidecars(
         [native.iph, native.ivh, table],
         verb="segment-scan",
@@ -142,7 +141,7 @@ def run_segment_scan(
 def run_crossfit_masks(layout: Layout, masked: list[str], fold: int, device: str) -> None:
     """Verb `crossfit-masks`: marks a fold's scans by the network that did not see its patients.
 
-    Labels and tables lie beside the given masks, to be scored against them.
+    Labels and a table of the fold, to be scored against the given masks.
 
     Args:
         layout: Of the run.
@@ -153,26 +152,25 @@ def run_crossfit_masks(layout: Layout, masked: list[str], fold: int, device: str
     Raises:
         HemexpError: The fold's network was trained on one of them.
     """
-    where = resolve_device(device)
+    started, where = time.perf_counter(), resolve_device(device)
     segmenter = load_segmenter(layout, fold, where)
     patients = fold_patients(masked, fold, segmenter.settings.folds)
     for patient_id in patients:
         check_not_seen(segmenter, patient_id, fold)
-    for patient_id, session in itertools.product(patients, SESSIONS):
-        started = time.perf_counter()
-        labels, row = mark_scan(layout, segmenter, (patient_id, session), where)
-        files, native = (
-            layout.crossfit_scan(patient_id, session),
-            layout.native(patient_id, session),
-        )
-        write_volume(files.labels, labels.data, labels.affine, np.uint8)
-        write_table(files.table, row)
-        write_sidecars(
-            files,
-            verb="crossfit-masks",
-            settings=segmenter.settings.as_json(),
-            inputs=[native.ct, native.brain, layout.segmenter(fold).weights],
-            started=started,
-            device=str(where),
-            fold=fold,
-        )
+    rows, files, inputs = [], [], [layout.segmenter(fold).weights]
+    for scan in itertools.product(patients, SESSIONS):
+        labels, row = mark_scan(layout, segmenter, scan, where)
+        write_volume(layout.crossfit_scan(*scan), labels.data, labels.affine, np.uint8)
+        rows.append(row)
+        files.append(layout.crossfit_scan(*scan))
+        inputs += [layout.native(*scan).ct, layout.native(*scan).brain]
+    write_table(layout.crossfit_fold(fold), pd.DataFrame(rows))
+    write_sidecars(
+        [*files, layout.crossfit_fold(fold)],
+        verb="crossfit-masks",
+        settings=segmenter.settings.as_json(),
+        inputs=inputs,
+        started=started,
+        device=str(where),
+        fold=fold,
+    )

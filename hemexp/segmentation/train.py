@@ -11,13 +11,12 @@ from monai.losses import DiceCELoss
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from hemexp import Fault, HemexpError
 from hemexp.code_hash import hash_code
 from hemexp.columns import SESSIONS
 from hemexp.layout import Layout
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
 from hemexp.provenance import hash_file, hash_value, write_sidecars
-from hemexp.segmentation.folds import training_patients
+from hemexp.segmentation.folds import check_enough, training_patients
 from hemexp.segmentation.network import Segmenter
 from hemexp.segmentation.patches import LabelledScan, draw_batch, load_scans
 from hemexp.settings import Segmentation
@@ -129,26 +128,6 @@ def train(
         if (step + 1) % LOG_EVERY == 0:
             history.append({"step": step + 1} | processes.add(terms))
     return average.module, history
-
-
-def check_enough(masked: list[str], settings: Segmentation) -> None:
-    """Refuses to learn from too few.
-
-    Raises:
-        HemexpError: Fewer training patients have masks than `least_masked`, or than `folds`.
-    """
-    least = max(settings.least_masked, settings.folds)
-    if len(masked) >= least:
-        return
-    raise HemexpError(
-        Fault(
-            "sample sheet",
-            f"{len(masked)} patients of split `train` with IPH and IVH masks of both scans",
-            f"{least} or more (segmentation.least_masked, segmentation.folds)",
-            f"Draw the masks of {least - len(masked)} more, or let a program of your own make "
-            "them (segmentation.method: command).",
-        )
-    )
 
 
 def run_train_segmentation(

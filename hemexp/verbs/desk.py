@@ -17,8 +17,10 @@ def check(args: Arguments) -> None:
     limits = section(args, "preprocess") if args.images else None
     config = args.settings
     whole = not config.lstrip().startswith("{") and Path(config).is_file()
-    needed = not whole or load_settings(read_config(config)).need_training
-    print(run_check(Path(args.samples), limits, need_training=needed))
+    settings = load_settings(read_config(config)) if whole else None
+    needed = settings is None or settings.need_training
+    segmentation = settings and settings.segmentation
+    print(run_check(Path(args.samples), limits, segmentation, need_training=needed))
 
 
 def new_center(args: Arguments) -> None:

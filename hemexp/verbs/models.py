@@ -3,7 +3,14 @@
 from hemexp.config import load_settings, read_config
 from hemexp.layout import Layout
 from hemexp.provenance import leave_empty
-from hemexp.verbs.options import Arguments, chosen_patients, kept, section, training
+from hemexp.verbs.options import (
+    Arguments,
+    chosen_patients,
+    kept,
+    section,
+    training,
+    training_stripped,
+)
 
 
 def train_segmentation(args: Arguments) -> None:
@@ -11,16 +18,27 @@ def train_segmentation(args: Arguments) -> None:
     from hemexp.segmentation.folds import masked_patients
     from hemexp.segmentation.train import run_train_segmentation
 
-    settings, masked = section(args, "segmentation"), masked_patients(training(args))
+    settings, masked = section(args, "segmentation"), masked_patients(training_stripped(args))
     layout = Layout(args.results)
     run_train_segmentation(layout, masked, args.fold, settings, args.seed, args.device)
 
 
 def segment_scan(args: Arguments) -> None:
     """Make the IPH and IVH masks of a scan that has none."""
+    from hemexp.preprocess.exclude import run_or_exclude
+    from hemexp.preprocess.unmasked import hand_on_failure, run_complete_scan
     from hemexp.segmentation.segment import run_segment_scan
 
-    run_segment_scan(Layout(args.results), args.patient, args.session, args.device)
+    layout, scan = Layout(args.results), (args.patient, args.session)
+    native = layout.native(*scan)
+    made = [native.iph, native.ivh, native.picture, native.volumes, layout.segmentation(*scan)]
+
+    def step() -> None:
+        run_segment_scan(layout, *scan, args.device)
+        run_complete_scan(layout, *scan)
+
+    if not hand_on_failure(layout, *scan, made):
+        run_or_exclude(step, args.patient, native.volumes, made, args.on_failure)
 
 
 def crossfit_masks(args: Arguments) -> None:
@@ -28,7 +46,7 @@ def crossfit_masks(args: Arguments) -> None:
     from hemexp.segmentation.folds import masked_patients
     from hemexp.segmentation.segment import run_crossfit_masks
 
-    masked = masked_patients(training(args))
+    masked = masked_patients(training_stripped(args))
     run_crossfit_masks(Layout(args.results), masked, args.fold, args.device)
 
 
@@ -37,9 +55,9 @@ def score_segmentation(args: Arguments) -> None:
     from hemexp.segmentation.folds import masked_patients
     from hemexp.segmentation.score import run_score_segmentation
 
-    patients = training(args)
+    patients, settings = training_stripped(args), section(args, "segmentation")
     centers = patients.loc[masked_patients(patients), "center"]
-    run_score_segmentation(Layout(args.results), centers)
+    run_score_segmentation(Layout(args.results), centers, settings.folds)
 
 
 def train_autoencoder(args: Arguments) -> None:
