@@ -1,4 +1,4 @@
-"""How far off the volume of a mask is expected to be; of a given mask, not at all."""
+"""How far off volumes and growth are expected to be where masks were found, and HE with them."""
 
 import json
 import math
@@ -9,11 +9,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
 
 from hemexp import Fault, HemexpError
 from hemexp.columns import FOLLOWUP, SESSIONS
 from hemexp.layout import Layout
 from hemexp.made_masks import GIVEN, mask_source
+from hemexp.outcomes import expansion_begins_ml
 from hemexp.tables import read_table
 
 OFFSET_ML = 0.1
@@ -159,3 +161,41 @@ def read_mask_errors(
                 f"{session}_error_ml": doubt.iph_error_ml,
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("patient_id")
+
+
+def growth_error_ml(masks: pd.DataFrame) -> pd.Series:
+    """Expected error of growth in mL: both volumes err, independently of each other.
+
+    Args:
+        masks: `baseline_error_ml` and `followup_error_ml`, RMS, 0 where the mask is given.
+    """
+    return np.hypot(masks["baseline_error_ml"], masks["followup_error_ml"])
+
+
+def label_certainty(
+    growth_ml: ArrayLike, baseline_ml: ArrayLike, error_ml: ArrayLike
+) -> NDArray[np.float64]:
+    """Probability that HE is told rightly, of a growth with a normal error; NaN without growth.
+
+    Args:
+        growth_ml: As measured.
+        baseline_ml: Baseline IPH volume.
+        error_ml: Expected error of the growth, RMS; where it is 0, HE is certain.
+    """
+    away_ml = np.abs(np.asarray(growth_ml) - expansion_begins_ml(baseline_ml))
+    error = np.asarray(error_ml, dtype=np.float64)
+    certain = (error == 0) & ~np.isnan(away_ml)
+    return np.where(certain, 1.0, ndtr(away_ml / np.where(error == 0, 1.0, error)))
+
+
+def uncertain_expansion(outcomes: pd.DataFrame) -> pd.Series:
+    """1 where growth lies within its expected error of the threshold of HE, else 0.
+
+    NaN without a follow-up. Where both masks are given, no growth is uncertain.
+
+    Args:
+        outcomes: As `outcomes.expansion_outcomes` gives them, with `iph_error_ml`.
+    """
+    away_ml = np.abs(outcomes["growth_ml"] - expansion_begins_ml(outcomes["baseline_iph_ml"]))
+    uncertain = (outcomes["iph_error_ml"] > 0) & (away_ml <= outcomes["iph_error_ml"])
+    return uncertain.astype(float).where(outcomes["growth_ml"].notna())

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
 
 from hemexp.columns import SESSIONS
 from hemexp.layout import Layout
@@ -27,31 +26,6 @@ def is_expansion(growth_ml: ArrayLike, baseline_ml: ArrayLike) -> NDArray[np.boo
 def expansion_begins_ml(baseline_ml: ArrayLike) -> NDArray[np.float64]:
     """Least growth in mL that is HE, of baseline IPH volumes in mL."""
     return np.minimum(HE_ML, HE_RELATIVE * np.asarray(baseline_ml, dtype=np.float64))
-
-
-def growth_error_ml(masks: pd.DataFrame) -> pd.Series:
-    """Expected error of growth in mL: both volumes err, independently of each other.
-
-    Args:
-        masks: `baseline_error_ml` and `followup_error_ml`, RMS, 0 where the mask is given.
-    """
-    return np.hypot(masks["baseline_error_ml"], masks["followup_error_ml"])
-
-
-def label_certainty(
-    growth_ml: ArrayLike, baseline_ml: ArrayLike, error_ml: ArrayLike
-) -> NDArray[np.float64]:
-    """Probability that HE is told rightly, of a growth with a normal error; NaN without growth.
-
-    Args:
-        growth_ml: As measured.
-        baseline_ml: Baseline IPH volume.
-        error_ml: Expected error of the growth, RMS; where it is 0, HE is certain.
-    """
-    away_ml = np.abs(np.asarray(growth_ml) - expansion_begins_ml(baseline_ml))
-    error = np.asarray(error_ml, dtype=np.float64)
-    certain = (error == 0) & ~np.isnan(away_ml)
-    return np.where(certain, 1.0, ndtr(away_ml / np.where(error == 0, 1.0, error)))
 
 
 def expansion_outcomes(volumes: pd.DataFrame) -> pd.DataFrame:
@@ -77,19 +51,6 @@ def expansion_outcomes(volumes: pd.DataFrame) -> pd.DataFrame:
     for name, flag in {"he": he, "he_6ml": growth >= HE_ML, "rhe": rhe}.items():
         table[name] = flag.astype(float).where(known)
     return table
-
-
-def uncertain_expansion(outcomes: pd.DataFrame) -> pd.Series:
-    """1 where growth lies within its expected error of the threshold of HE, else 0.
-
-    NaN without a follow-up. Where both masks are given, no growth is uncertain.
-
-    Args:
-        outcomes: As `expansion_outcomes` gives them, with `iph_error_ml`.
-    """
-    away_ml = np.abs(outcomes["growth_ml"] - expansion_begins_ml(outcomes["baseline_iph_ml"]))
-    uncertain = (outcomes["iph_error_ml"] > 0) & (away_ml <= outcomes["iph_error_ml"])
-    return uncertain.astype(float).where(outcomes["growth_ml"].notna())
 
 
 def has_shrunk(outcomes: pd.DataFrame) -> pd.Series:

@@ -20,6 +20,7 @@ PATH = re.compile(
 
 ELSEWHERE = {
     "cli.py": {"config/samples.tsv"},
+    "made_masks.py": {"accepted_masks.tsv"},
     "desk/side_run.py": {"samples.tsv", "config/samples.tsv"},
     "desk/compare_tables.py": {".tsv", ".csv"},
     "release/models.py": {"recalibration.tsv"},

@@ -307,7 +307,7 @@ def test_masked_is_who_has_the_masks_of_both_scans():
 
 def test_too_few_masks_are_refused_with_what_to_do(tiny, tmp_path):
     demanding = tiny.model_copy(update={"least_masked": 5})
-    message = "found 2 patients of split `train`.*expected 5 or more.*Draw the masks of 3 more"
+    message = "found scans without masks, and 2 patients of split `train`.*expected 5 or more.*Draw the masks of 3 more"
     with pytest.raises(HemexpError, match=message):
         training.run_train_segmentation(Layout(tmp_path), ["A", "B"], None, demanding, 1, "cpu")
 
@@ -345,14 +345,15 @@ def test_a_fold_leaks_nothing_and_its_masks_are_scored(crossfitted, caplog):
         run_crossfit_masks(layout, ["P0", "P1"], 1, "cpu")
     for fold in (0, 1):
         run_crossfit_masks(layout, masked, fold, "cpu")
-    files = layout.crossfit_scan("P1", "baseline")
-    labels, told = read_volume(files.labels), read_table(files.table).iloc[0]
+    labels = read_volume(layout.crossfit_scan("P1", "baseline"))
+    told = read_table(layout.crossfit_fold(0)).iloc[0]
+    assert read_table(layout.crossfit_fold(1))["patient_id"].tolist() == ["P2", "P2", "P4", "P4"]
     native = read_volume(layout.native("P1", "baseline").ct)
     assert labels.data.shape == SHAPE and (labels.affine == native.affine).all()
     assert told["iph_ml"] == pytest.approx((labels.data == IPH).sum() * labels.voxel_ml, abs=1e-6)
     assert told["network"] == load_segmenter(layout, 0, torch.device("cpu")).hash
 
-    run_score_segmentation(layout, pd.Series({p: "X" for p in masked}))
+    run_score_segmentation(layout, pd.Series({p: "X" for p in masked}), folds=2)
     table = read_table(layout.crossfit)
     assert len(table) == 16 and table["given_ml"].min() > 0
     first = table.iloc[0]

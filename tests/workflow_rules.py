@@ -28,7 +28,8 @@ def of_rule(rule):
         "log": list(map(str, rule.log)),
         "benchmark": rule.benchmark and str(rule.benchmark),
         "conda": rule.conda_env and str((source.parent / str(rule.conda_env)).resolve()),
-        "group": rule.ruleinfo.group,
+        # Of patients whose masks are all given.
+        "group": rule.expand_group(wildcards),
         "resources": [dict(one.items()) for one in tries],
     }
 

@@ -5,8 +5,8 @@ import pandas as pd
 from hemexp.columns import SESSIONS
 from hemexp.layout import Layout
 from hemexp.made_masks import GIVEN
-from hemexp.mask_error import read_mask_errors
-from hemexp.outcomes import expansion_outcomes, growth_error_ml, read_volumes, uncertain_expansion
+from hemexp.mask_error import growth_error_ml, read_mask_errors, uncertain_expansion
+from hemexp.outcomes import expansion_outcomes, read_volumes
 
 OUTCOMES = (
     "patient_id",

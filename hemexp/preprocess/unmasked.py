@@ -110,7 +110,7 @@ def run_complete_scan(layout: Layout, patient_id: str, session: str) -> None:
 def hand_on_failure(
     layout: Layout, patient_id: str, session: str, products: Iterable[Path]
 ) -> bool:
-    """Whether the scan could not be stripped; its products are then left empty, with the reason."""
+    """Whether the scan was not stripped; its products are then left empty, with the reason."""
     table = layout.native(patient_id, session).volumes
     return pass_on(layout.stripped(patient_id, session), patient_id, table, products)
 

@@ -6,12 +6,12 @@ rule strip_skull:
         scan_files,
     output:
         **NATIVE,
-    wildcard_constraints:
-        session=other_scans(UNMASKED),
     log:
         log_file("strip_skull", "{patient}_{session}"),
     benchmark:
         benchmark_file("strip_skull", "{patient}_{session}")
+    wildcard_constraints:
+        session=other_scans(UNMASKED),
     group:
         before_masks
     conda:
@@ -37,12 +37,12 @@ rule strip_unmasked:
         ct=NATIVE["ct"],
         brain=NATIVE["brain"],
         stripped=STRIPPED,
-    wildcard_constraints:
-        session=these_scans(UNMASKED),
     log:
         log_file("strip_unmasked", "{patient}_{session}"),
     benchmark:
         benchmark_file("strip_unmasked", "{patient}_{session}")
+    wildcard_constraints:
+        session=these_scans(UNMASKED),
     group:
         before_masks
     conda:

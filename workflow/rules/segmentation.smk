@@ -137,12 +137,12 @@ rule segment_scan:
         picture=NATIVE["picture"],
         volumes=NATIVE["volumes"],
         table=SEGMENTATION,
-    wildcard_constraints:
-        session=these_scans(UNMASKED),
     log:
         log_file("segment_scan", "{patient}_{session}"),
     benchmark:
         benchmark_file("segment_scan", "{patient}_{session}")
+    wildcard_constraints:
+        session=these_scans(UNMASKED),
     conda:
         "../../envs/hemexp.yaml"
     resources:
