@@ -50,20 +50,19 @@ PATIENT = {
 LEARNED_FROM = "A01"
 
 
+TINY = {
+    "preset": "demo",
+    "preprocess": {"grid": {"shape": list(GRID.shape), "spacing_mm": list(GRID.spacing_mm)}},
+    "autoencoder": {"channels": [8, 16]},
+    "latents": {"batch_slices": 2},
+    "diffusion": {"channels": [8, 16]},
+    "sampling": {"samples": 2, "evaluations": 3, "batch_slices": 10},
+}
+
+
 @pytest.fixture(scope="module")
 def settings():
-    return load_settings(
-        {
-            "preset": "demo",
-            "preprocess": {
-                "grid": {"shape": list(GRID.shape), "spacing_mm": list(GRID.spacing_mm)}
-            },
-            "autoencoder": {"channels": [8, 16]},
-            "latents": {"batch_slices": 2},
-            "diffusion": {"channels": [8, 16]},
-            "sampling": {"samples": 2, "evaluations": 3, "batch_slices": 10},
-        }
-    )
+    return load_settings(TINY)
 
 
 def random_network(network):
@@ -76,21 +75,21 @@ def random_network(network):
 
 def save_models(root, settings):
     torch.manual_seed(0)
-    latents = settings.autoencoder.latent_channels
+    latents, slices = settings.autoencoder.latent_channels, settings.preprocess.grid.shape[2]
     facts = {"inputs": {f"sub-{LEARNED_FROM}/scan.nii.gz": "0"}, "seed": 1}
     vae = random_network(MultiHeadVae(settings.autoencoder))
     save_weights(root / "autoencoder/model.safetensors", vae)
     record = {"settings": settings.autoencoder.as_json()}
     write_json(root / "autoencoder/model.json", record | facts)
     shown = {"reference": True, "ivh": True}
-    denoiser = random_network(Denoiser(settings.diffusion, latents, GRID.shape[2], **shown))
+    denoiser = random_network(Denoiser(settings.diffusion, latents, slices, **shown))
     save_weights(root / "diffusion/model.safetensors", denoiser)
     schedule = {"kind": "cosine", "shift": -2.0, "lambda_min": -6.0, "lambda_max": 4.0}
     record = {
         "settings": settings.diffusion.as_json(),
         "schedule": schedule,
         "context_stride": 1,
-        "n_slices": GRID.shape[2],
+        "n_slices": slices,
         "latent_channels": latents,
         "patients": 26,
         "drift": {"coefficients": [[0.1] * 3] * 4, "residuals": [[0.5, -0.2, 0.3]]},

@@ -97,14 +97,18 @@ def mask_faults(patient: NewPatient, folder: Path, recipe: Recipe) -> list[Fault
     if patient.images.get("ivh"):
         cure = "Name the IPH mask too, or neither: then both are found."
         return [Fault("--baseline-iph", "nothing beside an IVH mask", "the IPH mask", cure)]
+    method = recipe.segmentation.method if recipe.segmentation else "network"
     held = SEGMENTER in held_parts(models_layout(folder))
-    method = recipe.segmentation.method if recipe.segmentation else "provided"
     if method == "command" or (method == "network" and held):
         return []
+    why = {
+        "network": f"no network in {folder} that finds one",
+        "provided": "segmentation.method is 'provided' in the config",
+    }
     return [
         Fault(
             "--baseline-iph",
-            f"no mask, and no network in {folder} that finds one",
+            f"no mask, and {why[method]}",
             "the IPH mask, or models whose run made masks",
             "Draw it and name it, or give a config with segmentation.method 'command'.",
         )
