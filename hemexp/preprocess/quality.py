@@ -88,19 +88,11 @@ def _shape_marks(row: dict[str, Any], limits: QualityLimits) -> list[Mark]:
     return [*found, Mark("compactness", ratio, words)]
 
 
-def is_empty_made(row: dict[str, Any]) -> bool:
-    """Whether no IPH was found in a scan whose masks were to be made."""
-    return row.get("mask", GIVEN) not in ("", GIVEN) and row["iph_ml"] == 0
-
-
 def _made_marks(row: dict[str, Any], limits: QualityLimits) -> list[Mark]:
     """How sure the volume of a mask is that the workflow made; nothing of a given one."""
     source, volume_ml = row.get("mask", GIVEN), row["iph_ml"]
     if source in ("", GIVEN):
         return []
-    if is_empty_made(row):
-        words = f"no IPH found by the {source}: draw the mask, or exclude the patient"
-        return [Mark("iph_error_ml", math.inf, words)]
     error_ml = row["iph_error_ml"]
     words = f"IPH {volume_ml:.2f} mL found by the {source}, give or take {error_ml:.2f} mL"
     return [Mark("iph_error_ml", error_ml / volume_ml / limits.mask_error, words)]
