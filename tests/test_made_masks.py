@@ -8,6 +8,7 @@ import pytest
 from test_exclusion import collect, tables  # noqa: F401 - a fixture
 
 from hemexp import HemexpError
+from hemexp.columns import SESSIONS
 from hemexp.desk.accept_masks import run_accept_masks
 from hemexp.expansion.distribution import LogisticLognormal
 from hemexp.expansion.logistic import Ridge, fit_logistic
@@ -19,6 +20,7 @@ from hemexp.mask_error import UNMEASURED_PART, label_certainty, read_doubt, unce
 from hemexp.preprocess.acceptance import Acceptance, read_acceptance
 from hemexp.preprocess.outcomes_table import OF_MASKS, OUTCOMES
 from hemexp.preprocess.page import rank, run_write_qc
+from hemexp.preprocess.rows import write_row
 from hemexp.preprocess.thumbnails import COLOURS, draw_scan
 from hemexp.provenance import sidecar_path, write_json, write_text
 from hemexp.reporting.cohort_table import describe_cohort
@@ -83,28 +85,46 @@ def test_he_is_uncertain_within_the_error_of_its_threshold():
     assert certain[4] == 1 and np.isnan(certain[5])
 
 
+def empty_masks_of(sheet, patient_id, *sessions):
+    """Empties mask cells of a patient's row in the sheet."""
+    table = pd.read_csv(sheet, sep="\t", dtype=str, keep_default_na=False)
+    cells = [f"{session}_{mask}" for session in sessions for mask in ("iph", "ivh")]
+    table.loc[table["patient_id"] == patient_id, cells] = ""
+    table.to_csv(sheet, sep="\t", index=False)
+
+
 def test_tables_say_where_masks_come_from_if_any_was_made(tables, settings):  # noqa: F811
     qc, _, outcomes = collect(tables, settings, "stop")
     assert "mask" not in qc and list(outcomes) == list(OUTCOMES)
     write_error_model(tables)
     patient = outcomes["patient_id"][0]
-    make_masks(tables, patient, "baseline")
-    make_masks(tables, patient, "followup", iph_ml=0.0)
-    path = tables.native(patient, "followup").volumes
-    write_text(path, path.read_text().replace("20\t0", "0\t0"))
+    for session, iph_ml in (("baseline", 20.0), ("followup", 10.0)):
+        make_masks(tables, patient, session, iph_ml)
+        stripped = {"patient_id": patient, "session": session, "brain_ml": 1500.0, "notes": ""}
+        write_row(tables.stripped(patient, session), stripped)
+    empty_masks_of("config/samples.tsv", patient, *SESSIONS)
     qc, _, outcomes = collect(tables, settings, "stop")
     assert list(outcomes) == [*OUTCOMES, *OF_MASKS]
     row = outcomes.set_index("patient_id").loc[patient]
     assert (row["baseline_mask"], row["followup_mask"]) == ("network", "network")
-    assert float(row["iph_error_ml"]) == pytest.approx(np.hypot(0.2 * 20.1, 0.05), rel=1e-5)
+    assert float(row["iph_error_ml"]) == pytest.approx(np.hypot(0.2 * 20.1, 0.2 * 10.1), rel=1e-5)
     others = outcomes[outcomes["patient_id"] != patient]
     assert set(others["baseline_mask"]) == {"given"} and (others["iph_error_ml"] == 0).all()
     rows = qc.set_index(["patient_id", "session"]).loc[patient]
     assert set(rows["mask"]) == {"network"} and set(rows["status"]) == {"warning"}
     assert rows.loc["baseline", "reason"].startswith("IPH 20.00 mL found by the network, give or")
-    assert "no IPH found by the network: draw the mask" in rows.loc["followup", "reason"]
     sidecar = json.loads(sidecar_path(tables.outcomes).read_text())
     assert "segmentation/error_model.json" in sidecar["inputs"]
+
+
+def test_who_has_no_blood_found_is_excluded_by_the_step_that_made_masks(tables, settings):  # noqa: F811
+    names = {"patient_id": "D02", "session": "baseline"}
+    empty_masks_of("config/samples.tsv", "D02", "baseline")
+    write_row(tables.stripped("D02", "baseline"), {**names, "brain_ml": 1500.0})
+    write_row(tables.native("D02", "baseline").volumes, {"patient_id": "D02", "failure": "no IPH"})
+    qc, excluded, outcomes = collect(tables, settings, "exclude")
+    assert excluded.values.tolist() == [["D02", "baseline", "segment-scan", "no IPH"]]
+    assert "mask" not in qc and "D02" not in set(outcomes["patient_id"])
 
 
 # Quality control
@@ -127,7 +147,7 @@ def scan(name, **changed):
     return row | changed
 
 
-EMPTY = scan("empty", iph_ml=0.0, iph_grid_ml=0.0, status="warning")
+EMPTY = scan("nothing", iph_ml=np.nan, iph_grid_ml=np.nan, mask="", status="failed")
 DOUBTFUL = scan("doubtful", iph_error_ml=3.0, status="warning")
 MORE = scan("more", iph_error_ml=4.0, status="warning")
 CROWD = [scan("sure"), DOUBTFUL, scan("failed", status="failed", mask=""), EMPTY, MORE]
@@ -137,13 +157,17 @@ def test_found_masks_come_worst_first_and_empty_ones_first_of_all(settings):
     limits = settings.preprocess.quality
 
     def order(masks):
-        return [one["patient_id"] for one in sorted(CROWD, key=lambda s: rank([s], limits, masks))]
+        def key(one):
+            step = {"nothing": "segment-scan", "failed": "strip-skull"}.get(one["patient_id"], "")
+            return rank([one], limits, masks, step)
 
-    current = {(one["patient_id"], "baseline"): "a" for one in CROWD}
-    assert order(Acceptance(current, {})) == ["empty", "failed", "more", "doubtful", "sure"]
+        return [one["patient_id"] for one in sorted(CROWD, key=key)]
+
+    current = {(one["patient_id"], "baseline"): "a" for one in CROWD if one["mask"]}
+    assert order(Acceptance(current, {})) == ["nothing", "failed", "more", "doubtful", "sure"]
     seen = Acceptance(current, {("more", "baseline"): "a", ("doubtful", "baseline"): "older"})
-    assert order(seen) == ["empty", "failed", "doubtful", "more", "sure"]
-    assert "accepted" in seen.words(MORE) and "not accepted" in seen.words(EMPTY)
+    assert order(seen) == ["nothing", "failed", "doubtful", "more", "sure"]
+    assert "accepted" in seen.words(MORE) and "not accepted" in seen.words(scan("sure"))
     assert "these are new" in seen.words(DOUBTFUL)
 
 

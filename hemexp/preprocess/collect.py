@@ -10,7 +10,7 @@ import pandas as pd
 from hemexp import Fault, HemexpError
 from hemexp.columns import BASELINE, OTHER_SESSION, SESSIONS
 from hemexp.layout import Layout
-from hemexp.made_masks import GIVEN
+from hemexp.made_masks import GIVEN, MADE_BY
 from hemexp.mask_error import MaskDoubt, doubt_files, read_doubt
 from hemexp.preprocess.identity import Scan, find_twins, leak_faults, twin_words
 from hemexp.preprocess.outcomes_table import outcomes_table
@@ -104,12 +104,23 @@ def _step_tables(
     """Step, session and one-row table of all that was done to a patient's scans, in order."""
     patient_id = patient["patient_id"]
     sessions = [session for session in SESSIONS if patient[f"{session}_ct"]]
-    stripped = [("strip-skull", s, layout.native(patient_id, s).volumes) for s in sessions]
+    stripped = [table for s in sessions for table in _native_tables(layout, patient, s)]
     resampled = [("resample-scan", s, layout.grid(patient_id, s).volumes) for s in sessions]
     if len(sessions) < len(SESSIONS):
         return stripped + resampled
     moved = ("register-followup", OTHER_SESSION[reference], layout.pair(patient_id).qc)
     return [*stripped, moved, *resampled]
+
+
+def _native_tables(
+    layout: Layout, patient: pd.Series, session: str
+) -> list[tuple[str, str, Path]]:
+    """The same of one scan in its own space; masks that are not given are a step of their own."""
+    scan = patient["patient_id"], session
+    volumes = layout.native(*scan).volumes
+    if patient[f"{session}_iph"]:
+        return [("strip-skull", session, volumes)]
+    return [("strip-unmasked", session, layout.stripped(*scan)), (MADE_BY, session, volumes)]
 
 
 def _read_patient(

@@ -4,7 +4,6 @@ The pictures are embedded, so that the page is one file which can be sent and op
 patient with two scans costs about 125 kB (measured on nine real heads).
 """
 
-import math
 import time
 from html import escape
 from pathlib import Path
@@ -14,10 +13,11 @@ import pandas as pd
 
 from hemexp.html import html_page, html_png
 from hemexp.layout import Layout
+from hemexp.made_masks import MADE_BY
 from hemexp.notice import NOTICE
 from hemexp.preprocess.acceptance import NO_MADE, Acceptance, masks_summary, read_acceptance
 from hemexp.preprocess.page_style import QC_CSS
-from hemexp.preprocess.quality import is_empty_made, marks
+from hemexp.preprocess.quality import marks
 from hemexp.preprocess.thumbnails import CHECK_MM, COLOURS, PIXEL_MM
 from hemexp.provenance import describe, write_json, write_text
 from hemexp.settings import QualityLimits
@@ -69,17 +69,18 @@ def judge(scans: list[dict[str, Any]], limits: QualityLimits) -> list[dict[str, 
 
 
 def rank(
-    scans: list[dict[str, Any]], limits: QualityLimits, masks: Acceptance = NO_MADE
+    scans: list[dict[str, Any]], limits: QualityLimits, masks: Acceptance = NO_MADE, step: str = ""
 ) -> tuple[int, float, str]:
     """Sorts patients, worst first: by status, by worst number, by name.
 
-    First of all is who has a scan in which no IPH was found. The expected error of masks that a
-    person accepted does not count.
+    First of all is who was excluded because no IPH was found in a scan. The expected error of
+    masks that a person accepted does not count.
 
     Args:
         scans: As for `judge`.
         limits: As for `judge`.
         masks: Which of the masks are made, and accepted.
+        step: The step that failed, empty for a patient who is used.
     """
     ratios = [
         ratio
@@ -88,8 +89,7 @@ def rank(
         if not (column == "iph_error_ml" and masks.is_accepted(scan))
     ]
     status = min(list(RANKS).index(scan["status"]) for scan in scans)
-    empty = any(is_empty_made(scan) and not masks.is_accepted(scan) for scan in scans)
-    return -1 if empty else status, -max(ratios, default=0.0), scans[0]["patient_id"]
+    return -1 if step == MADE_BY else status, -max(ratios, default=0.0), scans[0]["patient_id"]
 
 
 def html_picture(path: Path, caption: str, kind: str = "") -> str:
@@ -168,8 +168,7 @@ def html_patient(
     _, worst, name = rank(scans, limits, masks)
     status = min((scan["status"] for scan in scans), key=list(RANKS).index)
     about = [str(scans[0][column]) for column in ("center", "split") if column in scans[0]]
-    if worst and math.isfinite(worst):
-        about.append(f"worst number at {-worst:.0%} of its limit")
+    about += [f"worst number at {-worst:.0%} of its limit"] if worst else []
     about += [f"excluded: {step} failed"] if step else []
     said = [
         f"{SESSION_WORDS[scan['session']]}: {text}"
@@ -234,8 +233,10 @@ def qc_html(
         masks: Which of the masks are made, and accepted.
     """
     patients = [rows.to_dict("records") for _, rows in qc.groupby("patient_id", sort=False)]
-    patients.sort(key=lambda scans: rank(scans, limits, masks))
     steps = dict(zip(excluded["patient_id"], excluded["step"], strict=True))
+    patients.sort(
+        key=lambda scans: rank(scans, limits, masks, steps.get(scans[0]["patient_id"], ""))
+    )
     counts = qc["status"].value_counts()
     total = ", ".join(f"{counts.get(status, 0)} {status}" for status in reversed(RANKS))
     cards = "\n".join(

@@ -96,7 +96,7 @@ def run_complete_scan(layout: Layout, patient_id: str, session: str) -> None:
         "notes": _joined(row["notes"], notes_of(remarks)),
     }
     masks = {"iph": scan.iph.data, "ivh": scan.ivh.data, "brain": brain}
-    write_png(files.picture, draw_scan(scan.ct, masks))
+    write_png(files.picture, draw_scan(scan.ct, masks, dashed=("ivh", "iph")))
     write_row(files.volumes, names | volumes | row | said)
     write_sidecars(
         [files.picture, files.volumes],

@@ -191,9 +191,6 @@ class QualityLimits(Section):
     grid_volume_error: PositiveFloat
     """Largest relative difference between a bleed's volume on the grid and in native space. More:
     fewer warnings."""
-    mask_error: PositiveFloat
-    """Largest expected error of the volume of an IPH mask that the workflow made, as part of it.
-    More: fewer warnings."""
 
 
 class Preprocess(Section):
