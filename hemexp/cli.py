@@ -216,6 +216,7 @@ VERBS = {
     "adopt-scale": Verb(models.adopt_scale, ("results", "model")),
     "adopt-diffusion": Verb(models.adopt_diffusion, ("results", "model")),
     "adopt-expansion": Verb(models.adopt_expansion, ("results", "model")),
+    "adopt-segmentation": Verb(models.adopt_segmentation, ("results", "model")),
     "export-bundle": Verb(models.export_bundle, ("results", "out", "settings")),
     "where": Verb(desk.where, ("results",)),
 }

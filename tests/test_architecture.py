@@ -12,7 +12,7 @@ import pytest
 import hemexp
 from hemexp.cli import VERBS
 from hemexp.code_hash import hash_code
-from hemexp.release.models import MODEL_PARTS
+from hemexp.release.models import MODEL_PARTS, SEGMENTER
 from hemexp.reporting.catalogue import figure_modules, table_modules
 
 PACKAGE = Path(hemexp.__file__).parent
@@ -144,7 +144,7 @@ def test_every_rule_that_runs_something_calls_a_verb_of_its_name(rules):
 HANDED_ON = {
     "write-tables": table_modules(),
     "draw-figures": figure_modules(),
-    **{f"adopt-{part}": ["release.adopt"] for part in MODEL_PARTS},
+    **{f"adopt-{part}": ["release.adopt"] for part in (*MODEL_PARTS, SEGMENTER)},
 }
 """What a verb runs beyond the modules that it imports itself."""
 

@@ -39,7 +39,7 @@ def check_masks(sheet: "pd.DataFrame", settings: "Segmentation") -> list[tuple[s
         return []
     if settings.method == "provided":
         raise HemexpError(*(_not_provided(*scan) for scan in scans))
-    if settings.method == "network":
+    if settings.method == "network" and settings.model is None:
         check_enough(masked_patients(sheet[sheet["split"] == "train"]), settings)
     return scans
 

@@ -17,7 +17,7 @@ from hemexp.layout import Layout, ScanImages
 from hemexp.provenance import hash_file, versions, write_atomically, write_json, write_text
 from hemexp.release.bundle_texts import LICENSE, describe_bundle, write_readme
 from hemexp.release.forecast import BUNDLE_NUMBERS, draw_followups
-from hemexp.release.models import SEGMENTER, BundleLayout, held_parts, part_files
+from hemexp.release.models import SEGMENTER, BundleLayout, held_parts, part_files, without_patients
 from hemexp.sampling.models import load_trained, model_files
 from hemexp.settings import Settings
 
@@ -94,12 +94,6 @@ def check_models(layout: Layout, settings: Settings) -> None:
 def exported_files(layout: Layout) -> set[Path]:
     """All files of the models: what samples are drawn with, what makes masks, and the records."""
     return {path for part in held_parts(layout) for path in part_files(layout, part)}
-
-
-def without_patients(record: dict[str, Any]) -> dict[str, Any]:
-    """A model's record without the names of those it learned from; their number may stay."""
-    named = {"inputs"} | ({"patients"} if isinstance(record.get("patients"), list) else set())
-    return {key: value for key, value in record.items() if key not in named}
 
 
 def copy_models(layout: Layout, bundle: Layout) -> dict[str, str]:

@@ -207,6 +207,12 @@ def _settings(folder: Path, products: Path) -> dict[str, Any]:
     return read_record(found)["settings"]
 
 
+def without_patients(record: dict[str, Any]) -> dict[str, Any]:
+    """A model's record without the names of those it learned from; their number may stay."""
+    named = {"inputs"} | ({"patients"} if isinstance(record.get("patients"), list) else set())
+    return {key: value for key, value in record.items() if key not in named}
+
+
 def read_record(path: Path) -> dict[str, Any]:
     """A record of a finished run or a bundle."""
     try:

@@ -90,13 +90,14 @@ class Settings(Section):
             "autoencoder": self.autoencoder.model,
             "diffusion": self.diffusion.model,
             "expansion": self.expansion.model_file,
+            "segmentation": self.segmentation.model,
         }
         return {room: folder for room, folder in named.items() if folder}
 
     @property
     def need_training(self) -> bool:
-        """Whether anything is left that is learned from this run's own patients."""
-        return len(self.released()) < 3
+        """Whether anything of the forecast is learned from this run's own patients."""
+        return not {"autoencoder", "diffusion", "expansion"} <= self.released().keys()
 
     @model_validator(mode="after")
     def _released_latents(self) -> Self:

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from hemexp.settings.section import Fraction, Section
+from hemexp.settings.section import Fraction, Released, Section
 
 INPUTS, OUTPUTS = ("{input}", "{input_folder}"), ("{output}", "{output_folder}")
 """What stands in the command for the scan that the program reads, and for what it writes."""
@@ -38,6 +38,9 @@ class Segmentation(Section):
     method: Literal["network", "command", "provided"]
     """`network`: learned from the training patients who have masks. `command`: a program of your
     own. `provided`: none are made, the sheet must give all."""
+    model: Released
+    """Folder of released models, a run's results or a bundle, that hold a network for masks; null:
+    trained here."""
     command: str | None
     """Command line of that program, run as it stands, without a shell. `{input}`: the CT,
     `scan_0000.nii.gz` in `{input_folder}`. `{output}`: the label file it writes; or

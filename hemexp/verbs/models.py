@@ -172,6 +172,11 @@ def adopt_expansion(args: Arguments) -> None:
     _adopt("expansion", args)
 
 
+def adopt_segmentation(args: Arguments) -> None:
+    """Take over a released network that makes masks, with the model of its error."""
+    _adopt("segmentation", args)
+
+
 def _adopt(part: str, args: Arguments) -> None:
     from hemexp.release.adopt import run_adopt
 

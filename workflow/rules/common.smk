@@ -161,7 +161,8 @@ POOLED_MAP = paths(RESULTS.pooled_map(_ONE))
 # What is known of made masks; nothing where all masks are given.
 SEGMENTED = [SEGMENTATION.format(patient=name, session=session) for name, session in UNMASKED]
 if UNMASKED and SETTINGS.segmentation.method == "network":
-    SEGMENTED += [paths(RESULTS.error_model), paths(RESULTS.crossfit_summary)]
+    SEGMENTED += [paths(RESULTS.error_model)]
+    SEGMENTED += [] if SETTINGS.segmentation.model else [paths(RESULTS.crossfit_summary)]
 
 
 def per_scan(pattern, patients):

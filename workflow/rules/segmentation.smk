@@ -34,102 +34,126 @@ def for_training(wildcards, attempt):
     return (6000 + scans_mb) * PROCESSES["segmentation"] * 2 ** (attempt - 1)
 
 
-rule train_segmentation:
-    input:
-        [file for image in NATIVE_IMAGES.values() for file in per_scan(image, MASKED)],
-    output:
-        **SEGMENTER,
-    log:
-        log_file("train_segmentation"),
-    benchmark:
-        benchmark_file("train_segmentation")
-    conda:
-        "../../envs/hemexp.yaml"
-    threads: 2 * PROCESSES["segmentation"]
-    resources:
-        mem_mb=for_training,
-        runtime=growing(1440),
-        gpu=GPU * PROCESSES["segmentation"],
-    params:
-        **TRAINING,
-        fold="",
-    shell:
-        "$HEMEXP_LAUNCH_SEGMENTATION python -m hemexp train-segmentation {params.fold} "
-        "--samples {params.sheet:q} --settings {params.settings:q} --seed {params.seed} "
-        "--device {params.device} > {log} 2>&1"
+# With a released network there is no rule that trains one.
+if SETTINGS.segmentation.model is None:
 
+    rule train_segmentation:
+        input:
+            [file for image in NATIVE_IMAGES.values() for file in per_scan(image, MASKED)],
+        output:
+            **SEGMENTER,
+        log:
+            log_file("train_segmentation"),
+        benchmark:
+            benchmark_file("train_segmentation")
+        conda:
+            "../../envs/hemexp.yaml"
+        threads: 2 * PROCESSES["segmentation"]
+        resources:
+            mem_mb=for_training,
+            runtime=growing(1440),
+            gpu=GPU * PROCESSES["segmentation"],
+        params:
+            **TRAINING,
+            fold="",
+        shell:
+            "$HEMEXP_LAUNCH_SEGMENTATION python -m hemexp train-segmentation {params.fold} "
+            "--samples {params.sheet:q} --settings {params.settings:q} --seed {params.seed} "
+            "--device {params.device} > {log} 2>&1"
 
-# A network a fold, which never sees the fold's patients: what it finds is what the error is
-# measured by.
-use rule train_segmentation as train_segmentations with:
-    output:
-        **FOLD_SEGMENTER,
-    log:
-        log_file("train_segmentation", "fold-{fold}"),
-    benchmark:
-        benchmark_file("train_segmentation", "fold-{fold}")
-    params:
-        **TRAINING,
-        fold="--fold {fold}",
+    # A network a fold, which never sees the fold's patients: what it finds is what the error is
+    # measured by.
+    use rule train_segmentation as train_segmentations with:
+        output:
+            **FOLD_SEGMENTER,
+        log:
+            log_file("train_segmentation", "fold-{fold}"),
+        benchmark:
+            benchmark_file("train_segmentation", "fold-{fold}")
+        params:
+            **TRAINING,
+            fold="--fold {fold}",
 
+    rule crossfit_masks:
+        input:
+            of_fold(NATIVE["ct"]),
+            of_fold(NATIVE["brain"]),
+            **FOLD_SEGMENTER,
+        output:
+            paths(RESULTS.crossfit_fold("{fold}")),
+        log:
+            log_file("crossfit_masks", "fold-{fold}"),
+        benchmark:
+            benchmark_file("crossfit_masks", "fold-{fold}")
+        conda:
+            "../../envs/hemexp.yaml"
+        resources:
+            mem_mb=growing(6000),
+            runtime=growing(240),
+            gpu=GPU,
+        params:
+            code=hash_code("segmentation.folds", "segmentation.segment"),
+            device=SETTINGS.device,
+            sheet=SHEET,
+        shell:
+            "python -m hemexp crossfit-masks --fold {wildcards.fold} --samples {params.sheet:q} "
+            "--device {params.device} > {log} 2>&1"
 
-rule crossfit_masks:
-    input:
-        of_fold(NATIVE["ct"]),
-        of_fold(NATIVE["brain"]),
-        **FOLD_SEGMENTER,
-    output:
-        paths(RESULTS.crossfit_fold("{fold}")),
-    log:
-        log_file("crossfit_masks", "fold-{fold}"),
-    benchmark:
-        benchmark_file("crossfit_masks", "fold-{fold}")
-    conda:
-        "../../envs/hemexp.yaml"
-    resources:
-        mem_mb=growing(6000),
-        runtime=growing(240),
-        gpu=GPU,
-    params:
-        code=hash_code("segmentation.folds", "segmentation.segment"),
-        device=SETTINGS.device,
-        sheet=SHEET,
-    shell:
-        "python -m hemexp crossfit-masks --fold {wildcards.fold} --samples {params.sheet:q} "
-        "--device {params.device} > {log} 2>&1"
+    rule score_segmentation:
+        input:
+            expand(rules.crossfit_masks.output, fold=FOLDS),
+            per_scan(NATIVE["iph"], MASKED),
+            per_scan(NATIVE["ivh"], MASKED),
+        output:
+            crossfit=paths(RESULTS.crossfit),
+            summary=paths(RESULTS.crossfit_summary),
+            errors=paths(RESULTS.error_model),
+        log:
+            log_file("score_segmentation"),
+        benchmark:
+            benchmark_file("score_segmentation")
+        conda:
+            "../../envs/hemexp.yaml"
+        resources:
+            mem_mb=growing(2000),
+            runtime=growing(60),
+        params:
+            code=hash_code("segmentation.folds", "segmentation.score"),
+            settings=section("segmentation"),
+            rows=rows(MASKED, "patient_id", "center"),
+            sheet=SHEET,
+        shell:
+            "python -m hemexp score-segmentation --samples {params.sheet:q} "
+            "--settings {params.settings:q} > {log} 2>&1"
 
+else:
 
-rule score_segmentation:
-    input:
-        expand(rules.crossfit_masks.output, fold=FOLDS),
-        per_scan(NATIVE["iph"], MASKED),
-        per_scan(NATIVE["ivh"], MASKED),
-    output:
-        crossfit=paths(RESULTS.crossfit),
-        summary=paths(RESULTS.crossfit_summary),
-        errors=paths(RESULTS.error_model),
-    log:
-        log_file("score_segmentation"),
-    benchmark:
-        benchmark_file("score_segmentation")
-    conda:
-        "../../envs/hemexp.yaml"
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
-    params:
-        code=hash_code("segmentation.folds", "segmentation.score"),
-        settings=section("segmentation"),
-        rows=rows(MASKED, "patient_id", "center"),
-        sheet=SHEET,
-    shell:
-        "python -m hemexp score-segmentation --samples {params.sheet:q} "
-        "--settings {params.settings:q} > {log} 2>&1"
+    rule adopt_segmentation:
+        input:
+            released_files("segmentation", "segmentation"),
+        output:
+            **SEGMENTER,
+            errors=paths(RESULTS.error_model),
+        log:
+            log_file("adopt_segmentation"),
+        benchmark:
+            benchmark_file("adopt_segmentation")
+        localrule: True
+        conda:
+            "../../envs/hemexp.yaml"
+        resources:
+            mem_mb=growing(2000),
+            runtime=growing(10),
+        params:
+            code=hash_code("release.adopt"),
+            model=SETTINGS.released()["segmentation"],
+        shell:
+            "python -m hemexp adopt-segmentation --model {params.model:q} > {log} 2>&1"
 
 
 rule segment_scan:
     input:
-        rules.train_segmentation.output if LEARNED else [],
+        list(SEGMENTER.values()) if LEARNED else [],
         **rules.strip_unmasked.output,
     output:
         iph=NATIVE["iph"],
