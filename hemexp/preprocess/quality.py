@@ -10,7 +10,7 @@ SMALL_ML = 5.0
 """Below this the grid's error is judged in mL, as a part of this: few voxels, much chance."""
 
 LARGE_ERROR = 0.1
-"""Expected error of a found IPH, as part of its volume, above which a scan is marked: a choice.
+"""Expected error of a found IPH, as part of its volume, above which a scan is marked: a choice."""
 
 BALL = 4 / (3 * math.sqrt(math.pi))
 """Compactness of a ball, 0.75: the best value of a brain."""
