@@ -234,4 +234,4 @@ def test_segment_scan_ends_in_what_given_masks_end_in(stripped, settings, tmp_pa
     found = read_volumes(layout, patients, ("baseline",)).loc["P1"]
     mask = read_volume(layout.native("P1", "baseline").iph).data > 0
     assert found["baseline_iph_ml"] == pytest.approx(mask.sum() * 1.28, rel=1e-5)
-    assert 2 * (mask & (ct == 65)).sum() / (mask.sum() + 32) > 0.9
+    assert 2 * (mask & (ct == 65)).sum() / (mask.sum() + 32) > 0.7
