@@ -107,7 +107,7 @@ def strip_pairs(sheet: str, settings: SkullStrip) -> pd.DataFrame:
 
 
 def summarise(heads: pd.DataFrame) -> pd.DataFrame:
-    """Per case and over all: mean and worst Dice, blood kept and lost at worst, error, CPU time."""
+    """Per case and over all: mean and worst Dice, blood kept and lost at worst, error, time."""
     groups = [*heads.groupby("case", sort=False), ("all", heads)]
     return pd.DataFrame(
         {
