@@ -20,6 +20,7 @@ container: linked_image()
 
 include: "workflow/rules/phantom.smk"
 include: "workflow/rules/preprocess.smk"
+include: "workflow/rules/segmentation.smk"
 include: "workflow/rules/autoencoder.smk"
 include: "workflow/rules/latents.smk"
 include: "workflow/rules/expansion.smk"

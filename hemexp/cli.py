@@ -51,6 +51,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "help": "limits of raw scans as JSON, or a config file to take them from; without it the "
         "config file of --settings"
     },
+    "fold": {"type": int, "help": "the network that never sees this part of the patients, from 0"},
     "session": {"required": True, "choices": SESSIONS, "help": "which scan"},
     "seed": {"type": int, "default": 1, "help": "run seed"},
     "device": {"default": "auto", "choices": ("auto", "cpu", "cuda"), "help": "where to work"},
@@ -88,7 +89,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "help": "numbers may differ by this, relatively",
     },
     "baseline-ct": {"required": True, "type": Path, "help": "raw CT: NIfTI, or DICOM folder"},
-    "baseline-iph": {"required": True, "type": Path, "help": "its IPH mask"},
+    "baseline-iph": {
+        "type": Path,
+        "help": "its IPH mask; without it the models find IPH and IVH, if they can",
+    },
     "baseline-ivh": {"type": Path, "help": "its IVH mask; left out where there is no IVH"},
     "baseline-brain": {"type": Path, "help": "a brain mask of your own"},
     "onset-to-ct-h": {"required": True, "type": float, "help": "onset to CT, hours"},
@@ -164,10 +168,17 @@ VERBS = {
     "draw-true-what-if": Verb(data.draw_true_what_if, (*_PATIENT, "draws", "reference")),
     "check": Verb(desk.check, ("samples", "images", "settings")),
     "strip-skull": Verb(data.strip_skull, (*_STEP, "raw", "session")),
+    "strip-unmasked": Verb(data.strip_unmasked, (*_STEP, "raw", "session")),
     "register-followup": Verb(data.register_followup, (*_STEP, "reference")),
     "resample-scan": Verb(data.resample_scan, (*_STEP, "session", "reference")),
     "collect-qc": Verb(data.collect_qc, (*_SHEET, "settings")),
-    "write-qc": Verb(data.write_qc, ("results", "settings")),
+    "write-qc": Verb(data.write_qc, (*_SHEET, "settings")),
+    "train-segmentation": Verb(models.train_segmentation, (*_TRAIN, "fold")),
+    "segment-scan": Verb(
+        models.segment_scan, ("results", "settings", "patient", "session", "device", "on-failure")
+    ),
+    "crossfit-masks": Verb(models.crossfit_masks, (*_SHEET, "device", "fold")),
+    "score-segmentation": Verb(models.score_segmentation, (*_SHEET, "settings")),
     "train-autoencoder": Verb(models.train_autoencoder, _TRAIN),
     "fit-push": Verb(models.fit_push, _SHEET),
     "encode-patients": Verb(models.encode_patients, (*_TRAIN, "patients", "splits", "references")),
@@ -199,11 +210,13 @@ VERBS = {
     "new-center": Verb(desk.new_center, ("folder", "pattern", "center", "out")),
     "provenance": Verb(desk.provenance, (*_SHEET, "file", "whole")),
     "predict": Verb(desk.predict, _PREDICT),
+    "accept-masks": Verb(desk.accept_masks, (*_SHEET, "patient", "session")),
     "recalibrate": Verb(desk.recalibrate, (*_SHEET, "model", "out", "seed")),
     "adopt-autoencoder": Verb(models.adopt_autoencoder, ("results", "model")),
     "adopt-scale": Verb(models.adopt_scale, ("results", "model")),
     "adopt-diffusion": Verb(models.adopt_diffusion, ("results", "model")),
     "adopt-expansion": Verb(models.adopt_expansion, ("results", "model")),
+    "adopt-segmentation": Verb(models.adopt_segmentation, ("results", "model")),
     "export-bundle": Verb(models.export_bundle, ("results", "out", "settings")),
     "where": Verb(desk.where, ("results",)),
 }

@@ -79,6 +79,10 @@ class NetworkFiles(NamedTuple):
     checkpoint: Path
 
 
+NETWORK_NAMES = ("model.safetensors", "model.json", "history.tsv", "last.ckpt")
+"""File names of a trained network, in the order of `NetworkFiles`."""
+
+
 class SampleFiles(NamedTuple):
     """A drawn follow-up: CT in HU and labels (1 = IPH, 2 = IVH)."""
 
@@ -141,6 +145,11 @@ class Layout:
         """A scan in its own space."""
         return self._scan(patient_id, session, "native")
 
+    def stripped(self, patient_id: str, session: str) -> Path:
+        """What was measured of a native scan before its masks were made, one row."""
+        ending = f"ses-{session}_space-native_desc-stripped_volumes.tsv"
+        return self.of_patient("preprocess", patient_id, ending)
+
     def grid(self, patient_id: str, session: str) -> ScanFiles:
         """A scan on the common grid."""
         return self._scan(patient_id, session, "grid")
@@ -174,12 +183,48 @@ class Layout:
         """Native volumes, growth and expansion, a row a patient."""
         return self.root / "cohort" / "outcomes.tsv"
 
+    # segmentation
+
+    def segmenter(self, fold: int | str | None = None) -> NetworkFiles:
+        """The network that makes masks; with a fold, the one that did not see its patients."""
+        folder = self.root / "segmentation"
+        folder = folder if fold is None else folder / f"fold-{fold}"
+        return NetworkFiles(*(folder / name for name in NETWORK_NAMES))
+
+    def segmentation(self, patient_id: str, session: str) -> Path:
+        """Volumes and uncertainty of the masks made of a scan, one row."""
+        return self.of_patient("segmentation", patient_id, f"ses-{session}_segmentation.tsv")
+
+    def crossfit_scan(self, patient_id: str, session: str) -> Path:
+        """Labels that a network that did not see the patient finds in a scan with given masks."""
+        return self.of_patient(
+            "segmentation", patient_id, f"ses-{session}_desc-crossfit_dseg.nii.gz"
+        )
+
+    def crossfit_fold(self, fold: int | str) -> Path:
+        """Volumes and uncertainty of these, a row a scan of the fold."""
+        return self.segmenter(fold).model.with_name("segmentation.tsv")
+
+    @property
+    def crossfit(self) -> Path:
+        """These against the given masks, a row a scan."""
+        return self.root / "segmentation" / "crossfit.tsv"
+
+    @property
+    def crossfit_summary(self) -> Path:
+        """The same, a row a centre and mask."""
+        return self.root / "segmentation" / "summary.tsv"
+
+    @property
+    def error_model(self) -> Path:
+        """How far off the volume of a made mask is expected to be."""
+        return self.root / "segmentation" / "error_model.json"
+
     # autoencoder, latents, diffusion
 
     def network(self, room: str) -> NetworkFiles:
         """The network of the room `autoencoder` or `diffusion`."""
-        names = ("model.safetensors", "model.json", "history.tsv", "last.ckpt")
-        return NetworkFiles(*(self.root / room / name for name in names))
+        return NetworkFiles(*(self.root / room / name for name in NETWORK_NAMES))
 
     def latents(self, patient_id: str) -> Path:
         """Posterior means of a patient's scans."""

@@ -23,6 +23,11 @@ def is_expansion(growth_ml: ArrayLike, baseline_ml: ArrayLike) -> NDArray[np.boo
     return (growth >= HE_ML) | (growth >= HE_RELATIVE * baseline)
 
 
+def expansion_begins_ml(baseline_ml: ArrayLike) -> NDArray[np.float64]:
+    """Least growth in mL that is HE, of baseline IPH volumes in mL."""
+    return np.minimum(HE_ML, HE_RELATIVE * np.asarray(baseline_ml, dtype=np.float64))
+
+
 def expansion_outcomes(volumes: pd.DataFrame) -> pd.DataFrame:
     """Growth and the three definitions of expansion, from native volumes.
 

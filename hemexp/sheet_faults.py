@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hemexp import Fault
@@ -189,6 +189,11 @@ def file_faults(rows: dict[int, Row]) -> list[Fault]:
     return faults
 
 
+def lacks_masks(row: Mapping[str, str | float], session: str) -> bool:
+    """Whether both mask cells of a scan are empty: IPH and IVH are for the workflow to find."""
+    return not row[f"{session}_iph"] and not row[f"{session}_ivh"]
+
+
 def _is_label_file(row: Row, column: str) -> bool:
     """Whether an IVH cell names the file of the same scan's IPH: one label file holds both."""
     return column.endswith("_ivh") and row[column] == row[column.replace("_ivh", "_iph")]
@@ -199,7 +204,8 @@ def _one_file_faults(row: Row, column: str, where: str) -> list[Fault]:
     value = str(row[column])
     unwanted = row["split"] == "predict" and column.startswith("followup")
     if not value:
-        if unwanted or column in OPTIONAL_MASKS:
+        session, image = column.split("_")
+        if unwanted or column in OPTIONAL_MASKS or (image != "ct" and lacks_masks(row, session)):
             return []
         return [_empty_fault(column, where)]
     if value == NO_IVH and not unwanted:
@@ -222,6 +228,13 @@ def _empty_fault(column: str, where: str) -> Fault:
             "nothing",
             f"a file or {NO_IVH}",
             f"{cure}, or write {NO_IVH} if the scan shows no IVH.",
+        )
+    if column.endswith("_iph"):
+        return Fault(
+            where,
+            "nothing beside an IVH cell that is filled in",
+            "a file, or both cells empty",
+            f"{cure}, or empty the IVH cell too: then the workflow finds IPH and IVH.",
         )
     split = "" if column.startswith("baseline") else ", or set split to 'predict'"
     return Fault(where, "nothing", "a file", f"{cure}{split}.")

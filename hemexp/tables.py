@@ -54,7 +54,7 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         HemexpError: The file is missing.
     """
-    text = dict.fromkeys(("patient_id", "center", "split", "indicator", "note"), str)
+    text = dict.fromkeys(("patient_id", "center", "split", "indicator", "network", "note"), str)
     try:
         table = pd.read_csv(path, sep="\t", dtype=text)
     except FileNotFoundError as error:

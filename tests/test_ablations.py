@@ -29,7 +29,7 @@ from hemexp.sampling.sample import Start
 from hemexp.training import generator_for
 
 CONFIGS = {path.stem: path for path in (REPOSITORY / "config" / "ablations").glob("*.yaml")}
-PREPARED = ["phantom", "preprocess", "autoencoder"]
+PREPARED = ["phantom", "preprocess", "segmentation", "autoencoder"]
 SHARED = {
     "no_clinical": [*PREPARED, "latents", "expansion"],
     "no_condition": [*PREPARED, "expansion"],
@@ -53,6 +53,14 @@ def test_an_ablation_changes_just_what_its_name_says(preset, name):
     main = load_settings({"preset": preset})
     assert shared_rooms(main, ablated_settings({"preset": preset}, CONFIGS[name])) == SHARED[name]
     assert set(CONFIGS) == set(SHARED)
+
+
+@pytest.mark.parametrize("room", ["preprocess", "segmentation"])
+def test_what_is_made_of_scans_and_masks_is_shared_together_or_not_at_all(tmp_path, room):
+    key = {"preprocess": "on_failure: exclude", "segmentation": "steps: 7"}[room]
+    (tmp_path / "changed.yaml").write_text(f"{room}: {{{key}}}\n")
+    changed = ablated_settings({"preset": "demo"}, tmp_path / "changed.yaml")
+    assert shared_rooms(load_settings({"preset": "demo"}), changed) == ["phantom"]
 
 
 def test_nothing_changed_shares_everything_and_the_cohort_may_not_change(tmp_path, settings):

@@ -12,7 +12,7 @@ import pytest
 import hemexp
 from hemexp.cli import VERBS
 from hemexp.code_hash import hash_code
-from hemexp.release.models import MODEL_PARTS
+from hemexp.release.models import MODEL_PARTS, SEGMENTER
 from hemexp.reporting.catalogue import figure_modules, table_modules
 
 PACKAGE = Path(hemexp.__file__).parent
@@ -20,6 +20,7 @@ REPOSITORY = PACKAGE.parent
 ROOMS = (
     "phantom",
     "preprocess",
+    "segmentation",
     "autoencoder",
     "latents",
     "expansion",
@@ -36,6 +37,8 @@ GROUND = (
     "ranges",
     "cohort",
     "outcomes",
+    "made_masks",
+    "mask_error",
     "volumes",
     "image_header",
     "nrrd",
@@ -60,13 +63,17 @@ workflow, `release` what trained models are handed on as."""
 
 # Every crossing between rooms; what is not listed here happens through files.
 CROSSINGS = {
+    "segmentation": {"preprocess"},
     "latents": {"autoencoder"},
     "diffusion": {"latents"},
     "sampling": {"preprocess", "autoencoder", "latents", "expansion", "diffusion"},
     "evaluation": {"preprocess"},
     "reporting": {"evaluation"},
 }
-TORCH_ROOMS = {"training", "processes", "autoencoder", "latents", "diffusion", "sampling"}
+TORCH_ROOMS = {
+    *("training", "processes"),
+    *("segmentation", "autoencoder", "latents", "diffusion", "sampling"),
+}
 
 
 def modules(part):
@@ -137,7 +144,7 @@ def test_every_rule_that_runs_something_calls_a_verb_of_its_name(rules):
 HANDED_ON = {
     "write-tables": table_modules(),
     "draw-figures": figure_modules(),
-    **{f"adopt-{part}": ["release.adopt"] for part in MODEL_PARTS},
+    **{f"adopt-{part}": ["release.adopt"] for part in (*MODEL_PARTS, SEGMENTER)},
 }
 """What a verb runs beyond the modules that it imports itself."""
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from results_folder import Grid, bleeds, save, write_scan
-from tiny_models import IVH, PUSH, WHOLE
+from tiny_models import ERROR, IVH, PUSH, WHOLE, save_segmenter
 
 from hemexp import HemexpError
 from hemexp.autoencoder.network import MultiHeadVae
@@ -22,11 +22,13 @@ from hemexp.expansion.measure import run_measure_bleed
 from hemexp.expansion.model import ExpansionModel, Linear
 from hemexp.latents.encode import run_encode_patients
 from hemexp.layout import Layout
+from hemexp.mask_error import read_volume_errors
 from hemexp.provenance import write_json
 from hemexp.release.bundle import OPTIONS, inference_config, run_export_bundle
 from hemexp.release.forecast import draw_followups, patient_row
 from hemexp.release.models import read_recipe
 from hemexp.sampling.run import run_sample_followups
+from hemexp.segmentation.network import load_segmenter
 from hemexp.training import save_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,20 +50,19 @@ PATIENT = {
 LEARNED_FROM = "A01"
 
 
+TINY = {
+    "preset": "demo",
+    "preprocess": {"grid": {"shape": list(GRID.shape), "spacing_mm": list(GRID.spacing_mm)}},
+    "autoencoder": {"channels": [8, 16]},
+    "latents": {"batch_slices": 2},
+    "diffusion": {"channels": [8, 16]},
+    "sampling": {"samples": 2, "evaluations": 3, "batch_slices": 10},
+}
+
+
 @pytest.fixture(scope="module")
 def settings():
-    return load_settings(
-        {
-            "preset": "demo",
-            "preprocess": {
-                "grid": {"shape": list(GRID.shape), "spacing_mm": list(GRID.spacing_mm)}
-            },
-            "autoencoder": {"channels": [8, 16]},
-            "latents": {"batch_slices": 2},
-            "diffusion": {"channels": [8, 16]},
-            "sampling": {"samples": 2, "evaluations": 3, "batch_slices": 10},
-        }
-    )
+    return load_settings(TINY)
 
 
 def random_network(network):
@@ -74,21 +75,21 @@ def random_network(network):
 
 def save_models(root, settings):
     torch.manual_seed(0)
-    latents = settings.autoencoder.latent_channels
+    latents, slices = settings.autoencoder.latent_channels, settings.preprocess.grid.shape[2]
     facts = {"inputs": {f"sub-{LEARNED_FROM}/scan.nii.gz": "0"}, "seed": 1}
     vae = random_network(MultiHeadVae(settings.autoencoder))
     save_weights(root / "autoencoder/model.safetensors", vae)
     record = {"settings": settings.autoencoder.as_json()}
     write_json(root / "autoencoder/model.json", record | facts)
     shown = {"reference": True, "ivh": True}
-    denoiser = random_network(Denoiser(settings.diffusion, latents, GRID.shape[2], **shown))
+    denoiser = random_network(Denoiser(settings.diffusion, latents, slices, **shown))
     save_weights(root / "diffusion/model.safetensors", denoiser)
     schedule = {"kind": "cosine", "shift": -2.0, "lambda_min": -6.0, "lambda_max": 4.0}
     record = {
         "settings": settings.diffusion.as_json(),
         "schedule": schedule,
         "context_stride": 1,
-        "n_slices": GRID.shape[2],
+        "n_slices": slices,
         "latent_channels": latents,
         "patients": 26,
         "drift": {"coefficients": [[0.1] * 3] * 4, "residuals": [[0.5, -0.2, 0.3]]},
@@ -196,6 +197,37 @@ def test_sample_k_of_a_bundle_does_not_depend_on_how_many_are_drawn(bundle, resu
     verb = pd.read_csv(results / "samples/sub-007/volumes.tsv", sep="\t")
     assert table["iph_raw_ml"][:2].round(4).tolist() == verb["iph_raw_ml"].tolist()
     assert table["iph_ml"].std() > 0
+
+
+def test_models_without_a_network_for_masks_are_handed_on_as_before(bundle):
+    assert read_recipe(bundle).segmentation is None
+    assert not (bundle / "models" / "segmentation").exists()
+    assert "No masks" not in (bundle / "docs/README.md").read_text()
+
+
+def test_a_network_that_makes_masks_is_handed_on_without_names(results, settings, tmp_path):
+    run = Layout(tmp_path / "run")
+    for room in ("latents", "autoencoder", "diffusion", "expansion"):
+        (run.root / room).parent.mkdir(exist_ok=True)
+        (run.root / room).symlink_to(results / room)
+    save_segmenter(run, settings.segmentation, [LEARNED_FROM])
+    run_export_bundle(run, tmp_path / "bundle", settings)
+    recipe, models = read_recipe(tmp_path / "bundle"), Layout(tmp_path / "bundle" / "models")
+    assert recipe.segmentation == settings.segmentation
+    ours, theirs = (load_segmenter(one, None, torch.device("cpu")) for one in (run, models))
+    assert ours.hash == theirs.hash and ours.patients == {LEARNED_FROM} and not theirs.patients
+    assert read_volume_errors(models)["ivh"] == ERROR
+    for path in models.segmenter().weights.parent.iterdir():
+        assert LEARNED_FROM.encode() not in path.read_bytes(), path
+    metadata = json.loads((tmp_path / "bundle/configs/metadata.json").read_text())
+    assert metadata["hemexp"]["models"]["segmentation/model.safetensors"] == ours.hash
+    assert "No masks" in (tmp_path / "bundle/docs/README.md").read_text()
+    run.error_model.unlink()
+    with pytest.raises(HemexpError, match=r"segmentation/error_model.json: found no such file"):
+        run_export_bundle(run, tmp_path / "again", settings)
+    models.error_model.unlink()
+    with pytest.raises(HemexpError, match=r"found no segmentation/error_model.json"):
+        read_recipe(tmp_path / "bundle")
 
 
 def test_a_bundle_says_how_a_new_patient_is_prepared_and_drawn(bundle, settings):

@@ -104,7 +104,7 @@ FAULTS = {
     "underscore": ({"age": "7_0"}, "row 3.*age.*'7_0'"),
     "long": ({"split": "x" * 999}, r"row 3.*split.*'x{60}\.\.\.'"),
     "missing file": ({"baseline_ct": "nowhere.nii.gz"}, "row 3.*baseline_ct.*does not exist"),
-    "no follow-up": ({"followup_iph": ""}, "row 3.*followup_iph.*nothing.*'predict'"),
+    "no follow-up": ({"followup_ct": ""}, "row 3.*followup_ct.*nothing.*'predict'"),
     "no baseline": ({"baseline_ivh": ""}, "row 3.*baseline_ivh.*nothing.*a file"),
     "predict with follow-up": (
         {"split": "predict"},

@@ -7,12 +7,12 @@ from scipy.stats import norm, truncnorm
 
 from hemexp import HemexpError
 from hemexp.expansion.compare import choose, compare_models, cross_fit, score_training
-from hemexp.expansion.distribution import LogisticLognormal, expansion_begins_ml
+from hemexp.expansion.distribution import LogisticLognormal
 from hemexp.expansion.fit import GROWTH_MODELS, calibrate, fit_brain, fit_model, fit_models
 from hemexp.expansion.model import ExpansionModel, load_models, patient_distribution
 from hemexp.expansion.predictors import FOUR, IMAGE
 from hemexp.expansion.train import check_volumes, without_a_part
-from hemexp.outcomes import has_shrunk
+from hemexp.outcomes import expansion_begins_ml, has_shrunk
 from hemexp.provenance import write_json
 
 

@@ -20,11 +20,13 @@ PATH = re.compile(
 
 ELSEWHERE = {
     "cli.py": {"config/samples.tsv"},
+    "made_masks.py": {"accepted_masks.tsv"},
     "desk/side_run.py": {"samples.tsv", "config/samples.tsv"},
     "desk/compare_tables.py": {".tsv", ".csv"},
     "release/models.py": {"recalibration.tsv"},
     "reporting/checklists/__init__.py": {".tsv"},
     "preprocess/synthstrip.py": {"ct.nii.gz", "mask.nii.gz"},
+    "segmentation/command.py": {"scan_0000.nii.gz", "labels.nii.gz", ".nii.gz"},
 }
 """Not below `results/`."""
 

@@ -257,7 +257,7 @@ def write_cohort(layout, rows):
 
 
 def write_page(layout):
-    run_write_qc(layout, LIMITS)
+    run_write_qc(layout, LIMITS, layout.root / "accepted_masks.tsv")
     return layout.qc_page.read_text(encoding="utf-8")
 
 

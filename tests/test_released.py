@@ -4,14 +4,22 @@ import json
 import re
 import shutil
 
+import pandas as pd
 import pytest
+import torch
 import yaml
 from mini import CONFIG, KEYS, MINI, frozen, jobs, mini_rows, snakemake, write_bundle, write_sheet
+from tiny_models import ERROR, save_segmenter
 
+from hemexp import HemexpError
+from hemexp.columns import SESSIONS
 from hemexp.config import load_settings
+from hemexp.desk.missing_masks import check_masks
 from hemexp.layout import Layout
+from hemexp.mask_error import read_volume_errors
 from hemexp.release.adopt import run_adopt
 from hemexp.release.check import check_released
+from hemexp.segmentation.network import load_segmenter
 
 PATIENT = MINI["predict"][0]
 
@@ -195,6 +203,57 @@ def test_what_is_taken_over_names_nobody_it_learned_from(tmp_path):
         "released/diffusion/model.json",
     }
     assert not any("SECRET" in path.read_text() for path in mine.iterdir())
+
+
+@pytest.fixture
+def finds_masks(tmp_path, settings):
+    """Released models that hold a network for masks, and its error."""
+    layout = Layout(tmp_path / "theirs")
+    save_segmenter(layout, settings.segmentation, ["SECRET"])
+    return layout.root
+
+
+def test_a_network_for_masks_is_taken_over_with_its_error_and_names_nobody(finds_masks, tmp_path):
+    run_adopt("segmentation", finds_masks, Layout(tmp_path / "mine"))
+    mine = Layout(tmp_path / "mine")
+    assert load_segmenter(mine, None, torch.device("cpu")).patients == frozenset()
+    assert read_volume_errors(mine)["iph"] == ERROR
+    files = list((tmp_path / "mine/segmentation").iterdir())
+    assert len(files) == 5 and not any(b"SECRET" in path.read_bytes() for path in files)
+
+
+def test_a_release_without_a_network_for_masks_is_refused_by_key(finds_masks, released, tmp_path):
+    config = {"preset": "demo", "segmentation": {"model": str(released)}}
+    with pytest.raises(ValueError, match="key segmentation.model, .*no segmentation/model.safet"):
+        check_released(load_settings(config), tmp_path / "results")
+    config["segmentation"]["model"] = str(finds_masks)
+    settings = load_settings(config)
+    assert check_released(settings, tmp_path / "results") is None
+    assert settings.need_training and "model" not in settings.segmentation.as_json()
+
+
+def test_with_a_released_network_no_masks_are_needed_to_learn_from(finds_masks):
+    columns = {f"{session}_{image}": "" for session in SESSIONS for image in ("iph", "ivh")}
+    row = columns | {"split": "train", "baseline_ct": "a.nii", "followup_ct": "b.nii"}
+    sheet = pd.DataFrame.from_dict({"P1": row}, orient="index")
+    own = load_settings({"preset": "demo"}).segmentation
+    with pytest.raises(HemexpError, match="0 patients of split `train`"):
+        check_masks(sheet, own)
+    named = own.model_copy(update={"model": str(finds_masks)})
+    assert check_masks(sheet, named) == [("P1", "baseline"), ("P1", "followup")]
+
+
+@pytest.mark.slow
+def test_a_released_network_marks_scans_and_none_is_trained(tmp_path, released, finds_masks):
+    rows = mini_rows()
+    rows.loc[:, ["baseline_iph", "baseline_ivh", "followup_iph", "followup_ivh"]] = ""
+    folder = write_sheet(rows, tmp_path / "run")
+    config = yaml.safe_load(CONFIG.read_text()) | {"segmentation": {"model": str(finds_masks)}}
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    planned = jobs(snakemake(folder, "--dry-run", config=path))
+    assert planned["adopt_segmentation"] == 1 and planned["segment_scan"] > len(rows)
+    assert not {"train_segmentation", "crossfit_masks", "score_segmentation"} & set(planned)
 
 
 def test_released_models_draw_what_they_drew_at_home(mini_run, tmp_path):

@@ -74,7 +74,7 @@ BAD = {
         {"batch_stacks": 1, "latents": {"expander_share": 0.4}},
         "expected diffusion.expander_share(.|\n)*expected diffusion.batch_stacks",
     ),
-    "in two places": ({"stepz": 3}, "expected autoencoder.steps or diffusion.steps"),
+    "in two places": ({"stepz": 3}, "expected segmentation.steps or autoencoder.steps or diff"),
     "like nothing": ({"xyzzy": 3}, "xyzzy: found an unknown key; expected one of docs/settings"),
     "no text": ({3: 4}, "config, key 3: found 3"),
     "wrong type": ({"diffusion": {"steps": "many"}}, "diffusion.steps.*'many'"),
@@ -117,6 +117,11 @@ BAD = {
     "untrained clinical": (
         {"diffusion": {"clinical_dropout": 0}, "sampling": {"clinical_guidance": 2}},
         "sampling.clinical_guidance .2.0.*clinical_dropout 0 never trains",
+    ),
+    "crop": ({"segmentation": {"crop": [60, 62, 8]}}, "segmentation.crop 60 x 62 is not divis"),
+    "command without places": (
+        {"segmentation": {"method": "command", "command": "blast-ct --input {input}"}},
+        "needs segmentation.command with .*, and segmentation.command_labels",
     ),
     "no such preset": ({"preset": "dmo"}, "preset.*'dmo'.*demo"),
 }

@@ -14,7 +14,7 @@ import pandas as pd
 
 from hemexp import Fault, HemexpError
 from hemexp.config import load_settings, overlay, read_config
-from hemexp.desk.side_run import SHEET, UPSTREAM, link_rooms, move_sheet, run_workflow
+from hemexp.desk.side_run import SHEET, TOGETHER, UPSTREAM, link_rooms, move_sheet, run_workflow
 from hemexp.layout import RESULTS, Layout
 from hemexp.provenance import write_atomically, write_sidecars
 from hemexp.settings import Settings
@@ -53,7 +53,8 @@ def shared_rooms(main: Settings, other: Settings) -> list[str]:
     """The rooms whose products two runs of one cohort have in common."""
     shared: list[str] = []
     for room, upstream in UPSTREAM.items():
-        same = getattr(main, room) == getattr(other, room)
+        read = TOGETHER if room in TOGETHER else {room}
+        same = all(getattr(main, one) == getattr(other, one) for one in read)
         if same and set(upstream) <= set(shared):
             shared.append(room)
     return shared

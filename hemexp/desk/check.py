@@ -8,17 +8,25 @@ import pandas as pd
 from hemexp import Fault
 from hemexp.cohort import read_sheet
 from hemexp.columns import SESSIONS, SPLITS
+from hemexp.desk.missing_masks import check_masks, unmasked_scans
 from hemexp.layout import is_phantom
 from hemexp.preprocess.raw import RawScan, read_given_brain, read_raw_scan
 from hemexp.preprocess.shrinkage import pair_faults
-from hemexp.settings import Preprocess
+from hemexp.settings import Preprocess, Segmentation
 from hemexp.sheet import SheetError, scan_files
+from hemexp.sheet_faults import lacks_masks
 from hemexp.volumes import ImageError
 
 log = logging.getLogger(__name__)
 
 
-def run_check(path: Path | str, settings: Preprocess | None, *, need_training: bool = True) -> str:
+def run_check(
+    path: Path | str,
+    settings: Preprocess | None,
+    segmentation: Segmentation | None = None,
+    *,
+    need_training: bool = True,
+) -> str:
     """Checks the sample sheet and, if asked, every scan in it; what is doubtful is logged.
 
     The sheet's faults come first: its scans can only be found once it is right. Scans that the
@@ -30,12 +38,17 @@ def run_check(path: Path | str, settings: Preprocess | None, *, need_training: b
     Args:
         path: The sample sheet.
         settings: Limits for the scans; without them, only the sheet is checked.
+        segmentation: Where masks come from that the sheet does not name; without it, nothing is
+            refused for want of them.
         need_training: Refuse a sheet without training patients.
 
     Raises:
         SheetError: With every fault of the sheet, or else of the scans, in one message.
+        HemexpError: Missing masks cannot be made.
     """
     sheet = read_sheet(path, need_training=need_training)
+    if segmentation is not None:
+        check_masks(sheet, segmentation)
     if settings is None:
         return f"{path}: {summary(sheet)}, ok"
     faults: list[Fault] = []
@@ -49,10 +62,13 @@ def run_check(path: Path | str, settings: Preprocess | None, *, need_training: b
 
 
 def summary(sheet: pd.DataFrame) -> str:
-    """`12 patients (8 train, 2 test, 2 predict), centres A, B`."""
+    """`12 patients (8 train, 2 test, 2 predict), centres A, B`, and scans to be segmented."""
     splits = sheet["split"].value_counts()
     counted = ", ".join(f"{splits[name]} {name}" for name in SPLITS if name in splits)
-    return f"{len(sheet)} patients ({counted}), centres {', '.join(sorted(set(sheet['center'])))}"
+    centers = ", ".join(sorted(set(sheet["center"])))
+    unmasked = len(unmasked_scans(sheet))
+    segmented = f", {unmasked} scans without masks will be segmented" if unmasked else ""
+    return f"{len(sheet)} patients ({counted}), centres {centers}{segmented}"
 
 
 def read_scans(row: pd.Series, settings: Preprocess) -> tuple[dict[str, RawScan], list[Fault]]:
@@ -73,16 +89,15 @@ def read_scans(row: pd.Series, settings: Preprocess) -> tuple[dict[str, RawScan]
             continue
         try:
             names = row["patient_id"], session
-            found[session] = read_raw_scan(
-                *names, ct, files["iph"], files.get("ivh"), settings.raw
-            )
+            masks = files.get("iph"), files.get("ivh")
+            found[session] = read_raw_scan(*names, ct, *masks, settings.raw)
             for words in found[session].warnings:
                 log.warning("patient %s, %s: %s", *names, words)
             if "brain" in files:
                 read_given_brain(*names, files["brain"], found[session].scan)
         except ImageError as error:
             faults += error.faults
-    if len(found) == 2:
+    if len(found) == 2 and not any(lacks_masks(row, session) for session in SESSIONS):
         iph_ml, ivh_ml = (
             {session: getattr(raw, name) for session, raw in found.items()}
             for name in ("iph_ml", "ivh_ml")

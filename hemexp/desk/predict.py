@@ -6,6 +6,7 @@ below its own folder: with one patient_id and seed, the numbers are those of the
 
 import logging
 import math
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,13 +22,16 @@ from hemexp.layout import Layout
 from hemexp.preprocess.collect import judge_baseline
 from hemexp.preprocess.resample import run_resample_scan
 from hemexp.preprocess.strip import run_strip_skull
-from hemexp.release.models import MODEL_PARTS, Recipe, models_layout
+from hemexp.preprocess.unmasked import run_complete_scan, run_strip_unmasked
+from hemexp.provenance import write_atomically
+from hemexp.release.models import MODEL_PARTS, SEGMENTER, Recipe, held_parts, models_layout
 from hemexp.release.patient_values import PATIENT_NUMBERS, is_patient_id, number_faults
 from hemexp.reporting.forecast_page import run_write_forecast
 from hemexp.sampling.draw import Sampler
 from hemexp.sampling.models import load_trained
 from hemexp.sampling.patient import BASELINE, read_at_baseline
 from hemexp.sampling.run import log_samples, sample_patient
+from hemexp.segmentation.segment import run_segment_scan
 from hemexp.settings import Sampling
 from hemexp.training import resolve_device
 
@@ -41,7 +45,7 @@ class NewPatient:
     Attributes:
         patient_id: Letters and digits; it seeds the noise together with the run seed.
         images: Raw files by the names of `ScanImages`; `ivh` is None where there is no IVH,
-            `brain` where no mask of it is given.
+            `brain` where no mask of it is given, `iph` where IPH and IVH are to be found.
         values: Numbers of `PATIENT_NUMBERS`; None where unknown.
     """
 
@@ -80,15 +84,64 @@ def option_faults(patient: NewPatient) -> list[Fault]:
     )
 
 
-def prepare(patient: NewPatient, layout: Layout, recipe: Recipe) -> tuple[str, str]:
-    """Check, strip, grid and judge, as the rules do up to `collect_qc`.
+def mask_faults(patient: NewPatient, folder: Path, recipe: Recipe) -> list[Fault]:
+    """What stands in the way of a scan without masks: nothing that could find them, or one alone.
+
+    Args:
+        patient: The patient.
+        folder: Released models.
+        recipe: What they were made with.
+    """
+    if patient.images.get("iph"):
+        return []
+    if patient.images.get("ivh"):
+        cure = "Name the IPH mask too, or neither: then both are found."
+        return [Fault("--baseline-iph", "nothing beside an IVH mask", "the IPH mask", cure)]
+    method = recipe.segmentation.method if recipe.segmentation else "network"
+    held = SEGMENTER in held_parts(models_layout(folder))
+    if method == "command" or (method == "network" and held):
+        return []
+    why = {
+        "network": f"no network in {folder} that finds one",
+        "provided": "segmentation.method is 'provided' in the config",
+    }
+    return [
+        Fault(
+            "--baseline-iph",
+            f"no mask, and {why[method]}",
+            "the IPH mask, or models whose run made masks",
+            "Draw it and name it, or give a config with segmentation.method 'command'.",
+        )
+    ]
+
+
+def find_masks(
+    layout: Layout, patient_id: str, recipe: Recipe, models: Layout, device: str
+) -> None:
+    """Finds IPH and IVH in a stripped scan, and takes the model of their error over."""
+    if recipe.segmentation.method == "network":
+        with write_atomically(layout.error_model) as temporary:
+            shutil.copyfile(models.error_model, temporary)
+    scan = patient_id, BASELINE
+    run_segment_scan(layout, *scan, recipe.segmentation, device, models)
+    run_complete_scan(layout, *scan)
+
+
+def prepare(
+    patient: NewPatient, layout: Layout, recipe: Recipe, models: Layout, device: str
+) -> tuple[str, str]:
+    """Check, strip, find masks where none are given, grid and judge, as the rules do.
 
     Returns:
         What is doubtful about the scan, and what is to be noted, as `qc.tsv` would say it.
     """
     scan = patient.patient_id, BASELINE
     raw = {name: path for name, path in patient.images.items() if path}
-    run_strip_skull(layout, *scan, raw, recipe.skull_strip, recipe.raw)
+    if "iph" in raw:
+        run_strip_skull(layout, *scan, raw, recipe.skull_strip, recipe.raw)
+    else:
+        run_strip_unmasked(layout, *scan, raw, recipe.skull_strip, recipe.raw)
+        find_masks(layout, patient.patient_id, recipe, models, device)
     run_resample_scan(layout, *scan, recipe.grid, BASELINE)
     warnings, notes = judge_baseline(layout, patient.patient_id, recipe.quality)
     if warnings:
@@ -125,10 +178,10 @@ def run_predict(
         HemexpError: An option, a scan or a model that cannot be used.
     """
     started = time.perf_counter()
-    if faults := option_faults(patient):
-        raise HemexpError(*faults)
     released, layout, sheet = models_layout(folder, *MODEL_PARTS), Layout(out), patient.sheet()
-    seen = prepare(patient, layout, recipe)
+    if faults := option_faults(patient) + mask_faults(patient, folder, recipe):
+        raise HemexpError(*faults)
+    seen = prepare(patient, layout, recipe, released, device)
     run_encode_patients(layout, sheet, recipe.latents, seed, device, released)
     run_measure_bleed(layout, sheet)
     models = load_trained(released, resolve_device(device))

@@ -15,7 +15,7 @@ from hemexp.desk.side_run import SHEET, link_rooms, move_sheet, run_workflow
 from hemexp.layout import RESULTS, Layout
 from hemexp.release.models import MODEL_PARTS, models_layout
 
-SAME = ("phantom", "preprocess")
+SAME = ("phantom", "preprocess", "segmentation")
 """Rooms that do not read a model: the same whichever is scored."""
 
 

@@ -21,6 +21,7 @@ SHEET = "config/samples.tsv"
 UPSTREAM = {
     "phantom": (),
     "preprocess": ("phantom",),
+    "segmentation": ("phantom",),
     "autoencoder": ("preprocess",),
     "latents": ("autoencoder",),
     "expansion": ("preprocess",),
@@ -29,6 +30,9 @@ UPSTREAM = {
     "evaluation": ("sampling",),
 }
 """Rooms whose products a room reads; it is the main run's only where they are."""
+
+TOGETHER = {"preprocess", "segmentation"}
+"""Each reads the other's products: made masks lie between strip and registration."""
 
 
 def link_rooms(main: Layout, own: Layout, shared: Iterable[str]) -> None:
@@ -44,7 +48,7 @@ def link_rooms(main: Layout, own: Layout, shared: Iterable[str]) -> None:
                 link.unlink()
             elif link.is_dir() and room in shared:
                 shutil.rmtree(link)
-            if room in shared:
+            if room in shared and folder.is_dir():
                 link.symlink_to(os.path.relpath(folder, own.root))
     for drawn in (*main.find(main.true_map("*")), *main.find(main.redraws("*"))):
         for path in filter(Path.exists, (drawn, sidecar_path(drawn))):

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from hemexp.outcomes import HE_ML, HE_RELATIVE
+from hemexp.outcomes import expansion_begins_ml
 
 FORECAST_QUANTILES = np.arange(1, 200) / 200
 """Levels of the 199 quantiles that stand for a distribution in tables."""
@@ -15,13 +15,11 @@ FORECAST_QUANTILES = np.arange(1, 200) / 200
 GRID = 2000
 """Points of each part of the mixture, where quantiles and probabilities are read off."""
 
+ERROR_GRID = ndtri((np.arange(40) + 0.5) / 40)
+"""Equally likely points of a standard normal error."""
+
 FARTHEST_SD = 30.0
 """A threshold farther above the mean of ln growth than this counts as this far."""
-
-
-def expansion_begins_ml(baseline_ml: ArrayLike) -> NDArray[np.float64]:
-    """Least growth in mL that is HE, of baseline IPH volumes in mL."""
-    return np.minimum(HE_ML, HE_RELATIVE * np.asarray(baseline_ml, dtype=np.float64))
 
 
 class GrowthDistribution(Protocol):
@@ -46,12 +44,16 @@ class LogisticLognormal:
 
     The log-normal part is cut where HE begins, so that p is the probability of HE.
 
+    Growth from a baseline volume that is not known exactly is spread by its error: the law is
+    convolved with a normal one. p stays what it is, that of the growth from the true volume.
+
     Attributes:
         p_expansion: Probability of expansion (HE: docs/method.md 1).
         log_mean: Mean of ln(growth / mL) before the cut, for this patient's volume.
         log_sd: SD of ln(growth / mL) before the cut.
         stable_ml: Growth to expect without expansion, sorted, in mL.
         baseline_ml: Baseline IPH volume; growth never falls below minus this.
+        error_ml: Expected error of that volume, RMS; 0 where its mask is given.
     """
 
     p_expansion: float
@@ -59,9 +61,22 @@ class LogisticLognormal:
     log_sd: float
     stable_ml: tuple[float, ...]
     baseline_ml: float
+    error_ml: float = 0.0
 
     def quantile(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Growth in mL of pairs of uniforms in (0, 1): independent pairs give a random draw."""
+        """Growth in mL of pairs of uniforms in (0, 1): independent pairs give a random draw.
+
+        An error takes no draw of its own: a growth moves to where its rank lies in the wider law.
+        """
+        growth = self._exact(u, v)
+        if self.error_ml == 0:
+            return growth
+        points, weight = _sorted(*self._exact_grid())
+        rank = np.interp(growth, points, np.cumsum(weight) - weight / 2)
+        return self.quantiles(rank)
+
+    def _exact(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same from a baseline volume without error."""
         v = np.asarray(v)
         begin = np.log(expansion_begins_ml(self.baseline_ml))
         above = ndtr(-min((begin - self.log_mean) / self.log_sd, FARTHEST_SD))
@@ -77,9 +92,8 @@ class LogisticLognormal:
 
     def quantiles(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Quantiles of growth in mL, from a fine grid over both parts."""
-        growth, weight = self._grid()
-        order = np.argsort(growth, kind="stable")
-        return np.interp(probabilities, np.cumsum(weight[order]), growth[order])
+        growth, weight = _sorted(*self._grid())
+        return np.interp(probabilities, np.cumsum(weight), growth)
 
     def probability_from(self, growth_ml: float) -> float:
         """Probability of growth of `growth_ml` or more, from the same grid."""
@@ -87,9 +101,25 @@ class LogisticLognormal:
         return float(weight[growth >= growth_ml].sum())
 
     def _grid(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Growth in mL and weight of points of both parts, each spread by the error."""
+        growth, weight = self._exact_grid()
+        if self.error_ml == 0:
+            return growth, weight
+        spread = np.add.outer(growth, self.error_ml * ERROR_GRID).ravel()
+        weight = np.repeat(weight / len(ERROR_GRID), len(ERROR_GRID))
+        return np.maximum(spread, -self.baseline_ml), weight
+
+    def _exact_grid(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Growth in mL and weight of equally likely points of both parts."""
         v = (np.arange(GRID) + 0.5) / GRID
         growth = np.concatenate(
-            [self.quantile(np.full(GRID, -1.0), v), self.quantile(np.full(GRID, 2.0), v)]
+            [self._exact(np.full(GRID, -1.0), v), self._exact(np.full(GRID, 2.0), v)]
         )
         return growth, np.repeat([self.p_expansion, 1 - self.p_expansion], GRID) / GRID
+
+
+def _sorted(
+    growth: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    order = np.argsort(growth, kind="stable")
+    return growth[order], weight[order]

@@ -7,12 +7,12 @@ from scipy.optimize import minimize
 from sklearn.model_selection import StratifiedKFold
 
 from hemexp import Fault, HemexpError
-from hemexp.expansion.distribution import expansion_begins_ml
 from hemexp.expansion.logistic import Folds, Ridge, choose_ridge, fit_logistic
 from hemexp.expansion.model import ExpansionModel, Linear
 from hemexp.expansion.predictors import BRAIN, FOUR, IMAGE, predictors
 from hemexp.expansion.published import PUBLISHED_EFFECTS, published_weights
 from hemexp.expansion.truncated import fit_lognormal
+from hemexp.outcomes import expansion_begins_ml
 from hemexp.settings import Expansion
 
 BRAIN_INTERCEPT, BRAIN_SLOPE = -3.347, 0.2144
@@ -86,6 +86,14 @@ def split_folds(expands: NDArray[np.bool_], folds: int, seed: int) -> Folds:
     return list(splitter.split(np.zeros(len(expands)), expands))
 
 
+def certainty(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Part that each patient has in a fit of p: how sure it is that HE is told rightly.
+
+    1 where both masks are given (docs/method.md 5).
+    """
+    return table.get("label_certainty", pd.Series(1.0, table.index)).to_numpy()
+
+
 def scale(table: pd.DataFrame, names: tuple[str, ...]) -> tuple[Linear, NDArray[np.float64]]:
     """Mean and SD of predictors over known values, without weights yet; and them scaled."""
     raw = predictors(table, names)
@@ -126,13 +134,15 @@ def choose_four(
         Ridge(np.where(known, penalty, light), toward)
         for penalty in sorted(settings.published_penalties)
     ]
-    return choose_ridge(scaled, table["he"].to_numpy() == 1, candidates, folds)[0]
+    expands = table["he"].to_numpy() == 1
+    return choose_ridge(scaled, expands, candidates, folds, certainty(table))[0]
 
 
 def fit_four_variable(table: pd.DataFrame, four: Ridge) -> Linear:
     """Logistic regression on onset, volume, anticoagulant and antiplatelet (the 2018 form)."""
     bare, scaled = scale(table, FOUR)
-    return weigh(bare, *fit_logistic(scaled, table["he"].to_numpy() == 1, four))
+    expands = table["he"].to_numpy() == 1
+    return weigh(bare, *fit_logistic(scaled, expands, four, weight=certainty(table)))
 
 
 def fit_brain(table: pd.DataFrame) -> Linear:
@@ -159,25 +169,36 @@ def fit_image_clinical(
     with the rest; the others' penalty is the one of `image_penalties` with the best log loss in an
     inner cross-fitting, whose scores then calibrate the model.
     """
-    expands = table["he"].to_numpy() == 1
+    expands, weight = table["he"].to_numpy() == 1, certainty(table)
     bare, scaled = scale(table, FOUR + IMAGE)
     toward = np.append(four.toward, np.zeros(len(IMAGE)))
     candidates = [
         Ridge(np.append(four.penalty, np.full(len(IMAGE), penalty)), toward)
         for penalty in sorted(settings.image_penalties)
     ]
-    ridge, logits = choose_ridge(scaled, expands, candidates, folds)
-    weights, intercept = fit_logistic(scaled, expands, ridge)
-    slope, offset = calibrate(logits, expands) if folds else (1.0, 0.0)
+    ridge, logits = choose_ridge(scaled, expands, candidates, folds, weight)
+    weights, intercept = fit_logistic(scaled, expands, ridge, weight=weight)
+    slope, offset = calibrate(logits, expands, weight) if folds else (1.0, 0.0)
     return weigh(bare, slope * weights, slope * intercept + offset)
 
 
-def calibrate(score: NDArray[np.float64], expands: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and offset that calibrate logits which did not see their own outcome (Platt)."""
+def calibrate(
+    score: NDArray[np.float64],
+    expands: NDArray[np.bool_],
+    weight: NDArray[np.float64] | None = None,
+) -> tuple[float, float]:
+    """Slope and offset that calibrate logits which did not see their own outcome (Platt).
+
+    Args:
+        score: (n,) the logits.
+        expands: (n,) what happened.
+        weight: (n,) as for `fit_logistic`.
+    """
+    counts = np.ones(len(score)) if weight is None else weight
     signs = np.where(expands, 1.0, -1.0)
 
     def loss(line: NDArray[np.float64]) -> float:
-        missed = np.logaddexp(0, -signs * (line[0] * score + line[1])).sum()
+        missed = (counts * np.logaddexp(0, -signs * (line[0] * score + line[1]))).sum()
         away = (line[0] - 1) / SLOPE_SD
         return missed + away**2 / 2
 

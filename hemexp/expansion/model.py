@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from hemexp.expansion.distribution import LogisticLognormal
 from hemexp.expansion.predictors import predictors
 
+BASELINE_ERROR = "baseline_error_ml"
+"""Column of `read_patients`: expected error of the baseline's IPH volume."""
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -70,15 +73,26 @@ class ExpansionModel:
         return 1 / (1 + np.exp(-self.logit(table)))
 
     def distributions(self, table: pd.DataFrame) -> list[LogisticLognormal]:
-        """The growth distribution of every row; no probability from outside is heeded."""
+        """The growth distribution of every row; no probability from outside is heeded.
+
+        Where the table has `baseline_error_ml`, above 0 for masks that were found, growth is
+        spread by it.
+        """
+        errors_ml = table.get(BASELINE_ERROR, pd.Series(0.0, table.index))
+        volumes_ml = table["baseline_iph_ml"]
         numbers = zip(
-            self.probability(table), self.log_growth(table), table["baseline_iph_ml"], strict=True
+            self.probability(table), self.log_growth(table), volumes_ml, errors_ml, strict=True
         )
         return [
             LogisticLognormal(
-                float(p), float(log_mean), self.log_sd, self._stable_ml(volume), float(volume)
+                float(p),
+                float(log_mean),
+                self.log_sd,
+                self._stable_ml(volume),
+                float(volume),
+                float(error),
             )
-            for p, log_mean, volume in numbers
+            for p, log_mean, volume, error in numbers
         ]
 
     def _stable_ml(self, volume_ml: float) -> tuple[float, ...]:

@@ -10,8 +10,10 @@ import pandas as pd
 from hemexp import Fault, HemexpError
 from hemexp.columns import BASELINE, OTHER_SESSION, SESSIONS
 from hemexp.layout import Layout
-from hemexp.outcomes import expansion_outcomes, read_volumes
+from hemexp.made_masks import GIVEN, MADE_BY
+from hemexp.mask_error import MaskDoubt, doubt_files, read_doubt
 from hemexp.preprocess.identity import Scan, find_twins, leak_faults, twin_words
+from hemexp.preprocess.outcomes_table import outcomes_table
 from hemexp.preprocess.quality import scan_warnings
 from hemexp.preprocess.rows import read_row
 from hemexp.provenance import write_sidecars, write_text
@@ -34,20 +36,8 @@ QC = (
     "reason",
     "notes",
 )
-OUTCOMES = (
-    "patient_id",
-    "center",
-    "split",
-    "baseline_iph_ml",
-    "baseline_ivh_ml",
-    "followup_iph_ml",
-    "followup_ivh_ml",
-    "growth_ml",
-    "ivh_growth_ml",
-    "he",
-    "he_6ml",
-    "rhe",
-)
+OF_MASKS = ("mask", "iph_error_ml")
+"""Further columns of `qc.tsv` in a run that made masks: their source, and the expected error."""
 
 EXCLUDED = ("patient_id", "session", "step", "reason")
 """Columns of `excluded.tsv`: one row for each step that failed first in a scan or a pair."""
@@ -77,7 +67,9 @@ def run_collect_qc(
     for _, patient in sheet.iterrows():
         tables = _step_tables(layout, patient, settings.reference)
         inputs += [path for _, _, path in tables]
-        patients.append(_read_patient(patient["patient_id"], tables))
+        patients.append(_read_patient(layout, patient["patient_id"], tables))
+        for row in patients[-1][0]:
+            inputs += doubt_files(layout, row["patient_id"], row["session"])
     excluded = _excluded_table(failure for _, failures in patients for failure in failures)
     _refuse(excluded, sheet, settings.on_failure)
     twins = find_twins(row for rows, failures in patients if not failures for row in rows)
@@ -88,9 +80,9 @@ def run_collect_qc(
     ]
     kept = sheet.drop(index=excluded["patient_id"])
     tables = {
-        layout.qc: pd.DataFrame(rows)[list(QC)],
+        layout.qc: qc_table(rows),
         layout.excluded: excluded,
-        layout.outcomes: _outcomes_table(layout, kept),
+        layout.outcomes: outcomes_table(layout, kept),
     }
     for path, table in tables.items():
         write_text(path, table.to_csv(sep="\t", index=False, float_format="%.6g"))
@@ -99,11 +91,11 @@ def run_collect_qc(
     )
 
 
-def _outcomes_table(layout: Layout, kept: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `outcomes.tsv` from the sheet's rows of usable patients."""
-    measured = read_volumes(layout, kept)
-    volumes = kept[["patient_id", "center", "split"]].join(measured)
-    return expansion_outcomes(volumes)[list(OUTCOMES)]
+def qc_table(rows: list[pd.Series]) -> pd.DataFrame:
+    """Rows of `qc.tsv`; what is known of made masks stands in it where there are any."""
+    table = pd.DataFrame(rows)
+    made = not table["mask"].isin((GIVEN, "")).all()
+    return table[[*QC, *(OF_MASKS if made else ())]]
 
 
 def _step_tables(
@@ -112,7 +104,7 @@ def _step_tables(
     """Step, session and one-row table of all that was done to a patient's scans, in order."""
     patient_id = patient["patient_id"]
     sessions = [session for session in SESSIONS if patient[f"{session}_ct"]]
-    stripped = [("strip-skull", s, layout.native(patient_id, s).volumes) for s in sessions]
+    stripped = [table for s in sessions for table in _native_tables(layout, patient, s)]
     resampled = [("resample-scan", s, layout.grid(patient_id, s).volumes) for s in sessions]
     if len(sessions) < len(SESSIONS):
         return stripped + resampled
@@ -120,8 +112,19 @@ def _step_tables(
     return [*stripped, moved, *resampled]
 
 
+def _native_tables(
+    layout: Layout, patient: pd.Series, session: str
+) -> list[tuple[str, str, Path]]:
+    """The same of one scan in its own space; masks that are not given are a step of their own."""
+    scan = patient["patient_id"], session
+    volumes = layout.native(*scan).volumes
+    if patient[f"{session}_iph"]:
+        return [("strip-skull", session, volumes)]
+    return [("strip-unmasked", session, layout.stripped(*scan)), (MADE_BY, session, volumes)]
+
+
 def _read_patient(
-    patient_id: str, tables: Iterable[tuple[str, str, Path]]
+    layout: Layout, patient_id: str, tables: Iterable[tuple[str, str, Path]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Measures of a patient's scans and the failed steps, in order, from `_step_tables`."""
     rows: dict[str, dict[str, Any]] = {}
@@ -135,6 +138,9 @@ def _read_patient(
             session, dict.fromkeys(QC, float("nan")) | {"warnings": "", "voxels": ""}
         )
         row |= found | {"session": session}
+    for session, row in rows.items():
+        doubt = MaskDoubt("") if failures else read_doubt(layout, patient_id, session)
+        row |= {"mask": doubt.source, "iph_error_ml": doubt.iph_error_ml}
     return list(rows.values()), failures
 
 
@@ -176,7 +182,7 @@ def judge_baseline(layout: Layout, patient_id: str, limits: QualityLimits) -> tu
     """
     spaces = layout.native(patient_id, BASELINE), layout.grid(patient_id, BASELINE)
     tables = [("predict", BASELINE, files.volumes) for files in spaces]
-    ((row,), _) = _read_patient(patient_id, tables)
+    ((row,), _) = _read_patient(layout, patient_id, tables)
     return "; ".join(scan_warnings(row, None, limits)), row["notes"]
 
 

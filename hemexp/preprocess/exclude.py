@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from hemexp import HemexpError
-from hemexp.preprocess.rows import write_row
+from hemexp.preprocess.rows import read_row, write_row
 from hemexp.provenance import StorageError, leave_empty
 
 log = logging.getLogger(__name__)
@@ -47,3 +47,23 @@ def run_or_exclude(
             reason = reason.replace(path, name)
         write_row(table, {"patient_id": patient_id, "failure": reason})
         log.warning("excluded: %s", error)
+
+
+def pass_on(before: Path, patient_id: str, table: Path, products: Iterable[Path]) -> bool:
+    """Excludes a patient from a step, too, who was excluded in the one before, for its reason.
+
+    Args:
+        before: One-row table of the step before.
+        patient_id: Whose.
+        table: This step's one-row table.
+        products: The files of this step.
+
+    Returns:
+        Whether the patient was excluded.
+    """
+    row = read_row(before, patient_id)
+    if not row.get("failure"):
+        return False
+    leave_empty(products)
+    write_row(table, row)
+    return True

@@ -13,7 +13,9 @@ import pandas as pd
 
 from hemexp.html import html_page, html_png
 from hemexp.layout import Layout
+from hemexp.made_masks import MADE_BY
 from hemexp.notice import NOTICE
+from hemexp.preprocess.acceptance import NO_MADE, Acceptance, masks_summary, read_acceptance
 from hemexp.preprocess.page_style import QC_CSS
 from hemexp.preprocess.quality import marks
 from hemexp.preprocess.thumbnails import CHECK_MM, COLOURS, PIXEL_MM
@@ -30,6 +32,7 @@ PAIR_WORDS = "Both scans after registration, checkerboard"
 SHOWN = {
     "iph_ml": ("IPH", "mL", 2),
     "iph_grid_ml": ("IPH, grid", "mL", 2),
+    "iph_error_ml": ("± expected", "mL", 2),
     "ivh_ml": ("IVH", "mL", 2),
     "ivh_grid_ml": ("IVH, grid", "mL", 2),
     "brain_ml": ("Brain", "mL", 0),
@@ -65,11 +68,28 @@ def judge(scans: list[dict[str, Any]], limits: QualityLimits) -> list[dict[str, 
     return judged
 
 
-def rank(scans: list[dict[str, Any]], limits: QualityLimits) -> tuple[int, float, str]:
-    """Sorts patients, worst first: by status, by worst number, by name; arguments as `judge`."""
-    worst = max((ratio for found in judge(scans, limits) for ratio in found.values()), default=0.0)
+def rank(
+    scans: list[dict[str, Any]], limits: QualityLimits, masks: Acceptance = NO_MADE, step: str = ""
+) -> tuple[int, float, str]:
+    """Sorts patients, worst first: by status, by worst number, by name.
+
+    First of all is who was excluded because no IPH was found in a scan. The expected error of
+    masks that a person accepted does not count.
+
+    Args:
+        scans: As for `judge`.
+        limits: As for `judge`.
+        masks: Which of the masks are made, and accepted.
+        step: The step that failed, empty for a patient who is used.
+    """
+    ratios = [
+        ratio
+        for scan, found in zip(scans, judge(scans, limits), strict=True)
+        for column, ratio in found.items()
+        if not (column == "iph_error_ml" and masks.is_accepted(scan))
+    ]
     status = min(list(RANKS).index(scan["status"]) for scan in scans)
-    return status, -worst, scans[0]["patient_id"]
+    return -1 if step == MADE_BY else status, -max(ratios, default=0.0), scans[0]["patient_id"]
 
 
 def html_picture(path: Path, caption: str, kind: str = "") -> str:
@@ -130,7 +150,11 @@ def picture_files(scans: list[dict[str, Any]], layout: Layout) -> dict[str, Path
 
 
 def html_patient(
-    scans: list[dict[str, Any]], step: str, layout: Layout, limits: QualityLimits
+    scans: list[dict[str, Any]],
+    step: str,
+    layout: Layout,
+    limits: QualityLimits,
+    masks: Acceptance = NO_MADE,
 ) -> str:
     """Everything about one patient: status, reasons, pictures, numbers.
 
@@ -139,17 +163,18 @@ def html_patient(
         step: The step that failed, empty for a patient who is used.
         layout: Of the run.
         limits: Beyond these a number is doubtful.
+        masks: Which of the masks are made, and accepted.
     """
-    place, worst, name = rank(scans, limits)
-    status = list(RANKS)[place]
+    _, worst, name = rank(scans, limits, masks)
+    status = min((scan["status"] for scan in scans), key=list(RANKS).index)
     about = [str(scans[0][column]) for column in ("center", "split") if column in scans[0]]
     about += [f"worst number at {-worst:.0%} of its limit"] if worst else []
     about += [f"excluded: {step} failed"] if step else []
     said = [
-        f"{SESSION_WORDS[scan['session']]}: {scan[text]}"
+        f"{SESSION_WORDS[scan['session']]}: {text}"
         for scan in scans
-        for text in ("reason", "notes")
-        if scan.get(text)
+        for text in (scan.get("reason"), scan.get("notes"), masks.words(scan))
+        if text
     ]
     reasons = "".join(f"<li>{escape(line)}</li>" for line in said)
     pictures = [
@@ -192,7 +217,11 @@ def html_legend(limits: QualityLimits) -> str:
 
 
 def qc_html(
-    qc: pd.DataFrame, excluded: pd.DataFrame, layout: Layout, limits: QualityLimits
+    qc: pd.DataFrame,
+    excluded: pd.DataFrame,
+    layout: Layout,
+    limits: QualityLimits,
+    masks: Acceptance = NO_MADE,
 ) -> str:
     """The whole page.
 
@@ -201,19 +230,22 @@ def qc_html(
         excluded: `excluded.tsv`: patient_id, session, step, reason.
         layout: Of the run, where the pictures lie.
         limits: Beyond these a number is doubtful.
+        masks: Which of the masks are made, and accepted.
     """
     patients = [rows.to_dict("records") for _, rows in qc.groupby("patient_id", sort=False)]
-    patients.sort(key=lambda scans: rank(scans, limits))
     steps = dict(zip(excluded["patient_id"], excluded["step"], strict=True))
+    patients.sort(
+        key=lambda scans: rank(scans, limits, masks, steps.get(scans[0]["patient_id"], ""))
+    )
     counts = qc["status"].value_counts()
     total = ", ".join(f"{counts.get(status, 0)} {status}" for status in reversed(RANKS))
     cards = "\n".join(
-        html_patient(scans, steps.get(scans[0]["patient_id"], ""), layout, limits)
+        html_patient(scans, steps.get(scans[0]["patient_id"], ""), layout, limits, masks)
         for scans in patients
     )
     summary = (
         f"<p><strong>{len(patients)} patients, {len(qc)} scans: {total}. Patients excluded: "
-        f"{len(excluded)}.</strong> Worst first.</p>"
+        f"{len(excluded)}.</strong> Worst first.{masks_summary(qc, masks)}</p>"
     )
     body = f"{summary}\n{html_legend(limits)}\n{cards}"
     return html_page("Preprocessing, patient by patient", QC_CSS, NOTICE, body)
@@ -225,16 +257,18 @@ def read_text_table(path: Path) -> pd.DataFrame:
     return table.assign(**{name: pd.to_numeric(table[name]) for name in SHOWN if name in table})
 
 
-def run_write_qc(layout: Layout, limits: QualityLimits) -> None:
+def run_write_qc(layout: Layout, limits: QualityLimits, accepted: Path) -> None:
     """Writes `qc.html`; where it comes from lies beside it in `qc.html.json`.
 
     Args:
         layout: Of the run, whose `qc.tsv`, `excluded.tsv` and pictures it shows.
         limits: Beyond these a number is doubtful.
+        accepted: `accepted_masks.tsv`, where a person accepted masks.
     """
     started = time.perf_counter()
     qc, excluded = read_text_table(layout.qc), read_text_table(layout.excluded)
-    write_text(layout.qc_page, qc_html(qc, excluded, layout, limits))
+    masks = read_acceptance(layout, qc, accepted)
+    write_text(layout.qc_page, qc_html(qc, excluded, layout, limits, masks))
     patients = (rows.to_dict("records") for _, rows in qc.groupby("patient_id"))
     pictures = [path for scans in patients for path in picture_files(scans, layout).values()]
     # Not `sidecar_path`: `qc.json` is the sidecar of `qc.tsv`.
@@ -242,7 +276,7 @@ def run_write_qc(layout: Layout, limits: QualityLimits) -> None:
         verb="write-qc",
         settings=limits.as_json(),
         started=started,
-        inputs=[layout.qc, layout.excluded, *filter(Path.is_file, pictures)],
+        inputs=[layout.qc, layout.excluded, *filter(Path.is_file, [*pictures, accepted])],
     )
     page = layout.qc_page
     write_json(page.with_name(f"{page.name}.json"), {"product": page.name, **record})

@@ -3,10 +3,14 @@
 import math
 from typing import Any, NamedTuple
 
+from hemexp.made_masks import GIVEN
 from hemexp.settings import QualityLimits
 
 SMALL_ML = 5.0
 """Below this the grid's error is judged in mL, as a part of this: few voxels, much chance."""
+
+LARGE_ERROR = 0.1
+"""Expected error of a found IPH, as part of its volume, above which a scan is marked: a choice."""
 
 BALL = 4 / (3 * math.sqrt(math.pi))
 """Compactness of a ball, 0.75: the best value of a brain."""
@@ -66,6 +70,7 @@ def marks(row: dict[str, Any], other_brain_ml: float | None, limits: QualityLimi
         allowed_ml = limits.grid_volume_error * max(native_ml, SMALL_ML)
         words = f"{blood.upper()} {native_ml:.2f} mL is {grid_ml:.2f} mL on the grid"
         found.append(Mark(f"{blood}_grid_ml", abs(grid_ml - native_ml) / allowed_ml, words))
+    found += _made_marks(row)
     return [mark for mark in found if not math.isnan(mark.ratio)]
 
 
@@ -84,6 +89,16 @@ def _shape_marks(row: dict[str, Any], limits: QualityLimits) -> list[Mark]:
     )
     ratio = (BALL - row["compactness"]) / (BALL - limits.compactness)
     return [*found, Mark("compactness", ratio, words)]
+
+
+def _made_marks(row: dict[str, Any]) -> list[Mark]:
+    """How sure the volume of a mask is that the workflow made; nothing of a given one."""
+    source, volume_ml = row.get("mask", GIVEN), row["iph_ml"]
+    if source in ("", GIVEN):
+        return []
+    error_ml = row["iph_error_ml"]
+    words = f"IPH {volume_ml:.2f} mL found by the {source}, give or take {error_ml:.2f} mL"
+    return [Mark("iph_error_ml", error_ml / volume_ml / LARGE_ERROR, words)]
 
 
 def scan_warnings(

@@ -1,5 +1,6 @@
 """A scan as a hospital stores it: read, checked, mended where that is certain, or refused."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +34,8 @@ class RawScan:
 
     Attributes:
         scan: CT and masks, on the CT's grid.
-        iph_ml: IPH volume, measured on the mask's own grid.
-        ivh_ml: IVH volume, measured on the mask's own grid.
+        iph_ml: IPH volume, measured on the mask's own grid; NaN without masks.
+        ivh_ml: IVH volume, alike.
         remarks: What was mended, resampled or looks doubtful, for the quality control.
     """
 
@@ -58,11 +59,13 @@ def read_raw_scan(
     patient_id: str,
     session: str,
     ct: Path | str,
-    iph: Path | str,
+    iph: Path | str | None,
     ivh: Path | str | None,
     limits: RawInput,
 ) -> RawScan:
     """Reads one scan and checks it whole.
+
+    A scan whose masks are yet to be made has empty ones, and no volumes.
 
     Where the masks overlap, the voxel is IVH: annotators paint IVH over an IPH that broke
     through, so a mask of all blood may be given as IPH. An IPH mask without a voxel of its own is
@@ -72,16 +75,18 @@ def read_raw_scan(
         patient_id: For the messages.
         session: `baseline` or `followup`, for the messages.
         ct: NIfTI or NRRD file in HU, a DICOM folder, or one file of a DICOM series.
-        iph: Mask in the CT's space, not empty: NIfTI or NRRD, binary (0/1 or 0/255) or labels.
+        iph: Mask in the CT's space, not empty: NIfTI or NRRD, binary (0/1 or 0/255) or labels;
+            None where the masks are yet to be made.
         ivh: The same, possibly empty, or the same label file; None where there is no IVH.
         limits: Outside these a scan is refused or warned of.
 
     Raises:
         ImageError: With every fault found in the three files.
     """
-    paths = {"ct": Path(ct), "iph": Path(iph)} | ({} if ivh is None else {"ivh": Path(ivh)})
+    given = {"ct": ct, "iph": iph, "ivh": ivh}
+    paths = {image: Path(path) for image, path in given.items() if path is not None}
     images, remarks, faults = _read_files(paths, limits)
-    if not faults:
+    if iph is not None and not faults:
         images.setdefault("ivh", images["iph"].with_data(np.zeros_like(images["iph"].data)))
         whole, images["iph"] = images["iph"], without(images["iph"], images["ivh"])
         faults, doubts = _judge_masks(paths, images, limits)
@@ -93,6 +98,10 @@ def read_raw_scan(
     ]
     if named:
         raise ImageError(*named)
+    if iph is None:
+        blank = images["ct"].with_data(np.zeros(images["ct"].data.shape, dtype=bool))
+        scan = NativeScan(images["ct"], blank, blank)
+        return RawScan(scan, math.nan, math.nan, tuple(remarks))
     iph_ml, ivh_ml = volume_ml(images["iph"]), volume_ml(images["ivh"])
     *masks, resampled = on_ct_grid(images["iph"], images["ivh"], images["ct"])
     return RawScan(NativeScan(images["ct"], *masks), iph_ml, ivh_ml, (*remarks, *resampled))

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hemexp import HemexpError
 from hemexp.layout import Layout
+from hemexp.made_masks import GIVEN, mask_source
 from hemexp.preprocess.coarse import crop, mask_box
 from hemexp.preprocess.grid import lay_grid
 from hemexp.preprocess.interpolate import resample_blood, resample_ct
@@ -82,7 +83,9 @@ def run_resample_scan(
         raise HemexpError(*name_faults(error.faults, patient_id, where)) from error
     found = resample_scan(native, brain, grid, matrix)
     write_images(files, found, grid.affine)
-    write_png(files.picture, draw_scan(grid.with_data(found["ct"]), found, ("ivh", "iph")))
+    blood = ("ivh", "iph")
+    dashed = () if mask_source(layout, patient_id, session) == GIVEN else blood
+    write_png(files.picture, draw_scan(grid.with_data(found["ct"]), found, blood, dashed))
     measured = {
         f"{image}_grid_ml": volume_ml(grid.with_data(found[image])) for image in ("iph", "ivh")
     }

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hemexp import Fault
 from hemexp.data_files import data_files
 from hemexp.layout import Layout, is_phantom
@@ -103,6 +106,13 @@ def name_raw(patient_id: str, session: str, raw: Mapping[str, Path | str]) -> di
     return found
 
 
+def mask_remarks(scan: NativeScan, brain: NDArray[np.bool_], limits: RawInput) -> list[Remark]:
+    """What is doubtful of where the masks lie in the brain (x, y, z)."""
+    stray = stray_remarks(scan.iph.data, scan.ivh.data, brain, scan.ct.spacing_mm)
+    place = place_remarks(scan.ct, brain, scan.blood, scan.ivh.data, limits.ivh_near)
+    return [*stray, *place]
+
+
 def measure_brain(brain: Volume) -> dict[str, float]:
     """What the quality control judges a brain mask by: volume, narrow ends, height for width."""
     below, above = end_shares(brain)
@@ -126,22 +136,21 @@ def read_scan(
     Args:
         patient_id: Patient of the sample sheet.
         session: `baseline` or `followup`.
-        raw: The study's files, as for `run_strip_skull`.
+        raw: The study's files, as for `run_strip_skull`; no `iph` where masks are yet to be made.
         settings: Skull-strip settings.
         limits: Outside these a raw scan is refused.
 
     Returns:
-        The scan, its brain mask, and its row of `volumes`.
+        The scan, its brain mask, and its row of `volumes`; without masks, IPH and IVH of NaN mL.
 
     Raises:
         ImageError: The scan cannot be used; the message names the patient and the file.
     """
-    found = read_raw_scan(patient_id, session, raw["ct"], raw["iph"], raw.get("ivh"), limits)
+    masks = raw.get("iph"), raw.get("ivh")
+    found = read_raw_scan(patient_id, session, raw["ct"], *masks, limits)
     scan = found.scan
     brain, said = find_brain(patient_id, session, raw, scan, settings, limits)
-    stray = stray_remarks(scan.iph.data, scan.ivh.data, brain.data, scan.ct.spacing_mm)
-    place = place_remarks(scan.ct, brain.data, scan.blood, scan.ivh.data, limits.ivh_near)
-    remarks = (*found.remarks, *stray, *place, *said)
+    remarks = (*found.remarks, *mask_remarks(scan, brain.data, limits), *said)
     return (
         scan,
         brain,

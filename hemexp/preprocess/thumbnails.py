@@ -39,6 +39,9 @@ CHECK_MM = 18.0
 TINT = (0.8, 0.92, 1.0)
 """The moving scan's fields are a little blue, so that one sees which scan is where."""
 
+DASH_MM = 4.5
+"""Dash, and gap, of the contour of a mask that the workflow made: three pixels, mostly."""
+
 GREYS = 24
 """Steps of 3.5 HU in the brain, below the noise; 32 would make the files an eighth larger."""
 
@@ -151,7 +154,10 @@ def sample(
 
 
 def draw_scan(
-    ct: Volume, masks: Mapping[str, NDArray], outlined: tuple[str, ...] = ("brain", "ivh", "iph")
+    ct: Volume,
+    masks: Mapping[str, NDArray],
+    outlined: tuple[str, ...] = ("brain", "ivh", "iph"),
+    dashed: tuple[str, ...] = (),
 ) -> NDArray[np.uint8]:
     """One scan in the brain window, 0-80 HU, with the contours of its masks.
 
@@ -159,6 +165,7 @@ def draw_scan(
         ct: HU, on any grid: the native scan, or the stripped one on the common grid.
         masks: `brain`, `iph` and `ivh`, arrays (x, y, z) on the CT's voxels.
         outlined: Which masks get a contour; it lies just outside the mask.
+        dashed: Which of these contours are dashed: those of masks that the workflow made.
 
     Returns:
         Picture (rows, columns, 3).
@@ -169,9 +176,16 @@ def draw_scan(
         for name, colour in COLOURS.items():
             if name in outlined:
                 mask = sample(ct.with_data(masks[name]), plane, np.eye(4), 0, 1) >= 0.5
-                picture[ndimage.binary_dilation(mask) & ~mask] = colour
+                contour = ndimage.binary_dilation(mask) & ~mask
+                picture[contour & _dash(plane) if name in dashed else contour] = colour
         pictures.append(_label(picture, plane.sides))
     return _row(pictures)
+
+
+def _dash(plane: Plane) -> NDArray[np.bool_]:
+    """(rows, columns): where a dashed line is drawn; stripes across level and upright lines."""
+    rows, columns = np.indices(plane.shape) * np.linalg.norm(plane.affine[:3, 0])
+    return (rows + columns) // DASH_MM % 2 == 0
 
 
 def draw_pair(

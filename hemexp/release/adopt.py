@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hemexp.layout import Layout
 from hemexp.provenance import describe, write_atomically, write_json, write_sidecars, write_text
-from hemexp.release.models import models_layout, part_files, read_record
+from hemexp.release.models import models_layout, part_files, read_record, without_patients
 from hemexp.statistics.calibration_columns import COLUMNS as CALIBRATION
 
 COMPARISON = (
@@ -51,7 +51,7 @@ def run_adopt(part: str, folder: Path, layout: Layout) -> None:
     Of the people it learned from nothing is copied: no list of inputs, no table.
 
     Args:
-        part: `autoencoder`, `scale`, `diffusion` or `expansion`.
+        part: `autoencoder`, `scale`, `diffusion`, `expansion` or `segmentation`.
         folder: Results of a run, or a bundle.
         layout: Of the run.
     """
@@ -62,7 +62,7 @@ def run_adopt(part: str, folder: Path, layout: Layout) -> None:
     named = {f"released/{source.relative_to(released.root)}": source for source in sources}
     for source, target in zip(sources, part_files(layout, part), strict=True):
         if source.suffix == ".json":
-            record = read_record(source)
+            record = without_patients(read_record(source))
             origin = {name: record.get(name) for name in ("git", "versions", "seed", "device")}
             now = describe(
                 verb=verb,

@@ -17,7 +17,7 @@ from hemexp.layout import Layout, ScanImages
 from hemexp.provenance import hash_file, versions, write_atomically, write_json, write_text
 from hemexp.release.bundle_texts import LICENSE, describe_bundle, write_readme
 from hemexp.release.forecast import BUNDLE_NUMBERS, draw_followups
-from hemexp.release.models import MODEL_PARTS, BundleLayout, part_files
+from hemexp.release.models import SEGMENTER, BundleLayout, held_parts, part_files, without_patients
 from hemexp.sampling.models import load_trained, model_files
 from hemexp.settings import Settings
 
@@ -92,8 +92,8 @@ def check_models(layout: Layout, settings: Settings) -> None:
 
 
 def exported_files(layout: Layout) -> set[Path]:
-    """All files of the models: what samples are drawn with, and the networks' records."""
-    return {path for part in MODEL_PARTS for path in part_files(layout, part)}
+    """All files of the models: what samples are drawn with, what makes masks, and the records."""
+    return {path for part in held_parts(layout) for path in part_files(layout, part)}
 
 
 def copy_models(layout: Layout, bundle: Layout) -> dict[str, str]:
@@ -101,12 +101,13 @@ def copy_models(layout: Layout, bundle: Layout) -> dict[str, str]:
     for source in exported_files(layout):
         target = bundle.root / source.relative_to(layout.root)
         if source.suffix == ".json":
-            record = json.loads(source.read_text(encoding="utf-8"))
-            write_json(target, {key: value for key, value in record.items() if key != "inputs"})
+            write_json(target, without_patients(json.loads(source.read_text(encoding="utf-8"))))
             continue
         with write_atomically(target) as temporary:
             shutil.copyfile(source, temporary)
     files = model_files(bundle)
+    if SEGMENTER in held_parts(bundle):
+        files += (bundle.segmenter().weights, bundle.error_model)
     return {str(path.relative_to(bundle.root)): hash_file(path) for path in files}
 
 
@@ -137,6 +138,8 @@ def run_export_bundle(layout: Layout, out: Path, settings: Settings) -> None:
     write_json(bundle.inference, inference_config(settings))
     write_json(bundle.preprocess, settings.preprocess.as_json())
     write_json(bundle.metadata, describe_bundle(grid, versions(), hashes, settings.preset))
-    write_text(bundle.readme, write_readme(grid, trained["patients"]))
+    makes_masks = SEGMENTER in held_parts(bundle.models)
+    readme = write_readme(grid, trained["patients"], makes_masks=makes_masks)
+    write_text(bundle.readme, readme)
     write_text(bundle.license, LICENSE)
     log.info("%s: a MONAI bundle; its docs/README.md says how to run it", out)

@@ -127,7 +127,7 @@ python -m monai.bundle run --config_file "['configs/inference.json', 'patient.js
   stays unknown. `expansion_prob` replaces the built-in probability of expansion.
 - **Written** to `eval/sub-ID/`: `sample-K_ct` and `sample-K_dseg` (1 IPH, 2 IVH), probability maps
   and `volumes.tsv`. More samples: `--sampling#samples 50`; sample k stays what it was.
-
+{masks}
 Weights are safetensors: nothing is unpickled, so there is no `model.pt`.
 
 ## Before you pass it on
@@ -138,9 +138,22 @@ sharing them, is for you to judge. State the terms of use in `LICENSE`.
 """
 
 
-def write_readme(grid: Grid, patients: int) -> str:
-    """Text of `docs/README.md` for models that learned from so many patients."""
+MASKS = """\
+- **No masks**: `hemexp predict --model .` with a raw CT and no mask finds IPH and IVH by
+  `models/segmentation`. Its page says how far off their volume is expected to be. Look at them.
+"""
+
+
+def write_readme(grid: Grid, patients: int, *, makes_masks: bool) -> str:
+    """Text of `docs/README.md`.
+
+    Args:
+        grid: The grid the models were trained on.
+        patients: How many they learned from.
+        makes_masks: Whether a network that finds IPH and IVH is among them.
+    """
     return README.format(
+        masks=MASKS if makes_masks else "",
         warning=WARNING,
         version=__version__,
         patients=patients,

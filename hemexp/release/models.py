@@ -13,10 +13,22 @@ from hemexp import Fault, HemexpError
 from hemexp.config import load_section
 from hemexp.layout import Layout
 from hemexp.provenance import sidecar_path
-from hemexp.settings import Grid, Latents, QualityLimits, RawInput, Sampling, Settings, SkullStrip
+from hemexp.settings import (
+    Grid,
+    Latents,
+    QualityLimits,
+    RawInput,
+    Sampling,
+    Segmentation,
+    Settings,
+    SkullStrip,
+)
 
 MODEL_PARTS = ("autoencoder", "scale", "diffusion", "expansion")
 """Models that are handed on, each by itself."""
+
+SEGMENTER = "segmentation"
+"""The network that makes masks, with the model of their error: handed on where a run made some."""
 
 RECALIBRATED = "recalibrated"
 """Key of the models' record that lists their recalibrations, oldest first."""
@@ -66,7 +78,10 @@ class BundleLayout:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a scan has to go through before released models can read it, and how they draw."""
+    """What a scan has to go through before released models can read it, and how they draw.
+
+    `segmentation` is None where the models hold no network that makes masks.
+    """
 
     raw: RawInput
     skull_strip: SkullStrip
@@ -74,15 +89,23 @@ class Recipe:
     quality: QualityLimits
     latents: Latents
     sampling: Sampling
+    segmentation: Segmentation | None
 
 
 def part_files(layout: Layout, part: str) -> tuple[Path, ...]:
-    """What has to be there of one of `MODEL_PARTS`."""
+    """What has to be there of one of `MODEL_PARTS`, or of `SEGMENTER`."""
     alone = {"scale": layout.scale, "expansion": layout.growth_models}
     if part in alone:
         return (alone[part],)
     network = layout.network(part)
-    return network.weights, network.model
+    errors = [layout.error_model] if part == SEGMENTER else []
+    return network.weights, network.model, *errors
+
+
+def held_parts(layout: Layout) -> tuple[str, ...]:
+    """`MODEL_PARTS`, and `SEGMENTER` where there is one."""
+    there = layout.segmenter().weights.is_file()
+    return (*MODEL_PARTS, SEGMENTER) if there else MODEL_PARTS
 
 
 def models_layout(folder: Path | str, *parts: str) -> Layout:
@@ -90,7 +113,7 @@ def models_layout(folder: Path | str, *parts: str) -> Layout:
 
     Args:
         folder: Results of a run, or a bundle.
-        *parts: Of `MODEL_PARTS`: what has to be there.
+        *parts: Of `MODEL_PARTS` or `SEGMENTER`: what has to be there.
 
     Raises:
         HemexpError: A file of them is missing.
@@ -131,7 +154,11 @@ def read_recipe(folder: Path) -> Recipe:
     Raises:
         HemexpError: A model or a record is missing.
     """
-    models_layout(folder, *MODEL_PARTS)
+    models = models_layout(folder, *MODEL_PARTS)
+    segmenter = None
+    if SEGMENTER in held_parts(models):
+        made = models_layout(folder, SEGMENTER).network(SEGMENTER).model
+        segmenter = _section(SEGMENTER, read_record(made)["settings"])
     if is_bundle(folder):
         prepared = read_record(BundleLayout(folder).preprocess)
         inference = read_record(BundleLayout(folder).inference)
@@ -151,6 +178,7 @@ def read_recipe(folder: Path) -> Recipe:
         quality=_section("preprocess.quality", prepared["quality"]),
         latents=_section("latents", latents),
         sampling=_section("sampling", sampling),
+        segmentation=segmenter,
     )
 
 
@@ -164,6 +192,7 @@ def recipe_of(settings: Settings) -> Recipe:
         quality=prepared.quality,
         latents=settings.latents,
         sampling=settings.sampling,
+        segmentation=settings.segmentation,
     )
 
 
@@ -176,6 +205,12 @@ def _settings(folder: Path, products: Path) -> dict[str, Any]:
     pattern = sidecar_path(products)
     found = next(iter(Layout(folder).find(pattern)), pattern)
     return read_record(found)["settings"]
+
+
+def without_patients(record: dict[str, Any]) -> dict[str, Any]:
+    """A model's record without the names of those it learned from; their number may stay."""
+    named = {"inputs"} | ({"patients"} if isinstance(record.get("patients"), list) else set())
+    return {key: value for key, value in record.items() if key not in named}
 
 
 def read_record(path: Path) -> dict[str, Any]:

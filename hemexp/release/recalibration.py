@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_ndtr
 
-from hemexp.expansion.distribution import LogisticLognormal, expansion_begins_ml
+from hemexp.expansion.distribution import LogisticLognormal
 from hemexp.expansion.fit import LEAST_GROWTH_ML, split_folds
 from hemexp.expansion.model import ExpansionModel
+from hemexp.outcomes import expansion_begins_ml
 
 LEVEL_SD = float(np.log(2))
 """Prior of the logit's change at the centre's mean patient: odds halved or doubled are 1 SD."""

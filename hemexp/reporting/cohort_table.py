@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from hemexp.columns import SESSIONS
+from hemexp.made_masks import GIVEN
 from hemexp.reporting.cells import median, share
 
 NUMBER_NAMES = {
@@ -21,6 +23,11 @@ FLAG_NAMES = {
     "he_6ml": "Growth ≥ 6 mL",
     "rhe": "Revised expansion (rHE)",
 }
+OF_MASKS = {
+    "found_mask": "Masks found by the workflow",
+    "he_uncertain": "HE within the error of its threshold",
+}
+"""Further counts of a run that made masks."""
 
 
 def describe_cohort(sheet: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -32,16 +39,22 @@ def describe_cohort(sheet: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame
 
     Returns:
         Median [quartiles] of numbers and count/known (%) of events; unknown values are left out
-        and counted.
+        and counted. A run that made masks has the counts of `OF_MASKS` too.
     """
     columns = [column for column in outcomes if column not in sheet]
     table = sheet.join(outcomes[columns])
     table["female"] = _female(table)
     table["baseline_ivh"] = (table["baseline_ivh_ml"] > 0).astype(float)
+    flags = dict(FLAG_NAMES)
+    if "he_uncertain" in table:
+        sources = table[[f"{session}_mask" for session in SESSIONS]]
+        # Without a follow-up the source of its masks is empty.
+        table["found_mask"] = (sources.notna() & ~sources.isin((GIVEN, ""))).any(axis=1)
+        flags |= OF_MASKS
     return pd.DataFrame(
         {"Centre": center, "Split": split, "Patients": len(part)}
         | {header: median(part[name]) for name, header in NUMBER_NAMES.items()}
-        | {f"{header}, n (%)": share(part[name]) for name, header in FLAG_NAMES.items()}
+        | {f"{header}, n (%)": share(part[name]) for name, header in flags.items()}
         for center, split, part in _groups(table)
     )
 

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from hemexp.grid_scan import GridScan
 from hemexp.html import html_page, html_png, html_table
 from hemexp.layout import Layout
+from hemexp.made_masks import GIVEN
+from hemexp.mask_error import MaskDoubt, doubt_files, read_doubt
 from hemexp.notice import NOTICE
 from hemexp.outcomes import HE_ML, HE_RELATIVE, is_expansion
 from hemexp.provenance import git_id, versions, write_sidecars, write_text
@@ -26,6 +28,9 @@ from hemexp.reporting.style import BLUE, GREY, IPH, IVH, MM, RED, STYLE, WIDE
 
 WARNING = f"{NOTICE} Nothing on this page may guide the care of a patient."
 SHOWN_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+MAKERS = {"network": "a network", "command": "a program of your own"}
+"""Who made masks that were not given, by their source."""
+
 VALUE_HEADER = ["Value", "Told", "Unit"]
 CSS = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:1.5rem auto;padding:0 1rem;"
@@ -54,7 +59,11 @@ def expanding_share(table: pd.DataFrame, baseline_iph_ml: float) -> float:
 
 
 def draw_forecast(
-    baseline: GridScan, expansion: NDArray, iph_ml: NDArray[np.float64], baseline_iph_ml: float
+    baseline: GridScan,
+    expansion: NDArray,
+    iph_ml: NDArray[np.float64],
+    baseline_iph_ml: float,
+    contour: str = "solid",
 ) -> Figure:
     """Baseline with its masks, the map of new blood over it, and the samples' IPH volumes.
 
@@ -63,6 +72,7 @@ def draw_forecast(
         expansion: Share of the samples with new blood, (x, y, z).
         iph_ml: (K,) volumes of the samples.
         baseline_iph_ml: Volume at baseline.
+        contour: Of the baseline's masks: `dashed` where they were found.
     """
     figure = Figure(figsize=(WIDE, 66 * MM), layout="constrained")
     before, after, volumes = figure.subplots(1, 3)
@@ -72,8 +82,8 @@ def draw_forecast(
         mark_sides(axes)
         axes.set_title(title)
     for mask, colour in ((baseline.iph, IPH), (baseline.ivh, IVH)):
-        outline(before, mask, view, colour)
-    outline(after, baseline.blood, view, "white")
+        outline(before, mask, view, colour, style=contour)
+    outline(after, baseline.blood, view, "white", style=contour)
     figure.colorbar(show_map(after, expansion, view), ax=after, shrink=0.7)
     _draw_volumes(volumes, iph_ml, baseline_iph_ml)
     return figure
@@ -91,12 +101,16 @@ def _draw_volumes(axes: Axes, iph_ml: NDArray[np.float64], baseline_iph_ml: floa
 
 
 def forecast_png(
-    baseline: GridScan, expansion: NDArray, iph_ml: NDArray[np.float64], baseline_iph_ml: float
+    baseline: GridScan,
+    expansion: NDArray,
+    iph_ml: NDArray[np.float64],
+    baseline_iph_ml: float,
+    contour: str = "solid",
 ) -> bytes:
     """The picture of `draw_forecast`; equal numbers give equal bytes."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        figure = draw_forecast(baseline, expansion, iph_ml, baseline_iph_ml)
+        figure = draw_forecast(baseline, expansion, iph_ml, baseline_iph_ml, contour)
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
@@ -107,6 +121,25 @@ def value_rows(values: Mapping[str, tuple[float | None, str]]) -> list[list[str]
         [name, "unknown" if value is None or math.isnan(value) else f"{value:g}", unit]
         for name, (value, unit) in values.items()
     ]
+
+
+def html_masks(doubt: MaskDoubt, iph_ml: float) -> str:
+    """What is said, above all numbers, of masks that nobody drew; nothing of given ones.
+
+    Args:
+        doubt: Who made the masks, and how far off the IPH volume is expected to be.
+        iph_ml: The IPH volume.
+    """
+    if doubt.source == GIVEN:
+        return ""
+    measured = "measured on patients whom the network never saw"
+    how = measured if doubt.source == "network" else "assumed: held against no given mask"
+    return (
+        f"<p class='notice'><strong>Nobody drew the masks: {MAKERS[doubt.source]} found "
+        f"them.</strong> The IPH of {iph_ml:.1f} mL is expected to be off by "
+        f"{doubt.iph_error_ml:.1f} mL ({how}). Look at the mask, the dashed outline: every number "
+        "below rests on it.</p>\n"
+    )
 
 
 def html_scan(warnings: str, notes: str, pictures: Mapping[str, bytes]) -> tuple[str, str]:
@@ -201,17 +234,22 @@ def run_write_forecast(
     reader, page = Reader(layout), layout.forecast_page(patient_id)
     samples = reader.table(layout.sample_volumes(patient_id))
     measured = reader.table(layout.native(patient_id, "baseline").volumes)
+    doubt = read_doubt(layout, patient_id, "baseline")
+    reader.seen.extend(doubt_files(layout, patient_id, "baseline"))
+    contour = "solid" if doubt.source == GIVEN else "dashed"
     baseline_ml = {name: float(measured[name].iloc[0]) for name in ("iph_ml", "ivh_ml")}
     scan = reader.scan(patient_id, "baseline")
     expansion = reader.image(layout.sample_map(patient_id, "expansion"))
-    picture = forecast_png(scan, expansion, samples["iph_ml"].to_numpy(), baseline_ml["iph_ml"])
+    iph_ml = samples["iph_ml"].to_numpy(), baseline_ml["iph_ml"]
+    picture = forecast_png(scan, expansion, *iph_ml, contour)
     header = ["Volume", "Baseline", *(f"{q:.0%} of samples" for q in SHOWN_QUANTILES)]
     caption = "Baseline, and quantiles over the drawn follow-ups"
     tables = [
         html_table(header, quantile_rows(samples, baseline_ml), caption, named=True),
         html_table(VALUE_HEADER, value_rows(values), "What was told of the patient", named=True),
     ]
-    scanned = html_scan(*seen, scan_pictures(reader, patient_id))
+    doubtful, looked_at = html_scan(*seen, scan_pictures(reader, patient_id))
+    scanned = html_masks(doubt, baseline_ml["iph_ml"]) + doubtful, looked_at
     shares = p_expansion, expanding_share(samples, baseline_ml["iph_ml"])
     write_text(page, html_forecast(patient_id, picture, shares, tables, seed, scanned))
     write_sidecars(

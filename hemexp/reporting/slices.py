@@ -115,11 +115,13 @@ def show_map(axes: Axes, probability: NDArray, view: View) -> AxesImage:
     )
 
 
-def outline(axes: Axes, mask: NDArray, view: View, colour: str, width: float = 0.8) -> None:
-    """Draws the contour of a mask, where the slice holds any of it."""
+def outline(
+    axes: Axes, mask: NDArray, view: View, colour: str, width: float = 0.8, style: str = "solid"
+) -> None:
+    """Draws the contour of a mask, where the slice holds any of it; `dashed` if it was found."""
     plane = view.cut(mask) > 0.5
     if plane.any() and not plane.all():
-        axes.contour(plane, levels=[0.5], colors=[colour], linewidths=width)
+        axes.contour(plane, levels=[0.5], colors=[colour], linewidths=width, linestyles=style)
 
 
 def mark_sides(axes: Axes) -> None:

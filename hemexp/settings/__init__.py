@@ -26,9 +26,11 @@ from hemexp.settings.reporting import Reporting
 from hemexp.settings.run import Settings, TrainingProcesses
 from hemexp.settings.sampling import Sampling
 from hemexp.settings.section import Section
+from hemexp.settings.segmentation import CommandLabels, Segmentation
 
 __all__ = [
     "Autoencoder",
+    "CommandLabels",
     "Diffusion",
     "Evaluation",
     "Expansion",
@@ -45,6 +47,7 @@ __all__ = [
     "Reporting",
     "Sampling",
     "Section",
+    "Segmentation",
     "Settings",
     "ShareLimits",
     "SkullStrip",

@@ -14,6 +14,7 @@ from hemexp.settings.preprocess import Preprocess
 from hemexp.settings.reporting import Reporting
 from hemexp.settings.sampling import Sampling
 from hemexp.settings.section import Section
+from hemexp.settings.segmentation import Segmentation
 
 
 class TrainingProcesses(Section):
@@ -23,6 +24,9 @@ class TrainingProcesses(Section):
     rounding, and changing it makes nothing again.
     """
 
+    segmentation: PositiveInt
+    """Processes of a training of the segmentation; must divide `segmentation.accumulate`. More:
+    quicker, a GPU for each."""
     autoencoder: PositiveInt
     """Processes of the autoencoder's training; must divide `autoencoder.accumulate`. More:
     quicker, a GPU for each."""
@@ -71,6 +75,7 @@ class Settings(Section):
     processes: TrainingProcesses
     phantom: Phantom
     preprocess: Preprocess
+    segmentation: Segmentation
     autoencoder: Autoencoder
     latents: Latents
     expansion: Expansion
@@ -85,13 +90,14 @@ class Settings(Section):
             "autoencoder": self.autoencoder.model,
             "diffusion": self.diffusion.model,
             "expansion": self.expansion.model_file,
+            "segmentation": self.segmentation.model,
         }
         return {room: folder for room, folder in named.items() if folder}
 
     @property
     def need_training(self) -> bool:
-        """Whether anything is left that is learned from this run's own patients."""
-        return len(self.released()) < 3
+        """Whether anything of the forecast is learned from this run's own patients."""
+        return not {"autoencoder", "diffusion", "expansion"} <= self.released().keys()
 
     @model_validator(mode="after")
     def _released_latents(self) -> Self:
@@ -133,7 +139,8 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _processes_share_micro_batches(self) -> Self:
-        for room, section in (("autoencoder", self.autoencoder), ("diffusion", self.diffusion)):
+        for room in TrainingProcesses.model_fields:
+            section = getattr(self, room)
             count, total = getattr(self.processes, room), section.accumulate
             if total % count:
                 raise ValueError(

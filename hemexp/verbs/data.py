@@ -1,7 +1,8 @@
 """Verbs of the rooms phantom and preprocess: from a sheet to scans on the grid."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 
 from hemexp.config import load_section
 from hemexp.layout import Layout, PairFiles, ScanFiles, is_phantom
@@ -72,32 +73,44 @@ def draw_true_what_if(args: Arguments) -> None:
     )
 
 
-def _step(
-    args: Arguments,
-    step: Callable[[], None],
-    products: ScanFiles | PairFiles,
-    hidden: dict[str, str] | None = None,
-) -> None:
+def _step(args: Arguments, step: Callable[[], None], products: ScanFiles | PairFiles) -> None:
     """Runs a step of one patient, who is set aside if it fails and `--on-failure` says so."""
     from hemexp.preprocess.exclude import run_or_exclude
 
     table = products.qc if isinstance(products, PairFiles) else products.volumes
-    run_or_exclude(step, args.patient, table, products, args.on_failure, hidden)
+    run_or_exclude(step, args.patient, table, products, args.on_failure)
+
+
+def _strip(args: Arguments, run: Callable[..., None], table: Path, files: Iterable[Path]) -> None:
+    """Runs a step on a raw scan; `files` are its products, `table` among them."""
+    from hemexp.preprocess.exclude import run_or_exclude
+
+    raw = scan_files(read_patient_row(args.samples, args.patient), args.session)
+    settings = section(args, "preprocess.skull_strip")
+    limits = load_section("preprocess.raw", args.raw or args.settings)
+    layout, scan = Layout(args.results), (args.patient, args.session)
+    step = partial(run, layout, *scan, raw, settings, limits)
+    # The reason of an exclusion leaves the project with the report; the log keeps the path.
+    named = {path: f"{args.session}_{image} of the sheet" for image, path in raw.items()}
+    hidden = {path: name for path, name in named.items() if not is_phantom(path)}
+    run_or_exclude(step, args.patient, table, files, args.on_failure, hidden)
 
 
 def strip_skull(args: Arguments) -> None:
     """Check a scan, mask its brain, measure its blood."""
     from hemexp.preprocess.strip import run_strip_skull
 
+    files = Layout(args.results).native(args.patient, args.session)
+    _strip(args, run_strip_skull, files.volumes, files)
+
+
+def strip_unmasked(args: Arguments) -> None:
+    """Check a scan without masks, mask its brain."""
+    from hemexp.preprocess.unmasked import run_strip_unmasked
+
     layout, scan = Layout(args.results), (args.patient, args.session)
-    raw = scan_files(read_patient_row(args.samples, args.patient), args.session)
-    settings = section(args, "preprocess.skull_strip")
-    limits = load_section("preprocess.raw", args.raw or args.settings)
-    step = partial(run_strip_skull, layout, *scan, raw, settings, limits)
-    # The reason of an exclusion leaves the project with the report; the log keeps the path.
-    named = {path: f"{args.session}_{image} of the sheet" for image, path in raw.items()}
-    hidden = {path: name for path, name in named.items() if not is_phantom(path)}
-    _step(args, step, layout.native(*scan), hidden)
+    files, table = layout.native(*scan), layout.stripped(*scan)
+    _strip(args, run_strip_unmasked, table, [files.ct, files.brain, table])
 
 
 def register_followup(args: Arguments) -> None:
@@ -130,6 +143,8 @@ def collect_qc(args: Arguments) -> None:
 
 def write_qc(args: Arguments) -> None:
     """Write the page that shows every patient's preprocessing."""
+    from hemexp.made_masks import accepted_file
     from hemexp.preprocess.page import run_write_qc
 
-    run_write_qc(Layout(args.results), section(args, "preprocess.quality"))
+    limits = section(args, "preprocess.quality")
+    run_write_qc(Layout(args.results), limits, accepted_file(args.samples))

@@ -17,8 +17,10 @@ def check(args: Arguments) -> None:
     limits = section(args, "preprocess") if args.images else None
     config = args.settings
     whole = not config.lstrip().startswith("{") and Path(config).is_file()
-    needed = not whole or load_settings(read_config(config)).need_training
-    print(run_check(Path(args.samples), limits, need_training=needed))
+    settings = load_settings(read_config(config)) if whole else None
+    needed = settings is None or settings.need_training
+    segmentation = settings and settings.segmentation
+    print(run_check(Path(args.samples), limits, segmentation, need_training=needed))
 
 
 def new_center(args: Arguments) -> None:
@@ -69,6 +71,13 @@ def recalibrate(args: Arguments) -> None:
     layout, patients = Layout(args.results), kept(args)
     found = run_recalibrate(layout, patients, args.model, args.out, args.seed)
     print(found.to_string(index=False, float_format="{:.3f}".format, na_rep=""))
+
+
+def accept_masks(args: Arguments) -> None:
+    """Say that a person has looked at the masks found in a scan, and takes them as they are."""
+    from hemexp.desk.accept_masks import run_accept_masks
+
+    print(run_accept_masks(Layout(args.results), args.samples, args.patient, args.session))
 
 
 def compare_tables(args: Arguments) -> None:

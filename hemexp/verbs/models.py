@@ -1,9 +1,63 @@
-"""Verbs of the rooms autoencoder to sampling: what is learned, and what is drawn with it."""
+"""Verbs of the rooms segmentation to sampling: what is learned, and what is drawn with it."""
 
 from hemexp.config import load_settings, read_config
 from hemexp.layout import Layout
 from hemexp.provenance import leave_empty
-from hemexp.verbs.options import Arguments, chosen_patients, kept, section, training
+from hemexp.verbs.options import (
+    Arguments,
+    chosen_patients,
+    kept,
+    section,
+    training,
+    training_stripped,
+)
+
+
+def train_segmentation(args: Arguments) -> None:
+    """Train the network that makes masks, or the one of a fold."""
+    from hemexp.segmentation.folds import masked_patients
+    from hemexp.segmentation.train import run_train_segmentation
+
+    settings, masked = section(args, "segmentation"), masked_patients(training_stripped(args))
+    layout = Layout(args.results)
+    run_train_segmentation(layout, masked, args.fold, settings, args.seed, args.device)
+
+
+def segment_scan(args: Arguments) -> None:
+    """Make the IPH and IVH masks of a scan that has none."""
+    from hemexp.preprocess.exclude import run_or_exclude
+    from hemexp.preprocess.unmasked import hand_on_failure, run_complete_scan
+    from hemexp.segmentation.segment import run_segment_scan
+
+    layout, scan = Layout(args.results), (args.patient, args.session)
+    native, settings = layout.native(*scan), section(args, "segmentation")
+    made = [native.iph, native.ivh, native.picture, native.volumes, layout.segmentation(*scan)]
+
+    def step() -> None:
+        run_segment_scan(layout, *scan, settings, args.device)
+        run_complete_scan(layout, *scan)
+
+    if not hand_on_failure(layout, *scan, made):
+        run_or_exclude(step, args.patient, native.volumes, made, args.on_failure)
+
+
+def crossfit_masks(args: Arguments) -> None:
+    """Mark the scans of a fold by the network that did not see its patients."""
+    from hemexp.segmentation.folds import masked_patients
+    from hemexp.segmentation.segment import run_crossfit_masks
+
+    masked = masked_patients(training_stripped(args))
+    run_crossfit_masks(Layout(args.results), masked, args.fold, args.device)
+
+
+def score_segmentation(args: Arguments) -> None:
+    """Compare given masks with those of networks that did not see the patient."""
+    from hemexp.segmentation.folds import masked_patients
+    from hemexp.segmentation.score import run_score_segmentation
+
+    patients, settings = training_stripped(args), section(args, "segmentation")
+    centers = patients.loc[masked_patients(patients), "center"]
+    run_score_segmentation(Layout(args.results), centers, settings.folds)
 
 
 def train_autoencoder(args: Arguments) -> None:
@@ -116,6 +170,11 @@ def adopt_diffusion(args: Arguments) -> None:
 def adopt_expansion(args: Arguments) -> None:
     """Take over released models of p(expansion) and growth."""
     _adopt("expansion", args)
+
+
+def adopt_segmentation(args: Arguments) -> None:
+    """Take over a released network that makes masks, with the model of its error."""
+    _adopt("segmentation", args)
 
 
 def _adopt(part: str, args: Arguments) -> None:

@@ -7,6 +7,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from hemexp import Fault, HemexpError
+from hemexp.columns import SESSIONS
 from hemexp.config import load_section
 from hemexp.layout import Layout
 
@@ -72,3 +73,22 @@ def training(args: Arguments) -> "pd.DataFrame":
     """Rows of the training patients who were kept."""
     patients = kept(args)
     return patients[patients["split"] == "train"]
+
+
+def training_stripped(args: Arguments) -> "pd.DataFrame":
+    """Rows of the training patients whose scans could be stripped.
+
+    Masks are made before `collect-qc` says who is kept.
+    """
+    patients = sheet(args)
+    patients = patients[patients["split"] == "train"]
+    layout = Layout(args.results)
+    return patients[[not _not_stripped(layout, name) for name in patients.index]]
+
+
+def _not_stripped(layout: Layout, patient_id: str) -> bool:
+    from hemexp.preprocess.rows import read_row
+
+    tables = (layout.native(patient_id, session).volumes for session in SESSIONS)
+    there = [read_row(table, patient_id) for table in tables if table.exists()]
+    return any(row.get("failure") for row in there)

@@ -19,11 +19,14 @@ from hemexp.columns import CLINICAL, SESSIONS
 from hemexp.config import load_settings
 from hemexp.data_files import data_files
 from hemexp.desk.ablations import AS_DESIGNED, KEPT, ablated_settings, shared_rooms
+from hemexp.desk.missing_masks import check_masks
 from hemexp.layout import MAPS, Layout, is_phantom
+from hemexp.made_masks import accepted_file
 from hemexp.outcomes import read_excluded
 from hemexp.provenance import canonical_json, hash_file, write_json, write_text
 from hemexp.release.check import check_released
 from hemexp.release.models import models_layout, part_files
+from hemexp.segmentation.folds import fold_patients, masked_patients
 from hemexp.sheet import scan_files as named_files
 from hemexp.what_if_cases import AS_IS, CASES
 
@@ -34,6 +37,8 @@ try:
     SETTINGS = load_settings(config)
     check_released(SETTINGS, RESULTS.root)
     PATIENTS = read_sheet(SETTINGS.samples, need_training=SETTINGS.need_training)
+    # Scans whose masks the workflow makes.
+    UNMASKED = check_masks(PATIENTS, SETTINGS.segmentation)
 except HemexpError as error:
     raise WorkflowError(str(error)) from error
 
@@ -95,6 +100,8 @@ def of_split(*splits):
 
 TRAIN, VAL, TEST, PREDICT = (of_split(split) for split in ("train", "val", "test", "predict"))
 PAIRED = of_split("train", "val", "test")
+# Who has given masks of both scans to learn from.
+MASKED = masked_patients(PATIENTS.loc[TRAIN])
 # Plain dictionaries: input functions run several times for every job of every patient.
 ROWS = PATIENTS.to_dict("index")
 SESSIONS_OF = dict.fromkeys(ROWS, ("baseline",)) | dict.fromkeys(PAIRED, SESSIONS)
@@ -130,7 +137,9 @@ NATIVE, GRID = paths(RESULTS.native(*_SCAN)), paths(RESULTS.grid(*_SCAN))
 REGISTERED = paths(RESULTS.pair(_ONE))
 # What `strip-skull` hands on: images, without table and picture.
 NATIVE_IMAGES = paths(RESULTS.native(*_SCAN).images)
+STRIPPED = paths(RESULTS.stripped(*_SCAN))
 VOLUMES, GRID_CT, TRANSFORM = NATIVE["volumes"], GRID["ct"], REGISTERED["transform"]
+SEGMENTATION = paths(RESULTS.segmentation(*_SCAN))
 # The last sample stands for all: when more are asked for, it is the one that is missing.
 SAMPLED = [
     paths(RESULTS.sample_volumes(_ONE)),
@@ -149,6 +158,13 @@ TRUE_WHAT_IF = [
 POOLED_MAP = paths(RESULTS.pooled_map(_ONE))
 
 
+# What is known of made masks; nothing where all masks are given.
+SEGMENTED = [SEGMENTATION.format(patient=name, session=session) for name, session in UNMASKED]
+if UNMASKED and SETTINGS.segmentation.method == "network":
+    SEGMENTED += [paths(RESULTS.error_model)]
+    SEGMENTED += [] if SETTINGS.segmentation.model else [paths(RESULTS.crossfit_summary)]
+
+
 def per_scan(pattern, patients):
     """A file for every scan that the given patients have."""
     return [
@@ -156,6 +172,23 @@ def per_scan(pattern, patients):
         for patient in patients
         for session in SESSIONS_OF[patient]
     ]
+
+
+def these_scans(scans):
+    """A constraint on `{session}` of files `sub-{patient}_ses-{session}_`: of these scans."""
+    return "|".join(f"(?<=/sub-{patient}_ses-){session}" for patient, session in scans) or "(?!)"
+
+
+def other_scans(scans):
+    """The same of all but these scans."""
+    behind = (f"(?<!/sub-{patient}_ses-{session})" for patient, session in scans)
+    return f"({'|'.join(SESSIONS)}){''.join(behind)}"
+
+
+def before_masks(wildcards):
+    """The group of what is done before masks: the patient's, unless masks are made in between."""
+    made = any(patient == wildcards.patient for patient, _ in UNMASKED)
+    return "unmasked" if made else "patient"
 
 
 def kept(patients):
@@ -192,7 +225,7 @@ def released_files(room, part):
 
 def trained_again(jobs):
     """Models that stand and that this run will train or fit anew, in the order of their rules."""
-    names = ("train_autoencoder", "fit_expansion", "train_diffusion")
+    names = ("train_segmentation", "train_autoencoder", "fit_expansion", "train_diffusion")
     models = {job.rule.name: Path(job.output[0]) for job in jobs if job.rule.name in names}
     return [name for name in names if name in models and models[name].exists()]
 

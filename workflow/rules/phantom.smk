@@ -11,7 +11,7 @@ rule draw_patient:
     benchmark:
         benchmark_file("draw_patient", "{patient}")
     group:
-        "patient"
+        before_masks
     conda:
         "../../envs/hemexp.yaml"
     resources:

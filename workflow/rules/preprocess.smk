@@ -10,8 +10,10 @@ rule strip_skull:
         log_file("strip_skull", "{patient}_{session}"),
     benchmark:
         benchmark_file("strip_skull", "{patient}_{session}")
+    wildcard_constraints:
+        session=other_scans(UNMASKED),
     group:
-        "patient"
+        before_masks
     conda:
         "../../envs/hemexp.yaml"
     resources:
@@ -26,6 +28,37 @@ rule strip_skull:
         "python -m hemexp strip-skull --patient {wildcards.patient} --session {wildcards.session} "
         "--samples {params.sheet:q} --settings {params.settings:q} --raw {params.raw:q} "
         "> {log} 2>&1"
+
+
+rule strip_unmasked:
+    input:
+        scan_files,
+    output:
+        ct=NATIVE["ct"],
+        brain=NATIVE["brain"],
+        stripped=STRIPPED,
+    log:
+        log_file("strip_unmasked", "{patient}_{session}"),
+    benchmark:
+        benchmark_file("strip_unmasked", "{patient}_{session}")
+    wildcard_constraints:
+        session=these_scans(UNMASKED),
+    group:
+        before_masks
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=for_scan,
+        runtime=growing(10),
+    params:
+        code=hash_code("preprocess.unmasked"),
+        settings=section("preprocess.skull_strip"),
+        raw=section("preprocess.raw"),
+        sheet=SHEET,
+    shell:
+        "python -m hemexp strip-unmasked --patient {wildcards.patient} "
+        "--session {wildcards.session} --samples {params.sheet:q} --settings {params.settings:q} "
+        "--raw {params.raw:q} > {log} 2>&1"
 
 
 rule register_followup:
@@ -88,6 +121,7 @@ checkpoint collect_qc:
         per_scan(VOLUMES, PATIENTS.index),
         per_scan(GRID["volumes"], PATIENTS.index),
         expand(REGISTERED["qc"], patient=PAIRED),
+        SEGMENTED,
     output:
         qc=report(paths(RESULTS.qc), caption="../report/qc.rst", category="Quality control"),
         excluded=paths(RESULTS.excluded),
@@ -117,6 +151,7 @@ rule write_qc:
         per_scan(NATIVE["picture"], PATIENTS.index),
         per_scan(GRID["picture"], PATIENTS.index),
         expand(REGISTERED["picture"], patient=PAIRED),
+        list(filter(Path.is_file, [accepted_file(SHEET)])),
     output:
         report(
             paths(RESULTS.qc_page),
@@ -135,8 +170,9 @@ rule write_qc:
     params:
         code=hash_code("preprocess.page"),
         settings=section("preprocess.quality"),
+        sheet=SHEET,
     shell:
-        "python -m hemexp write-qc --settings {params.settings:q} > {log} 2>&1"
+        "python -m hemexp write-qc --samples {params.sheet:q} --settings {params.settings:q} > {log} 2>&1"
 
 
 rule preprocess:

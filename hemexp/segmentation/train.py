@@ -1,0 +1,189 @@
+"""Training of the segmentation: one flat loop that can be stopped and taken up anywhere."""
+
+import logging
+import time
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from functools import partial
+
+import torch
+from monai.losses import DiceCELoss
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from hemexp.code_hash import hash_code
+from hemexp.columns import SESSIONS
+from hemexp.layout import Layout
+from hemexp.processes import ALONE, Processes, launched_processes, run_steps
+from hemexp.provenance import hash_file, hash_value, write_sidecars
+from hemexp.segmentation.folds import check_enough, training_patients
+from hemexp.segmentation.network import Segmenter
+from hemexp.segmentation.patches import LabelledScan, draw_batch, load_scans
+from hemexp.settings import Segmentation
+from hemexp.training import (
+    Checkpoint,
+    autocast_for,
+    compile_modules,
+    fusing_works,
+    load_checkpoint,
+    make_optimiser,
+    make_schedule,
+    remove_checkpoint,
+    resolve_device,
+    save_checkpoint,
+    save_weights,
+    write_history,
+)
+
+log = logging.getLogger(__name__)
+LOG_EVERY = 10
+
+
+def accumulate_gradients(
+    network: nn.Module,
+    loss: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    count: int,
+    autocast: AbstractContextManager,
+) -> dict[str, Tensor]:
+    """Adds the gradients of micro-batches of a step that has `count` of them.
+
+    Returns:
+        Their share of the step's mean loss.
+    """
+    total = torch.zeros(())
+    for images, labels in batches:
+        with autocast:
+            logits = network(images)
+        value = loss(logits.float(), labels) / count
+        value.backward()
+        total = total + value.detach().cpu()
+    return {"loss": total}
+
+
+def make_loss(settings: Segmentation) -> nn.Module:
+    """Dice of IPH and IVH plus cross-entropy, both weighted by class.
+
+    Dice is of a whole batch: a crop without blood says nothing, and its own would be 0 or 1.
+    """
+    return DiceCELoss(
+        include_background=False,
+        to_onehot_y=True,
+        softmax=True,
+        batch=True,
+        weight=torch.tensor([1.0, settings.iph_weight, settings.ivh_weight]),
+    )
+
+
+def train(
+    scans: list[LabelledScan],
+    settings: Segmentation,
+    seed: int,
+    checkpoint: Checkpoint,
+    processes: Processes = ALONE,
+) -> tuple[nn.Module, list[dict]]:
+    """Trains a network; goes on from `checkpoint` where there is one.
+
+    Args:
+        scans: Training scans.
+        settings: The room's settings.
+        seed: Run seed; each step's randomness depends on it and the step alone.
+        checkpoint: Where to save to every `checkpoint_every` steps and on SIGTERM.
+        processes: Those that train together.
+
+    Returns:
+        The network with averaged (EMA) weights, and its history: the loss of every `LOG_EVERY`-th
+        step.
+    """
+    device = processes.device
+    torch.manual_seed(seed)
+    network = Segmenter(settings).to(device)
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
+    loss = make_loss(settings).to(device)
+    autocast = autocast_for(settings.precision, device)
+    weights = list(network.parameters())
+    fused = fusing_works(settings.fused, device)
+    optimiser = make_optimiser(weights, settings.optimiser, settings.learning_rate, fused)
+    rate = make_schedule(optimiser, settings.schedule, settings.steps)
+
+    def learn(step: int, mine: range, count: int) -> dict[str, Tensor]:
+        drawn = (draw_batch(scans, settings, seed, step, part) for part in mine)
+        batches = ((images.to(device), labels.to(device)) for images, labels in drawn)
+        return accumulate_gradients(network, loss, batches, count, autocast)
+
+    if settings.compile:
+        compile_modules([network.core], lambda: learn(0, range(1), 1))
+    mine = processes.parts("segmentation", settings.accumulate)
+    state = {"network": network, "average": average, "optimiser": optimiser, "rate": rate}
+    start, history = load_checkpoint(checkpoint, state)
+    save = partial(save_checkpoint, checkpoint, state, history)
+    for step in run_steps(start, settings.steps, settings.checkpoint_every, save, processes):
+        optimiser.zero_grad()
+        terms = learn(step, mine, settings.accumulate)
+        processes.add_gradients(weights)
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimiser.step()
+        rate.step()
+        average.update_parameters(network)
+        if (step + 1) % LOG_EVERY == 0:
+            history.append({"step": step + 1} | processes.add(terms))
+    return average.module, history
+
+
+def run_train_segmentation(
+    layout: Layout,
+    masked: list[str],
+    fold: int | None,
+    settings: Segmentation,
+    seed: int,
+    device: str,
+) -> None:
+    """Verb `train-segmentation`: native scans with given masks to `model.safetensors`.
+
+    Args:
+        layout: Of the run.
+        masked: Training patients with given masks of both scans.
+        fold: The part of them that the network must not see; None: it sees all.
+        settings: The room's settings.
+        seed: Run seed.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        HemexpError: Too few patients have masks.
+    """
+    started = time.perf_counter()
+    check_enough(masked, settings)
+    patients = training_patients(masked, fold, settings.folds)
+    scans = [(patient_id, session) for patient_id in patients for session in SESSIONS]
+    files = [path for scan in scans for path in layout.native(*scan).images]
+    data = hash_value([hash_file(path) for path in files])
+    run = settings.as_json() | {
+        "seed": seed,
+        "data": data,
+        "code": hash_code("segmentation.train"),
+    }
+    out = layout.segmenter(fold)
+    with launched_processes(resolve_device(device)) as processes:
+        message = "%d scans of %d patients, fold %s; %s"
+        log.info(message, len(scans), len(patients), fold, processes.device)
+        checkpoint = Checkpoint(out.checkpoint, run)
+        loaded = load_scans(layout, scans, settings.crop)
+        network, history = train(loaded, settings, seed, checkpoint, processes)
+        if not processes.is_main:
+            return
+        save_weights(out.weights, network)
+        write_history(out.history, history)
+        write_sidecars(
+            [out.weights, out.history],
+            verb="train-segmentation",
+            settings=settings.as_json(),
+            inputs=files,
+            started=started,
+            seed=seed,
+            device=str(processes.device),
+            fold=fold,
+            patients=patients,
+            data=data,
+        )
+        remove_checkpoint(out.checkpoint)
+        log.info("%d steps in %.0f s", settings.steps, time.perf_counter() - started)
