@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from hemexp.preprocess.skull import delineate_brain
 from hemexp.preprocess.unmasked import run_complete_scan, run_strip_unmasked
 from hemexp.segmentation.train import run_train_segmentation
 from hemexp.sheet import SheetError
+from hemexp.verbs.options import training_stripped
 from hemexp.volumes import ImageError, Volume, read_volume, write_volume
 
 BASELINE = {"baseline_iph": "", "baseline_ivh": ""}
@@ -214,6 +216,17 @@ def test_a_scan_that_was_not_stripped_keeps_the_reason(tmp_path):
     native = layout.native("P1", "baseline")
     assert read_row(native.volumes, "P1") == reason
     assert native.iph.read_bytes() == layout.segmentation("P1", "baseline").read_bytes() == b""
+
+
+def test_a_training_patient_who_was_not_stripped_teaches_nothing(tmp_path):
+    layout, rows = Layout(tmp_path / "results"), [row(tmp_path, f"P{n}") for n in range(3)]
+    path = write(tmp_path, [*rows, row(tmp_path, "T1", split="test")])
+    for patient_id, reason in {"P0": {}, "P1": {"failure": "found no head"}, "P2": {}}.items():
+        for session in SESSIONS:
+            table = layout.native(patient_id, session).volumes
+            write_row(table, {"patient_id": patient_id, "iph_ml": 5.0} | reason)
+    arguments = SimpleNamespace(samples=path, results=layout.root)
+    assert list(training_stripped(arguments).index) == ["P0", "P2"]
 
 
 @pytest.mark.slow
