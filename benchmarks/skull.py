@@ -33,7 +33,8 @@ def strip_phantoms(
 
     Returns:
         A row a head: case, center, spacing_factor, patient_id, dice, blood_kept (share of the
-        IPH and IVH voxels), error_ml (found minus true brain), cpu_s.
+        IPH and IVH voxels), lost_ml (of blood, where masks are yet to be made), error_ml (found
+        minus true brain), cpu_s.
     """
     rows = []
     for factor in spacing_factors:
@@ -53,12 +54,21 @@ def judge(scan: NativeScan, truth: np.ndarray, settings: SkullStrip) -> dict[str
     """Strips one head and compares the mask with the true brain (x, y, z)."""
     started = time.process_time()
     found = delineate_brain(scan, settings)
+    cpu_s = time.process_time() - started
     return {
-        "cpu_s": time.process_time() - started,
+        "cpu_s": cpu_s,
         "dice": 2 * np.count_nonzero(found & truth) / (found.sum() + truth.sum()),
         "blood_kept": float(found[scan.blood].mean()),
+        "lost_ml": lost_without_masks(scan, settings),
         "error_ml": (int(found.sum()) - int(truth.sum())) * scan.ct.voxel_ml,
     }
+
+
+def lost_without_masks(scan: NativeScan, settings: SkullStrip) -> float:
+    """Blood outside the brain that is found without masks, mL."""
+    blank = scan.iph.with_data(np.zeros_like(scan.iph.data))
+    found = delineate_brain(NativeScan(scan.ct, blank, blank), settings)
+    return int(np.count_nonzero(scan.blood & ~found)) * scan.ct.voxel_ml
 
 
 def strip_pairs(sheet: str, settings: SkullStrip) -> pd.DataFrame:
@@ -70,13 +80,18 @@ def strip_pairs(sheet: str, settings: SkullStrip) -> pd.DataFrame:
 
     Returns:
         A row a patient: patient_id, baseline_ml, followup_ml (of brain), change (relative),
-        blood_kept, cpu_s (both scans).
+        blood_kept, lost_ml, cpu_s (both scans).
     """
     rows = []
     for _, patient in read_sheet(sheet).iterrows():
         if not patient["followup_ct"]:
             continue
-        row = {"patient_id": patient["patient_id"], "blood_kept": 1.0, "cpu_s": 0.0}
+        row = {
+            "patient_id": patient["patient_id"],
+            "blood_kept": 1.0,
+            "lost_ml": 0.0,
+            "cpu_s": 0.0,
+        }
         for session in SESSIONS:
             ct, *masks = (read_volume(patient[f"{session}_{i}"]) for i in ("ct", "iph", "ivh"))
             scan = NativeScan(ct, *(mask.with_data(mask.data != 0) for mask in masks))
@@ -84,6 +99,7 @@ def strip_pairs(sheet: str, settings: SkullStrip) -> pd.DataFrame:
             found = delineate_brain(scan, settings)
             row["cpu_s"] += time.process_time() - started
             row["blood_kept"] = min(row["blood_kept"], float(found[scan.blood].mean()))
+            row["lost_ml"] += lost_without_masks(scan, settings)
             row[f"{session}_ml"] = volume_ml(ct.with_data(found))
         row["change"] = row["followup_ml"] / row["baseline_ml"] - 1
         rows.append(row)
@@ -91,7 +107,7 @@ def strip_pairs(sheet: str, settings: SkullStrip) -> pd.DataFrame:
 
 
 def summarise(heads: pd.DataFrame) -> pd.DataFrame:
-    """Per case and over all: mean and worst Dice, least blood kept, worst error, mean CPU time."""
+    """Per case and over all: mean and worst Dice, blood kept and lost at worst, error, CPU time."""
     groups = [*heads.groupby("case", sort=False), ("all", heads)]
     return pd.DataFrame(
         {
@@ -100,6 +116,7 @@ def summarise(heads: pd.DataFrame) -> pd.DataFrame:
             "dice_mean": part["dice"].mean(),
             "dice_worst": part["dice"].min(),
             "blood_kept": part["blood_kept"].min(),
+            "lost_ml": part["lost_ml"].max(),
             "error_ml_worst": part["error_ml"].loc[part["error_ml"].abs().idxmax()],
             "cpu_s_mean": part["cpu_s"].mean(),
         }

@@ -7,6 +7,7 @@ for Snakemake leaves paths, variables and a prefix of the shell behind.
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
@@ -18,6 +19,8 @@ def of_rule(rule):
     """What a rule says, as JSON can hold it; memory and time as the first two tries ask for."""
     source = Path(rule.snakefile)
     wildcards = {name: EXAMPLE.get(name, "A01") for name in rule.wildcard_names}
+    # Where it depends on the patient: of one whose masks are all given.
+    group = rule.ruleinfo.group
     tries = [rule.expand_resources(wildcards, [], attempt) for attempt in (1, 2)]
     return {
         "file": source.stem,
@@ -28,8 +31,7 @@ def of_rule(rule):
         "log": list(map(str, rule.log)),
         "benchmark": rule.benchmark and str(rule.benchmark),
         "conda": rule.conda_env and str((source.parent / str(rule.conda_env)).resolve()),
-        # Of patients whose masks are all given.
-        "group": rule.expand_group(wildcards),
+        "group": group(SimpleNamespace(**wildcards)) if callable(group) else group,
         "resources": [dict(one.items()) for one in tries],
     }
 
