@@ -165,6 +165,14 @@ if UNMASKED and SETTINGS.segmentation.method == "network":
     SEGMENTED += [] if SETTINGS.segmentation.model else [paths(RESULTS.crossfit_summary)]
 
 
+def error_of_mask(wildcards):
+    """What the error of a patient's found baseline mask is read from; nothing of a given one."""
+    if (wildcards.patient, "baseline") not in UNMASKED:
+        return []
+    own = SEGMENTATION.format(patient=wildcards.patient, session="baseline")
+    return [own, *(file for file in SEGMENTED if file == paths(RESULTS.error_model))]
+
+
 def per_scan(pattern, patients):
     """A file for every scan that the given patients have."""
     return [

@@ -64,6 +64,7 @@ if SETTINGS.expansion.model_file is None:
     rule fit_expansion:
         input:
             kept_scans(VOLUMES, TRAIN),
+            SEGMENTED,
             kept_files(FEATURES, TRAIN),
         output:
             **FITTED,
@@ -118,6 +119,7 @@ rule predict_expansion:
         model=GROWTH.model,
         training=GROWTH.training,
         volumes=kept_files(VOLUMES, [*PATIENTS.index], session="baseline"),
+        masks=SEGMENTED,
         features=kept_files(FEATURES, [*PATIENTS.index]),
     output:
         predictions=paths(RESULTS.growth("predictions")),
@@ -143,6 +145,7 @@ rule answer_what_if:
     input:
         model=GROWTH.model,
         volumes=kept_files(VOLUMES, VAL + TEST + PREDICT, session="baseline"),
+        masks=SEGMENTED,
         features=kept_files(FEATURES, VAL + TEST + PREDICT),
         truth=rules.collect_what_if_truth.output if PHANTOM else [],
     output:
