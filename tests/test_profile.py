@@ -80,4 +80,4 @@ def test_gpu_rules_go_to_the_default_partition_where_there_is_no_gpu_one(
     folder = write_sheet(mini_rows(), tmp_path)
     text = snakemake(folder, "--dry-run", "--profile", REPOSITORY / "slurm")
     found = re.findall(r"gpu=1, slurm_partition=(\w*)", text)
-    assert len(found) == 10 and set(found) == {chosen}
+    assert len(found) == 11 and set(found) == {chosen}
