@@ -251,5 +251,8 @@ def test_an_ablation_runs_resumes_and_reruns_what_a_setting_touches(mini_run, tm
         "pool_map",
         "score_patient",
         "summarise_scores",
+        "vary_masks",
+        "redraw_what_if",
+        "score_what_if",
     }
     assert read_config(CONFIG)["diffusion"]["steps"] == model["settings"]["steps"]

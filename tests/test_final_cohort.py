@@ -83,7 +83,13 @@ def test_models_are_scored_in_runs_that_share_the_patients(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     released = [write_bundle(tmp_path / name) for name in ("seed1", "seed2")]
     runs = []
-    monkeypatch.setattr(score_models, "run_workflow", lambda *args: runs.append(args))
+
+    def finish(*run):
+        runs.append(run)
+        for name in ("phantom", "preprocess", "cohort", "samples"):
+            (run[0] / "results" / name).mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setattr(score_models, "run_workflow", finish)
     settings = load_settings({"preset": "validation"})
     run_draw_cohort("config/final.tsv", settings.phantom, Size(1, 1, 0, 1, FIRST_FINAL))
     sheet, layout = read_sheet("config/final.tsv"), Layout()

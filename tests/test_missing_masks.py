@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from mini import jobs, mini_rows, run, snakemake, write_sheet
+from mini import CONFIG, jobs, mini_rows, run, snakemake, write_sheet
 from test_cohort import row, write
 
 from hemexp import HemexpError
@@ -125,7 +125,7 @@ def test_masks_are_made_where_there_are_none_and_nothing_else_changes(tmp_path):
 @pytest.mark.slow
 def test_a_program_trains_nothing(tmp_path):
     labels = "command_labels: {iph: [1], ivh: [2]}"
-    config = f"segmentation={{method: command, command: 'tool {{ct}} {{labels}}', {labels}}}"
+    config = f"segmentation={{method: command, command: 'tool {{input}} {{output}}', {labels}}}"
     folder = write_sheet(without_masks(), tmp_path)
     text = snakemake(folder, "--dry-run", "--config", config)
     assert {name for name in jobs(text) if name in ROOM} == {"strip_unmasked", "segment_scan"}
@@ -205,7 +205,8 @@ def test_no_bleed_found_is_refused_in_words(stripped):
 
 def segment(folder, *arguments):
     where = ("--results", folder / "results", "--patient", "P1", "--session", "baseline")
-    return run("hemexp", folder, "segment-scan", *where, "--device", "cpu", *arguments)
+    settings = ("--settings", CONFIG, "--device", "cpu")
+    return run("hemexp", folder, "segment-scan", *where, *settings, *arguments)
 
 
 def test_a_scan_that_was_not_stripped_keeps_the_reason(tmp_path):

@@ -183,6 +183,8 @@ rule segment_scan:
         "--device {params.device} > {log} 2>&1"
 
 
+# The tables of all scans too: a rule without inputs would run whenever it is asked for.
 rule segmentation:
     input:
         SEGMENTED,
+        rules.collect_qc.output,
