@@ -9,7 +9,7 @@ del SEGMENTER["checkpoint"], FOLD_SEGMENTER["checkpoint"]
 
 TRAINING = {
     "code": hash_code("segmentation.folds", "segmentation.train"),
-    "settings": section("segmentation"),
+    "settings": lambda wildcards: section("segmentation"),
     "seed": SETTINGS.seed,
     "device": SETTINGS.device,
     "patients": rows(MASKED, "patient_id"),
@@ -119,7 +119,7 @@ if SETTINGS.segmentation.model is None:
             runtime=growing(60),
         params:
             code=hash_code("segmentation.folds", "segmentation.score"),
-            settings=section("segmentation"),
+            settings=lambda wildcards: section("segmentation"),
             rows=rows(MASKED, "patient_id", "center"),
             sheet=SHEET,
         shell:
@@ -175,7 +175,7 @@ rule segment_scan:
         gpu=GPU,
     params:
         code=hash_code("preprocess.exclude", "preprocess.unmasked", "segmentation.segment"),
-        settings=section("segmentation"),
+        settings=lambda wildcards: section("segmentation"),
         device=SETTINGS.device,
     shell:
         "python -m hemexp segment-scan --patient {wildcards.patient} "
