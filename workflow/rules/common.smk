@@ -318,6 +318,23 @@ def in_report(kind, name, path, caption):
     return report(paths(path), caption=str(text), category=f"{kind.title()}s", labels=labels)
 
 
+def of_fold(pattern):
+    """An input function: a file for every scan of the patients whom a fold's network never sees."""
+
+    def files(wildcards):
+        return per_scan(
+            pattern, fold_patients(MASKED, int(wildcards.fold), SETTINGS.segmentation.folds)
+        )
+
+    return files
+
+
+def for_training(wildcards, attempt):
+    """Memory for a training that holds all scans with masks, 20 MB each at most."""
+    scans_mb = 20 * len(SESSIONS) * len(MASKED)
+    return (6000 + scans_mb) * PROCESSES["segmentation"] * 2 ** (attempt - 1)
+
+
 def latents_mb(patients):
     """Memory for the latents of so many training patients, copies too, as read and normalised."""
     x, y, z = SETTINGS.preprocess.grid.shape

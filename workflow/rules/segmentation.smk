@@ -19,21 +19,6 @@ FOLDS = range(SETTINGS.segmentation.folds)
 LEARNED = bool(UNMASKED) and SETTINGS.segmentation.method == "network"
 
 
-def of_fold(pattern):
-    """An input function: a file for every scan of the patients whom a fold's network never sees."""
-
-    def files(wildcards):
-        return per_scan(pattern, fold_patients(MASKED, int(wildcards.fold), len(FOLDS)))
-
-    return files
-
-
-def for_training(wildcards, attempt):
-    """Memory for a training that holds all scans with masks, 20 MB each at most."""
-    scans_mb = 20 * len(SESSIONS) * len(MASKED)
-    return (6000 + scans_mb) * PROCESSES["segmentation"] * 2 ** (attempt - 1)
-
-
 # With a released network there is no rule that trains one.
 if SETTINGS.segmentation.model is None:
 
