@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from hemexp import Fault, HemexpError
-from hemexp.columns import FOLLOWUP, SESSIONS
+from hemexp.columns import SESSIONS
 from hemexp.layout import Layout
 from hemexp.made_masks import GIVEN, mask_source
-from hemexp.outcomes import expansion_begins_ml
+from hemexp.outcomes import expansion_begins_ml, has_session
 from hemexp.tables import read_table
 
 OFFSET_ML = 0.1
@@ -154,7 +154,7 @@ def read_mask_errors(
     for patient_id, split in patients["split"].items():
         rows[patient_id] = {}
         for session in SESSIONS:
-            seen = session in sessions and not (split == "predict" and session == FOLLOWUP)
+            seen = session in sessions and has_session(split, session)
             doubt = read_doubt(layout, str(patient_id), session) if seen else MaskDoubt("")
             rows[patient_id] |= {
                 f"{session}_mask": doubt.source,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from hemexp.columns import SESSIONS
+from hemexp.columns import FOLLOWUP, SESSIONS
 from hemexp.layout import Layout
 
 HE_ML, HE_RELATIVE, IVH_GROWTH_ML = 6.0, 0.33, 1.0
@@ -72,6 +72,11 @@ def read_excluded(path: Path | str) -> list[str]:
     return pd.read_csv(path, sep="\t", dtype=str)["patient_id"].tolist()
 
 
+def has_session(split: str, session: str) -> bool:
+    """Whether a patient of a split has a scan: of `predict` there is a baseline alone."""
+    return split != "predict" or session != FOLLOWUP
+
+
 def read_volumes(
     layout: Layout, patients: pd.DataFrame, sessions: tuple[str, ...] = SESSIONS
 ) -> pd.DataFrame:
@@ -92,7 +97,7 @@ def read_volumes(
             f"{s}_{mask}_ml": math.nan for s in SESSIONS for mask in ("iph", "ivh")
         }
         for session in sessions:
-            if split == "predict" and session == "followup":
+            if not has_session(split, session):
                 continue
             path = layout.native(str(patient_id), session).volumes
             measured = pd.read_csv(path, sep="\t").iloc[0]

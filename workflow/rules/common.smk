@@ -239,11 +239,15 @@ def trained_again(jobs):
 
 
 def section(name):
-    """One room's settings, or a part of them (`preprocess.grid`), as JSON for a rule's params."""
+    """One room's settings, or a part of them (`preprocess.grid`), as JSON for a rule's params.
+
+    A function: in text, Snakemake would take what stands in braces for wildcards.
+    """
     value = SETTINGS
     for part in name.split("."):
         value = getattr(value, part)
-    return canonical_json(value.as_json())
+    text = canonical_json(value.as_json())
+    return lambda wildcards: text
 
 
 def rows(patients, *columns):

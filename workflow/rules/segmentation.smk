@@ -9,7 +9,7 @@ del SEGMENTER["checkpoint"], FOLD_SEGMENTER["checkpoint"]
 
 TRAINING = {
     "code": hash_code("segmentation.folds", "segmentation.train"),
-    "settings": lambda wildcards: section("segmentation"),
+    "settings": section("segmentation"),
     "seed": SETTINGS.seed,
     "device": SETTINGS.device,
     "patients": rows(MASKED, "patient_id"),
@@ -104,7 +104,7 @@ if SETTINGS.segmentation.model is None:
             runtime=growing(60),
         params:
             code=hash_code("segmentation.folds", "segmentation.score"),
-            settings=lambda wildcards: section("segmentation"),
+            settings=section("segmentation"),
             rows=rows(MASKED, "patient_id", "center"),
             sheet=SHEET,
         shell:
@@ -160,7 +160,7 @@ rule segment_scan:
         gpu=GPU,
     params:
         code=hash_code("preprocess.exclude", "preprocess.unmasked", "segmentation.segment"),
-        settings=lambda wildcards: section("segmentation"),
+        settings=section("segmentation"),
         device=SETTINGS.device,
     shell:
         "python -m hemexp segment-scan --patient {wildcards.patient} "

@@ -4,14 +4,12 @@ from dataclasses import replace
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from numpy.typing import NDArray
 
 from hemexp.reporting.failures import worst_patients
-from hemexp.reporting.figures.panels import PanelRow
-from hemexp.reporting.pictures import nearest_sample, read_pictures, read_sample, show_picture
+from hemexp.reporting.figures.panels import PanelRow, add_colorbar, draw_row
+from hemexp.reporting.pictures import nearest_sample, read_pictures, read_sample
 from hemexp.reporting.reader import Reader
-from hemexp.reporting.slices import mark_sides, outline, picture_grid, show_ct, show_map
+from hemexp.reporting.slices import picture_grid
 from hemexp.reporting.style import message_figure
 from hemexp.settings import Reporting
 
@@ -55,28 +53,10 @@ def draw_failures(rows: list[PanelRow]) -> Figure:
     figure, grid = picture_grid(views, TITLES * ABREAST, PICTURE_MM)
     cells = grid.reshape(-1, len(TITLES))
     for rank, (axes, row) in enumerate(zip(cells, rows, strict=False), 1):
-        image = _draw_patient(axes, row, rank)
+        image = draw_row(axes, row)
+        axes[0].set_ylabel(f"{rank}: {row.patient.patient_id}")
     for axes in cells[len(rows) :]:
         for axis in axes:
             axis.axis("off")
-    figure.colorbar(
-        image,
-        ax=grid[:, -1],
-        shrink=0.6 if len(views) > 1 else 0.9,
-        aspect=25,
-        label="Share of samples with new blood",
-    )
+    add_colorbar(figure, image, grid)
     return figure
-
-
-def _draw_patient(axes: NDArray, row: PanelRow, rank: int) -> AxesImage:
-    patient, view = row.patient, row.patient.view
-    for axis, picture in zip(
-        axes, (patient.baseline, patient.followup, *row.samples), strict=False
-    ):
-        show_picture(axis, picture, view)
-    mark_sides(axes[0])
-    axes[0].set_ylabel(f"{rank}: {patient.patient_id}")
-    show_ct(axes[-1], patient.baseline.ct_hu, view)
-    outline(axes[-1], patient.baseline.blood, view, "white", width=0.5)
-    return show_map(axes[-1], patient.expansion, view)

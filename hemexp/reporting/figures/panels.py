@@ -84,18 +84,24 @@ def draw_panels(rows: list[PanelRow]) -> Figure:
     ]
     figure, grid = picture_grid([row.patient.view for row in rows], titles, PICTURE_MM)
     for axes, row in zip(grid, rows, strict=True):
-        image = _draw_row(axes, row)
-    figure.colorbar(
-        image,
-        ax=grid[:, -1],
-        shrink=0.6 if len(rows) > 1 else 0.9,
-        aspect=25,
-        label="Share of samples with new blood",
-    )
+        image = draw_row(axes, row)
+    add_colorbar(figure, image, grid)
     return figure
 
 
-def _draw_row(axes: NDArray, row: PanelRow) -> AxesImage:
+def add_colorbar(figure: Figure, image: AxesImage, grid: NDArray) -> None:
+    """The scale of the maps, beside the last column of a grid of pictures."""
+    figure.colorbar(
+        image,
+        ax=grid[:, -1],
+        shrink=0.6 if len(grid) > 1 else 0.9,
+        aspect=25,
+        label="Share of samples with new blood",
+    )
+
+
+def draw_row(axes: NDArray, row: PanelRow) -> AxesImage:
+    """Baseline, follow-up, samples and the map of one patient; gives the map's image."""
     patient, view = row.patient, row.patient.view
     show_picture(axes[0], patient.baseline, view)
     mark_sides(axes[0])
