@@ -51,4 +51,5 @@ rule all:
     input:
         paths(RESULTS.report),
         paths(RESULTS.review),
+        rules.write_patients.output,
         rules.answer_what_if.output,

@@ -349,6 +349,11 @@ class Layout:
         """A table for people, `csv` or `tex`."""
         return self.root / "tables" / f"{name}.{ending}"
 
+    @property
+    def patients(self) -> Path:
+        """A row a patient, for statisticians; git never keeps it."""
+        return self.table("patients")
+
     def figure(self, name: str, ending: str = "png") -> Path:
         """A figure, `png` or `svg`."""
         return self.root / "figures" / f"{name}.{ending}"

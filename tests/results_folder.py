@@ -206,7 +206,7 @@ def write_redraws(root, grid, patient):
 
 def write_models(root, outcomes, rng):
     ids = outcomes["patient_id"]
-    predictions = outcomes[["patient_id", "split"]].assign(source="fitted")
+    predictions = outcomes[["patient_id", "split"]].assign(source="fitted", p_ivh_growth=0.2)
     predictions["p_expansion"] = np.linspace(0.1, 0.6, len(ids))
     models = [predictions.assign(model=name, chosen=int(name == CHOSEN)) for name in MODELS]
     save(pd.concat(models), root / "expansion/predictions.tsv")

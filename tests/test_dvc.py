@@ -94,7 +94,13 @@ def test_metrics_and_plots_lie_in_outputs(pipeline):
 
 
 COMPARED = ("evaluation/metrics.json", "tables/cohort.csv", "tables/forecasts.csv")
-PRIVATE = ("evaluation/volumes.tsv", "evaluation/sub-1/scores.tsv", "tables/cohort.tex", "qc.tsv")
+PRIVATE = (
+    "evaluation/volumes.tsv",
+    "evaluation/sub-1/scores.tsv",
+    "tables/cohort.tex",
+    "tables/patients.csv",
+    "qc.tsv",
+)
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ NOT_READ = {
     "pool_map": "volumes.tsv|dseg",
     "summarise_scores": "dseg|model.json",
     "write_tables": "images_oracle|reliability|volumes.tsv|calibration|roc|metrics.json",
+    # Who is forecast shows in what there is of them.
+    "write_patients": r"volumes.tsv|pooled|consistency",
     "draw_figures": r"(?<!forecasts)\.\w+$",  # the first of many, each of which takes seconds
     "write_report": "(tex|svg|html)$",
     "vary_masks": "dseg|model.json",
@@ -63,6 +65,7 @@ RULES = [
     "vary_masks",
     "score_what_if",
     "write_tables",
+    "write_patients",
     "draw_figures",
     "write_report",
     "write_review",

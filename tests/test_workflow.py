@@ -37,6 +37,7 @@ ONCE = dict.fromkeys(
         "vary_masks",
         "score_what_if",
         "write_tables",
+        "write_patients",
         "draw_figures",
         "write_report",
         "write_review",
@@ -89,6 +90,7 @@ AFTER_A_PATIENT = {
     "summarise_scores": 1,
     "vary_masks": 1,
     "write_tables": 1,
+    "write_patients": 1,
     "draw_figures": 1,
     "write_report": 1,
     "write_review": 1,
@@ -156,7 +158,7 @@ def test_an_edited_clinical_value_of_a_test_patient_reruns_what_reads_it(done):
 def test_an_added_sex_reruns_the_tables_of_the_cohort_alone(done):
     write_sheet(mini_rows().assign(sex="f"), done)
     planned = set(jobs(snakemake(done, "--dry-run")))
-    tables = {"summarise_scores", "vary_masks", "write_tables"}
+    tables = {"summarise_scores", "vary_masks", "write_tables", "write_patients"}
     assert planned == {*tables, "draw_figures", "write_report", "write_review"}
 
 

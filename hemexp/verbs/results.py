@@ -92,6 +92,13 @@ def write_tables(args: Arguments) -> None:
     run_write_tables(Layout(args.results), kept(args), section(args, "reporting"))
 
 
+def write_patients(args: Arguments) -> None:
+    """Write a row a patient for statisticians, with a data dictionary."""
+    from hemexp.reporting.patients import run_write_patients
+
+    run_write_patients(Layout(args.results), sheet(args), section(args, "evaluation"))
+
+
 def draw_figures(args: Arguments) -> None:
     """Draw all figures."""
     from hemexp.reporting.catalogue import FIGURES

@@ -2,8 +2,10 @@
 
 from hemexp.reporting.catalogue import FIGURES, TABLES, figure_modules, table_modules
 from hemexp.reporting.checklists import CHECKLISTS, checklist_file
+from hemexp.reporting.patient_columns import INPUTS, PATIENT
 
 PRINTED = [table.name for table in TABLES if not table.optional]
+TOLD = [name for name in [*PATIENT, *INPUTS] if name in PATIENTS]
 
 
 rule write_tables:
@@ -43,6 +45,36 @@ rule write_tables:
     shell:
         "python -m hemexp write-tables --samples {params.sheet:q} --settings {params.settings:q} "
         "> {log} 2>&1"
+
+
+# Rows of patients: in no report, and in no commit.
+rule write_patients:
+    input:
+        rules.collect_qc.output,
+        rules.predict_expansion.output.predictions,
+        kept_files([SAMPLED[0], POOLED_MAP], FORECAST),
+        kept_files(paths(RESULTS.consistency("{patient}")), SCORED),
+    output:
+        paths(RESULTS.patients),
+    log:
+        log_file("write_patients"),
+    benchmark:
+        benchmark_file("write_patients")
+    localrule: True
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        code=hash_code("reporting.patients"),
+        # Says from how much IVH counts as present.
+        settings=section("evaluation"),
+        rows=rows(PATIENTS.index, *TOLD),
+        sheet=SHEET,
+    shell:
+        "python -m hemexp write-patients --samples {params.sheet:q} "
+        "--settings {params.settings:q} > {log} 2>&1"
 
 
 rule draw_figures:
@@ -153,5 +185,6 @@ rule write_review:
 
 rule reporting:
     input:
+        rules.write_patients.output,
         rules.write_report.output,
         rules.write_review.output,
