@@ -212,6 +212,7 @@ VERBS = {
     "provenance": Verb(desk.provenance, (*_SHEET, "file", "whole")),
     "predict": Verb(desk.predict, _PREDICT),
     "accept-masks": Verb(desk.accept_masks, (*_SHEET, "patient", "session")),
+    "stack-samples": Verb(desk.stack_samples, ("results", "patient")),
     "recalibrate": Verb(desk.recalibrate, (*_SHEET, "model", "out", "seed")),
     "adopt-autoencoder": Verb(models.adopt_autoencoder, ("results", "model")),
     "adopt-scale": Verb(models.adopt_scale, ("results", "model")),

@@ -266,6 +266,11 @@ class Layout:
         names = (f"sample-{k}_{name}.nii.gz" for name in ("ct", "dseg"))
         return SampleFiles(*(self.of_patient(self.samples, patient_id, name) for name in names))
 
+    def stacked_samples(self, patient_id: str) -> SampleFiles:
+        """All of them as one sequence each, ordered by volume, on demand."""
+        names = (f"desc-stacked_{name}.nii.gz" for name in ("ct", "dseg"))
+        return SampleFiles(*(self.of_patient(self.samples, patient_id, name) for name in names))
+
     def sample_map(self, patient_id: str, name: str) -> Path:
         """One of `MAPS`: share of the samples with that blood."""
         return self.of_patient(self.samples, patient_id, f"desc-{name}_probseg.nii.gz")

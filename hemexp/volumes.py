@@ -136,7 +136,7 @@ def write_volume(path: Path | str, data: NDArray, affine: ArrayLike, dtype: DTyp
 
     Args:
         path: Target `.nii.gz` file; its folder is made if missing.
-        data: Array (x, y, z).
+        data: Array (x, y, z), or a sequence of them (x, y, z, n).
         affine: 4 x 4, voxel index to RAS mm; stored as qform and sform.
         dtype: Type on disk. Integers are rounded first; slope and intercept stay 1 and 0.
     """

@@ -80,6 +80,14 @@ def accept_masks(args: Arguments) -> None:
     print(run_accept_masks(Layout(args.results), args.samples, args.patient, args.session))
 
 
+def stack_samples(args: Arguments) -> None:
+    """Write a patient's samples as one 4D image, ordered by volume, for 3D Slicer or FSL."""
+    from hemexp.desk.stack_samples import run_stack_samples
+
+    for path in run_stack_samples(Layout(args.results), args.patient):
+        print(path)
+
+
 def compare_tables(args: Arguments) -> None:
     """Say which cells of two folders' tables differ, if any; exit code 1 if any does."""
     from hemexp.desk.compare_tables import run_compare_tables
