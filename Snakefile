@@ -52,4 +52,5 @@ rule all:
         paths(RESULTS.report),
         paths(RESULTS.review),
         rules.write_patients.output,
+        rules.write_bids.output,
         rules.answer_what_if.output,

@@ -205,6 +205,7 @@ VERBS = {
     "show-scores": Verb(results.show_scores, ("results",)),
     "write-tables": Verb(results.write_tables, (*_SHEET, "settings")),
     "write-patients": Verb(results.write_patients, (*_SHEET, "settings")),
+    "write-bids": Verb(results.write_bids, _SHEET),
     "draw-figures": Verb(results.draw_figures, ("results", "settings")),
     "write-report": Verb(results.write_report, ("results", "settings", "preset", "seed")),
     "write-review": Verb(results.write_review, ("results", "settings", "preset", "seed")),

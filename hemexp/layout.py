@@ -16,6 +16,13 @@ FOLDERS = {"preprocess": ("preprocess", "cohort"), "sampling": ("samples",)}
 RESULTS = "results"
 """Folder of a run's results, below its working directory."""
 
+NOT_BIDS = (
+    *("ablations", "autoencoder", "benchmarks", "cohort", "diffusion", "evaluation", "expansion"),
+    *("figures", "latents", "logs", "phantom", "preprocess", "report", "samples"),
+    *("scored_models", "segmentation", "settings.json", "tables"),
+)
+"""What lies in the folder of results and is in no place that BIDS knows."""
+
 MAPS = ("iph", "ivh", "expansion")
 """Probability maps of a patient's samples; expansion is blood where the baseline had none."""
 
@@ -111,6 +118,38 @@ class Layout:
     def settings(self) -> Path:
         """All settings of the run, as the preset and the config file resolve to."""
         return self.root / "settings.json"
+
+    # what makes it a BIDS derivatives dataset
+
+    @property
+    def dataset(self) -> Path:
+        """What made the files."""
+        return self.root / "dataset_description.json"
+
+    @property
+    def participants(self) -> Path:
+        """Patients of the sheet; the JSON beside it explains the columns."""
+        return self.root / "participants.tsv"
+
+    @property
+    def bidsignore(self) -> Path:
+        """What BIDS has no name for, or another folder."""
+        return self.root / ".bidsignore"
+
+    def bids_folders(self) -> list[Path]:
+        """Folders of patients in the places that BIDS has for them; they hold links alone."""
+        return sorted(path for path in self.root.glob("sub-*") if path.is_dir())
+
+    def bids_link(self, product: Path) -> Path:
+        """Where BIDS looks for a patient's image: `sub-ID/ses-S/anat`, or `sub-ID/anat`."""
+        patient, session = re.match(r"(sub-[A-Za-z0-9]+)_(ses-[a-z]+)?", product.name).groups()
+        folder = self.root / patient / session if session else self.root / patient
+        return folder / "anat" / product.name
+
+    def bids_kind(self, product: Path) -> Path:
+        """The JSON that holds for all images of its kind, of any patient and session."""
+        kind = re.sub(r"sub-[A-Za-z0-9]+_(ses-[a-z]+_)?", "", product.name)
+        return self.root / kind.replace(".nii.gz", ".json")
 
     # phantom
 
@@ -426,6 +465,11 @@ class Layout:
         """Time and memory of a job."""
         folder = self.root / "benchmarks"
         return folder / rule / f"{of}.tsv" if of else folder / f"{rule}.tsv"
+
+
+def patient_folder(patient_id: str) -> str:
+    """Name of the folder of a patient's products."""
+    return f"sub-{patient_id}"
 
 
 def patient_of(folder: Path) -> str:

@@ -21,6 +21,7 @@ NOT_READ = {
     "write_tables": "images_oracle|reliability|volumes.tsv|calibration|roc|metrics.json",
     # Who is forecast shows in what there is of them.
     "write_patients": r"volumes.tsv|pooled|consistency",
+    "write_bids": r"volumes.tsv|qc.tsv|outcomes.tsv",
     "draw_figures": r"(?<!forecasts)\.\w+$",  # the first of many, each of which takes seconds
     "write_report": "(tex|svg|html)$",
     "vary_masks": "dseg|model.json",
@@ -66,6 +67,7 @@ RULES = [
     "score_what_if",
     "write_tables",
     "write_patients",
+    "write_bids",
     "draw_figures",
     "write_report",
     "write_review",

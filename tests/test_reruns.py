@@ -10,7 +10,7 @@ EVALUATED = {"summarise_scores", "vary_masks", *REPORTED}
 SCORED = {"score_patient", "write_patients", *EVALUATED}
 # A patient drawn again with one value changed, and what is true of it.
 WHAT_IF = {"redraw_what_if", "score_what_if", *REPORTED}
-SAMPLED = {"sample_followups", "fit_pool", "pool_map", *SCORED, *WHAT_IF}
+SAMPLED = {"sample_followups", "fit_pool", "pool_map", "write_bids", *SCORED, *WHAT_IF}
 DENOISED = {"train_diffusion", *SAMPLED}
 ENCODED = {"encode_patients", "encode_patient", "fit_scale", *DENOISED}
 # What the push is fitted with is what references, and so latents, are made with.
@@ -43,7 +43,7 @@ EDITS = {
     "registration": ("preprocess/fit.py", REGISTERED),
     "a limit of the quality control": (
         "preprocess/quality.py",
-        {"collect_qc", "write_qc", "write_patients", *EVALUATED},
+        {"collect_qc", "write_qc", "write_patients", "write_bids", *EVALUATED},
     ),
     "the style of the QC page": ("preprocess/page_style.py", {"write_qc", "write_report"}),
     "the autoencoder's loss": ("autoencoder/losses.py", {"train_autoencoder", *ENCODED}),
@@ -69,7 +69,7 @@ EDITS = {
     "a caption": ("reporting/catalogue.py", {"write_tables", "write_report", "write_review"}),
     "a figure": ("reporting/figures/growth.py", {"draw_figures", "write_report", "write_review"}),
     "the page": ("reporting/page.py", {"write_report", "write_review"}),
-    "the table of patients": ("reporting/patient_columns.py", {"write_patients"}),
+    "the table of patients": ("reporting/patient_columns.py", {"write_patients", "write_bids"}),
     "what a robust score is": (
         "evaluation/cohort/robustness.py",
         {"vary_masks", "write_tables", "write_report", "write_review"},

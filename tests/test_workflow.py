@@ -38,6 +38,7 @@ ONCE = dict.fromkeys(
         "score_what_if",
         "write_tables",
         "write_patients",
+        "write_bids",
         "draw_figures",
         "write_report",
         "write_review",
@@ -91,6 +92,7 @@ AFTER_A_PATIENT = {
     "vary_masks": 1,
     "write_tables": 1,
     "write_patients": 1,
+    "write_bids": 1,
     "draw_figures": 1,
     "write_report": 1,
     "write_review": 1,
@@ -158,7 +160,7 @@ def test_an_edited_clinical_value_of_a_test_patient_reruns_what_reads_it(done):
 def test_an_added_sex_reruns_the_tables_of_the_cohort_alone(done):
     write_sheet(mini_rows().assign(sex="f"), done)
     planned = set(jobs(snakemake(done, "--dry-run")))
-    tables = {"summarise_scores", "vary_masks", "write_tables", "write_patients"}
+    tables = {"summarise_scores", "vary_masks", "write_tables", "write_patients", "write_bids"}
     assert planned == {*tables, "draw_figures", "write_report", "write_review"}
 
 

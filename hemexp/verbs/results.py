@@ -1,5 +1,7 @@
 """Verbs of the rooms evaluation and reporting: scores, tables, figures, pages."""
 
+from pathlib import Path
+
 from hemexp.config import read_config, read_json
 from hemexp.layout import Layout
 from hemexp.verbs.options import Arguments, chosen_patients, kept, section, sheet, training
@@ -97,6 +99,13 @@ def write_patients(args: Arguments) -> None:
     from hemexp.reporting.patients import run_write_patients
 
     run_write_patients(Layout(args.results), sheet(args), section(args, "evaluation"))
+
+
+def write_bids(args: Arguments) -> None:
+    """Describe the results as a BIDS derivatives dataset."""
+    from hemexp.reporting.bids import run_write_bids
+
+    run_write_bids(Layout(args.results), sheet(args), Path(args.samples))
 
 
 def draw_figures(args: Arguments) -> None:

@@ -77,6 +77,33 @@ rule write_patients:
         "--settings {params.settings:q} > {log} 2>&1"
 
 
+# Masks and maps are linked into the places that BIDS has for them: links are no outputs.
+rule write_bids:
+    input:
+        rules.collect_qc.output,
+        kept_files(SAMPLED[0], DRAWN),
+    output:
+        paths(RESULTS.dataset),
+        paths(RESULTS.participants),
+        paths(RESULTS.bidsignore),
+    log:
+        log_file("write_bids"),
+    benchmark:
+        benchmark_file("write_bids")
+    localrule: True
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        code=hash_code("reporting.bids"),
+        rows=rows(PATIENTS.index, *TOLD),
+        sheet=SHEET,
+    shell:
+        "python -m hemexp write-bids --samples {params.sheet:q} > {log} 2>&1"
+
+
 rule draw_figures:
     input:
         rules.summarise_scores.output,
@@ -186,5 +213,6 @@ rule write_review:
 rule reporting:
     input:
         rules.write_patients.output,
+        rules.write_bids.output,
         rules.write_report.output,
         rules.write_review.output,
