@@ -102,6 +102,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "gcs": {"type": float, "help": "Glasgow Coma Scale, 3-15"},
     "sbp": {"type": float, "help": "systolic blood pressure, mmHg"},
     "expansion-prob": {"type": float, "help": "p(expansion) of a classifier of your own"},
+    "source": {"help": "the baseline's DICOM series, if not what the sheet names"},
     "folder": {"positional": True, "type": Path, "help": "folder of a centre's images"},
     "pattern": {
         "nargs": "*",
@@ -214,6 +215,7 @@ VERBS = {
     "predict": Verb(desk.predict, _PREDICT),
     "accept-masks": Verb(desk.accept_masks, (*_SHEET, "patient", "session")),
     "stack-samples": Verb(desk.stack_samples, ("results", "patient")),
+    "export-dicom": Verb(desk.export_dicom, (*_SHEET, "patient", "source", "out")),
     "recalibrate": Verb(desk.recalibrate, (*_SHEET, "model", "out", "seed")),
     "adopt-autoencoder": Verb(models.adopt_autoencoder, ("results", "model")),
     "adopt-scale": Verb(models.adopt_scale, ("results", "model")),

@@ -6,7 +6,7 @@ from pathlib import Path
 from hemexp.columns import NO_IVH, SESSIONS
 from hemexp.config import load_settings, read_config
 from hemexp.layout import Layout
-from hemexp.sheet import scan_files
+from hemexp.sheet import read_patient_row, scan_files
 from hemexp.verbs.options import Arguments, kept, section, sheet
 
 
@@ -86,6 +86,15 @@ def stack_samples(args: Arguments) -> None:
 
     for path in run_stack_samples(Layout(args.results), args.patient):
         print(path)
+
+
+def export_dicom(args: Arguments) -> None:
+    """Write a patient's masks, probability map and volumes as DICOM, beside the source series."""
+    from hemexp.desk.dicom.export import run_export_dicom
+
+    source = args.source or read_patient_row(args.samples, args.patient)["baseline_ct"]
+    files, remarks = run_export_dicom(Layout(args.results), args.patient, source, args.out)
+    print("\n".join([*map(str, files), *remarks]))
 
 
 def compare_tables(args: Arguments) -> None:

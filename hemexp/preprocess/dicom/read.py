@@ -94,7 +94,7 @@ def read_dicom(path: Path) -> Reading:
     if not slices:
         raise ImageError(_nothing_fault(path, files, broken))
     found = find_series(slices)
-    chosen = _choose(path, found)
+    chosen = choose_series(path, found)
     if faults := place_faults(path, chosen) + scale_faults(path, chosen):
         raise ImageError(*faults)
     stack = stack_of(chosen)
@@ -126,8 +126,12 @@ def _nothing_fault(path: Path, files: list[Path], broken: dict[Path, str]) -> Fa
     )
 
 
-def _choose(path: Path, found: list[Series]) -> Series:
-    """The one head series, or the one that a named file belongs to."""
+def choose_series(path: Path, found: list[Series]) -> Series:
+    """The one head series of a folder, or the one that a named file belongs to.
+
+    Raises:
+        ImageError: There is none, or there are several.
+    """
     kept = [series for series in found if series.is_head]
     if path.is_file():
         kept = [series for series in kept if path in series.files]
