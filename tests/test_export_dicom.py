@@ -13,6 +13,8 @@ from tiny_head import save as save_nifti
 from tiny_series import EVEN, UNEVEN, draw
 
 from hemexp import HemexpError
+from hemexp.cli import main
+from hemexp.columns import REQUIRED
 from hemexp.desk.dicom.planes import fill_planes, masks_on_planes, on_planes, slab_mm
 from hemexp.desk.dicom.source import read_source
 from hemexp.layout import MAPS, Layout
@@ -273,3 +275,20 @@ def test_masks_on_planes_do_not_overlap(tmp_path):
     masks = {name: (mask, volume_ml(mask)) for name, mask in (("a", one), ("b", other))}
     found = masks_on_planes(masks, series.stack, series.shape)
     assert not (found["a"] & found["b"]).any() and found["a"].any() and found["b"].any()
+
+
+def test_the_verb_takes_the_series_that_the_sheet_names(tmp_path, capsys, caplog):
+    layout, *_ = preprocess(tmp_path)
+    row = dict.fromkeys(REQUIRED, "") | {"patient_id": "P7", "center": "A", "split": "predict"}
+    row |= {"baseline_ct": "series", "onset_to_ct_h": "2"}
+    save(pd.DataFrame([row]), tmp_path / "samples.tsv")
+    options = ["--samples", tmp_path / "samples.tsv", "--results", layout.root]
+    command = ["export-dicom", *options, "--patient", "P7", "--out", tmp_path / "out"]
+    main([*map(str, command)])
+    seg, report, remark = capsys.readouterr().out.splitlines()
+    assert segread(seg).NumberOfFrames > 1 and report.endswith("_report.dcm")
+    assert "no samples" in remark and "Doe" not in caplog.text
+    save_nifti(tmp_path / "ct.nii.gz", np.zeros(SHAPE), AFFINE)
+    with pytest.raises(SystemExit) as stopped:
+        main([*map(str, command), "--source", str(tmp_path / "ct.nii.gz")])
+    assert stopped.value.code == 2 and "found no DICOM; expected the baseline's" in caplog.text

@@ -1,6 +1,7 @@
 """Verb `export-dicom`: a patient's masks, maps and volumes for a PACS or a DICOM viewer."""
 
 import json
+import logging
 import sys
 import time
 import warnings
@@ -66,7 +67,11 @@ def run_export_dicom(
 
 
 def need_highdicom() -> None:
-    """Raises HemexpError where `highdicom` is not installed."""
+    """Makes `highdicom` ready to be imported, and quiet.
+
+    Raises:
+        HemexpError: It is not installed.
+    """
     if sys.modules.get("pydicom", sys) is None:  # hemexp/__main__.py keeps nibabel from it
         del sys.modules["pydicom"]
     try:
@@ -75,6 +80,9 @@ def need_highdicom() -> None:
         expected = "highdicom, which writes DICOM objects"
         cure = "Run `pip install highdicom`, or install hemexp with its extra `dicom`."
         raise HemexpError(Fault("export-dicom", str(error), expected, cure)) from error
+    logging.getLogger("highdicom").setLevel(
+        logging.WARNING
+    )  # it tells every module that it copies
 
 
 def make_objects(

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.seg import Segmentation
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -152,5 +153,6 @@ def write_report(
         content=content,
         is_complete=True,
         is_final=False,
+        coding_schemes=[CodingSchemeIdentificationItem(SCHEME, name="Forecasts of hemexp")],
         **facts,
     )
