@@ -14,10 +14,13 @@ from results_folder import Grid, bleeds, read_samples, save, sheet_of, write_sca
 
 from hemexp.layout import MAPS, NOT_BIDS, Layout
 from hemexp.outcomes import expansion_outcomes
+from hemexp.provenance import write_sidecars
 from hemexp.reporting.bids import PARTICIPANT, run_write_bids
 from hemexp.volumes import read_volume, write_volume
 
 VOLUMES_ML = {"baseline_iph_ml": 20.0, "baseline_ivh_ml": 4.0, "followup_iph_ml": 30.0}
+
+MADE = {"verb": "strip-skull", "settings": {}, "inputs": [], "started": 0.0}
 
 
 @pytest.fixture
@@ -34,9 +37,11 @@ def layout(tmp_path):
     save(sheet_of(outcomes, rng).assign(sex=["female", "", "male"]), root / "samples.tsv")
     for name, session in (("007", "baseline"), ("007", "followup"), ("P1", "baseline")):
         write_scan(root, grid, name, session, *bleeds(grid, 20.0, 4.0), rng, "native")
+        write_sidecars(layout.native(name, session).images, **MADE)
     for name in MAPS:
         path = layout.sample_map("007", name)
         write_volume(path, 0.5 * bleeds(grid, 20.0, 4.0)[0], grid.affine, np.float32)
+        write_sidecars([path], **MADE)
     row = {"patient_id": "X9", "session": "baseline", "step": "strip-skull", "reason": "no head"}
     save(pd.DataFrame([row]), layout.excluded)
     (root / "README.md").write_text("Results.\n")
@@ -73,7 +78,8 @@ def test_the_validator_finds_no_error_and_would_find_one(layout):
 def test_links_show_the_images_and_go_when_these_are_gone(layout):
     write(layout)
     links = [path for path in layout.root.rglob("*") if path.is_symlink()]
-    assert len(links) == 3 + 3 + 3 + len(MAPS)  # masks of three scans, and maps
+    assert len(links) == 2 * (3 + 3 + 3 + len(MAPS))  # masks of three scans, maps, sidecars
+    assert all(json.loads(link.read_text())["verb"] for link in links if link.suffix == ".json")
     native = layout.native("007", "followup").iph
     link = layout.root / "sub-007" / "ses-followup" / "anat" / native.name
     assert not link.readlink().is_absolute()

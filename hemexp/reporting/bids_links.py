@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hemexp.columns import SESSIONS
 from hemexp.layout import MAPS, Layout
-from hemexp.provenance import write_json
+from hemexp.provenance import sidecar_path, write_json
 
 NATIVE = "The scan as it was acquired, in its own voxels."
 GRID = "The common grid of the run, along the axes of the patient's reference scan."
@@ -53,7 +53,7 @@ def clear_links(layout: Layout) -> None:
 
 
 def link_images(layout: Layout, patients: Iterable[str]) -> None:
-    """Links the images that there are, relatively, and writes one JSON for each kind of them.
+    """Links the images that there are and their sidecars, and writes a JSON for each kind.
 
     Args:
         layout: Of the run.
@@ -67,7 +67,8 @@ def link_images(layout: Layout, patients: Iterable[str]) -> None:
                 continue
             link = layout.bids_link(image)
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(os.path.relpath(image, link.parent))
+            for file, place in ((image, link), (sidecar_path(image), sidecar_path(link))):
+                place.symlink_to(os.path.relpath(file, link.parent))
             kinds[layout.bids_kind(image)] = facts
     for path, facts in kinds.items():
         write_json(path, facts)
