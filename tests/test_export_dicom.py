@@ -19,6 +19,8 @@ from hemexp.desk.dicom.planes import fill_planes, masks_on_planes, on_planes, sl
 from hemexp.desk.dicom.source import read_source
 from hemexp.layout import MAPS, Layout
 from hemexp.preprocess.dicom.read import read_dicom
+from hemexp.preprocess.strip import name_raw
+from hemexp.provenance import write_sidecars
 from hemexp.volumes import Volume, volume_ml, write_volume
 
 pytest.importorskip("highdicom", reason="pip install highdicom, the extra `dicom`")
@@ -49,6 +51,8 @@ def preprocess(folder, heights=EVEN, tilt_deg=0.0, **facts):
         write_volume(getattr(native, name), mask, ct.affine, np.uint8)
         volumes[f"{name}_ml"] = volume_ml(ct.with_data(mask))
     save(pd.DataFrame([volumes]), native.volumes)
+    raw = name_raw("P7", "baseline", {"ct": folder / "series"})
+    write_sidecars([native.ct], verb="strip-skull", settings={}, inputs=raw, started=0.0)
     return layout, ct.with_data(iph), ct.with_data(ivh)
 
 
@@ -245,6 +249,9 @@ def test_what_cannot_be_exported_is_refused_with_a_reason(tmp_path):
     draw(tmp_path / "bare", FrameOfReferenceUID=None, PatientID=None)
     with pytest.raises(HemexpError, match="found no FrameOfReferenceUID; expected"):
         run_export_dicom(layout, "P7", tmp_path / "bare", tmp_path / "out")
+    draw(tmp_path / "other", SeriesDescription="OTHER")
+    with pytest.raises(HemexpError, match="21 of 21 slices that the run did not read"):
+        run_export_dicom(layout, "P7", tmp_path / "other", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

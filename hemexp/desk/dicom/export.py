@@ -13,7 +13,7 @@ import pandas as pd
 from hemexp import Fault, HemexpError
 from hemexp.columns import BASELINE
 from hemexp.desk.dicom.planes import masks_on_planes, on_planes
-from hemexp.desk.dicom.source import Source, read_source
+from hemexp.desk.dicom.source import Source, read_source, refuse_other_series
 from hemexp.layout import MAPS, Layout, patient_folder
 from hemexp.made_masks import mask_source
 from hemexp.provenance import hash_file, write_atomically, write_sidecars
@@ -43,12 +43,13 @@ def run_export_dicom(
         The files, and what was left out and why.
 
     Raises:
-        HemexpError: The baseline did not come as DICOM, lacks what an object refers to, or has
-            no masks in this run; or `highdicom` is not installed.
+        HemexpError: The baseline did not come as DICOM, lacks what an object refers to, is not
+            what this run read, or has no masks in it; or `highdicom` is not installed.
     """
     started = time.perf_counter()
     need_highdicom()
     series, masks = read_source(patient_id, source), _mask_files(layout, patient_id)
+    refuse_other_series(patient_id, layout.native(patient_id, BASELINE).ct, series)
     maps, remarks = _map_files(layout, patient_id)
     with warnings.catch_warnings():
         # The patient's name goes on as it came; the warning would print it.

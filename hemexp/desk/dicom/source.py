@@ -1,5 +1,6 @@
 """The series that a patient's baseline came as: its headers in order, and where its slices lie."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -7,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from hemexp import Fault, HemexpError
 from hemexp.preprocess.dicom.checks import AGAIN, place_faults, stack_of
 from hemexp.preprocess.dicom.geometry import Stack
-from hemexp.preprocess.dicom.headers import Series, find_series, read_headers
+from hemexp.preprocess.dicom.headers import find_series, read_headers
 from hemexp.preprocess.dicom.read import choose_series, files_of, is_dicom
+from hemexp.provenance import hash_file, sidecar_path
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -56,7 +58,7 @@ def read_source(patient_id: str, path: Path | str) -> Source:
     path = Path(path)
     if not path.exists() or not is_dicom(path):
         found = "no DICOM" if path.exists() else "no such file or folder"
-        cure = "Name the DICOM series with --source if the sheet names a NIfTI file made of it."
+        cure = "Name the series in the sheet and run again; --source serves a run without a sheet."
         raise HemexpError(_fault(patient_id, path, found, "the baseline's DICOM series", cure))
     slices, broken = read_headers(files_of(path))
     if not slices:
@@ -71,11 +73,27 @@ def read_source(patient_id: str, path: Path | str) -> Source:
         raise HemexpError(_fault(patient_id, path, found, expected, cure))
     stack = stack_of(series)
     files = [series.slices[k].path for k in stack.order]
-    return Source(_read_slices(patient_id, files), files, stack, _shape(series))
+    return Source(_read_slices(patient_id, files), files, stack, series.slices[0].shape)
 
 
-def _shape(series: Series) -> tuple[int, int]:
-    return series.slices[0].shape
+def refuse_other_series(patient_id: str, ct: Path, source: Source) -> None:
+    """Masks lie right on the series that they were made on alone.
+
+    Args:
+        patient_id: For the message.
+        ct: The run's native CT, whose sidecar holds the hashes of the files that it was read from.
+        source: The series.
+
+    Raises:
+        HemexpError: The run did not read these files.
+    """
+    record = json.loads(sidecar_path(ct).read_text(encoding="utf-8"))
+    read = set(record["inputs"].values())
+    if strangers := [file for file in source.files if hash_file(file) not in read]:
+        found = f"{len(strangers)} of {len(source.files)} slices that the run did not read"
+        expected = "the series that the masks of this run were made on"
+        cure = "Name that series, or run the workflow again on this one."
+        raise HemexpError(_fault(patient_id, strangers[0], found, expected, cure))
 
 
 def _read_slices(patient_id: str, files: Sequence[Path]) -> list["Dataset"]:
