@@ -1,6 +1,7 @@
 """DICOM objects read back: every pixel where the NIfTI has it, every number as the tables say."""
 
 import json
+import sys
 import warnings
 
 import numpy as np
@@ -216,6 +217,8 @@ def test_found_masks_say_so_and_equal_content_has_equal_identity(tmp_path):
     first = segread(export(tmp_path, layout)[0]["seg"])
     assert first.SegmentSequence[0].SegmentAlgorithmType == "MANUAL"
     assert segread(export(tmp_path, layout)[0]["seg"]).SOPInstanceUID == first.SOPInstanceUID
+    tracked = [one.TrackingUID for one in first.SegmentSequence]
+    assert len({*tracked}) == 2
     record = {"verb": "segment-scan", "settings": {"method": "network"}}
     sidecar = layout.native("P7", "baseline").iph
     sidecar.with_name(sidecar.name.replace(".nii.gz", ".json")).write_text(json.dumps(record))
@@ -253,6 +256,12 @@ def test_what_cannot_be_exported_is_refused_with_a_reason(tmp_path):
     with pytest.raises(HemexpError, match="21 of 21 slices that the run did not read"):
         run_export_dicom(layout, "P7", tmp_path / "other", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_without_highdicom_it_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    with pytest.raises(HemexpError, match="pip install highdicom"):
+        run_export_dicom(Layout(tmp_path), "P7", tmp_path, tmp_path / "out")
 
 
 def test_a_series_without_names_is_exported_without_them(tmp_path):

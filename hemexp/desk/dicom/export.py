@@ -81,9 +81,8 @@ def need_highdicom() -> None:
         expected = "highdicom, which writes DICOM objects"
         cure = "Run `pip install highdicom`, or install hemexp with its extra `dicom`."
         raise HemexpError(Fault("export-dicom", str(error), expected, cure)) from error
-    logging.getLogger("highdicom").setLevel(
-        logging.WARNING
-    )  # it tells every module that it copies
+    # It tells of every module that it copies.
+    logging.getLogger("highdicom").setLevel(logging.WARNING)
 
 
 def make_objects(
@@ -98,7 +97,7 @@ def make_objects(
         masks: Native masks by name.
         maps: Probability maps by name; none without samples.
     """
-    from hemexp.desk.dicom.report import write_report
+    from hemexp.desk.dicom.report import measurement_groups, write_report
     from hemexp.desk.dicom.segments import MAPS as MAP_KIND
     from hemexp.desk.dicom.segments import MASKS, REPORT, segment_maps, segment_masks
 
@@ -120,13 +119,12 @@ def make_objects(
         map_hashes = [hash_file(path) for path in maps.values()]
         found[MAP_KIND.name] = segment_maps(series.slices, shown, map_hashes)
     forecast, of_samples = _forecast(layout, patient_id)
-    found[REPORT.name] = write_report(
-        series.slices,
-        found[MASKS.name],
-        _baseline_ml(layout, patient_id),
-        forecast,
-        [*hashes, *of_samples],
+    volumes_ml = _baseline_ml(layout, patient_id)
+    segmentation = found[MASKS.name]
+    groups = measurement_groups(
+        series.slices, segmentation, volumes_ml, forecast, hashes, of_samples
     )
+    found[REPORT.name] = write_report(series.slices, segmentation, groups, [*hashes, *of_samples])
     return found
 
 

@@ -21,11 +21,12 @@ from highdicom.sr import (
     TrackingIdentifier,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
 )
+from highdicom.sr.templates import Template
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from hemexp import __version__
-from hemexp.desk.dicom.segments import REPORT, SITES, series_facts
+from hemexp.desk.dicom.segments import REPORT, SITES, series_facts, tracking_uid
 from hemexp.notice import NOTICE
 
 if TYPE_CHECKING:
@@ -53,31 +54,29 @@ def _decimal(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _tracking(label: str, made_from: str) -> TrackingIdentifier:
-    """The same UID as the segment of that label has."""
-    return TrackingIdentifier(generate_uid(entropy_srcs=[made_from, label]), label)
-
-
 def measured_volume(
-    name: str, volume_ml: float, segmentation: Segmentation, source_uid: str, made_from: str
+    name: str,
+    volume_ml: float,
+    tracking: TrackingIdentifier,
+    segmentation: Segmentation,
+    source_uid: str,
 ) -> VolumetricROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations:
     """The baseline's volume of one kind of blood, with its segment where there is one.
 
     Args:
         name: `iph` or `ivh`.
         volume_ml: Measured in native space.
+        tracking: As of its segment.
         segmentation: Holds the segment, unless there is no such blood.
         source_uid: Series that the segmentation was made on.
-        made_from: As the segment's description took it.
     """
-    label = name.upper()
     facts = {
-        "tracking_identifier": _tracking(label, made_from),
+        "tracking_identifier": tracking,
         "finding_type": codes.SCT.Hemorrhage,
         "finding_sites": [FindingSite(SITES[name])],
         "measurements": [Measurement(codes.SCT.Volume, _decimal(volume_ml), MILLILITRE)],
     }
-    numbers = segmentation.get_segment_numbers(segment_label=label)
+    numbers = segmentation.get_segment_numbers(segment_label=name.upper())
     if not numbers:
         return MeasurementsAndQualitativeEvaluations(**facts)
     # Not `from_segmentation`: highdicom 0.28 fails there where there is one segment alone.
@@ -90,14 +89,15 @@ def measured_volume(
     return VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **facts)
 
 
-def forecast_group(forecast: pd.Series, made_from: str) -> MeasurementsAndQualitativeEvaluations:
+def forecast_group(
+    forecast: pd.Series, tracking: TrackingIdentifier
+) -> MeasurementsAndQualitativeEvaluations:
     """What the drawn follow-ups say, under codes of its own.
 
     Args:
         forecast: Columns of `FORECASTS`.
-        made_from: What tells it from that of another run.
+        tracking: Of the forecast.
     """
-    label = f"hemexp forecast, {int(forecast['samples'])} samples"
     measurements = [
         Measurement(
             CodedConcept(code, SCHEME, meaning),
@@ -107,39 +107,66 @@ def forecast_group(forecast: pd.Series, made_from: str) -> MeasurementsAndQualit
         for column, (code, meaning) in FORECASTS.items()
     ]
     return MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(label, made_from),
+        tracking_identifier=tracking,
         finding_type=codes.SCT.Hemorrhage,
         algorithm_id=AlgorithmIdentification("hemexp", __version__, [NOTICE]),
         measurements=measurements,
     )
 
 
-def write_report(
+def measurement_groups(
     slices: list["Dataset"],
     segmentation: Segmentation,
     volumes_ml: dict[str, float],
     forecast: pd.Series | None,
-    made_from: list[str],
-) -> Comprehensive3DSR:
-    """The report: volumes at baseline with their segments and, where there is one, the forecast.
+    masks_from: list[str],
+    forecast_from: list[str],
+) -> list[Template]:
+    """One group a kind of blood and, where there is one, that of the forecast.
 
     Args:
         slices: Headers of the source series.
         segmentation: Of the masks.
         volumes_ml: At baseline, native, by `iph` and `ivh`.
         forecast: Of the patient; None without samples.
-        made_from: Hashes of what it comes from, that of the masks first.
+        masks_from: Hashes of the mask files.
+        forecast_from: Hashes of what the forecast comes from, too.
+    """
+
+    def tracking(hashes: list[str], label: str) -> TrackingIdentifier:
+        return TrackingIdentifier(tracking_uid(slices, hashes, label), label)
+
+    series_uid = slices[0].SeriesInstanceUID
+    groups = [
+        measured_volume(
+            name, volume_ml, tracking(masks_from, name.upper()), segmentation, series_uid
+        )
+        for name, volume_ml in volumes_ml.items()
+    ]
+    if forecast is not None:
+        label = f"hemexp forecast, {int(forecast['samples'])} samples"
+        groups.append(forecast_group(forecast, tracking([*masks_from, *forecast_from], label)))
+    return groups
+
+
+def write_report(
+    slices: list["Dataset"],
+    segmentation: Segmentation,
+    groups: list[Template],
+    made_from: list[str],
+) -> Comprehensive3DSR:
+    """The report on a series.
+
+    Args:
+        slices: Headers of the source series.
+        segmentation: Of the masks.
+        groups: Of `measurement_groups`.
+        made_from: Hashes of all that it comes from.
     """
     device = DeviceObserverIdentifyingAttributes(
         uid=generate_uid(entropy_srcs=["hemexp", __version__]), name="hemexp"
     )
     observer = ObserverContext(codes.DCM.Device, device)
-    groups = [
-        measured_volume(name, volume_ml, segmentation, slices[0].SeriesInstanceUID, made_from[0])
-        for name, volume_ml in volumes_ml.items()
-    ]
-    if forecast is not None:
-        groups.append(forecast_group(forecast, made_from[0]))
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=observer),
         procedure_reported=codes.LN.CTUnspecifiedBodyRegion,
@@ -147,12 +174,11 @@ def write_report(
         title=codes.DCM.ImagingMeasurementReport,
         referenced_images=slices,
     )
-    facts = series_facts(REPORT, slices, made_from)
     return Comprehensive3DSR(
         evidence=[*slices, segmentation],
         content=content,
         is_complete=True,
         is_final=False,
         coding_schemes=[CodingSchemeIdentificationItem(SCHEME, name="Forecasts of hemexp")],
-        **facts,
+        **series_facts(REPORT, slices, made_from),
     )

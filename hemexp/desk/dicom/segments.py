@@ -74,6 +74,17 @@ def series_facts(kind: Kind, slices: list["Dataset"], made_from: list[str]) -> d
     }
 
 
+def tracking_uid(slices: list["Dataset"], made_from: list[str], label: str) -> str:
+    """One UID for a finding of a patient, in the segmentation and in the report.
+
+    Args:
+        slices: Of the source series.
+        made_from: Hashes of the files that show it.
+        label: Of the finding.
+    """
+    return generate_uid(entropy_srcs=[slices[0].SeriesInstanceUID, *made_from, label])
+
+
 def algorithm() -> highdicom.AlgorithmIdentificationSequence:
     """What drew or found: this program."""
     family = codes.DCM.ArtificialIntelligence
@@ -81,7 +92,7 @@ def algorithm() -> highdicom.AlgorithmIdentificationSequence:
 
 
 def describe_segment(
-    number: int, name: str, label: str, made_from: str, *, drawn_by_people: bool
+    number: int, name: str, label: str, uid: str, *, drawn_by_people: bool
 ) -> SegmentDescription:
     """One segment: haemorrhage, in the brain or its ventricles.
 
@@ -89,7 +100,7 @@ def describe_segment(
         number: From 1.
         name: `iph`, `ivh` or `expansion`.
         label: What a viewer shows.
-        made_from: What tells it from the same segment of another run.
+        uid: Of `tracking_uid`.
         drawn_by_people: The sheet named the mask: nobody knows more of how it was made.
     """
     return SegmentDescription(
@@ -101,7 +112,7 @@ def describe_segment(
         algorithm_type="MANUAL" if drawn_by_people else "AUTOMATIC",
         algorithm_identification=None if drawn_by_people else algorithm(),
         tracking_id=label,
-        tracking_uid=generate_uid(entropy_srcs=[made_from, label]),
+        tracking_uid=uid,
     )
 
 
@@ -118,7 +129,13 @@ def segment_masks(
     """
     shown = {name: mask for name, mask in masks.items() if mask.any()}
     described = [
-        describe_segment(number, name, name.upper(), made_from[0], drawn_by_people=source == GIVEN)
+        describe_segment(
+            number,
+            name,
+            name.upper(),
+            tracking_uid(slices, made_from, name.upper()),
+            drawn_by_people=source == GIVEN,
+        )
         for number, name in enumerate(shown, 1)
     ]
     return Segmentation(
@@ -145,7 +162,13 @@ def segment_maps(
     labels = {"iph": "p(IPH)", "ivh": "p(IVH)", "expansion": "p(new blood)"}
     shown = {name: values for name, values in maps.items() if (values >= 0.5 / MOST).any()}
     described = [
-        describe_segment(number, name, labels[name], made_from[0], drawn_by_people=False)
+        describe_segment(
+            number,
+            name,
+            labels[name],
+            tracking_uid(slices, made_from, labels[name]),
+            drawn_by_people=False,
+        )
         for number, name in enumerate(shown, 1)
     ]
     return Segmentation(
