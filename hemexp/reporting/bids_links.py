@@ -1,7 +1,7 @@
 """Masks and probability maps in the places where BIDS looks for them, as links."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from hemexp.columns import SESSIONS
@@ -42,11 +42,16 @@ def patient_images(layout: Layout, patient_id: str) -> Iterator[tuple[Path, dict
         yield layout.sample_map(patient_id, name), MAP_FACTS[name]
 
 
-def clear_links(layout: Layout) -> None:
-    """Takes away the links of an earlier call, and the folders that this leaves empty."""
+def clear_links(layout: Layout, wanted: Collection[Path]) -> None:
+    """Takes away other links of an earlier call, and the folders that this leaves empty.
+
+    Args:
+        layout: Of the run.
+        wanted: Links that stay.
+    """
     for top in layout.bids_folders():
         for path in [*sorted(top.rglob("*"), reverse=True), top]:
-            if path.is_symlink():
+            if path.is_symlink() and path not in wanted:
                 path.unlink()
             elif path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
@@ -59,16 +64,18 @@ def link_images(layout: Layout, patients: Iterable[str]) -> None:
         layout: Of the run.
         patients: Those who were not excluded.
     """
-    clear_links(layout)
+    links: dict[Path, Path] = {}
     kinds: dict[Path, dict[str, str]] = {}
     for patient_id in patients:
         for image, facts in patient_images(layout, patient_id):
-            if not image.is_file():  # no follow-up, or no samples
-                continue
-            link = layout.bids_link(image)
+            if image.is_file():  # else there is no follow-up, or no samples
+                link = layout.bids_link(image)
+                links |= {link: image, sidecar_path(link): sidecar_path(image)}
+                kinds[layout.bids_kind(image)] = facts
+    clear_links(layout, links)
+    for link, file in links.items():
+        if not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)
-            for file, place in ((image, link), (sidecar_path(image), sidecar_path(link))):
-                place.symlink_to(os.path.relpath(file, link.parent))
-            kinds[layout.bids_kind(image)] = facts
+            link.symlink_to(os.path.relpath(file, link.parent))
     for path, facts in kinds.items():
         write_json(path, facts)
