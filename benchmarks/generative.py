@@ -1,6 +1,7 @@
 """What training and sampling cost, against the published way, side by side in one run.
 
-python benchmarks/generative.py [--section decoder training patient memory device] [--device cpu]
+python benchmarks/generative.py [--section decoder training patient memory] [--device cpu]
+python benchmarks/generative.py --section device --device cuda [--budget 300]
 
 On a CPU the seconds are those of the processor, on one thread: other work on the machine hardly
 changes them. Networks have random weights: cost does not depend on them. The baseline is the
@@ -13,6 +14,8 @@ from itertools import product
 
 import pandas as pd
 import torch
+from budget import Budget
+from generative_device import measure_device
 from generative_memory import measure_memory
 from generative_parts import (
     CONTEXT,
@@ -29,7 +32,7 @@ from generative_parts import (
     seconds,
     size_of,
 )
-from generative_training import measure_device, measure_training
+from generative_training import measure_training
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -212,6 +215,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--size", choices=("published", "small"), default="published")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--budget", type=float, help="seconds that section `device` may take")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device, size = torch.device(args.device), size_of(args.size)
@@ -232,7 +236,7 @@ def main() -> None:
     if "memory" in args.section:
         show("peak memory of sampling", measure_memory())
     if "device" in args.section:
-        show("training and sampling on the device", measure_device(args.size, device))
+        measure_device(args.size, args.device, Budget(args.budget))
 
 
 if __name__ == "__main__":

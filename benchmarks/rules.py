@@ -1,6 +1,6 @@
 """Time and memory of a run by rule, from the benchmarks that Snakemake kept.
 
-python benchmarks/rules.py [--results results]
+python benchmarks/rules.py [--results results] [--least SECONDS]
 """
 
 import argparse
@@ -53,7 +53,10 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--results", type=Path, default=Path("results"))
-    print(as_markdown(by_rule(parser.parse_args().results / "benchmarks").round(1)))
+    parser.add_argument("--least", type=float, default=0, help="leave out rules of quicker jobs")
+    args = parser.parse_args()
+    table = by_rule(args.results / "benchmarks").round(1)
+    print(as_markdown(table[table["largest_s"] >= args.least]))
 
 
 if __name__ == "__main__":
