@@ -13,6 +13,7 @@ from hemexp.evaluation.patient.score import run_score_patient
 from hemexp.expansion.what_if import summarise
 from hemexp.layout import Layout
 from hemexp.reporting.catalogue import TABLES
+from hemexp.reporting.report import write
 from hemexp.reporting.tables import run_write_tables
 from hemexp.tables import read_table
 from hemexp.volumes import read_volume, write_volume
@@ -92,6 +93,16 @@ def evaluate(root, settings):
 
 def write_tables(root, settings, tables=TABLES):
     return run_write_tables(Layout(root), read_samples(root), settings.reporting, tables)
+
+
+METHODS = {"Growth": "Drawn from `a_model` & <that>."}
+"""Stands for what the records of a run say."""
+
+
+def write_report(root, settings, patch, preset="demo", tables=TABLES):
+    """The pages of the report; the first is `index.html`."""
+    patch.setattr(write, "make_paragraphs", lambda layout: METHODS)
+    return write.run_write_report(Layout(root), settings.reporting, preset, 7, tables)
 
 
 def asked_again(outcomes):

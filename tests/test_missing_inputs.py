@@ -20,7 +20,7 @@ NOT_READ = {
     "summarise_scores": "dseg|model.json",
     "write_tables": "images_oracle|reliability|volumes.tsv|calibration|roc|metrics.json",
     "draw_figures": r"(?<!forecasts)\.\w+$",  # the first of many, each of which takes seconds
-    "write_report": "(tex|svg|html)$",
+    "write_report": "(tex|svg|html)$|sub-",  # whose volumes are not there is not forecast
     "vary_masks": "dseg|model.json",
     # Few of the tables and figures, and of the evaluation four tables, are on that page.
     "write_review": r"(tex|svg)$|metrics.json$"
