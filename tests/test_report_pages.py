@@ -190,7 +190,7 @@ def test_every_column_of_numbers_leads_to_a_term_that_exists(reported):
     assert f"<a href='glossary.html#{anchor('CRPS')}'>CRPS, mL [95 % CI]</a>" in text_of(
         reported, "forecasts"
     )
-    assert "'glossary.html#dice'>IPH Dice, mean of samples</a>" in text_of(reported, "images")
+    assert "'glossary.html#term-dice'>IPH Dice, mean of samples</a>" in text_of(reported, "images")
 
 
 def test_the_index_holds_every_patient_and_links_to_the_page_there_is(reported):

@@ -1,6 +1,7 @@
 """Pieces that the pages of the report and that for a reviewer share."""
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -11,26 +12,32 @@ from hemexp.layout import Layout
 from hemexp.notice import NOTICE
 from hemexp.reporting.catalogue import FIGURES, Table
 from hemexp.reporting.report.contents import ALL_PAGES, page_file
-from hemexp.reporting.report.glossary import link_terms, term_links
+from hemexp.reporting.report.glossary import GLOSSARY, link_terms, term_links
 
 WARNING = (
     f"{NOTICE} The images and numbers on this page are drawn by a "
     "statistical model; they must not be used for the care of a patient."
 )
 
+PRINT_CSS = (
+    "@page{size:A4 landscape;margin:10mm}"
+    "@media print{body{font-size:9pt}img{max-height:150mm;width:auto}}"
+)
+"""Tables are wide, and a figure fits on a page."""
+
 SCORE = "Score"
 """Column whose cells are names of scores."""
 
 
-def report_page(here: str, title: str, body: str) -> str:
-    """A page with the ways to all others, whose tables can be sorted.
+def report_page(title: str, body: str, nav: Iterable[Link] = ()) -> str:
+    """A page whose tables can be sorted.
 
     Args:
-        here: Its name in `ALL_PAGES`.
         title: Its heading.
         body: HTML.
+        nav: Ways to other pages.
     """
-    return html_page(title, "", WARNING, body, nav_links(here), script=True)
+    return html_page(title, PRINT_CSS, WARNING, body, nav, script=True)
 
 
 def nav_links(here: str = "") -> list[Link]:
@@ -54,21 +61,40 @@ def html_sections(sections: dict[str, list[str]]) -> Markup:
     return render(Path(__file__).parent / "report" / "sections.html", sections=parts)
 
 
-def show_table(layout: Layout, table: Table) -> Markup:
-    """A table of the catalogue; columns and names of scores lead to their definitions."""
+def show_table(layout: Layout, table: Table, glossary: str = GLOSSARY) -> Markup:
+    """A table of the catalogue; columns and names of scores lead to their definitions.
+
+    Args:
+        layout: Of the run.
+        table: Of the catalogue.
+        glossary: Page that holds it; empty: the page itself.
+    """
     header, rows = read_csv(layout.table(table.name))
     if SCORE in header:
         place = header.index(SCORE)
-        named = zip(rows, link_terms([row[place] for row in rows]), strict=True)
+        named = zip(rows, link_terms([row[place] for row in rows], glossary), strict=True)
         rows = [[*row[:place], name, *row[place + 1 :]] for row, name in named]
-    return html_table(header, rows, table.caption, terms=term_links(header))
+    return html_table(header, rows, table.caption, terms=term_links(header, glossary))
 
 
-def show_figure(layout: Layout, name: str) -> Markup:
-    """A figure with its bytes in the page, so that the page can be shown alone."""
+def show_figure(layout: Layout, name: str, *, alone: bool = False) -> Markup:
+    """A figure with its bytes in the page, so that the page can be shown alone.
+
+    Args:
+        layout: Of the run.
+        name: Of the catalogue.
+        alone: Without a link to the vector file.
+    """
     figure = FIGURES[name]
-    vector = f"../{layout.figure(name, 'svg').relative_to(layout.root).as_posix()}"
+    vector = "" if alone else address(layout.figure(name, "svg"), layout)
     return html_figure(layout.figure(name).read_bytes(), figure.alt, figure.caption, vector)
+
+
+def address(path: Path, layout: Layout) -> str:
+    """Where a file of the run lies, seen from the pages of the report."""
+    if path.parent == layout.report.parent:
+        return path.name
+    return f"../{path.relative_to(layout.root).as_posix()}"
 
 
 def html_remarks(qc: pd.DataFrame) -> Markup:

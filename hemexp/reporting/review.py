@@ -1,4 +1,4 @@
-"""One page that holds all a reviewer asks for, with the files that it is made of."""
+"""One page that holds all a reviewer asks for and needs no other, and what lies beside it."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ from hemexp.reporting.page import (
     show_table,
 )
 from hemexp.reporting.reader import Reader
-from hemexp.reporting.report.glossary import term_links
+from hemexp.reporting.report.glossary import html_glossary, term_links
 from hemexp.reporting.run_facts import read_facts
 from hemexp.settings import Reporting
 
@@ -56,8 +56,8 @@ def html_shown(layout: Layout, section: str) -> list[Markup]:
     """Figures and tables of a section, as far as the catalogue has them."""
     figures, tables = SECTIONS[section]
     known = {table.name: table for table in TABLES}
-    shown = [show_figure(layout, name) for name in figures if name in FIGURES]
-    return shown + [show_table(layout, known[name]) for name in tables if name in known]
+    shown = [show_figure(layout, name, alone=True) for name in figures if name in FIGURES]
+    return shown + [show_table(layout, known[name], "") for name in tables if name in known]
 
 
 def html_checklist(name: str, rows: Sequence[Sequence[str]]) -> Markup:
@@ -100,11 +100,12 @@ def run_write_review(layout: Layout, settings: Reporting, preset: str, seed: int
     sections = {name: shown for name in SECTIONS if (shown := html_shown(layout, name))}
     sections["Patients"].append(html_excluded(reader.table(layout.excluded)))
     sections["Failures"].append(
-        html_table(header, failed, FAILURES_CAPTION, terms=term_links(header))
+        html_table(header, failed, FAILURES_CAPTION, terms=term_links(header, ""))
     )
     sections["Model card"] = [card_html(card)]
     sections |= {TITLES[name]: [html_checklist(name, rows)] for name, rows in lists.items()}
-    page = report_page("review", "hemexp: for a reviewer", html_sections(sections))
+    sections["Glossary"] = [html_glossary()]
+    page = report_page("hemexp: for a reviewer", html_sections(sections))
     write_text(layout.review, page)
     write_sidecars(
         [layout.review, layout.model_card, layout.failures, *map(layout.checklist, CHECKLISTS)],

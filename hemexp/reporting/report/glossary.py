@@ -12,6 +12,7 @@ from hemexp import Fault, HemexpError
 from hemexp.html import html_markdown, render
 from hemexp.reporting.report.contents import COLUMNS, GLOSSARY_PAGE, GLOSSARY_SOURCE, page_file
 
+GLOSSARY = page_file(GLOSSARY_PAGE)
 _ENTRY = re.compile(r"^- \*\*(?P<term>[^*]+)\*\*: (?P<text>.+(?:\n  .+)*)", re.MULTILINE)
 _INTERVAL = " [95 % CI]"
 
@@ -41,8 +42,8 @@ def read_glossary(path: Path = GLOSSARY_SOURCE) -> tuple[Entry, ...]:
 
 
 def anchor(term: str) -> str:
-    """Where a term stands on its page: `copy (of baseline)` at `copy-of-baseline`."""
-    return re.sub(r"[^a-z0-9]+", "-", term.lower()).strip("-")
+    """Where a term stands on its page: `copy (of baseline)` at `term-copy-of-baseline`."""
+    return "term-" + re.sub(r"[^a-z0-9]+", "-", term.lower()).strip("-")
 
 
 @cache
@@ -63,22 +64,27 @@ def term_of(header: str) -> str | None:
     return next((term for pattern, term in _explained() if pattern.fullmatch(name)), None)
 
 
-def term_link(term: str) -> str:
-    """Where a term is explained, seen from a page of the report."""
-    return f"{page_file(GLOSSARY_PAGE)}#{anchor(term)}"
+def term_link(term: str, page: str = GLOSSARY) -> str:
+    """Where a term is explained.
+
+    Args:
+        term: As the glossary spells it.
+        page: That holds the glossary; empty: the page itself.
+    """
+    return f"{page}#{anchor(term)}"
 
 
-def term_links(texts: list[str]) -> dict[str, str]:
+def term_links(texts: list[str], page: str = GLOSSARY) -> dict[str, str]:
     """Where columns, or the names of scores, are explained, by text; unknown ones are left out."""
-    return {text: term_link(term) for text in texts if (term := term_of(text))}
+    return {text: term_link(term, page) for text in texts if (term := term_of(text))}
 
 
-def link_terms(texts: list[str]) -> list[str]:
+def link_terms(texts: list[str], page: str = GLOSSARY) -> list[str]:
     """The same texts, each with the way to its definition where there is one."""
-    links, link = term_links(texts), Markup("<a href='{}'>{}</a>")
+    links, link = term_links(texts, page), Markup("<a href='{}'>{}</a>")
     return [link.format(links[text], text) if text in links else text for text in texts]
 
 
 def html_glossary() -> Markup:
-    """The body of the page."""
+    """All terms with their definitions."""
     return render(Path(__file__).with_name("glossary.html"), entries=read_glossary())

@@ -13,7 +13,7 @@ from hemexp.reporting.page import nav_links
 from hemexp.reporting.report.glossary import link_terms, term_link
 
 NOT_SCORED = "No patient of split `test` was scored: this run cannot say how good it is."
-ORACLE = "The samples were told what happened: they are no forecast, and none is scored here."
+ORACLE = "The samples were told what happened: they are no forecast, and have no score here."
 MODEL_TERMS = {
     "hemexp": "forecast",
     "raw (before matching)": "raw",
@@ -45,7 +45,7 @@ def say_done(flow: Flow, samples: pd.Series, preset: str, seed: int) -> dict[str
         "Forecasts": f"{drawn.max():.0f} follow-ups of each of {len(drawn)} patients; "
         f"{flow.scored} of them scored against what happened."
         if len(drawn)
-        else "None drawn.",
+        else "No follow-up was drawn as a forecast.",
     }
 
 
@@ -58,13 +58,12 @@ def html_scores(tables: Tables) -> Markup:
     Args:
         tables: `contents.HEADLINE_TABLES`, by name.
     """
-    forecast = {name: of_forecasts(table) for name, table in tables.items()}
-    ours = of_test(forecast["forecasts"]).query("model == 'hemexp' and target == 'iph_ml'")
+    scored = of_test(tables["forecasts"])
+    ours = scored.query("model == 'hemexp' and target == 'iph_ml'")
     if ours.empty:
-        told = of_test(tables["forecasts"])["indicator"].eq("oracle").any()
-        return Markup("<p>{}</p>").format(ORACLE if told else NOT_SCORED)
+        return Markup("<p>{}</p>").format(NOT_SCORED if scored.empty else ORACLE)
     known = not of_test(tables["expected"]).empty
-    shown = headline_table([forecast], LINES if known else SEEN_LINES)
+    shown = headline_table([tables], LINES if known else SEEN_LINES)
     against = "everything that might have happened to these phantoms" if known else "what happened"
     caption = (
         f"Scores of {ours['n'].iloc[0]} test patients against {against}, K = {ours['k'].iloc[0]}. "
@@ -78,11 +77,6 @@ def html_scores(tables: Tables) -> Markup:
         named=True,
         terms={words: term_link(term) for words, term in MODEL_TERMS.items()},
     )
-
-
-def of_forecasts(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of an evaluation table that are forecasts: whoever knew the outcome is none."""
-    return table[table["indicator"] != "oracle"]
 
 
 def html_overview(facts: Mapping[str, str], scores: Markup) -> Markup:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from hemexp.html import html_table, render
 from hemexp.layout import Layout
 from hemexp.reporting.cells import UNKNOWN, number
+from hemexp.reporting.page import address
 from hemexp.reporting.report.glossary import term_links
 
 HEADER = [
@@ -65,13 +66,6 @@ def index_row(name: str, row: pd.Series, layout: Layout) -> list[str]:
         mask_sources(row),
         quality_words(row),
     ]
-
-
-def address(path: Path, layout: Layout) -> str:
-    """Where a file of the run lies, seen from the pages of the report."""
-    if path.parent == layout.report.parent:
-        return path.name
-    return f"../{path.relative_to(layout.root).as_posix()}"
 
 
 def mask_sources(row: pd.Series) -> str:

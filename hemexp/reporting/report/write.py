@@ -14,9 +14,11 @@ from hemexp.reporting.catalogue.entries import SCANS
 from hemexp.reporting.flow import read_flow
 from hemexp.reporting.methods import make_paragraphs
 from hemexp.reporting.page import (
+    address,
     html_excluded,
     html_remarks,
     html_sections,
+    nav_links,
     report_page,
     show_figure,
     show_table,
@@ -32,7 +34,7 @@ from hemexp.reporting.report.contents import (
 )
 from hemexp.reporting.report.glossary import html_glossary
 from hemexp.reporting.report.overview import html_overview, html_scores, say_done
-from hemexp.reporting.report.patients import address, html_patients
+from hemexp.reporting.report.patients import html_patients
 from hemexp.reporting.report.read_patients import read_patients
 from hemexp.settings import Reporting
 
@@ -94,9 +96,9 @@ def run_write_report(
     bodies[GLOSSARY_PAGE] = html_glossary()
     scores = html_scores({name: reader.table(layout.evaluation(name)) for name in HEADLINE_TABLES})
     facts = say_done(read_flow(reader), patients["samples"], preset, seed)
-    index = report_page("index", TITLE, html_overview(facts, scores))
+    index = report_page(TITLE, html_overview(facts, scores), nav_links("index"))
     texts = {layout.report: index} | {
-        layout.report_page(name): report_page(name, PAGES[name].words, body)
+        layout.report_page(name): report_page(PAGES[name].words, body, nav_links(name))
         for name, body in bodies.items()
     }
     for path, text in texts.items():
