@@ -315,6 +315,16 @@ def test_the_first_page_is_one_screen(reported, opened):
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("name", ALL_PAGES)
+def test_everybody_can_read_a_page(reported, opened, name):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-core")
+    opened.goto(reported.report.with_name(f"{name}.html").as_uri())
+    faults = axe.Axe().run(opened).response["violations"]
+    found = [(fault["id"], fault["nodes"][0]["html"]) for fault in faults]
+    assert not [found for fault in faults if fault["impact"] in ("serious", "critical")]
+
+
+@pytest.mark.browser
 def test_a_page_inside_another_has_no_links_that_lead_nowhere(reported, opened, tmp_path):
     source = reported.report_page("forecasts")
     write_text(tmp_path / "frame.html", f"<iframe src='{source.as_uri()}'></iframe>")
