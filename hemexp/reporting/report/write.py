@@ -59,6 +59,34 @@ def html_of_section(
     return [*first, *figures, *(show_table(layout, t) for t in tables if t.section == section)]
 
 
+def make_bodies(reader: Reader, tables: list[Table], preset: str, seed: int) -> dict[str, Markup]:
+    """What the pages hold, by their names in `contents.ALL_PAGES`; not that of the review.
+
+    Args:
+        reader: Of the results.
+        tables: Those that are there.
+        preset: Name of the run's preset.
+        seed: Run seed.
+    """
+    layout, patients = reader.layout, read_patients(reader)
+    own = {
+        SCANS: html_scans(reader),
+        METHODS: html_methods(layout),
+        MADE_WITH: [html_made_with(preset, seed)],
+    }
+    scores = html_scores({name: reader.table(layout.evaluation(name)) for name in HEADLINE_TABLES})
+    facts = say_done(read_flow(reader), patients["samples"], preset, seed)
+    bodies = {"index": html_overview(facts, scores)}
+    for name, page in PAGES.items():
+        pieces = {
+            section: html_of_section(layout, section, tables, own.get(section, ()))
+            for section in page.sections
+        }
+        bodies[name] = html_sections({section: each for section, each in pieces.items() if each})
+    bodies[PATIENTS_PAGE] = html_patients(patients, layout)
+    return bodies | {GLOSSARY_PAGE: html_glossary()}
+
+
 def run_write_report(
     layout: Layout, settings: Reporting, preset: str, seed: int, tables: Iterable[Table] = TABLES
 ) -> list[Path]:
@@ -76,43 +104,21 @@ def run_write_report(
     """
     started, reader = time.perf_counter(), Reader(layout)
     there = [t for t in tables if not t.optional or layout.table(t.name).exists()]
-    patients = read_patients(reader)
-    own = {
-        SCANS: html_scans(reader),
-        METHODS: html_methods(layout),
-        MADE_WITH: [html_made_with(preset, seed)],
-    }
-    bodies = {
-        name: html_sections(
-            {
-                section: pieces
-                for section in page.sections
-                if (pieces := html_of_section(layout, section, there, own.get(section, ())))
-            }
-        )
-        for name, page in PAGES.items()
-    }
-    bodies[PATIENTS_PAGE] = html_patients(patients, layout)
-    bodies[GLOSSARY_PAGE] = html_glossary()
-    scores = html_scores({name: reader.table(layout.evaluation(name)) for name in HEADLINE_TABLES})
-    facts = say_done(read_flow(reader), patients["samples"], preset, seed)
-    index = report_page(TITLE, html_overview(facts, scores), nav_links("index"))
-    texts = {layout.report: index} | {
-        layout.report_page(name): report_page(PAGES[name].words, body, nav_links(name))
-        for name, body in bodies.items()
-    }
-    for path, text in texts.items():
-        write_text(path, text)
+    pages = []
+    for name, body in make_bodies(reader, there, preset, seed).items():
+        title = TITLE if name == "index" else PAGES[name].words
+        pages.append(layout.report_page(name))
+        write_text(pages[-1], report_page(title, body, nav_links(name)))
     shown = [layout.table(table.name) for table in there] + [layout.figure(n) for n in FIGURES]
     write_sidecars(
-        [*texts],
+        pages,
         verb="write-report",
         settings=settings.as_json(),
         started=started,
         inputs=sorted({*shown, *reader.seen}),
         seed=seed,
     )
-    return [*texts]
+    return pages
 
 
 def html_scans(reader: Reader) -> list[Markup]:
