@@ -407,6 +407,14 @@ class Layout:
         """The page that shows it all."""
         return self.root / "report" / "index.html"
 
+    def report_page(self, name: str) -> Path:
+        """A page beside it."""
+        return self.root / "report" / f"{name}.html"
+
+    def patient_page(self, patient_id: str) -> Path:
+        """The page of one patient."""
+        return self.root / "report" / f"sub-{patient_id}.html"
+
     @property
     def methods(self) -> Path:
         """The methods paragraph of the run."""

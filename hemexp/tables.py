@@ -49,14 +49,14 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Reads a TSV whose identifiers stay text (patient `007` is not patient 7).
+    """Reads a TSV or CSV whose identifiers stay text (patient `007` is not patient 7).
 
     Raises:
         HemexpError: The file is missing.
     """
     text = dict.fromkeys(("patient_id", "center", "split", "indicator", "network", "note"), str)
     try:
-        table = pd.read_csv(path, sep="\t", dtype=text)
+        table = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=text)
     except FileNotFoundError as error:
         raise HemexpError(
             Fault(str(path), "no such file", "a table of an earlier step", "Run that step first.")

@@ -13,6 +13,8 @@ from hemexp.evaluation.patient.score import run_score_patient
 from hemexp.expansion.what_if import summarise
 from hemexp.layout import Layout
 from hemexp.reporting.catalogue import TABLES
+from hemexp.reporting.patients import run_write_patients
+from hemexp.reporting.report import write
 from hemexp.reporting.tables import run_write_tables
 from hemexp.tables import read_table
 from hemexp.volumes import read_volume, write_volume
@@ -88,10 +90,29 @@ def evaluate(root, settings):
     run_summarise_scores(Layout(root), read_samples(root), room, seed=1)
     run_vary_masks(Layout(root), read_samples(root), room, seed=1)
     run_score_what_if(Layout(root), asked_again(outcomes))
+    run_write_patients(Layout(root), whole_sheet(root), room)
+
+
+def whole_sheet(root):
+    """The sheet with the patient whom preprocessing excluded."""
+    sheet = read_samples(root)
+    sheet.loc["X9"] = sheet.loc["T1"]
+    sheet.loc["X9", "patient_id"] = "X9"
+    return sheet
 
 
 def write_tables(root, settings, tables=TABLES):
     return run_write_tables(Layout(root), read_samples(root), settings.reporting, tables)
+
+
+METHODS = {"Growth": "Drawn from `a_model` & <that>."}
+"""Stands for what the records of a run say."""
+
+
+def write_report(root, settings, patch, preset="demo", tables=TABLES):
+    """The pages of the report; the first is `index.html`."""
+    patch.setattr(write, "make_paragraphs", lambda layout: METHODS)
+    return write.run_write_report(Layout(root), settings.reporting, preset, 7, tables)
 
 
 def asked_again(outcomes):

@@ -154,7 +154,7 @@ def dvc(folder, *arguments):
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["demo", "full"])
 def test_dvc_reads_it_and_sees_that_nothing_was_made(tmp_path, preset):
-    for name in ("hemexp", "workflow", "config"):
+    for name in ("hemexp", "workflow", "config", "docs"):
         shutil.copytree(
             REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__")
         )

@@ -17,7 +17,7 @@ CHANGED = "config/config.yaml:reporting.dpi"
 def project(mini_run, tmp_path_factory):
     """A repository of its own that holds the mini cohort's results, not yet known to dvc."""
     folder = tmp_path_factory.mktemp("reviewer")
-    for name in ("hemexp", "workflow", "config", "envs"):
+    for name in ("hemexp", "workflow", "config", "docs", "envs"):
         shutil.copytree(
             REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
         )

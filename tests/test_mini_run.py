@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from mini import CONFIG, MINI, run, snakemake
 
 from hemexp.reporting.catalogue import FIGURES, TABLES
+from hemexp.reporting.report.contents import ALL_PAGES
 
 PATIENTS = [patient for patients in MINI.values() for patient in patients]
 PAIRS = MINI["train"] + MINI["val"] + MINI["test"]
@@ -183,16 +184,19 @@ def test_every_product_says_where_it_came_from(mini_run):
 
 
 def test_the_page_shows_every_figure_and_says_what_it_is_not(mini_run):
-    page = (mini_run / "results/report/index.html").read_text()
-    assert "not a medical device" in page
-    for figure in (mini_run / "results/figures").glob("*.png"):
-        assert f"../figures/{figure.name}" in page
+    pages = [path.read_text() for path in (mini_run / "results/report").glob("[!s]*.html")]
+    assert len(pages) == len(ALL_PAGES) and all("not a medical device" in page for page in pages)
+    for figure in (mini_run / "results/figures").glob("*.svg"):
+        assert any(f"../figures/{figure.name}" in page for page in pages)
 
 
 def test_the_report_of_snakemake_shows_every_caption(mini_run, tmp_path):
     snakemake(mini_run, "--report", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
-    captions = [*FIGURES.values(), *(table.caption for table in TABLES if not table.optional)]
+    captions = [
+        *(figure.caption for figure in FIGURES.values()),
+        *(table.caption for table in TABLES if not table.optional),
+    ]
     # Between quotes, which are drawn as the page's language has them; other signs are JSON's.
     parts = [json.dumps(part)[1:-1] for text in captions for part in re.split("['`]", text)]
     assert [part for part in parts if part not in page] == []

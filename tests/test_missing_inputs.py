@@ -23,7 +23,7 @@ NOT_READ = {
     "write_patients": r"volumes.tsv|pooled|consistency",
     "write_bids": r"volumes.tsv|qc.tsv|outcomes.tsv",
     "draw_figures": r"(?<!forecasts)\.\w+$",  # the first of many, each of which takes seconds
-    "write_report": "(tex|svg|html)$",
+    "write_report": "(tex|svg|html)$|sub-",
     "vary_masks": "dseg|model.json",
     # Few of the tables and figures, and of the evaluation four tables, are on that page.
     "write_review": r"(tex|svg)$|metrics.json$"

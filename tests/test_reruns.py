@@ -66,10 +66,17 @@ EDITS = {
     "one score of a patient": ("evaluation/patient/images.py", SCORED),
     "a metric": ("evaluation/metrics.py", SCORED),
     "one table of the cohort": ("evaluation/cohort/conformal.py", EVALUATED),
-    "a caption": ("reporting/catalogue.py", {"write_tables", "write_report", "write_review"}),
+    "a caption": (
+        "reporting/catalogue/tables.py",
+        {"write_tables", "write_report", "write_review"},
+    ),
     "a figure": ("reporting/figures/growth.py", {"draw_figures", "write_report", "write_review"}),
-    "the page": ("reporting/page.py", {"write_report", "write_review"}),
-    "the table of patients": ("reporting/patient_columns.py", {"write_patients", "write_bids"}),
+    "the table of patients": (
+        "reporting/patient_columns.py",
+        {"write_patients", "write_bids", "write_report"},
+    ),
+    "a piece of the pages": ("reporting/page.py", {"write_report", "write_review"}),
+    "the first page": ("reporting/report/overview.py", {"write_report"}),
     "what a robust score is": (
         "evaluation/cohort/robustness.py",
         {"vary_masks", "write_tables", "write_report", "write_review"},
@@ -100,7 +107,7 @@ def checkout(tmp_path_factory):
     """A copy of the code to edit: a checkout of its own."""
     folder = tmp_path_factory.mktemp("checkout")
     left_out = shutil.ignore_patterns("__pycache__")
-    for name in ("hemexp", "workflow", "config", "envs", "benchmarks"):
+    for name in ("hemexp", "workflow", "config", "docs", "envs", "benchmarks"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=left_out)
     shutil.copy(REPOSITORY / "Snakefile", folder)
     return folder
@@ -124,6 +131,23 @@ def test_an_edit_reruns_what_it_could_change_and_nothing_else(mini_run, checkout
     path = append(checkout, name, "\nEDITED = True\n")
     try:
         assert planned(mini_run, checkout) == expected
+    finally:
+        path.write_text(before)
+
+
+DATA = {
+    "hemexp/pages/style.css": {"write_qc", "write_report", "write_review"},
+    "docs/glossary.md": {"write_report", "write_review"},
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_an_edit_of_what_pages_are_made_of_writes_them_again(mini_run, checkout, name):
+    path = checkout / name
+    before = path.read_text()
+    path.write_text(f"{before}\n")
+    try:
+        assert planned(mini_run, checkout) == DATA[name]
     finally:
         path.write_text(before)
 

@@ -116,7 +116,9 @@ def html_numbers(scans: list[dict[str, Any]], limits: QualityLimits) -> str:
         )
         rows.append(f"<tr><th scope='row'>{SESSION_WORDS[scan['session']]}</th>{cells}</tr>")
     return (
-        f"<div class='numbers'><table><thead><tr><th scope='row'>Scan</th>{head}</tr></thead>"
+        # Where it is wider than the window, arrow keys move it.
+        f"<div class='numbers' role='group' aria-label='Numbers' tabindex='0'><table>"
+        f"<thead><tr><th scope='row'>Scan</th>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 

@@ -1,7 +1,8 @@
 """Verb `show-scores`: how good scored models are, in one table for the README."""
 
 import datetime
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -87,6 +88,33 @@ LINES = (
 """Scores against everything that might have happened: the phantom's true law and true map."""
 
 
+def _seen(words: str, score: str, table: str = "forecasts", **options: Any) -> Line:  # noqa: ANN401
+    unit = "_ml" if score.endswith("_ml") else ""
+    name = score.removesuffix(unit)
+    ends = (score, f"{name}_low{unit}", f"{name}_high{unit}")
+    return Line(words, table, **{"wanted": {"target": "iph_ml"}, "ends": ends} | options)
+
+
+def _share(words: str, column: str) -> Line:
+    return _seen(words, column, ends=(column,) * 3, interval=False)
+
+
+SEEN_LINES = (
+    _seen("CRPS of follow-up IPH, mL", "crps_ml"),
+    _seen("skill against climatology", "skill"),
+    _share("50 % intervals cover", "coverage50"),
+    _share("90 % intervals cover", "coverage90"),
+    _seen("AUC of expansion (HE)", "auc", "expansion", wanted={"event": "he"}),
+    next(line for line in LINES if line.table == "consistency"),
+    *(
+        replace(line, wanted=line.wanted | {"reference": "outcome"})
+        for line in LINES
+        if line.table == "maps"
+    ),
+)
+"""The same against what happened, which is all that is known of a patient."""
+
+
 def of_test(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of an evaluation table over all test patients."""
     return table[(table["split"] == SPLIT) & (table["center"] == "all")]
@@ -104,9 +132,8 @@ def find_estimate(line: Line, model: str, tables: Tables) -> tuple[float, float,
         None where the model has no such number.
     """
     name = line.models.get(model, model)
-    if name == BEST:  # in hindsight, as `expected.tsv` defines it
-        crps = of_test(tables["expected"]).query("measure == 'crps_ml'")
-        name = best_tabular(dict(zip(crps["model"], crps["value"], strict=True)))
+    if name == BEST:  # in hindsight, as `expected.tsv` and `comparisons.tsv` define it
+        name = best_tabular(_mean_crps(line, tables))
     rows = of_test(tables[line.table])
     for column, value in (line.wanted | {"model": name}).items():
         rows = rows[rows[column] == value]
@@ -114,6 +141,15 @@ def find_estimate(line: Line, model: str, tables: Tables) -> tuple[float, float,
         return None
     value, low, high = (float(rows[column].iloc[0]) for column in line.ends)
     return (-value, -high, -low) if line.gain else (value, low, high)
+
+
+def _mean_crps(line: Line, tables: Tables) -> dict[str, float]:
+    """CRPS of every model, from the table that a line's scores are of one kind with."""
+    if line in LINES:
+        table, column = of_test(tables["expected"]).query("measure == 'crps_ml'"), "value"
+    else:
+        table, column = of_test(tables["forecasts"]).query("target == 'iph_ml'"), "crps_ml"
+    return dict(zip(table["model"], table[column], strict=True))
 
 
 def headline_cell(line: Line, model: str, runs: list[Tables]) -> str:
@@ -132,18 +168,19 @@ def headline_cell(line: Line, model: str, runs: list[Tables]) -> str:
     )
 
 
-def headline_table(runs: list[Tables]) -> pd.DataFrame:
+def headline_table(runs: list[Tables], lines: Sequence[Line] = LINES) -> pd.DataFrame:
     """The table for people.
 
     Args:
         runs: The evaluation tables of each run, by name; the first gives the intervals.
+        lines: `LINES` or `SEEN_LINES`.
 
     Returns:
-        A column a model, a row a line of `LINES`.
+        A column a model, a row a line.
     """
     rows = {
         line.words: {words: headline_cell(line, model, runs) for words, model in MODELS.items()}
-        for line in LINES
+        for line in lines
     }
     return pd.DataFrame.from_dict(rows, orient="index")
 

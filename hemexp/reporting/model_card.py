@@ -5,7 +5,8 @@ Headings follow Mitchell 2019 (Model Cards for Model Reporting, FAT* 2019:220).
 
 import json
 from collections.abc import Mapping
-from html import escape
+
+from markupsafe import Markup
 
 from hemexp.notice import NOTICE
 from hemexp.reporting.methods import ABOUT
@@ -50,12 +51,12 @@ def card_markdown(sections: Mapping[str, list[str]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def card_html(sections: Mapping[str, list[str]]) -> str:
+def card_html(sections: Mapping[str, list[str]]) -> Markup:
     """The card as part of a page."""
-    return "\n".join(
-        f"<h3>{escape(name)}</h3><ul>"
-        + "".join(f"<li>{escape(one)}</li>" for one in lines)
-        + "</ul>"
+    line = Markup("<li>{}</li>")
+    part = Markup("<h3>{}</h3><ul>{}</ul>")
+    return Markup("\n").join(
+        part.format(name, Markup().join(line.format(one) for one in lines))
         for name, lines in sections.items()
     )
 

@@ -1,55 +1,103 @@
-"""One static page with everything a reader of the run wants to see."""
+"""Pieces that the pages of the report and that for a reviewer share."""
 
 import csv
-import time
 from collections.abc import Iterable
-from html import escape
 from pathlib import Path
 
 import pandas as pd
+from markupsafe import Markup
 
-from hemexp.html import html_page, html_table
+from hemexp.html import Link, html_figure, html_page, html_table, render
 from hemexp.layout import Layout
 from hemexp.notice import NOTICE
-from hemexp.provenance import git_id, versions, write_sidecars, write_text
-from hemexp.reporting.catalogue import FIGURES, TABLES, Table
-from hemexp.settings import Reporting
-from hemexp.tables import read_table
+from hemexp.reporting.catalogue import FIGURES, Table
+from hemexp.reporting.report.contents import ALL_PAGES, page_file
+from hemexp.reporting.report.glossary import GLOSSARY, link_terms, term_links
 
 WARNING = (
     f"{NOTICE} The images and numbers on this page are drawn by a "
     "statistical model; they must not be used for the care of a patient."
 )
 
-QUALITY_LINK = (
-    "<p>Every patient with pictures, worst first: <a href='../preprocess/qc.html'>qc.html</a>.</p>"
+PRINT_CSS = (
+    "@page{size:A4 landscape;margin:10mm}"
+    "@media print{body{font-size:9pt}img{max-height:150mm;width:auto}}"
 )
+"""Tables are wide, and a figure fits on a page."""
 
-REVIEW_LINK = (
-    "<p>Patient flow, failures, robustness, model card and checklists: "
-    "<a href='review.html'>review.html</a>.</p>\n"
-)
-
-CSS = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;"
-    "color:#1a1a1a}table{border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums}"
-    "th,td{border-bottom:1px solid #ddd;padding:.25rem .5rem;text-align:left;vertical-align:top}"
-    "thead th{border-bottom:2px solid #555}.wide{overflow-x:auto}img{max-width:100%;height:auto}"
-    ".notice{border:2px solid #d55e00;padding:.5rem 1rem}figure{margin:1.5rem 0}"
-    "figcaption,caption{color:#444;font-size:13px;text-align:left}caption{padding-bottom:.4rem}"
-)
+SCORE = "Score"
+"""Column whose cells are names of scores."""
 
 
-def html_figure(name: str, caption: str) -> str:
-    """A figure by relative link, with its caption and a link to the vector file."""
-    source = f"../figures/{name}"
-    return (
-        f"<figure id='figure-{name}'><img src='{source}.png' alt='{escape(caption, quote=True)}'>"
-        f"<figcaption>{escape(caption)} <a href='{source}.svg'>SVG</a></figcaption></figure>"
-    )
+def report_page(title: str, body: str, nav: Iterable[Link] = ()) -> str:
+    """A page whose tables can be sorted.
+
+    Args:
+        title: Its heading.
+        body: HTML.
+        nav: Ways to other pages.
+    """
+    return html_page(title, PRINT_CSS, WARNING, body, nav, script=True)
 
 
-def html_remarks(qc: pd.DataFrame) -> str:
+def nav_links(here: str = "") -> list[Link]:
+    """Ways from one page of the report to all.
+
+    Args:
+        here: The page that they stand on: a name of `ALL_PAGES`.
+    """
+    return [
+        Link(page_file(name), page.words, page.about, name == here)
+        for name, page in ALL_PAGES.items()
+    ]
+
+
+def html_sections(sections: dict[str, list[str]]) -> Markup:
+    """Contents, then the sections: pieces of HTML by title."""
+    parts = [
+        (name.lower().replace(" ", "-"), name, [Markup(piece) for piece in pieces])
+        for name, pieces in sections.items()
+    ]
+    return render(Path(__file__).parent / "report" / "sections.html", sections=parts)
+
+
+def show_table(layout: Layout, table: Table, glossary: str = GLOSSARY) -> Markup:
+    """A table of the catalogue; columns and names of scores lead to their definitions.
+
+    Args:
+        layout: Of the run.
+        table: Of the catalogue.
+        glossary: Page that holds it; empty: the page itself.
+    """
+    header, rows = read_csv(layout.table(table.name))
+    if SCORE in header:
+        place = header.index(SCORE)
+        named = zip(rows, link_terms([row[place] for row in rows], glossary), strict=True)
+        rows = [[*row[:place], name, *row[place + 1 :]] for row, name in named]
+    return html_table(header, rows, table.caption, terms=term_links(header, glossary))
+
+
+def show_figure(layout: Layout, name: str, *, alone: bool = False) -> Markup:
+    """A figure with its bytes in the page, so that the page can be shown alone.
+
+    Args:
+        layout: Of the run.
+        name: Of the catalogue.
+        alone: Without a link to the vector file.
+    """
+    figure = FIGURES[name]
+    vector = "" if alone else address(layout.figure(name, "svg"), layout)
+    return html_figure(layout.figure(name).read_bytes(), figure.alt, figure.caption, vector)
+
+
+def address(path: Path, layout: Layout) -> str:
+    """Where a file of the run lies, seen from the pages of the report."""
+    if path.parent == layout.report.parent:
+        return path.name
+    return f"../{path.relative_to(layout.root).as_posix()}"
+
+
+def html_remarks(qc: pd.DataFrame) -> Markup:
     """The scans that quality control marked, with the reason.
 
     Args:
@@ -62,83 +110,17 @@ def html_remarks(qc: pd.DataFrame) -> str:
     return html_table(["Patient", "Scan", "Status", "Reason"], rows, counts)
 
 
-def html_excluded(excluded: pd.DataFrame) -> str:
+def html_excluded(excluded: pd.DataFrame) -> Markup:
     """The patients whom preprocessing could not use; nothing when there are none.
 
     Args:
         excluded: `excluded.tsv`: one row a patient, with patient_id, session, step, reason.
     """
     if excluded.empty:
-        return ""
+        return Markup()
     rows = excluded.fillna("").astype(str).to_numpy().tolist()
     caption = f"{len(excluded)} patients excluded: no result on this page counts them."
     return html_table(["Patient", "Scan", "Step", "Reason"], rows, caption)
-
-
-def html_sections(sections: dict[str, str]) -> str:
-    """Contents, then the sections, HTML by title."""
-    ids = {name: name.lower().replace(" ", "-") for name in sections}
-    links = " · ".join(f"<a href='#{ids[name]}'>{escape(name)}</a>" for name in sections)
-    body = "\n".join(
-        f"<section id='{ids[name]}'><h2>{escape(name)}</h2>\n{content}</section>"
-        for name, content in sections.items()
-    )
-    return f"<nav>{links}</nav>\n{body}"
-
-
-def run_write_report(
-    layout: Layout, settings: Reporting, preset: str, seed: int, tables: Iterable[Table] = TABLES
-) -> Path:
-    """Writes `index.html`, which links to the figures beside its folder.
-
-    Args:
-        layout: Of the run: tables, figures and quality control are read.
-        settings: Kept in the sidecar.
-        preset: Name of the run's preset.
-        seed: Run seed.
-        tables: Those that `write-tables` wrote; optional ones are shown where they are there.
-
-    Returns:
-        The page.
-    """
-    started = time.perf_counter()
-    there = [t for t in tables if not t.optional or layout.table(t.name).exists()]
-    files = [layout.table(table.name) for table in there]
-    shown = {
-        table.name: html_table(*read_csv(path), table.caption)
-        for table, path in zip(there, files, strict=True)
-    }
-    sections = {
-        "Cohort": shown.pop("cohort"),
-        "Figures": "\n".join(html_figure(name, text) for name, text in FIGURES.items()),
-        "Results": "\n".join(shown.values()),
-        "Quality": _quality(layout),
-        "Run": _made_with(preset, seed),
-    }
-    title = "hemexp: drawn follow-ups of brain haemorrhage"
-    write_text(
-        layout.report, html_page(title, CSS, WARNING, REVIEW_LINK + html_sections(sections))
-    )
-    pictures = [layout.figure(name) for name in FIGURES]
-    write_sidecars(
-        [layout.report],
-        verb="write-report",
-        settings=settings.as_json(),
-        started=started,
-        inputs=[*files, *pictures, layout.qc, layout.excluded],
-        seed=seed,
-    )
-    return layout.report
-
-
-def _made_with(preset: str, seed: int) -> str:
-    facts = {"Preset": preset, "Seed": str(seed), "Commit": git_id()} | versions()
-    return html_table(["What", "Value"], list(facts.items()), "Made with:")
-
-
-def _quality(layout: Layout) -> str:
-    excluded, qc = read_table(layout.excluded), read_table(layout.qc)
-    return "\n".join([QUALITY_LINK, html_excluded(excluded), html_remarks(qc)])
 
 
 def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:

@@ -39,6 +39,10 @@ class Reader:
         """All patients' outcomes, indexed by patient."""
         return self.table(self.layout.outcomes).set_index("patient_id")
 
+    def patients(self) -> pd.DataFrame:
+        """`patients.csv`: all patients of the sheet, indexed by patient."""
+        return self.table(self.layout.patients).set_index("patient_id")
+
     def image(self, path: Path) -> NDArray:
         """Voxels of an image on the common grid, (x, y, z)."""
         self.seen.append(path)

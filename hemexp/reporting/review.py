@@ -1,22 +1,30 @@
-"""One page that holds all a reviewer asks for, with the files that it is made of."""
+"""One page that holds all a reviewer asks for and needs no other, and what lies beside it."""
 
 import csv
 import io
 import time
 from collections import Counter
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
-from hemexp.html import html_page, html_png, html_table
+from markupsafe import Markup
+
+from hemexp.html import html_table
 from hemexp.layout import Layout
 from hemexp.provenance import write_sidecars, write_text
 from hemexp.reporting.catalogue import FIGURES, TABLES
 from hemexp.reporting.checklists import CHECKLISTS, HEADER, STATUS, TITLES, fill_checklist
 from hemexp.reporting.failures import read_failures
 from hemexp.reporting.model_card import card_html, card_markdown, read_made, write_sections
-from hemexp.reporting.page import CSS, WARNING, html_excluded, html_sections, read_csv
+from hemexp.reporting.page import (
+    html_excluded,
+    html_sections,
+    report_page,
+    show_figure,
+    show_table,
+)
 from hemexp.reporting.reader import Reader
+from hemexp.reporting.report.glossary import html_glossary, term_links
 from hemexp.reporting.run_facts import read_facts
 from hemexp.settings import Reporting
 
@@ -44,26 +52,15 @@ FAILURES_CAPTION = (
 )
 
 
-def html_embedded(layout: Layout, name: str) -> str:
-    """A figure with its bytes in the page, and its caption."""
-    picture = html_png(layout.figure(name).read_bytes(), FIGURES[name])
-    return f"<figure>{picture}<figcaption>{escape(FIGURES[name])}</figcaption></figure>"
-
-
-def html_shown(layout: Layout, section: str) -> str:
+def html_shown(layout: Layout, section: str) -> list[Markup]:
     """Figures and tables of a section, as far as the catalogue has them."""
     figures, tables = SECTIONS[section]
-    captions = {table.name: table.caption for table in TABLES}
-    shown = [html_embedded(layout, name) for name in figures if name in FIGURES]
-    shown += [
-        html_table(*read_csv(layout.table(name)), captions[name])
-        for name in tables
-        if name in captions
-    ]
-    return "\n".join(shown)
+    known = {table.name: table for table in TABLES}
+    shown = [show_figure(layout, name, alone=True) for name in figures if name in FIGURES]
+    return shown + [show_table(layout, known[name], "") for name in tables if name in known]
 
 
-def html_checklist(name: str, rows: Sequence[Sequence[str]]) -> str:
+def html_checklist(name: str, rows: Sequence[Sequence[str]]) -> Markup:
     """A filled-in checklist; says how much of it is open."""
     counts = Counter(row[HEADER.index("Answered by")] for row in rows)
     told = ", ".join(f"{counts[status]} by {status}" for status in STATUS.values())
@@ -95,17 +92,20 @@ def run_write_review(layout: Layout, settings: Reporting, preset: str, seed: int
     card = write_sections(facts, [f"Preset {preset}, seed {seed}.", *read_made(reader)])
     lists = {name: fill_checklist(name, facts) for name in CHECKLISTS}
     failures = read_failures(reader)
-    failed = [list(map(str, row)) for row in failures.to_numpy().tolist()]
+    header, failed = list(failures), [list(map(str, row)) for row in failures.to_numpy().tolist()]
     write_text(layout.model_card, card_markdown(card))
-    write_csv(layout.failures, list(failures), failed)
+    write_csv(layout.failures, header, failed)
     for name, rows in lists.items():
         write_csv(layout.checklist(name), HEADER, rows)
     sections = {name: shown for name in SECTIONS if (shown := html_shown(layout, name))}
-    sections["Patients"] += html_excluded(reader.table(layout.excluded))
-    sections["Failures"] += html_table(list(failures), failed, FAILURES_CAPTION)
-    sections["Model card"] = card_html(card)
-    sections |= {TITLES[name]: html_checklist(name, rows) for name, rows in lists.items()}
-    page = html_page("hemexp: for a reviewer", CSS, WARNING, html_sections(sections))
+    sections["Patients"].append(html_excluded(reader.table(layout.excluded)))
+    sections["Failures"].append(
+        html_table(header, failed, FAILURES_CAPTION, terms=term_links(header, ""))
+    )
+    sections["Model card"] = [card_html(card)]
+    sections |= {TITLES[name]: [html_checklist(name, rows)] for name, rows in lists.items()}
+    sections["Glossary"] = [html_glossary()]
+    page = report_page("hemexp: for a reviewer", html_sections(sections))
     write_text(layout.review, page)
     write_sidecars(
         [layout.review, layout.model_card, layout.failures, *map(layout.checklist, CHECKLISTS)],

@@ -117,9 +117,9 @@ def draw_figures(args: Arguments) -> None:
 
 
 def write_report(args: Arguments) -> None:
-    """Write the page that holds it all, and the methods paragraph."""
+    """Write the cohort's report, and the methods paragraph."""
     from hemexp.reporting.methods import run_write_methods
-    from hemexp.reporting.page import run_write_report
+    from hemexp.reporting.report.write import run_write_report
 
     layout = Layout(args.results)
     run_write_methods(layout)

@@ -31,6 +31,8 @@ from hemexp.sheet import scan_files as named_files
 from hemexp.what_if_cases import AS_IS, CASES
 
 RESULTS = Layout()
+# Templates, style and script of all pages are data, which no hash of code sees.
+PAGE_FILES = [hash_file(path) for path in sorted(Path(workflow.basedir, "hemexp/pages").iterdir())]
 CAPTIONS = Path(".snakemake", "captions").absolute()
 
 try:

@@ -169,6 +169,7 @@ rule write_qc:
         runtime=growing(20),
     params:
         code=hash_code("preprocess.page"),
+        pages=PAGE_FILES,
         settings=section("preprocess.quality"),
         sheet=SHEET,
     shell:

@@ -3,7 +3,9 @@
 from hemexp.reporting.catalogue import FIGURES, TABLES, figure_modules, table_modules
 from hemexp.reporting.checklists import CHECKLISTS, checklist_file
 from hemexp.reporting.patient_columns import INPUTS, PATIENT
+from hemexp.reporting.report.contents import ALL_PAGES, HEADLINE_TABLES, PAGES, report_files
 
+REPORT_FILES = [*PAGE_FILES, *map(hash_file, report_files())]
 PRINTED = [table.name for table in TABLES if not table.optional]
 TOLD = [name for name in [*PATIENT, *INPUTS] if name in PATIENTS]
 
@@ -120,8 +122,8 @@ rule draw_figures:
         kept_files(TRUE_MAP, [p for p in SCORED if p in PHANTOM]),
     output:
         [
-            in_report("figure", name, RESULTS.figure(name), caption)
-            for name, caption in FIGURES.items()
+            in_report("figure", name, RESULTS.figure(name), figure.caption)
+            for name, figure in FIGURES.items()
         ],
         expand(paths(RESULTS.figure("{figure}", "svg")), figure=FIGURES),
     log:
@@ -144,10 +146,23 @@ rule write_report:
     input:
         rules.write_tables.output,
         rules.draw_figures.output,
+        [paths(RESULTS.evaluation(table)) for table in ("volumes", *HEADLINE_TABLES)],
         rules.collect_qc.output,
         rules.write_qc.output,
+        rules.write_patients.output,
+        kept_files([SAMPLED[0], POOLED_MAP], FORECAST),
+        AUTOENCODER.model,
+        AUTOENCODER.history,
+        DENOISER.model,
+        DENOISER.history,
+        GROWTH.model,
+        SCALE,
     output:
-        paths(RESULTS.report),
+        in_report("page", "overview", RESULTS.report, ALL_PAGES["index"].about),
+        [
+            in_report("page", name, RESULTS.report_page(name), page.about)
+            for name, page in PAGES.items()
+        ],
         paths(RESULTS.methods),
     log:
         log_file("write_report"),
@@ -160,7 +175,8 @@ rule write_report:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=hash_code("reporting.page", "reporting.methods"),
+        code=hash_code("reporting.report.write", "reporting.methods"),
+        pages=REPORT_FILES,
         settings=section("reporting"),
         ablations=ablation_tables(),
         preset=SETTINGS.preset,
@@ -184,7 +200,7 @@ rule write_review:
         GROWTH.model,
         SCALE,
     output:
-        paths(RESULTS.review),
+        in_report("page", "review", RESULTS.review, ALL_PAGES["review"].about),
         paths(RESULTS.model_card),
         paths(RESULTS.failures),
         [paths(RESULTS.checklist(name)) for name in CHECKLISTS],
@@ -200,6 +216,7 @@ rule write_review:
         runtime=growing(10),
     params:
         code=hash_code("reporting.review"),
+        pages=REPORT_FILES,
         settings=section("reporting"),
         # The items are data, which no hash of code sees.
         checklists=[hash_file(checklist_file(name)) for name in CHECKLISTS],
