@@ -51,4 +51,5 @@ rule all:
     input:
         paths(RESULTS.report),
         paths(RESULTS.review),
+        expand(rules.write_patient_page.output, patient=FORECAST),
         rules.answer_what_if.output,

@@ -1,4 +1,4 @@
-"""What the models of growth say of one patient: as is, with a value changed, and how far to trust it.
+"""What the models of growth say of one patient: as is, with a value changed, beside its likes.
 
 It is the forecast without an image: a page of the patient stands it beside the drawn follow-ups.
 """
@@ -77,8 +77,8 @@ def answer_cases(model: ExpansionModel, patient: pd.Series) -> list[dict[str, An
     Returns:
         variable (`as_is` or a column), value, p_expansion, p_growth_6ml, growth_ml at `LEVELS`.
     """
-    rows = []
-    for variable, value, changed in changed_patients(patient.drop("expansion_prob", errors="ignore")):
+    rows, own = [], patient.drop("expansion_prob", errors="ignore")
+    for variable, value, changed in changed_patients(own):
         growth = patient_distribution(model, changed)
         rows.append(
             {

@@ -267,6 +267,12 @@ def scan_files(wildcards):
     return [part for name in dict.fromkeys(files) for part in map(str, data_files(Path(name)))]
 
 
+def page_row(wildcards):
+    """Hash of what a patient's page reads of the sheet."""
+    columns = ("patient_id", "center", "split", "baseline_ct", *CLINICAL, *OUTSIDE)
+    return rows([wildcards.patient], *columns)
+
+
 def center_row(wildcards):
     """Hash of what the phantom reads of one patient's row."""
     return rows([wildcards.patient], "center")
@@ -294,6 +300,19 @@ def grid_scans(wildcards):
 def true_map(wildcards):
     """What the phantom drew again for one of its patients; nothing for a real one."""
     return expand(TRUE_MAP, patient=wildcards.patient) if wildcards.patient in PHANTOM else []
+
+
+def page_inputs(wildcards):
+    """What a patient's page is made from; of an excluded patient it is the reason alone."""
+    one = [wildcards.patient]
+    if not kept(one):
+        return paths(RESULTS.excluded)
+    drawn = [*SAMPLED, paths(RESULTS.sample_map(_ONE, "expansion")), POOLED_MAP]
+    known = [paths(RESULTS.features(_ONE)), *([REGISTERED["qc"]] if one[0] in PAIRED else [])]
+    truth = true_map(wildcards) if one[0] in SCORED else []
+    scans = [file for kind in (NATIVE["ct"], GRID_CT, VOLUMES) for file in per_scan(kind, one)]
+    models = [paths(RESULTS.growth_models), *error_of_mask(wildcards)]
+    return [*expand([*drawn, *known], patient=one), *truth, *scans, *models]
 
 
 def what_happened(wildcards):

@@ -2,6 +2,7 @@
 
 from hemexp.reporting.catalogue import FIGURES, TABLES, figure_modules, table_modules
 from hemexp.reporting.checklists import CHECKLISTS, checklist_file
+from hemexp.reporting.patient import page_files
 
 PRINTED = [table.name for table in TABLES if not table.optional]
 
@@ -111,6 +112,35 @@ rule write_report:
         "--seed {params.seed} > {log} 2>&1"
 
 
+rule write_patient_page:
+    input:
+        page_inputs,
+    output:
+        page=paths(RESULTS.patient_page("{patient}")),
+        answers=paths(RESULTS.patient_answers("{patient}")),
+    log:
+        log_file("write_patient_page", "{patient}"),
+    benchmark:
+        benchmark_file("write_patient_page", "{patient}")
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        code=hash_code("expansion.patient_answers", "preprocess.collect", "reporting.patient.page"),
+        # Template, style and texts are data, which no hash of code sees.
+        look=[hash_file(file) for file in page_files()],
+        settings=section("preprocess.quality"),
+        seed=SETTINGS.seed,
+        row=page_row,
+        sheet=SHEET,
+    shell:
+        "python -m hemexp write-patient-page --patient {wildcards.patient} "
+        "--samples {params.sheet:q} --settings {params.settings:q} --seed {params.seed} "
+        "> {log} 2>&1"
+
+
 rule write_review:
     input:
         rules.write_tables.output,
@@ -153,5 +183,6 @@ rule write_review:
 
 rule reporting:
     input:
+        expand(rules.write_patient_page.output, patient=FORECAST),
         rules.write_report.output,
         rules.write_review.output,

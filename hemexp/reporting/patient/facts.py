@@ -26,7 +26,7 @@ class Spread:
         high50: Upper end of the central half.
         high90: Upper end of the central 90 %.
         count: How many draws it is read from.
-        whole: Whether so many draws reach as far as the ends of 90 %; else these are the outermost.
+        whole: Whether so many draws reach the ends of 90 %; else these are the outermost.
     """
 
     low90: float

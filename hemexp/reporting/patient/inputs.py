@@ -83,10 +83,10 @@ def _volumes(reader: Reader, patient_id: str, session: str) -> Baseline:
 
 def _samples(reader: Reader, patient_id: str) -> pd.DataFrame | None:
     """`volumes.tsv` with how the ventricles of every drawn follow-up changed."""
-    path = reader.layout.sample_volumes(patient_id)
-    if not path.is_file():
+    layout = reader.layout
+    if not layout.find(layout.sample(patient_id, "*").labels):
         return None
-    table = reader.table(path)
+    table = reader.table(layout.sample_volumes(patient_id))
     ventricles = Ventricles(reader.scan(patient_id, BASELINE))
     changes = [_ventricle_change(reader, patient_id, k, ventricles) for k in table["sample"]]
     return table.assign(ventricle_change_ml=changes)

@@ -40,7 +40,7 @@ def quantity_rows(patient: Patient, drawn: Drawn, texts: Texts) -> list[dict[str
     The tabular model's volumes stand below those of the drawn follow-ups.
     """
     happened = patient.happened
-    rows = [
+    return [
         _row(
             texts,
             "iph_ml",
@@ -60,7 +60,6 @@ def quantity_rows(patient: Patient, drawn: Drawn, texts: Texts) -> list[dict[str
         _midline_row(texts, drawn.spreads["midline_shift_mm"]),
         _row(texts, "ventricle_change_ml", drawn.spreads["ventricle_change_ml"]),
     ]
-    return rows
 
 
 def _midline_row(texts: Texts, shift: Spread | None) -> dict[str, str]:

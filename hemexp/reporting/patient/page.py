@@ -19,13 +19,16 @@ from hemexp.reporting.patient.facts import Drawn, drawn_facts, of_hundred
 from hemexp.reporting.patient.inputs import Patient, read_patient
 from hemexp.reporting.patient.numbers import event_rows, lead, notices, quantity_rows
 from hemexp.reporting.patient.picture import draw_picture, picture_png
-from hemexp.reporting.patient.texts import FOLDER, Texts
+from hemexp.reporting.patient import FOLDER
+from hemexp.reporting.patient.texts import Texts
 from hemexp.reporting.patient.trust import remarks, value_rows
 from hemexp.reporting.patient.what_if import what_if_rows
 from hemexp.reporting.reader import Reader
 
 
 class ViewerPieces(NamedTuple):
+    """Stand-in."""
+
     head: str
     body: str
     scripts: str

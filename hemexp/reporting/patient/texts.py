@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-FOLDER = Path(__file__).parent
+from hemexp.reporting.patient import FOLDER
+
 TEXTS = FOLDER / "texts.tsv"
 
 

@@ -8,6 +8,10 @@ from hemexp.reporting.patient.inputs import Patient
 from hemexp.reporting.patient.texts import Texts
 from hemexp.reporting.patient.what_if import value_text
 
+BEYOND = 0.1
+"""A value lies outside a range from so much of its width on: of many measures, one is always a
+little beyond few patients. A choice."""
+
 EDGE = 0.95
 """A patient farther out than this share of training patients lies at their edge."""
 
@@ -39,10 +43,11 @@ class Remark(NamedTuple):
 
 
 def outside(value: float | None, known: dict[str, float | None] | None) -> bool:
-    """Whether a value lies beyond the lowest or highest of the training patients."""
+    """Whether a value lies clearly beyond the lowest or highest of the training patients."""
     if value is None or known is None or known["lowest"] is None:
         return False
-    return not known["lowest"] <= value <= known["highest"]
+    margin = BEYOND * (known["highest"] - known["lowest"])
+    return not known["lowest"] - margin <= value <= known["highest"] + margin
 
 
 def value_rows(answers: dict[str, Any], texts: Texts) -> list[dict[str, Any]]:
@@ -68,8 +73,8 @@ def range_text(texts: Texts, name: str, known: dict[str, float | None] | None) -
         return texts["not_recorded"]
     if known["lowest"] is None:
         return texts["unknown_for_all"]
-    low, median, high = (value_text(texts, name, known[k]) for k in ("lowest", "median", "highest"))
     if name in ("anticoagulant", "antiplatelet"):
+        low, high = (value_text(texts, name, known[end]) for end in ("lowest", "highest"))
         return low if low == high else texts("range_of_kinds", low=low, high=high)
     numbers = {k: f"{known[k]:.3g}" for k in ("lowest", "median", "highest")}
     return texts("range_of_training", unit=texts[f"unit_{name}"], **numbers).strip()

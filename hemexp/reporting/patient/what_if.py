@@ -13,7 +13,7 @@ def value_text(texts: Texts, variable: str, value: float | None) -> str:
         return texts["unknown"]
     if variable in ("anticoagulant", "antiplatelet"):
         return texts["yes" if value == 1 else "no"]
-    return texts("value", value=f"{value:g}", unit=texts[f"unit_{variable}"]).strip()
+    return texts("value", value=f"{value:.3g}", unit=texts[f"unit_{variable}"]).strip()
 
 
 def what_if_rows(answers: dict[str, Any], texts: Texts) -> list[dict[str, str]]:
