@@ -205,7 +205,7 @@ VERBS = {
     "show-scores": Verb(results.show_scores, ("results",)),
     "write-tables": Verb(results.write_tables, (*_SHEET, "settings")),
     "draw-figures": Verb(results.draw_figures, ("results", "settings")),
-    "write-patient-page": Verb(results.write_patient_page, (*_PATIENT, "seed")),
+    "write-patient-page": Verb(results.write_patient_page, (*_PATIENT, "seed", "reference")),
     "write-report": Verb(results.write_report, ("results", "settings", "preset", "seed")),
     "write-review": Verb(results.write_review, ("results", "settings", "preset", "seed")),
     "new-center": Verb(desk.new_center, ("folder", "pattern", "center", "out")),

@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from hemexp.reporting.forecast_page import expanding_share, html_scan, quantile_rows
 from mini import CONFIG, MINI, mini_rows, run
 
 from hemexp.config import load_settings
 from hemexp.desk.predict import NewPatient, option_faults
 from hemexp.release.models import read_recipe, recipe_of
-from hemexp.reporting.forecast_page import expanding_share, html_scan, quantile_rows
 
 PATIENT = MINI["predict"][0]
 CLINICAL = ("onset_to_ct_h", "anticoagulant", "antiplatelet", "age", "gcs", "sbp")

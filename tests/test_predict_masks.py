@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from hemexp.reporting.forecast_page import html_masks
 from matplotlib.figure import Figure
 from test_bundle import TINY, save_models
 from tiny_head import write_head
@@ -18,7 +19,6 @@ from hemexp.layout import Layout
 from hemexp.mask_error import MaskDoubt
 from hemexp.release.bundle import run_export_bundle
 from hemexp.release.models import read_recipe, recipe_of
-from hemexp.reporting.forecast_page import html_masks
 from hemexp.reporting.slices import View, outline
 from hemexp.segmentation import segment
 from hemexp.segmentation.infer import FoundMasks

@@ -1,5 +1,6 @@
 """Verbs of the rooms evaluation and reporting: scores, tables, figures, pages."""
 
+from hemexp.columns import BASELINE
 from hemexp.config import read_config, read_json
 from hemexp.layout import Layout
 from hemexp.provenance import leave_empty
@@ -127,7 +128,9 @@ def write_patient_page(args: Arguments) -> None:
         return
     run_answer_patient(layout, rows, layout)
     seen = judge_baseline(layout, patient_id, section(args, "preprocess.quality"))
-    run_write_patient_page(layout, rows.loc[patient_id], seen, args.seed, layout.report.name)
+    reference = args.reference if rows["split"].iloc[0] != "predict" else BASELINE
+    row, index = rows.loc[patient_id], layout.report.name
+    run_write_patient_page(layout, row, seen, args.seed, reference, index)
 
 
 def write_review(args: Arguments) -> None:

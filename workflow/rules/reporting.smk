@@ -133,12 +133,13 @@ rule write_patient_page:
         look=[hash_file(file) for file in page_files()],
         settings=section("preprocess.quality"),
         seed=SETTINGS.seed,
+        reference=SETTINGS.preprocess.reference,
         row=page_row,
         sheet=SHEET,
     shell:
         "python -m hemexp write-patient-page --patient {wildcards.patient} "
         "--samples {params.sheet:q} --settings {params.settings:q} --seed {params.seed} "
-        "> {log} 2>&1"
+        "--reference {params.reference} > {log} 2>&1"
 
 
 rule write_review:

@@ -3,48 +3,33 @@
 import base64
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import hemexp
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+import hemexp
 from hemexp.columns import BASELINE
 from hemexp.layout import Layout
 from hemexp.made_masks import GIVEN
 from hemexp.notice import NOTICE
 from hemexp.provenance import git_id, versions, write_sidecars, write_text
+from hemexp.reporting.patient import FOLDER
 from hemexp.reporting.patient.facts import Drawn, drawn_facts, of_hundred
 from hemexp.reporting.patient.inputs import Patient, read_patient
 from hemexp.reporting.patient.numbers import event_rows, lead, notices, quantity_rows
 from hemexp.reporting.patient.picture import draw_picture, picture_png
-from hemexp.reporting.patient import FOLDER
 from hemexp.reporting.patient.texts import Texts
 from hemexp.reporting.patient.trust import remarks, value_rows
+from hemexp.reporting.patient.viewer import environment, viewer_pieces
 from hemexp.reporting.patient.what_if import what_if_rows
 from hemexp.reporting.reader import Reader
 
 
-class ViewerPieces(NamedTuple):
-    """Stand-in."""
-
-    head: str
-    body: str
-    scripts: str
-
-
 def render(template: str, **values: object) -> str:
     """A template of this folder filled in: text is escaped, and a value that lacks is a fault."""
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     css = (FOLDER / "page.css").read_text(encoding="utf-8")
-    return environment.get_template(template).render(css=Markup(css), notice=NOTICE, **values)
+    return environment().get_template(template).render(css=Markup(css), notice=NOTICE, **values)
 
 
 def made_by(texts: Texts, seed: int) -> str:
@@ -134,7 +119,12 @@ def still_picture(reader: Reader, patient: Patient) -> bytes:
 
 
 def run_write_patient_page(
-    layout: Layout, row: pd.Series, seen: tuple[str, str], seed: int, index: str = ""
+    layout: Layout,
+    row: pd.Series,
+    seen: tuple[str, str],
+    seed: int,
+    reference: str = BASELINE,
+    index: str = "",
 ) -> Path:
     """Writes the page of one patient, one HTML file that needs no other.
 
@@ -143,6 +133,7 @@ def run_write_patient_page(
         row: The patient's row of the sheet.
         seen: What is doubtful about the baseline scan, and what is to be noted.
         seed: Run seed.
+        reference: Session on whose axes the grid lies.
         index: Where the list of all patients lies, from here; empty where there is none.
 
     Returns:
@@ -151,18 +142,19 @@ def run_write_patient_page(
     started = time.perf_counter()
     reader, texts = Reader(layout), Texts.read()
     patient = read_patient(reader, row, seen)
+    viewer = viewer_pieces(layout, patient.patient_id, texts, reference)
     picture = base64.b64encode(still_picture(reader, patient)).decode("ascii")
     alone = "_alone" if patient.volumes is None else ""
     text = render(
         "page.html",
         **page_values(patient, texts),
-        viewer=ViewerPieces("", "", ""),
+        viewer={name: Markup(getattr(viewer, name)) for name in ("head", "body", "scripts")},
         picture=f"data:image/png;base64,{picture}",
         picture_alt=texts[f"print_picture{alone}"],
         made=made_by(texts, seed),
         index=index,
     )
-    return save_page(layout, patient.patient_id, text, reader.seen, started, seed)
+    return save_page(layout, patient.patient_id, text, [*reader.seen, *viewer.seen], started, seed)
 
 
 def run_write_excluded_page(layout: Layout, failure: pd.Series, seed: int) -> Path:
