@@ -152,6 +152,12 @@ def drawn_facts(volumes: pd.DataFrame, baseline: Baseline) -> Drawn:
     )
 
 
+def number(value: float, digits: int = 1, *, signed: bool = False) -> str:
+    """A number for people: no negative zero, and a minus sign that is no hyphen."""
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:{'+' if signed else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
 def of_hundred(p: float) -> str:
     """A probability as a number of 100 patients; what is not certain is never 0 or 100.
 

@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from hemexp.reporting.patient.facts import EVENTS, Baseline, Drawn, Spread, events, of_hundred
+from hemexp.reporting.patient.facts import (
+    EVENTS,
+    Baseline,
+    Drawn,
+    Spread,
+    events,
+    number,
+    of_hundred,
+)
 from hemexp.reporting.patient.inputs import Patient
 from hemexp.reporting.patient.texts import Texts
 
@@ -21,17 +29,17 @@ def lead(patient: Patient, drawn: Drawn | None, texts: Texts) -> str:
     if drawn is None:
         low, high = (max(patient.baseline.iph_ml + forecast["growth_ml"][n], 0) for n in (0, -1))
         p = of_hundred(forecast["p_expansion"])
-        return texts("lead_without", p=p, low=f"{low:.1f}", high=f"{high:.1f}")
+        return texts("lead_without", p=p, low=number(low), high=number(high))
     if drawn.count == 1:
         p = of_hundred(forecast["p_expansion"])
-        return texts("lead_one", p=p, ml=f"{drawn.spreads['iph_ml'].median:.1f}")
+        return texts("lead_one", p=p, ml=number(drawn.spreads["iph_ml"].median))
     p = of_hundred(drawn.counts["he"] / drawn.count)
-    return texts("lead", p=p, **_ends(drawn.spreads["iph_ml"], 1))
+    return texts("lead", p=p, **_ends(drawn.spreads["iph_ml"]))
 
 
-def _ends(spread: Spread, digits: int) -> dict[str, str]:
+def _ends(spread: Spread) -> dict[str, str]:
     names = ("low90", "low50", "median", "high50", "high90")
-    return {name: f"{getattr(spread, name):.{digits}f}" for name in names}
+    return {name: number(getattr(spread, name)) for name in names}
 
 
 def quantity_rows(patient: Patient, drawn: Drawn, texts: Texts) -> list[dict[str, str]]:
@@ -80,7 +88,7 @@ def _row(
     if spread is None:
         cells = dict.fromkeys(("median", "half", "ninety"), texts["not_measured"])
     else:
-        ends = _ends(spread, 1)
+        ends = _ends(spread)
         alone = spread.count == 1
         cells = {
             "median": ends["median"],
@@ -90,9 +98,9 @@ def _row(
     return {
         "name": texts[f"quantity_{name}"],
         "kind": "drawn",
-        "baseline": nothing if baseline is None else f"{baseline:.1f}",
+        "baseline": nothing if baseline is None else number(baseline),
         **cells,
-        "happened": nothing if happened is None else f"{happened:.1f}",
+        "happened": nothing if happened is None else number(happened),
     }
 
 

@@ -14,11 +14,13 @@ from hemexp.layout import Layout
 from hemexp.made_masks import GIVEN
 from hemexp.notice import NOTICE
 from hemexp.provenance import git_id, versions, write_sidecars, write_text
+from hemexp.reporting.model_names import model_name
 from hemexp.reporting.patient import FOLDER
-from hemexp.reporting.patient.facts import Drawn, drawn_facts, of_hundred
+from hemexp.reporting.patient.facts import Drawn, drawn_facts, number, of_hundred
 from hemexp.reporting.patient.inputs import Patient, read_patient
+from hemexp.reporting.patient.layers import Layers
 from hemexp.reporting.patient.numbers import event_rows, lead, notices, quantity_rows
-from hemexp.reporting.patient.picture import draw_picture, picture_png
+from hemexp.reporting.patient.picture import still_picture
 from hemexp.reporting.patient.texts import Texts
 from hemexp.reporting.patient.trust import remarks, value_rows
 from hemexp.reporting.patient.viewer import environment, viewer_pieces
@@ -50,9 +52,9 @@ def tags(patient: Patient, texts: Texts) -> list[str]:
 def tiles(patient: Patient, drawn: Drawn | None, texts: Texts) -> list[dict[str, str]]:
     """The few large numbers."""
     baseline, ml = patient.baseline, texts["ml"]
-    ivh = f"{baseline.ivh_ml:.1f}"
+    ivh = number(baseline.ivh_ml)
     found = [
-        {"name": texts["now_iph"], "value": f"{baseline.iph_ml:.1f}", "unit": ml},
+        {"name": texts["now_iph"], "value": number(baseline.iph_ml), "unit": ml},
         {
             "name": texts["now_ivh"],
             "value": ivh if baseline.ivh_ml > 0 else texts["no_ivh"],
@@ -62,8 +64,8 @@ def tiles(patient: Patient, drawn: Drawn | None, texts: Texts) -> list[dict[str,
     if drawn is None or drawn.count == 1 or drawn.indicator == "oracle":
         return found
     iph = drawn.spreads["iph_ml"]
-    half = texts("range", low=f"{iph.low50:.1f}", high=f"{iph.high50:.1f}")
-    ninety = texts("range", low=f"{iph.low90:.1f}", high=f"{iph.high90:.1f}")
+    half = texts("range", low=number(iph.low50), high=number(iph.high50))
+    ninety = texts("range", low=number(iph.low90), high=number(iph.high90))
     p = of_hundred(drawn.counts["he"] / drawn.count)
     return [
         *found,
@@ -77,7 +79,8 @@ def what_images_add(patient: Patient, drawn: Drawn, texts: Texts) -> str:
     """Whose the volumes are."""
     driven = "growth" if drawn.condition == "growth" else "flag"
     kind = "free" if drawn.indicator == "free" else driven
-    return texts(f"adds_{kind}", model=patient.answers["model"])
+    model = model_name(f"tabular_{patient.answers['model']}").removeprefix("Tabular: ")
+    return texts(f"adds_{kind}", model=model)
 
 
 def page_values(patient: Patient, texts: Texts) -> dict[str, Any]:
@@ -105,17 +108,12 @@ def page_values(patient: Patient, texts: Texts) -> dict[str, Any]:
     }
 
 
-def still_picture(reader: Reader, patient: Patient) -> bytes:
-    """The picture that is printed, as PNG."""
-    name, layout = patient.patient_id, reader.layout
-    scan = reader.scan(name, BASELINE)
+def picture_of(layers: Layers, patient: Patient, texts: Texts) -> str:
+    """The picture that is printed, as an address with its bytes."""
     contour = "solid" if patient.doubt.source == GIVEN else "dashed"
-    expansion = iph_ml = None
-    if patient.volumes is not None:
-        expansion = reader.image(layout.sample_map(name, "expansion"))
-        iph_ml = patient.volumes["iph_ml"].to_numpy()
-    figure = draw_picture(scan, expansion, iph_ml, patient.baseline.iph_ml, contour)
-    return picture_png(figure)
+    iph_ml = None if patient.volumes is None else patient.volumes["iph_ml"].to_numpy()
+    png = still_picture(layers, iph_ml, patient.baseline.iph_ml, contour, texts)
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
 def run_write_patient_page(
@@ -143,13 +141,13 @@ def run_write_patient_page(
     reader, texts = Reader(layout), Texts.read()
     patient = read_patient(reader, row, seen)
     viewer = viewer_pieces(layout, patient.patient_id, texts, reference)
-    picture = base64.b64encode(still_picture(reader, patient)).decode("ascii")
+    layers = Layers(layout, patient.patient_id, reference)
     alone = "_alone" if patient.volumes is None else ""
     text = render(
         "page.html",
         **page_values(patient, texts),
         viewer={name: Markup(getattr(viewer, name)) for name in ("head", "body", "scripts")},
-        picture=f"data:image/png;base64,{picture}",
+        picture=picture_of(layers, patient, texts),
         picture_alt=texts[f"print_picture{alone}"],
         made=made_by(texts, seed),
         index=index,

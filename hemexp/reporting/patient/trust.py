@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from hemexp.made_masks import GIVEN
-from hemexp.reporting.patient.facts import Drawn
+from hemexp.reporting.patient.facts import Drawn, number
 from hemexp.reporting.patient.inputs import Patient
 from hemexp.reporting.patient.texts import Texts
 from hemexp.reporting.patient.what_if import value_text
@@ -140,7 +140,7 @@ def _masks(patient: Patient, texts: Texts) -> Remark:
     title, doubt = texts["trust_masks"], patient.doubt
     if doubt.source == GIVEN:
         return Remark(title, texts["masks_given"])
-    numbers = {"iph": f"{patient.baseline.iph_ml:.1f}", "error": f"{doubt.iph_error_ml:.1f}"}
+    numbers = {"iph": number(patient.baseline.iph_ml), "error": number(doubt.iph_error_ml)}
     return Remark(title, texts(f"masks_{doubt.source}", **numbers), doubt=True)
 
 
@@ -156,8 +156,8 @@ def _scan(patient: Patient, texts: Texts) -> Remark:
 def _registration(patient: Patient, texts: Texts) -> Remark:
     row = patient.registration
     numbers = {
-        "rotation": f"{row['rotation_deg']:.1f}",
-        "translation": f"{row['translation_mm']:.1f}",
+        "rotation": number(row["rotation_deg"]),
+        "translation": number(row["translation_mm"]),
         "overlap": f"{100 * row['overlap']:.0f}",
     }
     return Remark(texts["trust_registration"], texts("registration", **numbers))
@@ -166,9 +166,9 @@ def _registration(patient: Patient, texts: Texts) -> Remark:
 def _volumes(drawn: Drawn, texts: Texts) -> Remark:
     told = drawn.condition == "growth"
     numbers = {
-        "off": f"{drawn.off_ml:.1f}",
-        "low": f"{drawn.raw.low90:.1f}",
-        "high": f"{drawn.raw.high90:.1f}",
+        "off": number(drawn.off_ml),
+        "low": number(drawn.raw.low90),
+        "high": number(drawn.raw.high90),
         "disagreeing": drawn.disagreeing,
         "count": drawn.count,
     }

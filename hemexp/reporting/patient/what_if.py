@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hemexp.reporting.patient.facts import of_hundred
+from hemexp.reporting.patient.facts import number, of_hundred
 from hemexp.reporting.patient.texts import Texts
 from hemexp.what_if_cases import AS_IS
 
@@ -36,8 +36,10 @@ def what_if_rows(answers: dict[str, Any], texts: Texts) -> list[dict[str, str]]:
                 "value": "" if as_is else value_text(texts, case["variable"], case["value"]),
                 "p_expansion": texts("percent", p=of_hundred(case["p_expansion"])),
                 "p_growth_6ml": texts("percent", p=of_hundred(case["p_growth_6ml"])),
-                "median": f"{median:+.1f}",
-                "range": texts("range", low=f"{low:+.1f}", high=f"{high:+.1f}"),
+                "median": number(median, signed=True),
+                "range": texts(
+                    "range", low=number(low, signed=True), high=number(high, signed=True)
+                ),
             }
         )
     return rows
