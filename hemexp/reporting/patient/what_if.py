@@ -29,6 +29,7 @@ def what_if_rows(answers: dict[str, Any], texts: Texts) -> list[dict[str, str]]:
     rows = []
     for case in answers["cases"]:
         low, _, median, _, high = case["growth_ml"]
+        ends = [number(end, signed=True) for end in (low, high)]
         as_is = case["variable"] == AS_IS
         rows.append(
             {
