@@ -38,9 +38,7 @@ def what_if_rows(answers: dict[str, Any], texts: Texts) -> list[dict[str, str]]:
                 "p_expansion": texts("percent", p=of_hundred(case["p_expansion"])),
                 "p_growth_6ml": texts("percent", p=of_hundred(case["p_growth_6ml"])),
                 "median": number(median, signed=True),
-                "range": texts(
-                    "range", low=number(low, signed=True), high=number(high, signed=True)
-                ),
+                "range": texts("range", low=ends[0], high=ends[1]),
             }
         )
     return rows
