@@ -66,6 +66,7 @@ RULES = [
     "draw_figures",
     "write_report",
     "write_review",
+    "write_patient_page",
 ]
 """All but `strip_skull`, whose inputs are raw: `tests/test_bad_inputs.py`."""
 

@@ -26,7 +26,7 @@ from hemexp.reporting.patient.facts import (
 from hemexp.reporting.patient.inputs import Patient
 from hemexp.reporting.patient.numbers import event_rows, lead, notices, quantity_rows
 from hemexp.reporting.patient.page import run_write_excluded_page, run_write_patient_page
-from hemexp.reporting.patient.texts import Texts
+from hemexp.reporting.patient.texts import read_texts
 from hemexp.reporting.patient.trust import remarks, value_rows
 from hemexp.reporting.patient.what_if import what_if_rows
 
@@ -36,7 +36,7 @@ SCRIPT = "<script>alert(1)</script>"
 
 @pytest.fixture(scope="module")
 def texts():
-    return Texts.read()
+    return read_texts()
 
 
 def samples(iph_ml, **columns):

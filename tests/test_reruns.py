@@ -10,7 +10,7 @@ EVALUATED = {"summarise_scores", "vary_masks", *REPORTED}
 SCORED = {"score_patient", *EVALUATED}
 # A patient drawn again with one value changed, and what is true of it.
 WHAT_IF = {"redraw_what_if", "score_what_if", *REPORTED}
-SAMPLED = {"sample_followups", "fit_pool", "pool_map", *SCORED, *WHAT_IF}
+SAMPLED = {"sample_followups", "fit_pool", "pool_map", "write_patient_page", *SCORED, *WHAT_IF}
 DENOISED = {"train_diffusion", *SAMPLED}
 ENCODED = {"encode_patients", "encode_patient", "fit_scale", *DENOISED}
 # What the push is fitted with is what references, and so latents, are made with.
@@ -43,7 +43,7 @@ EDITS = {
     "registration": ("preprocess/fit.py", REGISTERED),
     "a limit of the quality control": (
         "preprocess/quality.py",
-        {"collect_qc", "write_qc", *EVALUATED},
+        {"collect_qc", "write_qc", "write_patient_page", *EVALUATED},
     ),
     "the style of the QC page": ("preprocess/page_style.py", {"write_qc", "write_report"}),
     "the autoencoder's loss": ("autoencoder/losses.py", {"train_autoencoder", *ENCODED}),
@@ -73,6 +73,8 @@ EDITS = {
         "evaluation/cohort/robustness.py",
         {"vary_masks", "write_tables", "write_report", "write_review"},
     ),
+    "a patient's page": ("reporting/patient/facts.py", {"write_patient_page"}),
+    "a patient's what-ifs": ("expansion/patient_answers.py", {"write_patient_page"}),
     "the page for a reviewer": ("reporting/review.py", {"write_review"}),
 }
 """What is edited, where, and the rules that this makes run again."""

@@ -21,7 +21,7 @@ from hemexp.reporting.patient.inputs import Patient, read_patient
 from hemexp.reporting.patient.layers import Layers
 from hemexp.reporting.patient.numbers import event_rows, lead, notices, quantity_rows
 from hemexp.reporting.patient.picture import still_picture
-from hemexp.reporting.patient.texts import Texts
+from hemexp.reporting.patient.texts import Texts, read_texts
 from hemexp.reporting.patient.trust import remarks, value_rows
 from hemexp.reporting.patient.viewer import environment, viewer_pieces
 from hemexp.reporting.patient.what_if import what_if_rows
@@ -138,7 +138,7 @@ def run_write_patient_page(
         The page.
     """
     started = time.perf_counter()
-    reader, texts = Reader(layout), Texts.read()
+    reader, texts = Reader(layout), read_texts()
     patient = read_patient(reader, row, seen)
     viewer = viewer_pieces(layout, patient.patient_id, texts, reference)
     layers = Layers(layout, patient.patient_id, reference)
@@ -166,7 +166,7 @@ def run_write_excluded_page(layout: Layout, failure: pd.Series, seed: int) -> Pa
     Returns:
         The page.
     """
-    started, texts = time.perf_counter(), Texts.read()
+    started, texts = time.perf_counter(), read_texts()
     name = str(failure["patient_id"])
     text = render(
         "excluded.html",

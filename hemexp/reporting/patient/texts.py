@@ -1,9 +1,7 @@
 """All that the page of a patient says, in one table: a language is another such table."""
 
 import csv
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 
 from hemexp.reporting.patient import FOLDER
 
@@ -12,13 +10,6 @@ TEXTS = FOLDER / "texts.tsv"
 
 class Texts(dict[str, str]):
     """Texts by key; called with a key and values, it fills them in."""
-
-    @classmethod
-    def read(cls, path: Path = TEXTS) -> Self:
-        """Reads a table with the columns key and text."""
-        with path.open(encoding="utf-8", newline="") as handle:
-            rows = csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)
-            return cls((row["key"], row["text"]) for row in rows)
 
     def __call__(self, key: str, **values: object) -> str:
         """The text of a key, with values in place of its braces.
@@ -32,6 +23,9 @@ class Texts(dict[str, str]):
         """The text `KEY_one` or `KEY_many` for a number of things."""
         return self(f"{key}_{'one' if count == 1 else 'many'}", count=count, **values)
 
-    def part(self, prefix: str) -> Mapping[str, str]:
-        """Texts whose keys begin so, without that beginning."""
-        return {key[len(prefix) :]: text for key, text in self.items() if key.startswith(prefix)}
+
+def read_texts(path: Path = TEXTS) -> Texts:
+    """Reads a table with the columns key and text."""
+    with path.open(encoding="utf-8", newline="") as handle:
+        rows = csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return Texts((row["key"], row["text"]) for row in rows)
