@@ -310,9 +310,10 @@ def page_inputs(wildcards):
     drawn = [*SAMPLED, paths(RESULTS.sample_map(_ONE, "expansion")), POOLED_MAP]
     known = [paths(RESULTS.features(_ONE)), *([REGISTERED["qc"]] if one[0] in PAIRED else [])]
     truth = true_map(wildcards) if one[0] in SCORED else []
-    scans = [file for kind in (NATIVE["ct"], GRID_CT, VOLUMES) for file in per_scan(kind, one)]
+    scans = [*per_scan(NATIVE["ct"], one), *per_scan(VOLUMES, one)]
+    grid = expand(GRID_CT, patient=one, session="baseline")
     models = [paths(RESULTS.growth_models), *error_of_mask(wildcards)]
-    return [*expand([*drawn, *known], patient=one), *truth, *scans, *models]
+    return [*expand([*drawn, *known], patient=one), *truth, *scans, *grid, *models]
 
 
 def what_happened(wildcards):
