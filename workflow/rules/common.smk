@@ -309,7 +309,7 @@ def page_inputs(wildcards):
         return paths(RESULTS.excluded)
     drawn = [*SAMPLED, paths(RESULTS.sample_map(_ONE, "expansion")), POOLED_MAP]
     known = [paths(RESULTS.features(_ONE)), *([REGISTERED["qc"]] if one[0] in PAIRED else [])]
-    truth = true_map(wildcards) if one[0] in SCORED else []
+    truth = true_map(wildcards)[:1] if one[0] in SCORED else []
     scans = [*per_scan(NATIVE["ct"], one), *per_scan(VOLUMES, one)]
     grid = expand(GRID_CT, patient=one, session="baseline")
     models = [paths(RESULTS.growth_models), *error_of_mask(wildcards)]

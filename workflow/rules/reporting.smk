@@ -126,7 +126,7 @@ rule write_patient_page:
         "../../envs/hemexp.yaml"
     resources:
         mem_mb=growing(2000),
-        runtime=growing(10),
+        runtime=growing(20),
     params:
         code=hash_code("expansion.patient_answers", "preprocess.collect", "reporting.patient.page"),
         # Template, style and texts are data, which no hash of code sees.
