@@ -24,7 +24,7 @@ from hemexp.reporting.patient.facts import (
     spread,
 )
 from hemexp.reporting.patient.inputs import Patient
-from hemexp.reporting.patient.numbers import event_rows, lead, notices, quantity_rows
+from hemexp.reporting.patient.numbers import event_rows, expanding, lead, notices, quantity_rows
 from hemexp.reporting.patient.page import run_write_excluded_page, run_write_patient_page
 from hemexp.reporting.patient.texts import read_texts
 from hemexp.reporting.patient.trust import remarks, value_rows
@@ -102,8 +102,16 @@ def test_events_count_from_their_thresholds_on():
 
 def test_the_sentence(texts, drawn):
     said = lead(patient(), drawn, texts)
-    assert "Of 100 patients like this, about 35 expand" in said
+    assert "Of 100 patients like this, about 34 expand" in said  # the tabular model's own
     assert "between 10.0 and 15.5 mL, nine of ten between 10.0 and 19.5 mL" in said
+
+
+def test_how_many_expand_where_growth_was_not_drawn_from_the_tabular_model():
+    def of(iph_ml):
+        table = samples(iph_ml, condition="flag", draws="independent")
+        return expanding(patient(), drawn_facts(table, Baseline(10.0, 1.0)))
+
+    assert of(TWENTY) == "35" and of(np.full(20, 10.0)) == "<5" and of(np.full(20, 17.0)) == ">95"
 
 
 def test_rows_of_quantities_and_events(texts, drawn):

@@ -33,8 +33,21 @@ def lead(patient: Patient, drawn: Drawn | None, texts: Texts) -> str:
     if drawn.count == 1:
         p = of_hundred(forecast["p_expansion"])
         return texts("lead_one", p=p, ml=number(drawn.spreads["iph_ml"].median))
-    p = of_hundred(drawn.counts["he"] / drawn.count)
-    return texts("lead", p=p, **_ends(drawn.spreads["iph_ml"]))
+    return texts("lead", p=expanding(patient, drawn), **_ends(drawn.spreads["iph_ml"]))
+
+
+def expanding(patient: Patient, drawn: Drawn) -> str:
+    """Of 100 patients like this, how many expand.
+
+    Where growth is drawn from the tabular model, its probability says it more finely than so many
+    draws can. Else it is their share, of which none and all are known to one in K.
+    """
+    if drawn.condition == "growth" and drawn.indicator == "predicted":
+        return of_hundred(patient.answers["forecast"]["p_expansion"])
+    count, one = drawn.counts["he"], 100 / drawn.count
+    if count == 0:
+        return f"<{number(one, 0)}"
+    return f">{number(100 - one, 0)}" if count == drawn.count else of_hundred(count / drawn.count)
 
 
 def _ends(spread: Spread) -> dict[str, str]:

@@ -16,10 +16,10 @@ from hemexp.notice import NOTICE
 from hemexp.provenance import git_id, versions, write_sidecars, write_text
 from hemexp.reporting.model_names import model_name
 from hemexp.reporting.patient import FOLDER
-from hemexp.reporting.patient.facts import Drawn, drawn_facts, number, of_hundred
+from hemexp.reporting.patient.facts import Drawn, drawn_facts, number
 from hemexp.reporting.patient.inputs import Patient, read_patient
 from hemexp.reporting.patient.layers import Layers
-from hemexp.reporting.patient.numbers import event_rows, lead, notices, quantity_rows
+from hemexp.reporting.patient.numbers import event_rows, expanding, lead, notices, quantity_rows
 from hemexp.reporting.patient.picture import still_picture
 from hemexp.reporting.patient.texts import Texts, read_texts
 from hemexp.reporting.patient.trust import remarks, value_rows
@@ -66,10 +66,9 @@ def tiles(patient: Patient, drawn: Drawn | None, texts: Texts) -> list[dict[str,
     iph = drawn.spreads["iph_ml"]
     half = texts("range", low=number(iph.low50), high=number(iph.high50))
     ninety = texts("range", low=number(iph.low90), high=number(iph.high90))
-    p = of_hundred(drawn.counts["he"] / drawn.count)
     return [
         *found,
-        {"name": texts["of_hundred"], "value": p, "unit": ""},
+        {"name": texts["of_hundred"], "value": expanding(patient, drawn), "unit": ""},
         {"name": texts["half_between"], "value": half, "unit": ml},
         {"name": texts["ninety_between"], "value": ninety, "unit": ml},
     ]
