@@ -276,6 +276,7 @@ function showLarge(axis) {
       canvas.tabIndex = own === axis ? 0 : -1;
       canvas.style.aspectRatio = `${wide} / ${high}`;
       canvas.style.setProperty("--wide", wide);
+      canvas.style.setProperty("--high", high);
     }
   }
   viewer.querySelector(`[name=viewer-plane][value="${axis}"]`).checked = true;
