@@ -1,6 +1,5 @@
 """The interactive pictures of one patient, as pieces of HTML that a page takes up."""
 
-import csv
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -13,13 +12,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hemexp.layout import Layout
 from hemexp.outcomes import is_expansion
+from hemexp.reporting.patient import FOLDER
 from hemexp.reporting.patient.dots import dot_figure
 from hemexp.reporting.patient.layers import Layers, on_slider, pack_samples
 from hemexp.reporting.patient.pack import STORED_HU
 from hemexp.reporting.slices import SHOWN_HU
 from hemexp.reporting.style import IPH, IVH
 
-FOLDER = Path(__file__).parent
 STYLE, SCRIPTS = "viewer.css", ("volumes.js", "planes.js", "viewer.js")
 
 WINDOWS_HU = {"brain": SHOWN_HU, "blood": STORED_HU}
@@ -57,13 +56,6 @@ class ViewerPieces(NamedTuple):
     body: str
     scripts: str
     seen: list[Path]
-
-
-def read_texts(path: Path = FOLDER / "texts.tsv") -> dict[str, str]:
-    """What the page says, by key; a language is one such table."""
-    with path.open(encoding="utf-8", newline="") as handle:
-        rows = csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return {row["key"]: row["text"] for row in rows}
 
 
 @cache
@@ -164,8 +156,10 @@ def viewer_pieces(
     """
     layers = Layers(layout, patient_id, reference)
     payload = make_payload(layers, texts)
-    body = environment().get_template("viewer.html").render(
-        t=texts, payload=payload, **shown(payload, texts)
+    body = (
+        environment()
+        .get_template("viewer.html")
+        .render(t=texts, payload=payload, **shown(payload, texts))
     )
     script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
     css = (FOLDER / STYLE).read_text(encoding="utf-8")
