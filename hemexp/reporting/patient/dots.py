@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from hemexp.outcomes import HE_ML, HE_RELATIVE, expansion_begins_ml
 
-WIDTH, HEIGHT, TOP, SIDE = 720, 200, 58, 14
+WIDTH, HEIGHT, TOP, SIDE = 800, 170, 56, 16
 """Of the figure, of the room above the dots for names, and at both ends; its own units."""
 
-AXIS = 40
+AXIS = 42
 """Below the dots: ticks and the axis's name."""
 
 NAME, ROW, ROWS = 70, 16, 3
 """Room for the name of a line: width, height, and rows above the dots."""
 
-BINS = 48
+BINS = 50
 """Columns of dots at most; with 50 samples about the width of a dot each."""
 
 TICKS = 8

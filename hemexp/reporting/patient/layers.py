@@ -12,17 +12,21 @@ from numpy.typing import NDArray
 from hemexp.layout import Layout
 from hemexp.made_masks import GIVEN, mask_source
 from hemexp.preprocess.coarse import crop, mask_box
-from hemexp.preprocess.interpolate import average, resample_ct
+from hemexp.preprocess.interpolate import average, reach, resample_ct
 from hemexp.preprocess.transforms import read_transform
-from hemexp.reporting.patient.pack import finest, pack_ct, pack_mask, pack_probability, to_bytes
+from hemexp.reporting.patient.pack import (
+    EXACT,
+    finest,
+    pack_ct,
+    pack_mask,
+    pack_probability,
+    to_bytes,
+)
 from hemexp.tables import read_table
 from hemexp.volumes import Volume, read_ras, read_volume
 
 MARGIN_MM = 12.0
 """Shown round the brain: the skull, so that a reader sees where he is."""
-
-SCAN_QUALITY = 100
-"""Of WebP: the patient's own scans are shown as they are."""
 
 QUALITIES = (90, 80, 70, 55, 40)
 """Of the drawn CTs. From 90 to 40 the error grows from 1.5 to 3.5 HU, of the size of a scan's
@@ -93,11 +97,11 @@ class Layers:
         matrix = np.eye(4) if session == "baseline" else self.to_followup
         ct = average(self._native(session, "ct"), self.box, matrix)
         masks = {
-            name: pack_mask(average(self._native(session, name), self.box, matrix) >= 0.5)
+            name: pack_mask(lay_mask(self._native(session, name), self.box, matrix))
             for name in ("iph", "ivh")
         }
         found = mask_source(self.layout, self.patient_id, session) != GIVEN
-        return {"ct": pack_ct(to_bytes(ct), SCAN_QUALITY), **masks, "found": found}
+        return {"ct": pack_ct(to_bytes(ct), EXACT), **masks, "found": found}
 
     def start(self) -> list[float]:
         """Where the crosshair stands first: amid the baseline's blood, where most of it lies.
@@ -106,7 +110,7 @@ class Layers:
             Shares of the box's sides (0-1), along right, front and up.
         """
         masks = [self._native("baseline", name) for name in ("iph", "ivh")]
-        blood = np.sum([average(mask, self.box, np.eye(4)) for mask in masks], axis=0)
+        blood = np.any([lay_mask(mask, self.box, np.eye(4)) for mask in masks], axis=0)
         slices = blood.sum(axis=(0, 1))
         if not slices.any():
             return [0.5, 0.5, 0.5]
@@ -126,7 +130,7 @@ class Layers:
         labels = self._read(self.layout.sample(self.patient_id, k).labels)
         masks = {"iph": labels.data == 1, "ivh": labels.data == 2}
         return {
-            name: pack_mask(average(labels.with_data(mask), self.box, self.to_grid) >= 0.5)
+            name: pack_mask(lay_mask(labels.with_data(mask), self.box, self.to_grid))
             for name, mask in masks.items()
         }
 
@@ -147,6 +151,21 @@ class Layers:
         """A table of the results as it stands."""
         self.seen.append(path)
         return read_table(path)
+
+
+def lay_mask(mask: Volume, box: Volume, matrix: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """A mask in the voxels of a box: those that it fills by half or more.
+
+    Args:
+        mask: In its own space.
+        box: Shape and affine.
+        matrix: 4 x 4 RAS mm, takes a point of the box to the mask's space.
+    """
+    laid, near = np.zeros(box.data.shape, dtype=bool), reach(mask, box, matrix)
+    part = crop(box, near)
+    if part.data.size:
+        laid[near] = average(mask, part, matrix) >= 0.5
+    return laid
 
 
 def on_slider(ordered: pd.DataFrame, most: int = MOST_SAMPLES) -> pd.DataFrame:
@@ -175,8 +194,9 @@ def pack_samples(layers: Layers, numbers: list[int]) -> tuple[list[dict[str, Any
     if not numbers:
         return [], QUALITIES[0]
     trial = layers.sample_ct(numbers[-1])
-    sizes = {q: len(pack_ct(trial, q)["webp"]) * len(numbers) for q in QUALITIES}
-    quality = next((q for q, size in sizes.items() if size <= SAMPLE_BYTES), QUALITIES[-1])
+    most = SAMPLE_BYTES / len(numbers)
+    fitting = (q for q in QUALITIES if len(pack_ct(trial, q)["webp"]) <= most)
+    quality = next(fitting, QUALITIES[-1])
     packed = [
         {"ct": pack_ct(layers.sample_ct(k), quality), **layers.sample_masks(k)} for k in numbers
     ]

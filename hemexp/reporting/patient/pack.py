@@ -25,8 +25,11 @@ OUTSIDE = 0
 BLOCK = 16
 """Pixels of WebP's largest block: tiles that start on one do not bleed into each other."""
 
-WEBP_EFFORT = 4
-"""Pillow's default; 6 takes twice as long for 3 % fewer bytes."""
+EXACT = 100
+"""Of WebP's quality: nothing is lost."""
+
+EXACT_EFFORT = 40
+"""WebP's 0-100; at 100 a picture takes three times as long for 2 % fewer bytes."""
 
 
 def finest(box: Volume, spacing_mm: float) -> Volume:
@@ -88,12 +91,12 @@ def pack_ct(values: NDArray[np.uint8], quality: int) -> dict[str, Any]:
 
     Args:
         values: (x, y, z), from `to_bytes`.
-        quality: Of WebP, 0-99; 100 is exact.
+        quality: Of WebP, 0-99, or `EXACT`.
     """
-    buffer = io.BytesIO()
-    Image.fromarray(lay_tiles(values)).save(
-        buffer, "webp", quality=quality, lossless=quality == 100, method=WEBP_EFFORT
-    )
+    buffer, exact = io.BytesIO(), quality == EXACT
+    picture = Image.fromarray(lay_tiles(values))
+    effort = EXACT_EFFORT if exact else quality
+    picture.save(buffer, "webp", quality=effort, lossless=exact)
     return {"shape": list(values.shape), "webp": _text(buffer.getvalue())}
 
 

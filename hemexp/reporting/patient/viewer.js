@@ -5,6 +5,7 @@ const PLANES = ["sagittal", "coronal", "axial"];
 const LETTERS = [["L", "R"], ["P", "A"], ["I", "S"]];
 const OPACITY = 0.75;
 const SCALE_BAR_MM = 50;
+const LEAST_SHIFT_MM = 0.05;
 const ZOOM_STEP = 1.25;
 const MOST_ZOOM = 8;
 
@@ -194,14 +195,19 @@ function tellSample(number) {
   }
   const dots = viewer.querySelectorAll(".viewer-dots circle");
   dots.forEach((dot, i) => dot.classList.toggle("now", i === number));
-  const { cx, cy, r } = dots[number];
-  const [x, top] = [cx.baseVal.value, cy.baseVal.value - 2 * r.baseVal.value];
-  document.getElementById("viewer-mark").setAttribute("d", `M${x} ${top}l-6 -10h12z`);
+  markColumn([...dots], dots[number].cx.baseVal.value);
   const detail = { rank, count: samples.length };
   for (const [name, value] of Object.entries(fact)) {
     if (typeof value !== "object") detail[name] = value;
   }
   document.dispatchEvent(new CustomEvent("hemexp:sample", { detail }));
+}
+
+/** A wedge on top of the column of dots. */
+function markColumn(dots, x) {
+  const column = dots.filter((dot) => dot.cx.baseVal.value === x);
+  const top = Math.min(...column.map(({ cy, r }) => cy.baseVal.value - r.baseVal.value));
+  document.getElementById("viewer-mark").setAttribute("d", `M${x} ${top - 2}l-6 -10h12z`);
 }
 
 function signed(value, digits) {
@@ -214,14 +220,13 @@ function factTexts(fact) {
   const from = (ml) => fill(texts.viewer_from, { ml: ml.toFixed(1) });
   const share = before.iph_ml > 0 ? `${signed((100 * fact.growth_ml) / before.iph_ml, 0)} %` : "";
   const shift = fact.midline_shift_mm ?? 0;
+  const side = shift < 0 ? texts.viewer_to_left : texts.viewer_to_right;
   return {
     iph: [`${fact.iph_ml.toFixed(1)} mL`, from(before.iph_ml)],
     growth: [`${signed(fact.growth_ml, 1)} mL`, share],
     expands: [fact.expands ? texts.viewer_yes : texts.viewer_no],
     ivh: [`${fact.ivh_ml.toFixed(1)} mL`, from(before.ivh_ml)],
-    midline: [
-      `${Math.abs(shift).toFixed(1)} mm`, shift < 0 ? texts.viewer_to_left : texts.viewer_to_right,
-    ],
+    midline: [`${Math.abs(shift).toFixed(1)} mm`, Math.abs(shift) < LEAST_SHIFT_MM ? "" : side],
     ventricles: [`${signed(fact.ventricle_change_ml ?? 0, 1)} mL`],
   };
 }
@@ -276,6 +281,7 @@ function showLarge(axis) {
       canvas.tabIndex = own === axis ? 0 : -1;
       canvas.style.aspectRatio = `${wide} / ${high}`;
       canvas.style.setProperty("--wide", wide);
+      canvas.style.setProperty("--high", high);
     }
   }
   viewer.querySelector(`[name=viewer-plane][value="${axis}"]`).checked = true;
