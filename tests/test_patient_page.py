@@ -186,6 +186,17 @@ def test_trust_names_what_is_unusual_and_unknown(texts, drawn):
     assert outside == {name: name == "Age" for name in outside}
 
 
+def test_ventricles_that_change_without_a_reason_are_doubted(texts):
+    def said(change_ml):
+        table = samples(TWENTY, ivh_ml=1.0, ventricle_change_ml=change_ml)
+        return said_of(patient(), drawn_facts(table, Baseline(10.0, 1.0)), texts)["Images"]
+
+    assert "by −3.0 mL even where" in said(-3.0).text and said(-3.0).doubt
+    # Those that grow have a reason.
+    assert not said(np.where(TWENTY > 10, -9.0, -1.9)).doubt
+    assert drawn_facts(samples([20.0, 22.0]), Baseline(10.0, 1.0)).drift_ml is None
+
+
 @pytest.mark.parametrize(("share", "verdict"), [(0.94, "Yes"), (0.95, "At the edge"), (1.0, "No")])
 def test_how_far_out_a_patient_lies(texts, share, verdict):
     trained = answers()["training"]

@@ -112,6 +112,8 @@ class Drawn:
         raw: IPH volume before the finish.
         off_ml: Mean absolute difference of raw and matched IPH volume.
         disagreeing: How many disagree with what they were told.
+        drift_ml: Median change of the ventricles where the bleed stands still; None where it does
+            nowhere.
     """
 
     count: int
@@ -122,7 +124,11 @@ class Drawn:
     raw: Spread
     off_ml: float
     disagreeing: int
+    drift_ml: float | None
 
+
+STILL_ML = 1.0
+"""A bleed that changes by no more stands still: two readings of one differ by as much."""
 
 QUANTITIES = ("iph_ml", "ivh_ml", "midline_shift_mm", "ventricle_change_ml")
 
@@ -149,7 +155,16 @@ def drawn_facts(volumes: pd.DataFrame, baseline: Baseline) -> Drawn:
         raw=raw,
         off_ml=float((volumes["iph_raw_ml"] - volumes["iph_ml"]).abs().mean()),
         disagreeing=int(volumes["disagrees"].sum()),
+        drift_ml=_drift_ml(volumes, baseline),
     )
+
+
+def _drift_ml(volumes: pd.DataFrame, baseline: Baseline) -> float | None:
+    """What the ventricles change by in follow-ups that give them no reason to."""
+    still = (volumes["iph_ml"] - baseline.iph_ml).abs() <= STILL_ML
+    still &= (volumes["ivh_ml"] - baseline.ivh_ml).abs() < IVH_EVENT_ML
+    changes = volumes.loc[still, "ventricle_change_ml"].dropna()
+    return float(changes.median()) if len(changes) else None
 
 
 def number(value: float, digits: int = 1, *, signed: bool = False) -> str:

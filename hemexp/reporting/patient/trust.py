@@ -12,6 +12,10 @@ BEYOND = 0.1
 """A value lies outside a range from so much of its width on: of many measures, one is always a
 little beyond few patients. A choice."""
 
+DRIFT_ML = 2.0
+"""More than twice the error of the measured change of ventricles (0.8 mL, RMS:
+`anatomy.ventricles.ventricle_change_ml`) where nothing grew comes from the drawn images."""
+
 EDGE = 0.95
 """A patient farther out than this share of training patients lies at their edge."""
 
@@ -173,4 +177,7 @@ def _volumes(drawn: Drawn, texts: Texts) -> Remark:
         "count": drawn.count,
     }
     text = texts("volumes_matched" if told else "volumes_own", **numbers)
-    return Remark(texts["trust_volumes"], text, drawn.disagreeing > 0)
+    drifting = drawn.drift_ml is not None and abs(drawn.drift_ml) > DRIFT_ML
+    if drifting:
+        text += " " + texts("ventricles_drift", drift=number(drawn.drift_ml, signed=True))
+    return Remark(texts["trust_volumes"], text, drifting or drawn.disagreeing > 0)
