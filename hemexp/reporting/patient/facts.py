@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from hemexp.evaluation.cohort.forecasts import kind_of
+from hemexp.evaluation.kinds import kind_of
 from hemexp.outcomes import HE_ML, HE_RELATIVE, IVH_EVENT_ML, is_expansion
 from hemexp.statistics.scores import Kind, quantiles
 
@@ -141,8 +141,9 @@ def drawn_facts(volumes: pd.DataFrame, baseline: Baseline) -> Drawn:
         baseline: What they grew from.
     """
     driver = volumes["draws"].iloc[0]
-    # What else is told is drawn on its own.
-    kinds = dict.fromkeys(QUANTITIES, "independent") | {"iph_ml": kind_of("iph_ml", driver)}
+    # Mass effect has draws of its own.
+    kinds = dict.fromkeys(QUANTITIES, "independent")
+    kinds |= {name: kind_of(name, driver) for name in ("iph_ml", "ivh_ml")}
     shown = events(volumes["iph_ml"], volumes["ivh_ml"], baseline)
     raw = spread(volumes["iph_raw_ml"], driver)
     assert raw is not None, "a decoded sample has a volume"
