@@ -45,6 +45,7 @@ def answers(**changes):
             "expanders": 6,
             "phantoms": 0,
             "ranges": dict.fromkeys(values, RANGE),
+            "beyond": ["age"],
             "likeness": {"distance": 1.1, "share_nearer": 0.6, "measures": 17},
         },
     }

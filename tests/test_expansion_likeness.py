@@ -1,6 +1,7 @@
 """How a patient compares with the training patients, and what the models answer of one."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from test_expansion_run import folder, settings
 
 from hemexp.expansion.fit_likeness import LEAST_PATIENTS, describe_training
-from hemexp.expansion.likeness import COLUMNS, Cohort, distances, place
+from hemexp.expansion.likeness import COLUMNS, Cohort, beyond, distances, place
 from hemexp.expansion.model import load_expansion
 from hemexp.expansion.patient_answers import changed_patients, run_answer_patient
 from hemexp.layout import Layout
@@ -49,6 +50,8 @@ def test_the_record_holds_counts_and_ranges_and_nobody(table, cohort):
         "median": None,
         "highest": None,
     }
+    old = describe_training(table.assign(age=table["age"] + 85)).ranges["age"]
+    assert old["highest"] == 90.0 and old["lowest"] == table["age"].min() + 85
     assert "antiplatelet" not in cohort.scale.names and "age" in cohort.scale.names
     assert Cohort.from_json(json.loads(json.dumps(cohort.as_json()))) == cohort
     scans = ["results/phantom/sub-A/ct.nii.gz"] * 3 + ["/data/ct.nii.gz"] * 197
@@ -76,6 +79,18 @@ def test_a_stranger_lies_outside_and_an_unknown_value_takes_no_side(table, cohor
     assert found.share_nearer == 1.0 and found.measures == len(cohort.scale.names)
     unknown = place(cohort, stranger.assign(age=np.nan, hu_mean=np.nan))
     assert unknown.share_nearer < 1.0 and unknown.measures == found.measures - 2
+
+
+def test_what_lies_clearly_beyond_all_is_named(cohort):
+    known = {"known": 9, "lowest": 60.0, "median": 70.0, "highest": 90.0}
+    like = replace(cohort, ranges=dict.fromkeys(COLUMNS, known))
+    assert beyond(like, {"sbp": 92.9, "gcs": 93.1, "baseline_iph_ml": 56.9}) == [
+        "gcs",
+        "baseline_iph_ml",
+    ]
+    # Nobody is too old for a range that ends where ages are told.
+    assert beyond(like, {"age": 99.0, "sbp": None}) == [] and beyond(like, {"age": 50.0})
+    assert beyond(cohort, {"antiplatelet": 1.0}) == []  # unknown for all
 
 
 def test_a_few_training_patients_tell_no_distance():

@@ -74,6 +74,8 @@ def patient(**changes):
     return Patient(**(known | changes))
 
 
+LONG = "; ".join(5 * ["brain 400 mL outside 850-1900 mL"])
+
 TWENTY = np.r_[np.full(13, 10.0), np.arange(14.0, 21.0)]
 """Of 20 follow-ups of a bleed of 10 mL, 13 stand still and 7 expand."""
 
@@ -308,7 +310,7 @@ def opened(folder):
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     if chromium is None:
         pytest.skip("no chromium: apt-get install chromium")
-    write_page(folder, "T1")
+    write_page(folder, "T1", (LONG, LONG))
     asked = []
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

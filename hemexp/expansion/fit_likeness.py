@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 
 from hemexp.expansion.fit import scale
-from hemexp.expansion.likeness import COLUMNS, Cohort, distances, standardise
+from hemexp.expansion.likeness import COLUMNS, OLDEST_TOLD_YEARS, Cohort, distances, standardise
 from hemexp.expansion.model import Linear
 from hemexp.expansion.predictors import FOUR, IMAGE, predictors
 from hemexp.layout import is_phantom
@@ -22,12 +22,13 @@ def describe_training(table: pd.DataFrame) -> Cohort:
         table: Training patients as `read_patients` gives them, with `he` (0/1).
     """
     scans = table.get("baseline_ct", pd.Series("", index=table.index))
+    told = table.assign(age=table["age"].clip(upper=OLDEST_TOLD_YEARS))
     bare, covariance = _fit(table)
     return Cohort(
         patients=len(table),
         expanders=int(table["he"].sum()),
         phantoms=sum(map(is_phantom, scans)),
-        ranges={name: _range(table[name].to_numpy(dtype=float)) for name in COLUMNS},
+        ranges={name: _range(told[name].to_numpy(dtype=float)) for name in COLUMNS},
         scale=bare,
         covariance=tuple(map(tuple, covariance.tolist())),
         distances=tuple(np.sort(_left_out(table)).tolist()),

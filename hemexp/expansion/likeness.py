@@ -35,6 +35,15 @@ COLUMNS = (
 """What the predictors are made from, as people know it."""
 
 
+OLDEST_TOLD_YEARS = 90.0
+"""A record calls nobody older: ages above 89 may tell who somebody is (HIPAA, 45 CFR
+164.514(b)(2)(i)(C))."""
+
+BEYOND = 0.1
+"""A value lies beyond a range from so much of its width on: of many measures, one is always a
+little outside that of few patients. A choice."""
+
+
 @dataclass(frozen=True)
 class Cohort:
     """Training patients without any of them.
@@ -44,7 +53,7 @@ class Cohort:
         expanders: How many of them had HE.
         phantoms: How many of them were synthetic.
         ranges: By column of `COLUMNS`: `known` (patients), `lowest`, `median`, `highest`; the last
-            three are None where it is unknown for all.
+            three are None where it is unknown for all. Ages end at `OLDEST_TOLD_YEARS`.
         scale: Mean and SD of the predictors that vary; its weights are 0.
         covariance: Of these predictors, standardised, (n, n), shrunk.
         distances: Of training patients, each by the others' `scale` and `covariance`, sorted;
@@ -128,3 +137,22 @@ def place(cohort: Cohort, patient: pd.DataFrame) -> Likeness | None:
     distance = float(distances(scaled, np.array(cohort.covariance))[0])
     nearer = float(np.mean(np.array(cohort.distances) < distance))
     return Likeness(distance, nearer, int(np.count_nonzero(~np.isnan(scaled))))
+
+
+def beyond(cohort: Cohort, values: dict[str, float | None]) -> list[str]:
+    """Which values of a patient lie clearly beyond all training patients.
+
+    Args:
+        cohort: The training patients.
+        values: By column of `COLUMNS`; None where unknown.
+    """
+    found = []
+    for name, value in values.items():
+        known = cohort.ranges[name]
+        if value is None or known["lowest"] is None:
+            continue
+        told = min(value, OLDEST_TOLD_YEARS) if name == "age" else value
+        margin = BEYOND * (known["highest"] - known["lowest"])
+        if not known["lowest"] - margin <= told <= known["highest"] + margin:
+            found.append(name)
+    return found

@@ -14,7 +14,7 @@ import pandas as pd
 
 from hemexp.expansion.distribution import FORECAST_QUANTILES, GrowthDistribution
 from hemexp.expansion.ivh import IvhDistribution, load_ivh
-from hemexp.expansion.likeness import COLUMNS, RECORDED, Cohort, place
+from hemexp.expansion.likeness import COLUMNS, RECORDED, Cohort, beyond, place
 from hemexp.expansion.model import (
     ExpansionModel,
     load_expansion,
@@ -92,16 +92,20 @@ def answer_cases(model: ExpansionModel, patient: pd.Series) -> list[dict[str, An
     return rows
 
 
-def compare(cohort: Cohort, patient: pd.DataFrame) -> dict[str, Any]:
+def compare(
+    cohort: Cohort, patient: pd.DataFrame, values: dict[str, float | None]
+) -> dict[str, Any]:
     """The patient beside the training patients, as JSON values.
 
     Returns:
-        patients, expanders, phantoms, ranges, and `likeness`, None where they are too few.
+        patients, expanders, phantoms, ranges; `beyond`, which of the values lie outside these; and
+        `likeness`, None where training patients are too few.
     """
     likeness = place(cohort, patient)
     names = ("patients", "expanders", "phantoms", "ranges")
     return {name: getattr(cohort, name) for name in names} | {
-        "likeness": likeness and likeness._asdict()
+        "beyond": beyond(cohort, values),
+        "likeness": likeness and likeness._asdict(),
     }
 
 
@@ -118,18 +122,19 @@ def run_answer_patient(layout: Layout, sheet: pd.DataFrame, models: Layout) -> N
     patient_id, patient = next(iter(table.iterrows()))
     model, path = load_expansion(models.growth_models), models.growth_models
     record = json.loads(path.read_text(encoding="utf-8"))
-    values = {name: patient.get(name, math.nan) for name in COLUMNS}
+    known = {name: patient.get(name, math.nan) for name in COLUMNS}
+    values = {name: None if pd.isna(value) else float(value) for name, value in known.items()}
     trained = record.get(RECORDED)
     growth = patient_distribution(model, patient)
     found = {
         "model": model.name,
         "outside_probability": outside_probability(patient),
-        "values": {n: None if pd.isna(v) else float(v) for n, v in values.items()},
+        "values": values,
         "forecast": answer(growth, load_ivh(path).of_patient(patient)),
         "cases": answer_cases(model, patient),
         "patients": record.get("patients"),
         "recalibrated": [one["center"] for one in record.get("recalibrated", [])],
-        RECORDED: compare(Cohort.from_json(trained), table) if trained else None,
+        RECORDED: compare(Cohort.from_json(trained), table, values) if trained else None,
     }
     inputs = [path, *patient_files(layout, table)]
     about = describe(verb="write-patient-page", settings={}, inputs=inputs, started=started)

@@ -8,10 +8,6 @@ from hemexp.reporting.patient.inputs import Patient
 from hemexp.reporting.patient.texts import Texts
 from hemexp.reporting.patient.what_if import value_text
 
-BEYOND = 0.1
-"""A value lies outside a range from so much of its width on: of many measures, one is always a
-little beyond few patients. A choice."""
-
 DRIFT_ML = 2.0
 """More than twice the error of the measured change of ventricles (0.8 mL, RMS:
 `anatomy.ventricles.ventricle_change_ml`) where nothing grew comes from the drawn images."""
@@ -46,17 +42,10 @@ class Remark(NamedTuple):
     doubt: bool = False
 
 
-def outside(value: float | None, known: dict[str, float | None] | None) -> bool:
-    """Whether a value lies clearly beyond the lowest or highest of the training patients."""
-    if value is None or known is None or known["lowest"] is None:
-        return False
-    margin = BEYOND * (known["highest"] - known["lowest"])
-    return not known["lowest"] - margin <= value <= known["highest"] + margin
-
-
 def value_rows(answers: dict[str, Any], texts: Texts) -> list[dict[str, Any]]:
     """What was told of the patient beside the training patients' range."""
-    ranges = (answers["training"] or {}).get("ranges", {})
+    trained = answers["training"] or {"ranges": {}, "beyond": []}
+    ranges = trained["ranges"]
     rows = []
     for name in TOLD:
         value, known = answers["values"][name], ranges.get(name)
@@ -65,7 +54,7 @@ def value_rows(answers: dict[str, Any], texts: Texts) -> list[dict[str, Any]]:
                 "name": texts[f"variable_{name}"],
                 "value": value_text(texts, name, value),
                 "range": range_text(texts, name, known),
-                "outside": outside(value, known),
+                "outside": name in trained["beyond"],
             }
         )
     return rows
@@ -124,7 +113,7 @@ def _likeness(answers: dict[str, Any], texts: Texts) -> Remark:
     verdict = "inside" if share < EDGE else "edge" if share < 1 else "outside"
     numbers = {"share": f"{100 * share:.0f}", "measures": likeness["measures"]}
     text = texts(f"likeness_{verdict}", **numbers, patients=trained["patients"])
-    beyond = [n for n, known in trained["ranges"].items() if outside(answers["values"][n], known)]
+    beyond = trained["beyond"]
     if beyond:
         names = ", ".join(texts[f"variable_{name}"] for name in beyond)
         text += " " + texts("likeness_beyond", names=names)
