@@ -19,7 +19,7 @@ from hemexp.reporting.patient.pack import STORED_HU
 from hemexp.reporting.slices import SHOWN_HU
 from hemexp.reporting.style import IPH, IVH
 
-STYLE, SCRIPTS = "viewer.css", ("volumes.js", "planes.js", "viewer.js")
+STYLE, SCRIPTS = "viewer.css", ("volumes.js", "planes.js", "panes.js", "readout.js", "viewer.js")
 
 WINDOWS_HU = {"brain": SHOWN_HU, "blood": STORED_HU}
 """The brain window, width 80 and level 40, and the wider one for blood, width 200 and level 80

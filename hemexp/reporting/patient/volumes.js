@@ -20,7 +20,8 @@ async function unzip(text) {
 async function untile(webp, [nx, ny, nz]) {
   const blob = new Blob([bytesOf(webp)], { type: "image/webp" });
   const picture = await createImageBitmap(blob, { colorSpaceConversion: "none" });
-  const context = new OffscreenCanvas(picture.width, picture.height).getContext("2d");
+  const sheet = new OffscreenCanvas(picture.width, picture.height);
+  const context = sheet.getContext("2d", { willReadFrequently: true });
   context.drawImage(picture, 0, 0);
   const pixels = context.getImageData(0, 0, picture.width, picture.height).data;
   const across = Math.ceil(Math.sqrt(nz));
@@ -55,9 +56,9 @@ function cutPlane(volume, axis, at) {
   const [u, v] = [ACROSS[axis], DOWN[axis]];
   const [wide, high] = [shape[u], shape[v]];
   const plane = new Uint8Array(wide * high);
-  const start = stride[axis] * indexAt(at, shape[axis]);
+  const first = stride[axis] * indexAt(at, shape[axis]);
   for (let row = 0, to = 0; row < high; row++) {
-    let from = start + stride[v] * (high - 1 - row) + stride[u] * (wide - 1);
+    let from = first + stride[v] * (high - 1 - row) + stride[u] * (wide - 1);
     for (let column = 0; column < wide; column++, from -= stride[u]) {
       plane[to++] = values ? values[from] : (bits[from >> 3] >> (from & 7)) & 1;
     }
