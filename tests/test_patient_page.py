@@ -258,6 +258,9 @@ def test_the_page_of_a_followed_patient(folder):
     assert f"<strong>{table['iph_ml'].median():.1f}</strong>" in page
     assert "not a medical device" in page and "What happened" in page
     assert not re.search(r"""(?:src|href)=["'](?!data:)""", page)
+    payload = json.loads(re.search(r'id="viewer-payload">(.*?)</script>', page, re.DOTALL)[1])
+    # A brain without ventricles; `predict` has no other table to read it from.
+    assert len(payload["samples"]) == 5 and "midline_shift_mm" in payload["samples"][0]
     sidecar = json.loads((folder / "report/sub-T1.json").read_text())
     assert "sub-T1/volumes.tsv" in sidecar["inputs"]
 

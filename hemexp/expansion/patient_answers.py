@@ -138,4 +138,4 @@ def run_answer_patient(layout: Layout, sheet: pd.DataFrame, models: Layout) -> N
     }
     inputs = [path, *patient_files(layout, table)]
     about = describe(verb="write-patient-page", settings={}, inputs=inputs, started=started)
-    write_json(layout.patient_answers(str(patient_id)), found | {"made": about})
+    write_json(layout.patient_answers(str(patient_id)), found | about)

@@ -139,7 +139,7 @@ def run_write_patient_page(
     started = time.perf_counter()
     reader, texts = Reader(layout), read_texts()
     patient = read_patient(reader, row, seen)
-    viewer = viewer_pieces(layout, patient.patient_id, texts, reference)
+    viewer = viewer_pieces(layout, patient.patient_id, texts, reference, patient.volumes)
     layers = Layers(layout, patient.patient_id, reference)
     alone = "_alone" if patient.volumes is None else ""
     text = render(

@@ -94,18 +94,11 @@ def sample_facts(samples: pd.DataFrame, baseline_iph_ml: float) -> list[dict[str
 
 
 def read_samples(layers: Layers) -> pd.DataFrame:
-    """The drawn samples with their mass effect, smallest first; empty where none were drawn."""
+    """The table of the drawn samples; empty where none were drawn."""
     path = layers.layout.sample_volumes(layers.patient_id)
     if not path.is_file():
         return pd.DataFrame({"sample": [], "iph_ml": [], "ivh_ml": []})
-    samples = layers.table(path).sort_values(["iph_ml", "sample"], ignore_index=True)
-    measured = layers.layout.consistency(layers.patient_id)
-    if measured.is_file():
-        table = layers.table(measured)
-        own = table[(table["model"] == "hemexp") & table["sample"].notna()]
-        own = own.drop_duplicates("sample")[["sample", "ventricle_change_ml"]]
-        samples = samples.merge(own, on="sample", how="left")
-    return samples
+    return layers.table(path)
 
 
 def read_volumes(layers: Layers, session: str) -> dict[str, float]:
@@ -114,10 +107,12 @@ def read_volumes(layers: Layers, session: str) -> dict[str, float]:
     return {name: float(row[name]) for name in ("iph_ml", "ivh_ml")}
 
 
-def make_payload(layers: Layers, texts: Mapping[str, str]) -> dict[str, Any]:
-    """All that the script is given, ready for JSON."""
-    drawn = read_samples(layers)
-    samples = on_slider(drawn)
+def make_payload(
+    layers: Layers, texts: Mapping[str, str], drawn: pd.DataFrame | None = None
+) -> dict[str, Any]:
+    """All that the script is given, ready for JSON; arguments as for `viewer_pieces`."""
+    drawn = read_samples(layers) if drawn is None else drawn
+    samples = on_slider(drawn.sort_values(["iph_ml", "sample"], ignore_index=True))
     sessions = ["baseline"]
     if layers.layout.native(layers.patient_id, "followup").volumes.is_file():
         sessions.append("followup")
@@ -141,7 +136,11 @@ def make_payload(layers: Layers, texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def viewer_pieces(
-    layout: Layout, patient_id: str, texts: Mapping[str, str], reference: str = "baseline"
+    layout: Layout,
+    patient_id: str,
+    texts: Mapping[str, str],
+    reference: str = "baseline",
+    drawn: pd.DataFrame | None = None,
 ) -> ViewerPieces:
     """The viewer of one patient.
 
@@ -150,12 +149,13 @@ def viewer_pieces(
         patient_id: The patient.
         texts: From `read_texts`.
         reference: Session on whose axes the grid lies, `preprocess.reference`.
+        drawn: The samples' table with what there is of `CHANGES`; else `volumes.tsv` as it stands.
 
     Raises:
         ImageError: A file of the patient cannot be read.
     """
     layers = Layers(layout, patient_id, reference)
-    payload = make_payload(layers, texts)
+    payload = make_payload(layers, texts, drawn)
     body = (
         environment()
         .get_template("viewer.html")
