@@ -285,6 +285,7 @@ def test_an_excluded_patient_has_a_page_with_the_reason(tmp_path):
     page = run_write_excluded_page(layout, pd.Series(failure), seed=1).read_text()
     assert "there is no forecast" in page and "strip-skull" in page
     assert SCRIPT not in page and "&lt;script&gt;alert(1)" in page
+    assert layout.patient_answers("X9").read_text() == ""
 
 
 def test_a_picture_that_cannot_be_made_stops_with_its_file(folder, tmp_path):

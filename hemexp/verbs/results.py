@@ -3,7 +3,6 @@
 from hemexp.columns import BASELINE
 from hemexp.config import read_config, read_json
 from hemexp.layout import Layout
-from hemexp.provenance import leave_empty
 from hemexp.verbs.options import Arguments, chosen_patients, kept, section, sheet, training
 
 
@@ -123,7 +122,6 @@ def write_patient_page(args: Arguments) -> None:
     rows = read_sheet(args.samples, patient_id, need_training=False)
     failure = read_failure(layout, patient_id)
     if failure is not None:
-        leave_empty([layout.patient_answers(patient_id)])
         run_write_excluded_page(layout, failure, args.seed)
         return
     run_answer_patient(layout, rows, layout)

@@ -155,7 +155,7 @@ def run_write_patient_page(
 
 
 def run_write_excluded_page(layout: Layout, failure: pd.Series, seed: int) -> Path:
-    """Writes the page of a patient whom preprocessing excluded: the reason.
+    """Writes the page of a patient whom preprocessing excluded: the reason. Answers are empty.
 
     Args:
         layout: Of the run.
@@ -175,6 +175,7 @@ def run_write_excluded_page(layout: Layout, failure: pd.Series, seed: int) -> Pa
         failure=failure,
         made=made_by(texts, seed),
     )
+    write_text(layout.patient_answers(name), "")
     return save_page(layout, name, text, [layout.excluded], started, seed)
 
 
