@@ -149,6 +149,7 @@ def test_one_follow_up_tells_no_range(texts):
     one = drawn_facts(samples([12.0]), Baseline(10.0, 1.0))
     assert "The one drawn follow-up has 12.0 mL" in lead(patient(), one, texts)
     assert notices(patient(), one, texts) == [texts["notice_one"]]
+    assert "gave 11.5 mL; 0.5 mL" in said_of(patient(), one, texts)["Images"].text
     assert quantity_rows(patient(), one, texts)[0]["half"] == texts["none"]
 
 

@@ -82,6 +82,7 @@ def _draw_volumes(
     axes.plot(np.sort(iph_ml), ranks, "o", color=BLUE, markersize=3)
     axes.axvline(baseline_iph_ml, color=GREY, label=texts["picture_now"])
     axes.axvline(limit_ml, color=RED, linestyle="--", label=texts["picture_from"])
+    axes.set_ylim(0, len(iph_ml) + 1)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(texts["picture_volume"])
     axes.set_ylabel(texts["picture_rank"])

@@ -165,7 +165,8 @@ def _volumes(drawn: Drawn, texts: Texts) -> Remark:
         "disagreeing": drawn.disagreeing,
         "count": drawn.count,
     }
-    text = texts("volumes_matched" if told else "volumes_own", **numbers)
+    kind = "one" if drawn.count == 1 else "matched" if told else "own"
+    text = texts(f"volumes_{kind}", **numbers)
     drifting = drawn.drift_ml is not None and abs(drawn.drift_ml) > DRIFT_ML
     if drifting:
         text += " " + texts("ventricles_drift", drift=number(drawn.drift_ml, signed=True))
