@@ -119,7 +119,7 @@ def make_payload(layers: Layers, texts: Mapping[str, str]) -> dict[str, Any]:
     drawn = read_samples(layers)
     samples = on_slider(drawn)
     sessions = ["baseline"]
-    if layers.layout.native(layers.patient_id, "followup").ct.is_file():
+    if layers.layout.native(layers.patient_id, "followup").volumes.is_file():
         sessions.append("followup")
     volumes = {session: read_volumes(layers, session) for session in sessions}
     pictures, quality = pack_samples(layers, [int(k) for k in samples["sample"]])
