@@ -25,6 +25,7 @@ from viewed_patient import (
 
 from hemexp.layout import Layout
 from hemexp.preprocess.transforms import write_transform
+from hemexp.provenance import sidecar_path, write_json
 from hemexp.reporting.patient import FOLDER, layers
 from hemexp.reporting.patient.dots import BINS, NAME, dot_figure, place_names, stack_dots
 from hemexp.reporting.patient.layers import Layers, lay_mask, on_slider, pack_samples
@@ -225,7 +226,9 @@ def test_equal_results_give_equal_pieces(tmp_path):
 
 def test_the_script_names_nothing_that_is_not_there(tmp_path):
     joined = tmp_path / "viewer.js"
-    joined.write_text("\n".join((FOLDER / name).read_text() for name in SCRIPTS))
+    script = "\n".join((FOLDER / name).read_text() for name in SCRIPTS)
+    assert set(re.findall(r"texts\.(viewer_\w+)", script)) <= set(read_texts())
+    joined.write_text(script)
     rules = ["--deny=no-undef", "--deny=no-unused-vars", "--deny-warnings"]
     command = ["oxlint", f"--config={REPOSITORY}/.oxlintrc.json", *rules, str(joined)]
     found = subprocess.run(command, capture_output=True, text=True)
@@ -474,6 +477,20 @@ def test_the_outline_of_a_mask_runs_between_its_voxels(chromium):
     assert {tuple(map(int, p.split(","))) for p in loop} == {
         *[(3, 2), (5, 2), (3, 4), (5, 4), (2, 3), (6, 3)]
     }
+
+
+@pytest.mark.browser
+def test_masks_that_were_found_are_dashed(chromium, opened, tmp_path):
+    layout = write_patient(tmp_path, followup=False, samples=False)
+    record = {"verb": "segment-scan", "settings": {"method": "network"}}
+    write_json(sidecar_path(layout.native(PATIENT, "baseline").iph), record)
+    opened.toggle("cross", False)
+    found = Opened(chromium, tmp_path, viewer_pieces(layout, PATIENT, read_texts()))
+    found.toggle("cross", False)
+    assert found.page.inner_text(".viewer-note").endswith("dashed")
+    lengths = [orange(one.pixels(0)).sum() / len(one.pixels(0)) for one in (found, opened)]
+    found.page.close()
+    assert 0.3 < lengths[0] / lengths[1] < 0.8
 
 
 @pytest.mark.browser

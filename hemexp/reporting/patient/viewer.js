@@ -1,5 +1,8 @@
 // What the reader looks at, and what happens when he turns it. Places are shares of the box's sides
 // along right, front and up (0-1); only texts and numbers for people are in millimetres.
+//
+// Drawn on plain canvases. Bokeh would bring three linked pictures and a slider, but 2.3 MB to every
+// page; outlines, crosshair, unpacking and the other planes would be callbacks of the same length.
 
 const LETTERS = [["L", "R"], ["P", "A"], ["I", "S"]];
 const OPACITY = 0.75;
@@ -48,14 +51,17 @@ async function update() {
   const sample = state.sample;
   const panes = await Promise.all(columns.map(({ choice }) => read(choice.value, sample)));
   if (request < shown.request) return;
+  const before = shown.panes;
   shown = { request, panes, sample };
-  draw();
+  draw((i) => panes[i].kind === "sample" || panes[i].kind !== before[i]?.kind);
   if (viewer.dataset.sample !== String(sample)) tellSample(sample);
   viewer.dataset.ready = "yes";
 }
 
-function draw() {
+/** Draws the columns that are wanted: dragging the slider leaves most as they are. */
+function draw(wanted = () => true) {
   columns.forEach((column, i) => {
+    if (!wanted(i)) return;
     const pane = shown.panes[i];
     column.note.textContent = noteOf(pane.kind);
     for (const canvas of column.canvases) drawPlane(canvas, pane);
