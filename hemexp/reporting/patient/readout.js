@@ -40,18 +40,21 @@ function signed(value, digits) {
   return (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
 }
 
+function heldAgainst(ml) {
+  return fill(texts.viewer_from, { ml: ml.toFixed(1) });
+}
+
 /** What stands in the readout: the number, then what it is held against. */
 function factTexts(fact) {
   const before = payload.volumes.baseline;
-  const from = (ml) => fill(texts.viewer_from, { ml: ml.toFixed(1) });
   const share = before.iph_ml > 0 ? `${signed((100 * fact.growth_ml) / before.iph_ml, 0)} %` : "";
   const shift = fact.midline_shift_mm ?? 0;
   const side = shift < 0 ? texts.viewer_to_left : texts.viewer_to_right;
   return {
-    iph: [`${fact.iph_ml.toFixed(1)} mL`, from(before.iph_ml)],
+    iph: [`${fact.iph_ml.toFixed(1)} mL`, heldAgainst(before.iph_ml)],
     growth: [`${signed(fact.growth_ml, 1)} mL`, share],
     expands: [fact.expands ? texts.viewer_yes : texts.viewer_no],
-    ivh: [`${fact.ivh_ml.toFixed(1)} mL`, from(before.ivh_ml)],
+    ivh: [`${fact.ivh_ml.toFixed(1)} mL`, heldAgainst(before.ivh_ml)],
     midline: [`${Math.abs(shift).toFixed(1)} mm`, Math.abs(shift) < LEAST_SHIFT_MM ? "" : side],
     ventricles: [`${signed(fact.ventricle_change_ml ?? 0, 1)} mL`],
   };
