@@ -45,6 +45,7 @@ lint: .venv/installed
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
+	oxlint --deny-warnings hemexp
 	snakemake --lint
 
 # After an edit of hemexp/settings/ or config/.

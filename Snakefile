@@ -53,4 +53,5 @@ rule all:
         paths(RESULTS.review),
         rules.write_patients.output,
         rules.write_bids.output,
+        expand(rules.write_patient_page.output, patient=FORECAST),
         rules.answer_what_if.output,

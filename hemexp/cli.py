@@ -208,6 +208,7 @@ VERBS = {
     "write-patients": Verb(results.write_patients, (*_SHEET, "settings")),
     "write-bids": Verb(results.write_bids, _SHEET),
     "draw-figures": Verb(results.draw_figures, ("results", "settings")),
+    "write-patient-page": Verb(results.write_patient_page, (*_PATIENT, "seed", "reference")),
     "write-report": Verb(results.write_report, ("results", "settings", "preset", "seed")),
     "write-review": Verb(results.write_review, ("results", "settings", "preset", "seed")),
     "new-center": Verb(desk.new_center, ("folder", "pattern", "center", "out")),

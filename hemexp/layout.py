@@ -411,10 +411,6 @@ class Layout:
         """A page beside it."""
         return self.root / "report" / f"{name}.html"
 
-    def patient_page(self, patient_id: str) -> Path:
-        """The page of one patient."""
-        return self.root / "report" / f"sub-{patient_id}.html"
-
     @property
     def methods(self) -> Path:
         """The methods paragraph of the run."""
@@ -439,9 +435,13 @@ class Layout:
         """A reporting checklist, filled in as far as the run knows."""
         return self.root / "report" / f"{name}.csv"
 
-    def forecast_page(self, patient_id: str) -> Path:
-        """The page that `predict` writes."""
-        return self.root / f"sub-{patient_id}.html"
+    def patient_page(self, patient_id: str) -> Path:
+        """The page of one patient, of the workflow and of `predict` alike."""
+        return self.root / "report" / f"sub-{patient_id}.html"
+
+    def patient_answers(self, patient_id: str) -> Path:
+        """What the models of growth say of one patient, for that page."""
+        return self.root / "report" / f"sub-{patient_id}_answers.json"
 
     # runs
 

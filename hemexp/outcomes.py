@@ -13,6 +13,9 @@ from hemexp.layout import Layout
 HE_ML, HE_RELATIVE, IVH_GROWTH_ML = 6.0, 0.33, 1.0
 """Expansion: IPH growth >= 6 mL or >= 33 %; IVH growth counts from 1 mL (docs/method.md 1)."""
 
+IVH_EVENT_ML = 0.3
+"""IVH growth as an event: less cannot be told from what a mask of IVH errs by."""
+
 SHRUNK_ML, SHRUNK_PART = 3.0, 1 / 3
 """No bleed loses so much within days: two readings of it differ by a few mL or by a tenth."""
 

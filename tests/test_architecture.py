@@ -68,7 +68,7 @@ CROSSINGS = {
     "diffusion": {"latents"},
     "sampling": {"preprocess", "autoencoder", "latents", "expansion", "diffusion"},
     "evaluation": {"preprocess"},
-    "reporting": {"evaluation"},
+    "reporting": {"preprocess", "evaluation"},
 }
 TORCH_ROOMS = {
     *("training", "processes"),

@@ -19,6 +19,7 @@ PATH = re.compile(
 """A text that is a path, or a part of one, of what a run leaves behind."""
 
 ELSEWHERE = {
+    "tables.py": {".csv"},
     "cli.py": {"config/samples.tsv"},
     "made_masks.py": {"accepted_masks.tsv"},
     "desk/side_run.py": {"samples.tsv", "config/samples.tsv"},
@@ -26,6 +27,7 @@ ELSEWHERE = {
     "release/models.py": {"recalibration.tsv"},
     "reporting/checklists/__init__.py": {".tsv"},
     "reporting/report/contents.py": {"columns.tsv"},
+    "reporting/patient/texts.py": {"texts.tsv"},
     "preprocess/synthstrip.py": {"ct.nii.gz", "mask.nii.gz"},
     "segmentation/command.py": {"scan_0000.nii.gz", "labels.nii.gz", ".nii.gz"},
 }

@@ -12,6 +12,7 @@ from mini import snakemake
 from hemexp.cli import main
 
 NOT_READ = {
+    "write_patient_page": "pooled-probseg",  # `predict` pools no map: the page shows what there is
     "measure_bleed": "space-grid_ct",
     "measure_bleeds": "space-grid_ct",
     "write_qc": "outcomes|png$",  # the page says which picture is not there
@@ -71,6 +72,7 @@ RULES = [
     "draw_figures",
     "write_report",
     "write_review",
+    "write_patient_page",
 ]
 """All but `strip_skull`, whose inputs are raw: `tests/test_bad_inputs.py`."""
 

@@ -15,10 +15,8 @@ from hemexp import HemexpError
 from hemexp.config import load_settings
 from hemexp.desk.predict import NewPatient, mask_faults, run_predict
 from hemexp.layout import Layout
-from hemexp.mask_error import MaskDoubt
 from hemexp.release.bundle import run_export_bundle
 from hemexp.release.models import read_recipe, recipe_of
-from hemexp.reporting.forecast_page import html_masks
 from hemexp.reporting.slices import View, outline
 from hemexp.segmentation import segment
 from hemexp.segmentation.infer import FoundMasks
@@ -111,7 +109,7 @@ def test_the_released_network_finds_the_masks_and_the_page_says_so(
     )
     iph_ml = float(read_table(Layout(out).native("P7", "baseline").volumes)["iph_ml"].iloc[0])
     words = re.search(
-        r"a network found.*?IPH of ([\d.]+) mL.*?off by ([\d.]+) mL", page.read_text()
+        r"Found by a network.*?IPH of ([\d.]+) mL.*?off by ([\d.]+) mL", page.read_text()
     )
     assert float(words[1]) == pytest.approx(iph_ml, abs=0.06)
     expected_ml = float(ERROR.expected_error_ml(iph_ml, 2.0))
@@ -124,7 +122,7 @@ def test_a_program_of_the_config_finds_them(plain, raw, settings, tmp_path):
     recipe = recipe_of(by_command(settings, tmp_path, raw))
     page = run_predict(patient(ct=raw["ct"]), plain, recipe, tmp_path / "out", 1, "cpu")
     assert masks(tmp_path / "out")[0].sum() == (read_volume(raw["iph"]).data > 0).sum()
-    assert "a program of your own found them" in page.read_text()
+    assert "Found by a program of your own" in page.read_text()
     assert "assumed: held against no given mask" in page.read_text()
 
 
@@ -147,13 +145,6 @@ def test_without_anything_that_finds_them_it_is_one_sentence(
     own = recipe_of(settings.model_copy(update={"segmentation": provided}))
     (fault,) = mask_faults(patient(ct=raw["ct"]), finds, own)
     assert "method is 'provided'" in fault.found
-
-
-def test_what_the_page_says_of_masks():
-    assert html_masks(MaskDoubt(), 10.0) == ""
-    said = html_masks(MaskDoubt("network", 1.26, ""), 10.04)
-    assert "10.0 mL is expected to be off by 1.3 mL (measured on" in said
-    assert "the dashed outline" in said
 
 
 def test_the_outline_of_a_found_mask_is_dashed():

@@ -10,7 +10,8 @@ EVALUATED = {"summarise_scores", "vary_masks", *REPORTED}
 SCORED = {"score_patient", "write_patients", *EVALUATED}
 # A patient drawn again with one value changed, and what is true of it.
 WHAT_IF = {"redraw_what_if", "score_what_if", *REPORTED}
-SAMPLED = {"sample_followups", "fit_pool", "pool_map", "write_bids", *SCORED, *WHAT_IF}
+PAGES = {"write_bids", "write_patient_page"}
+SAMPLED = {"sample_followups", "fit_pool", "pool_map", *PAGES, *SCORED, *WHAT_IF}
 DENOISED = {"train_diffusion", *SAMPLED}
 ENCODED = {"encode_patients", "encode_patient", "fit_scale", *DENOISED}
 # What the push is fitted with is what references, and so latents, are made with.
@@ -43,7 +44,7 @@ EDITS = {
     "registration": ("preprocess/fit.py", REGISTERED),
     "a limit of the quality control": (
         "preprocess/quality.py",
-        {"collect_qc", "write_qc", "write_patients", "write_bids", *EVALUATED},
+        {"collect_qc", "write_qc", "write_patients", *PAGES, *EVALUATED},
     ),
     "the style of the QC page": ("preprocess/page_style.py", {"write_qc", "write_report"}),
     "the autoencoder's loss": ("autoencoder/losses.py", {"train_autoencoder", *ENCODED}),
@@ -80,6 +81,11 @@ EDITS = {
     "what a robust score is": (
         "evaluation/cohort/robustness.py",
         {"vary_masks", "write_tables", "write_report", "write_review"},
+    ),
+    "a patient's page": ("reporting/patient/facts.py", {"write_patient_page", "write_report"}),
+    "a patient's what-ifs": (
+        "expansion/patient_answers.py",
+        {"write_patient_page", "write_report"},
     ),
     "the page for a reviewer": ("reporting/review.py", {"write_review"}),
 }

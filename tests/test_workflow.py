@@ -62,6 +62,7 @@ def test_a_whole_run_has_every_job_once(tmp_path):
         "redraw_what_if": 1,
         "draw_true_what_if": 1,
         "pool_map": 3,
+        "write_patient_page": 3,
     }
 
 
@@ -96,6 +97,7 @@ AFTER_A_PATIENT = {
     "draw_figures": 1,
     "write_report": 1,
     "write_review": 1,
+    "write_patient_page": 1,
     "draw_patient": 1,
 }
 

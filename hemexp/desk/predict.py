@@ -16,7 +16,7 @@ import pandas as pd
 
 from hemexp import Fault, HemexpError
 from hemexp.expansion.measure import run_measure_bleed
-from hemexp.expansion.model import patient_distribution
+from hemexp.expansion.patient_answers import run_answer_patient
 from hemexp.latents.encode import run_encode_patients
 from hemexp.layout import Layout
 from hemexp.preprocess.collect import judge_baseline
@@ -26,7 +26,7 @@ from hemexp.preprocess.unmasked import run_complete_scan, run_strip_unmasked
 from hemexp.provenance import write_atomically
 from hemexp.release.models import MODEL_PARTS, SEGMENTER, Recipe, held_parts, models_layout
 from hemexp.release.patient_values import PATIENT_NUMBERS, is_patient_id, number_faults
-from hemexp.reporting.forecast_page import run_write_forecast
+from hemexp.reporting.patient.page import run_write_patient_page
 from hemexp.sampling.draw import Sampler
 from hemexp.sampling.models import load_trained
 from hemexp.sampling.patient import BASELINE, read_at_baseline
@@ -167,7 +167,7 @@ def run_predict(
         patient: The patient.
         folder: Released models.
         recipe: What they were made with.
-        out: Folder to write, laid out as `results/`, with the page `sub-ID.html`.
+        out: Folder to write, laid out as `results/`.
         seed: Run seed.
         device: `auto`, `cpu` or `cuda`.
 
@@ -189,8 +189,7 @@ def run_predict(
     known = read_at_baseline(layout, sheet)
     table = sample_patient(sampler, known, layout)
     log_samples(table, known, time.perf_counter() - started)
-    p_expansion = patient_distribution(models.growth, known.row).p_expansion
-    values = {name: (v, PATIENT_NUMBERS[name].unit) for name, v in patient.values.items()}
-    page = run_write_forecast(layout, patient.patient_id, values, p_expansion, seed, seen)
+    run_answer_patient(layout, sheet, released)
+    page = run_write_patient_page(layout, sheet.iloc[0], seen, seed)
     log.info("%s: open %s", patient.patient_id, page)
     return page

@@ -19,9 +19,7 @@ from hemexp.expansion.distribution import FORECAST_QUANTILES
 from hemexp.expansion.features import FARTHEST_MM
 from hemexp.expansion.model import Linear, tuples
 from hemexp.expansion.predictors import IVH_COLUMNS
-
-IVH_EVENT_ML = 0.3
-"""Less cannot be told from what a mask of IVH errs by."""
+from hemexp.outcomes import IVH_EVENT_ML
 
 GRID = 50
 """Points of the amount, for each growth, where quantiles are read off."""

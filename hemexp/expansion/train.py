@@ -19,7 +19,9 @@ from hemexp.expansion.compare_ivh import compare_ivh, cross_fit_ivh, score_ivh
 from hemexp.expansion.distribution import FORECAST_QUANTILES
 from hemexp.expansion.fit import fit_models
 from hemexp.expansion.fit_ivh import fit_ivh, is_learned
+from hemexp.expansion.fit_likeness import describe_training
 from hemexp.expansion.ivh import IVH_EVENT_ML, IvhModel
+from hemexp.expansion.likeness import RECORDED
 from hemexp.expansion.model import ExpansionModel
 from hemexp.expansion.patients import patient_files, read_patients, save_tables
 from hemexp.expansion.predictors import FOUR, IMAGE, predictors
@@ -83,6 +85,7 @@ def run_fit_expansion(
         "chosen": chosen,
         "models": {name: model.as_json() for name, model in models.items()},
         "ivh": ivh.as_json(),
+        RECORDED: describe_training(table).as_json(),
         "cross_fitted": _records(comparison),
         "ivh_cross_fitted": _records(of_ivh),
     }

@@ -18,6 +18,7 @@ from hemexp.preprocess.quality import scan_warnings
 from hemexp.preprocess.rows import read_row
 from hemexp.provenance import write_sidecars, write_text
 from hemexp.settings import Preprocess, QualityLimits
+from hemexp.tables import read_table
 
 REGISTRATION = ("rotation_deg", "translation_mm", "registration_metric", "correlation", "overlap")
 QC = (
@@ -184,6 +185,15 @@ def judge_baseline(layout: Layout, patient_id: str, limits: QualityLimits) -> tu
     tables = [("predict", BASELINE, files.volumes) for files in spaces]
     ((row,), _) = _read_patient(layout, patient_id, tables)
     return "; ".join(scan_warnings(row, None, limits)), row["notes"]
+
+
+def read_failure(layout: Layout, patient_id: str) -> pd.Series | None:
+    """The row of `excluded.tsv` of a patient who was excluded; None of any other."""
+    if not layout.excluded.exists():
+        return None
+    table = read_table(layout.excluded)
+    found = table[table["patient_id"] == patient_id]
+    return None if found.empty else found.iloc[0]
 
 
 def _excluded_table(failures: Iterable[Mapping[str, str]]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from hemexp.columns import BASELINE
 from hemexp.config import read_config, read_json
 from hemexp.layout import Layout
 from hemexp.verbs.options import Arguments, chosen_patients, kept, section, sheet, training
@@ -124,6 +125,26 @@ def write_report(args: Arguments) -> None:
     layout = Layout(args.results)
     run_write_methods(layout)
     run_write_report(layout, section(args, "reporting"), args.preset, args.seed)
+
+
+def write_patient_page(args: Arguments) -> None:
+    """Write the page of one patient: pictures, numbers, what-ifs, how far to trust them."""
+    from hemexp.cohort import read_sheet
+    from hemexp.expansion.patient_answers import run_answer_patient
+    from hemexp.preprocess.collect import judge_baseline, read_failure
+    from hemexp.reporting.patient.page import run_write_excluded_page, run_write_patient_page
+
+    layout, patient_id = Layout(args.results), args.patient
+    rows = read_sheet(args.samples, patient_id, need_training=False)
+    failure = read_failure(layout, patient_id)
+    if failure is not None:
+        run_write_excluded_page(layout, failure, args.seed)
+        return
+    run_answer_patient(layout, rows, layout)
+    seen = judge_baseline(layout, patient_id, section(args, "preprocess.quality"))
+    reference = args.reference if rows["split"].iloc[0] != "predict" else BASELINE
+    row, index = rows.loc[patient_id], layout.report_page("patients").name
+    run_write_patient_page(layout, row, seen, args.seed, reference, index)
 
 
 def write_review(args: Arguments) -> None:

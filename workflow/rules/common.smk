@@ -269,6 +269,12 @@ def scan_files(wildcards):
     return [part for name in dict.fromkeys(files) for part in map(str, data_files(Path(name)))]
 
 
+def page_row(wildcards):
+    """Hash of what a patient's page reads of the sheet."""
+    columns = ("patient_id", "center", "split", "baseline_ct", *CLINICAL, *OUTSIDE)
+    return rows([wildcards.patient], *columns)
+
+
 def center_row(wildcards):
     """Hash of what the phantom reads of one patient's row."""
     return rows([wildcards.patient], "center")
@@ -296,6 +302,20 @@ def grid_scans(wildcards):
 def true_map(wildcards):
     """What the phantom drew again for one of its patients; nothing for a real one."""
     return expand(TRUE_MAP, patient=wildcards.patient) if wildcards.patient in PHANTOM else []
+
+
+def page_inputs(wildcards):
+    """What a patient's page is made from; of an excluded patient it is the reason alone."""
+    one = [wildcards.patient]
+    if not kept(one):
+        return paths(RESULTS.excluded)
+    drawn = [*SAMPLED, paths(RESULTS.sample_map(_ONE, "expansion")), POOLED_MAP]
+    known = [paths(RESULTS.features(_ONE)), *([REGISTERED["qc"]] if one[0] in PAIRED else [])]
+    truth = true_map(wildcards)[:1] if one[0] in SCORED else []
+    scans = [*per_scan(NATIVE["ct"], one), *per_scan(VOLUMES, one)]
+    grid = expand(GRID_CT, patient=one, session="baseline")
+    models = [paths(RESULTS.growth_models), *error_of_mask(wildcards)]
+    return [*expand([*drawn, *known], patient=one), *truth, *scans, *grid, *models]
 
 
 def what_happened(wildcards):

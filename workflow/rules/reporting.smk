@@ -4,6 +4,7 @@ from hemexp.reporting.catalogue import FIGURES, TABLES, figure_modules, table_mo
 from hemexp.reporting.checklists import CHECKLISTS, checklist_file
 from hemexp.reporting.patient_columns import INPUTS, PATIENT
 from hemexp.reporting.report.contents import ALL_PAGES, HEADLINE_TABLES, PAGES, report_files
+from hemexp.reporting.patient import page_files
 
 REPORT_FILES = [*PAGE_FILES, *map(hash_file, report_files())]
 PRINTED = [table.name for table in TABLES if not table.optional]
@@ -142,6 +143,36 @@ rule draw_figures:
         "python -m hemexp draw-figures --settings {params.settings:q} > {log} 2>&1"
 
 
+rule write_patient_page:
+    input:
+        page_inputs,
+    output:
+        page=paths(RESULTS.patient_page("{patient}")),
+        answers=paths(RESULTS.patient_answers("{patient}")),
+    log:
+        log_file("write_patient_page", "{patient}"),
+    benchmark:
+        benchmark_file("write_patient_page", "{patient}")
+    conda:
+        "../../envs/hemexp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(20),
+    params:
+        code=hash_code("expansion.patient_answers", "preprocess.collect", "reporting.patient.page"),
+        # Template, style and texts are data, which no hash of code sees.
+        look=[hash_file(file) for file in page_files()],
+        settings=section("preprocess.quality"),
+        seed=SETTINGS.seed,
+        reference=SETTINGS.preprocess.reference,
+        row=page_row,
+        sheet=SHEET,
+    shell:
+        "python -m hemexp write-patient-page --patient {wildcards.patient} "
+        "--samples {params.sheet:q} --settings {params.settings:q} --seed {params.seed} "
+        "--reference {params.reference} > {log} 2>&1"
+
+
 rule write_report:
     input:
         rules.write_tables.output,
@@ -150,6 +181,7 @@ rule write_report:
         rules.collect_qc.output,
         rules.write_qc.output,
         rules.write_patients.output,
+        expand(rules.write_patient_page.output.page, patient=FORECAST),
         kept_files([SAMPLED[0], POOLED_MAP], FORECAST),
         AUTOENCODER.model,
         AUTOENCODER.history,
@@ -231,5 +263,6 @@ rule reporting:
     input:
         rules.write_patients.output,
         rules.write_bids.output,
+        expand(rules.write_patient_page.output, patient=FORECAST),
         rules.write_report.output,
         rules.write_review.output,

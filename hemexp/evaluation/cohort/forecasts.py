@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp import Fault, HemexpError
+from hemexp.evaluation.kinds import kind_of
 from hemexp.evaluation.patient.series import SHELL_ALONE
 from hemexp.layout import Layout
 from hemexp.statistics.scores import Kind
@@ -50,16 +51,6 @@ class Forecast:
     target: str
     draws: dict[str, NDArray]
     kind: Kind = "independent"
-
-
-def kind_of(target: str, driver: Kind) -> Kind:
-    """How draws of a target were made where those of the growth that drives it were `driver`.
-
-    IVH growth is drawn on its own. All blood counts as the growth does: on 130 phantom patients
-    its draws followed the told growth with a correlation of .98 (median .99), raw IPH with .99,
-    and IVH with .38 (docs/method.md 8).
-    """
-    return "independent" if target == "ivh_ml" else driver
 
 
 def volume_of(outcomes: pd.DataFrame | pd.Series, session: str, target: str) -> Any:  # noqa: ANN401
