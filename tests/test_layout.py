@@ -25,6 +25,7 @@ ELSEWHERE = {
     "desk/compare_tables.py": {".tsv", ".csv"},
     "release/models.py": {"recalibration.tsv"},
     "reporting/checklists/__init__.py": {".tsv"},
+    "reporting/patient/texts.py": {"texts.tsv"},
     "preprocess/synthstrip.py": {"ct.nii.gz", "mask.nii.gz"},
     "segmentation/command.py": {"scan_0000.nii.gz", "labels.nii.gz", ".nii.gz"},
 }
