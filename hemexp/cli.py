@@ -52,7 +52,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "config file of --settings"
     },
     "fold": {"type": int, "help": "the network that never sees this part of the patients, from 0"},
-    "start-from": {"type": Path, "help": "released models whose network the training starts from"},
+    "start-from": {
+        "type": Path,
+        "help": "results folder, or `models` of a bundle, whose network the training starts from",
+    },
     "session": {"required": True, "choices": SESSIONS, "help": "which scan"},
     "seed": {"type": int, "default": 1, "help": "run seed"},
     "device": {"default": "auto", "choices": ("auto", "cpu", "cuda"), "help": "where to work"},

@@ -15,13 +15,12 @@ from hemexp.verbs.options import (
 
 def train_segmentation(args: Arguments) -> None:
     """Train the network that makes masks, or the one of a fold."""
-    from hemexp.release.models import models_layout
     from hemexp.segmentation.folds import masked_patients
     from hemexp.segmentation.train import run_train_segmentation
 
     settings, masked = section(args, "segmentation"), masked_patients(training_stripped(args))
     layout = Layout(args.results)
-    start = models_layout(args.start_from, "segmentation") if args.start_from else None
+    start = Layout(args.start_from) if args.start_from else None
     run_train_segmentation(layout, masked, args.fold, settings, args.seed, args.device, start)
 
 

@@ -16,6 +16,7 @@ TRAINING = {
     "sheet": SHEET,
 }
 START = SETTINGS.segmentation.start_from
+START_FROM = f"--start-from {shlex.quote(str(models_layout(START).root))}" if START else ""
 FOLDS = range(SETTINGS.segmentation.folds)
 LEARNED = bool(UNMASKED) and SETTINGS.segmentation.method == "network"
 
@@ -43,7 +44,7 @@ if SETTINGS.segmentation.model is None:
         params:
             **TRAINING,
             fold="",
-            start=f"--start-from {shlex.quote(START)}" if START else "",
+            start=START_FROM,
         shell:
             "$HEMEXP_LAUNCH_SEGMENTATION python -m hemexp train-segmentation {params.fold} {params.start} "
             "--samples {params.sheet:q} --settings {params.settings:q} --seed {params.seed} "
@@ -61,7 +62,7 @@ if SETTINGS.segmentation.model is None:
         params:
             **TRAINING,
             fold="--fold {fold}",
-            start=f"--start-from {shlex.quote(START)}" if START else "",
+            start=START_FROM,
 
     rule crossfit_masks:
         input:
