@@ -27,8 +27,8 @@ HU_UNIT = 20.0
 """HU per unit of the network's input: blood and brain then lie some 1.5 apart."""
 
 BRAIN_HU, CONTRAST_HU = 33.0, 10.0
-"""What the network subtracts inside the brain, and divides by: grey and white matter's mean, and
-what IPH lies above IVH. The outside, 0, then looks like brain, and no edge is stronger than blood.
+"""What the network subtracts and divides by: grey and white matter's mean, and what fresh IPH lies
+above IVH mixed with CSF. The outside stays far below all tissue: an edge must not look like blood.
 """
 
 
@@ -39,9 +39,8 @@ def model_input(ct_hu: NDArray, brain: NDArray) -> NDArray[np.float32]:
 
 
 def centre(images: Tensor) -> Tensor:
-    """The network's input round 0: brain and all outside it near 0, a clot at 2 to 4."""
-    hu = HU_UNIT * images + HU_WINDOW[0]
-    return torch.where(images > 0, (hu - BRAIN_HU) / CONTRAST_HU, 0.0)
+    """The network's input round 0: brain near 0, a clot at 2 to 4, all outside below -5."""
+    return (HU_UNIT * images + HU_WINDOW[0] - BRAIN_HU) / CONTRAST_HU
 
 
 class Segmenter(nn.Module):
