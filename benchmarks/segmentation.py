@@ -49,7 +49,7 @@ from hemexp.segmentation.score import MASKS, run_score_segmentation, score_mask,
 from hemexp.segmentation.segment import mark_scan, run_crossfit_masks
 from hemexp.segmentation.train import run_train_segmentation
 from hemexp.settings import Segmentation, Settings
-from hemexp.sheet import named_files
+from hemexp.sheet import scan_files
 from hemexp.statistics.scores import coverage, crps, randomised_pit
 from hemexp.tables import read_table
 from hemexp.volumes import Volume, read_ras, read_volume
@@ -146,9 +146,10 @@ def features_of(
     layout: Layout, patient_id: str, labels: np.ndarray, volumes_ml: Iterable[float]
 ) -> dict[str, float]:
     """What the models of growth see of a baseline with these labels (axes right, front, up)."""
-    ct = read_ras(layout.native(patient_id, "baseline").ct)
+    native = layout.native(patient_id, "baseline")
+    ct, brain = read_ras(native.ct), read_ras(native.brain).data > 0
     masks = (labels == kind for kind in MASKS.values())
-    return measure_bleed(BleedScan(ct.data, *masks, ct.spacing_mm), *volumes_ml)
+    return measure_bleed(BleedScan(ct.data, *masks, brain, ct.spacing_mm), *volumes_ml)
 
 
 def forecast_scores(
@@ -211,7 +212,7 @@ def strip_heads(layout: Layout, sheet: pd.DataFrame, settings: Settings) -> None
     for patient_id, row in sheet.iterrows():
         for session in SESSIONS:
             if row[f"{session}_ct"] and not layout.native(patient_id, session).volumes.exists():
-                raw = named_files(row, session)
+                raw = scan_files(row, session)
                 strip, limits = preprocess.skull_strip, preprocess.raw
                 run_strip_skull(layout, patient_id, session, raw, strip, limits)
 

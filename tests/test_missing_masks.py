@@ -18,6 +18,7 @@ from hemexp.desk.missing_masks import check_masks, unmasked_scans
 from hemexp.layout import Layout
 from hemexp.outcomes import read_volumes
 from hemexp.phantom.hard import DIFFICULTIES, draw_hard_head
+from hemexp.preprocess.exclude import NothingFound
 from hemexp.preprocess.rows import read_row, write_row
 from hemexp.preprocess.scans import NativeScan
 from hemexp.preprocess.skull import delineate_brain
@@ -25,7 +26,7 @@ from hemexp.preprocess.unmasked import run_complete_scan, run_strip_unmasked
 from hemexp.segmentation.train import run_train_segmentation
 from hemexp.sheet import SheetError
 from hemexp.verbs.options import training_stripped
-from hemexp.volumes import ImageError, Volume, read_volume, write_volume
+from hemexp.volumes import Volume, read_volume, write_volume
 
 BASELINE = {"baseline_iph": "", "baseline_ivh": ""}
 FOLLOWUP = {"followup_iph": "", "followup_ivh": ""}
@@ -199,7 +200,7 @@ def test_a_scan_is_stripped_without_masks_and_measured_once_it_has_some(stripped
 def test_no_bleed_found_is_refused_in_words(stripped):
     layout, _ = stripped
     write_masks(layout, np.zeros(SHAPE))
-    with pytest.raises(ImageError, match="patient P1, baseline: found no IPH in the masks"):
+    with pytest.raises(NothingFound, match="patient P1, baseline: found no IPH in the masks"):
         run_complete_scan(layout, "P1", "baseline")
 
 

@@ -151,7 +151,7 @@ def test_without_anything_that_finds_them_it_is_one_sentence(
 
 def test_what_the_page_says_of_masks():
     assert html_masks(MaskDoubt(), 10.0) == ""
-    said = html_masks(MaskDoubt("network", 1.26, ""), 10.04)
+    said = html_masks(MaskDoubt("network", 1.26, 0.0, ""), 10.04)
     assert "10.0 mL is expected to be off by 1.3 mL (measured on" in said
     assert "the dashed outline" in said
 
