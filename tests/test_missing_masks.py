@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from mini import CONFIG, jobs, mini_rows, run, snakemake, write_sheet
 from test_cohort import row, write
+from tiny_models import save_segmenter
 
 from hemexp import HemexpError
 from hemexp.cohort import read_sheet
@@ -111,6 +112,18 @@ def without_masks():
     rows.loc["A02", [*FOLLOWUP]] = ""
     rows.loc["D09", [*BASELINE]] = ""
     return rows
+
+
+@pytest.mark.slow
+def test_all_trainings_start_from_the_released_network_that_is_named(tmp_path, settings):
+    released = Layout(tmp_path / "theirs")
+    save_segmenter(released, settings.segmentation, ["X1"])
+    start = f"segmentation={{least_masked: 4, folds: 2, start_from: {released.root}}}"
+    folder = write_sheet(without_masks(), tmp_path / "few")
+    text = snakemake(folder, "--dry-run", "--printshellcmds", "--config", start)
+    told = re.findall(r"hemexp train-segmentation( --fold .)? +--start-from (\S+)", text)
+    assert sorted(told) == [(fold, str(released.root)) for fold in ("", " --fold 0", " --fold 1")]
+    assert text.count("theirs/segmentation/model.safetensors") >= 3
 
 
 @pytest.mark.slow

@@ -67,8 +67,6 @@ def check_released(settings: Settings, results: Path) -> None:
     ]
     if not faults and settings.diffusion.model:
         faults = _latent_faults(settings)
-    if folder := settings.segmentation.start_from:
-        faults += _faults("segmentation", Path(folder), settings, results, KEYS["start"])
     if faults:
         raise HemexpError(*faults)
 
