@@ -79,6 +79,10 @@ def forecast_scores(
     growth, error = load_expansion(layout.growth_models), read_volume_errors(models)["iph"]
     segmenter, rng, rows = load_segmenter(models, None, CPU), np.random.default_rng(SEED), []
     iph, ivh = volumes_of(table).dropna(), volumes_of(table, "ivh")
+    nothing = iph["found_ml", "baseline"] == 0
+    if nothing.any():
+        print("no bleed found, so no forecast:", *iph.index[nothing])
+    iph = iph[~nothing]
     for patient_id in iph.index:
         native = layout.native(patient_id, "baseline")
         ct, brain, *given = (
