@@ -52,6 +52,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "config file of --settings"
     },
     "fold": {"type": int, "help": "the network that never sees this part of the patients, from 0"},
+    "start-from": {
+        "type": Path,
+        "help": "results folder, or `models` of a bundle, whose network the training starts from",
+    },
     "session": {"required": True, "choices": SESSIONS, "help": "which scan"},
     "seed": {"type": int, "default": 1, "help": "run seed"},
     "device": {"default": "auto", "choices": ("auto", "cpu", "cuda"), "help": "where to work"},
@@ -174,7 +178,7 @@ VERBS = {
     "resample-scan": Verb(data.resample_scan, (*_STEP, "session", "reference")),
     "collect-qc": Verb(data.collect_qc, (*_SHEET, "settings")),
     "write-qc": Verb(data.write_qc, (*_SHEET, "settings")),
-    "train-segmentation": Verb(models.train_segmentation, (*_TRAIN, "fold")),
+    "train-segmentation": Verb(models.train_segmentation, (*_TRAIN, "fold", "start-from")),
     "segment-scan": Verb(
         models.segment_scan, ("results", "settings", "patient", "session", "device", "on-failure")
     ),

@@ -18,6 +18,8 @@ from hemexp.made_masks import GIVEN, mask_source
 from hemexp.outcomes import expansion_begins_ml, has_session
 from hemexp.tables import read_table
 
+MASKS = ("iph", "ivh")
+
 OFFSET_ML = 0.1
 """Added to volume and entropy before their logarithm: of a mask without a voxel, too, something is
 expected."""
@@ -83,21 +85,23 @@ def read_volume_errors(layout: Layout) -> dict[str, VolumeError]:
 
 
 class MaskDoubt(NamedTuple):
-    """What is known of the IPH mask of one scan.
+    """What is known of the masks of one scan.
 
     Attributes:
         source: `given`, `network` or `command`.
-        iph_error_ml: Expected error of its volume, RMS; 0 where it is given.
+        iph_error_ml: Expected error of the IPH volume, RMS; 0 where it is given.
+        ivh_error_ml: The same of IVH.
         note: What `segment-scan` says of the masks.
     """
 
     source: str = GIVEN
     iph_error_ml: float = 0.0
+    ivh_error_ml: float = 0.0
     note: str = ""
 
 
 def read_doubt(layout: Layout, patient_id: str, session: str) -> MaskDoubt:
-    """Source and expected error of a scan's IPH mask.
+    """Source and expected errors of a scan's masks.
 
     Raises:
         HemexpError: A network made the mask, and there is no model of its error.
@@ -106,14 +110,17 @@ def read_doubt(layout: Layout, patient_id: str, session: str) -> MaskDoubt:
     if source == GIVEN:
         return MaskDoubt()
     found = read_table(layout.segmentation(patient_id, session)).iloc[0]
-    volume_ml, entropy_ml = float(found["iph_ml"]), float(found["entropy_iph_ml"])
-    if math.isnan(entropy_ml):  # a program of the study's own does not say how sure it is
-        error_ml = max(UNMEASURED_PART * volume_ml, FLOOR_ML)
+    volumes_ml, entropies_ml = (
+        [float(found[name.format(mask)]) for mask in MASKS] for name in ("{}_ml", "entropy_{}_ml")
+    )
+    if math.isnan(entropies_ml[0]):  # a program of the study's own does not say how sure it is
+        errors_ml = [max(UNMEASURED_PART * volume_ml, FLOOR_ML) for volume_ml in volumes_ml]
     else:
         _refuse_unmeasured(layout, patient_id, session)
-        model = read_volume_errors(layout)["iph"]
-        error_ml = float(model.expected_error_ml(volume_ml, entropy_ml))
-    return MaskDoubt(source, error_ml, str(found["note"]))
+        models = read_volume_errors(layout)
+        told = zip(MASKS, volumes_ml, entropies_ml, strict=True)
+        errors_ml = [float(models[mask].expected_error_ml(*of_mask)) for mask, *of_mask in told]
+    return MaskDoubt(source, *errors_ml, str(found["note"]))
 
 
 def doubt_files(layout: Layout, patient_id: str, session: str) -> list[Path]:
@@ -139,7 +146,7 @@ def _refuse_unmeasured(layout: Layout, patient_id: str, session: str) -> None:
 def read_mask_errors(
     layout: Layout, patients: pd.DataFrame, sessions: tuple[str, ...] = SESSIONS
 ) -> pd.DataFrame:
-    """Source and expected error of the IPH masks of given patients.
+    """Source and expected errors of the masks of given patients.
 
     Args:
         layout: Of the run.
@@ -147,8 +154,9 @@ def read_mask_errors(
         sessions: Which scans to look at; a forecast must not look at the follow-up.
 
     Returns:
-        `baseline_mask`, `baseline_error_ml`, `followup_mask`, `followup_error_ml`, indexed by
-        patient_id; an empty source and 0 mL where not looked at and for `predict` patients.
+        `baseline_mask`, `baseline_error_ml` (of IPH), `baseline_ivh_error_ml`, and the same of
+        `followup`, indexed by patient_id; an empty source and 0 mL where not looked at and for
+        `predict` patients.
     """
     rows: dict[str, dict[str, str | float]] = {}
     for patient_id, split in patients["split"].items():
@@ -159,17 +167,19 @@ def read_mask_errors(
             rows[patient_id] |= {
                 f"{session}_mask": doubt.source,
                 f"{session}_error_ml": doubt.iph_error_ml,
+                f"{session}_ivh_error_ml": doubt.ivh_error_ml,
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("patient_id")
 
 
-def growth_error_ml(masks: pd.DataFrame) -> pd.Series:
+def growth_error_ml(masks: pd.DataFrame, column: str = "error_ml") -> pd.Series:
     """Expected error of growth in mL: both volumes err, independently of each other.
 
     Args:
-        masks: `baseline_error_ml` and `followup_error_ml`, RMS, 0 where the mask is given.
+        masks: As `read_mask_errors` gives them: RMS, 0 where the mask is given.
+        column: `error_ml` of IPH, or `ivh_error_ml`.
     """
-    return np.hypot(masks["baseline_error_ml"], masks["followup_error_ml"])
+    return np.hypot(*(masks[f"{session}_{column}"] for session in SESSIONS))
 
 
 def label_certainty(

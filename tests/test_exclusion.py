@@ -13,7 +13,7 @@ from hemexp.cohort import read_sheet
 from hemexp.layout import Layout
 from hemexp.outcomes import read_excluded
 from hemexp.preprocess.collect import run_collect_qc
-from hemexp.preprocess.exclude import run_or_exclude
+from hemexp.preprocess.exclude import NothingFound, run_or_exclude
 from hemexp.preprocess.rows import read_row, write_row
 from hemexp.provenance import StorageError, write_text
 
@@ -46,6 +46,13 @@ def test_a_failure_stops_or_leaves_empty_files_and_the_reason(tmp_path):
     run_or_exclude(*arguments, "exclude")
     assert image.read_bytes() == b"" and not (tmp_path / "x_mask.json").exists()
     assert read_row(table, "P1")["failure"] == str(fault).replace("\n", " ")
+
+
+def test_a_scan_without_a_found_bleed_never_stops_the_run(tmp_path):
+    table = tmp_path / "x_volumes.tsv"
+    none = NothingFound(Fault("patient P1, baseline", "no IPH", "a voxel", "Draw it."))
+    run_or_exclude(failing(none), "P1", table, [table], "stop")
+    assert read_row(table, "P1")["failure"] == str(none).replace("\n", " ")
 
 
 def test_a_full_disk_excludes_nobody(tmp_path):
@@ -96,6 +103,19 @@ def test_an_excluded_patient_is_listed_with_the_first_reason(tables, settings):
     assert "followup" in rows.loc[("D02", "baseline"), "reason"]
     others = rows.drop(index="D02", level=0)
     assert (others["status"] == "ok").all() and (others["notes"] == NATIVE["notes"]).all()
+
+
+def test_who_has_no_found_bleed_is_left_out_of_a_strict_run_too(tables, settings):
+    sheet = read_sheet("config/samples.tsv")
+    sheet.loc["D02", ["baseline_iph", "baseline_ivh"]] = ""
+    names = {"patient_id": "D02", "session": "baseline"}
+    write_row(tables.stripped("D02", "baseline"), names | NATIVE)
+    fail(tables.native("D02", "baseline").volumes, "D02", "no IPH in the masks")
+    assert settings.preprocess.on_failure == "stop"
+    run_collect_qc(tables, sheet, "config/samples.tsv", settings.preprocess)
+    excluded = pd.read_csv(tables.excluded, sep="\t")
+    row = ["D02", "baseline", "segment-scan", "no IPH in the masks"]
+    assert excluded.values.tolist() == [row]
 
 
 def test_a_failure_left_from_an_excluding_run_stops_a_strict_one(tables, settings):

@@ -16,7 +16,13 @@ from hemexp.expansion.model import ExpansionModel, Linear
 from hemexp.expansion.patients import patient_files, read_patients
 from hemexp.layout import Layout
 from hemexp.made_masks import accepted_file, hash_masks, mask_source, read_accepted
-from hemexp.mask_error import UNMEASURED_PART, label_certainty, read_doubt, uncertain_expansion
+from hemexp.mask_error import (
+    FLOOR_ML,
+    UNMEASURED_PART,
+    label_certainty,
+    read_doubt,
+    uncertain_expansion,
+)
 from hemexp.preprocess.acceptance import Acceptance, read_acceptance
 from hemexp.preprocess.outcomes_table import OF_MASKS, OUTCOMES
 from hemexp.preprocess.page import rank, run_write_qc
@@ -50,13 +56,14 @@ def make_masks(layout, patient_id, session, iph_ml=20.0, method="network"):
 
 def test_a_given_mask_has_no_error_and_a_found_one_that_of_its_model(tmp_path):
     layout = Layout(tmp_path)
-    assert read_doubt(layout, "P1", "baseline") == ("given", 0.0, "")
+    assert read_doubt(layout, "P1", "baseline") == ("given", 0.0, 0.0, "")
     make_masks(layout, "P1", "baseline")
     with pytest.raises(HemexpError, match=r"patient P1, baseline.*a network made the masks"):
         read_doubt(layout, "P1", "baseline")
     write_error_model(layout)
-    source, error_ml, note = read_doubt(layout, "P1", "baseline")
-    assert (source, note) == ("network", "said") and error_ml == pytest.approx(0.2 * 20.1)
+    source, iph_ml, ivh_ml, note = read_doubt(layout, "P1", "baseline")
+    assert (source, note) == ("network", "said") and iph_ml == pytest.approx(0.2 * 20.1)
+    assert ivh_ml == FLOOR_ML  # of a mask without a voxel
     # Masks given later: what was found before still lies there.
     write_json(sidecar_path(layout.native("P1", "baseline").iph), {"verb": "strip-skull"})
     assert mask_source(layout, "P1", "baseline") == "given"
@@ -108,7 +115,9 @@ def test_tables_say_where_masks_come_from_if_any_was_made(tables, settings):  # 
     row = outcomes.set_index("patient_id").loc[patient]
     assert (row["baseline_mask"], row["followup_mask"]) == ("network", "network")
     assert float(row["iph_error_ml"]) == pytest.approx(np.hypot(0.2 * 20.1, 0.2 * 10.1), rel=1e-5)
+    assert float(row["ivh_error_ml"]) == pytest.approx(np.hypot(FLOOR_ML, FLOOR_ML), rel=1e-5)
     others = outcomes[outcomes["patient_id"] != patient]
+    assert (others["ivh_error_ml"] == 0).all()
     assert set(others["baseline_mask"]) == {"given"} and (others["iph_error_ml"] == 0).all()
     rows = qc.set_index(["patient_id", "session"]).loc[patient]
     assert set(rows["mask"]) == {"network"} and set(rows["status"]) == {"warning"}

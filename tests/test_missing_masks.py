@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from mini import CONFIG, jobs, mini_rows, run, snakemake, write_sheet
 from test_cohort import row, write
+from tiny_models import save_segmenter
 
 from hemexp import HemexpError
 from hemexp.cohort import read_sheet
@@ -18,6 +19,7 @@ from hemexp.desk.missing_masks import check_masks, unmasked_scans
 from hemexp.layout import Layout
 from hemexp.outcomes import read_volumes
 from hemexp.phantom.hard import DIFFICULTIES, draw_hard_head
+from hemexp.preprocess.exclude import NothingFound
 from hemexp.preprocess.rows import read_row, write_row
 from hemexp.preprocess.scans import NativeScan
 from hemexp.preprocess.skull import delineate_brain
@@ -25,7 +27,7 @@ from hemexp.preprocess.unmasked import run_complete_scan, run_strip_unmasked
 from hemexp.segmentation.train import run_train_segmentation
 from hemexp.sheet import SheetError
 from hemexp.verbs.options import training_stripped
-from hemexp.volumes import ImageError, Volume, read_volume, write_volume
+from hemexp.volumes import Volume, read_volume, write_volume
 
 BASELINE = {"baseline_iph": "", "baseline_ivh": ""}
 FOLLOWUP = {"followup_iph": "", "followup_ivh": ""}
@@ -110,6 +112,18 @@ def without_masks():
     rows.loc["A02", [*FOLLOWUP]] = ""
     rows.loc["D09", [*BASELINE]] = ""
     return rows
+
+
+@pytest.mark.slow
+def test_all_trainings_start_from_the_released_network_that_is_named(tmp_path, settings):
+    released = Layout(tmp_path / "theirs")
+    save_segmenter(released, settings.segmentation, ["X1"])
+    start = f"segmentation={{least_masked: 4, folds: 2, start_from: {released.root}}}"
+    folder = write_sheet(without_masks(), tmp_path / "few")
+    text = snakemake(folder, "--dry-run", "--printshellcmds", "--config", start)
+    told = re.findall(r"hemexp train-segmentation( --fold .)? +--start-from (\S+)", text)
+    assert sorted(told) == [(fold, str(released.root)) for fold in ("", " --fold 0", " --fold 1")]
+    assert text.count("theirs/segmentation/model.safetensors") >= 3
 
 
 @pytest.mark.slow
@@ -199,7 +213,7 @@ def test_a_scan_is_stripped_without_masks_and_measured_once_it_has_some(stripped
 def test_no_bleed_found_is_refused_in_words(stripped):
     layout, _ = stripped
     write_masks(layout, np.zeros(SHAPE))
-    with pytest.raises(ImageError, match="patient P1, baseline: found no IPH in the masks"):
+    with pytest.raises(NothingFound, match="patient P1, baseline: found no IPH in the masks"):
         run_complete_scan(layout, "P1", "baseline")
 
 

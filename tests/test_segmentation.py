@@ -18,7 +18,16 @@ from hemexp.mask_error import FLOOR_ML, read_volume_errors
 from hemexp.segmentation import train as training
 from hemexp.segmentation.folds import fold_patients, masked_patients, training_patients
 from hemexp.segmentation.infer import class_probabilities, entropy_bits, find_masks
-from hemexp.segmentation.network import IPH, IVH, Segmenter, load_segmenter, model_input
+from hemexp.segmentation.network import (
+    IPH,
+    IVH,
+    Segmenter,
+    TrainedSegmenter,
+    centre,
+    check_start,
+    load_segmenter,
+    model_input,
+)
 from hemexp.segmentation.patches import (
     HU_UNIT,
     cut_crop,
@@ -275,6 +284,36 @@ def test_stopped_and_resumed_it_ends_the_same_to_the_bit(tiny, tmp_path, monkeyp
     assert not all(
         value.equal(trained(tiny, tmp_path / "b", 2)[0][n]) for n, value in whole.items()
     )
+
+
+def test_brain_is_near_0_and_clots_stand_out():
+    images = torch.tensor([0.0, 53, 72, 82, 48]) / HU_UNIT  # outside, 33, 52, 62 and 28 HU
+    assert centre(images).tolist() == pytest.approx([-5.3, 0, 1.9, 2.9, -0.5], abs=1e-5)
+
+
+def test_a_training_starts_where_another_one_ended(tiny, tmp_path):
+    still = tiny.model_copy(update={"steps": 1, "learning_rate": 1e-9, "ema_decay": 0.0})
+    torch.manual_seed(7)
+    start = Segmenter(still)
+    network, _ = training.train(scans(), still, 1, Checkpoint(tmp_path / "c", {}), start=start)
+    for name, value in network.state_dict().items():
+        assert torch.allclose(value, start.state_dict()[name], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "left_out", "message"),
+    [
+        ({"width": 16}, [], "width 8, .*expected one with .*width 16, .*network's values"),
+        ({}, ["P0", "P2"], "start_from: found a network that was trained on P2; expected"),
+    ],
+)
+def test_a_start_of_another_shape_or_that_knows_the_fold_is_refused(
+    tiny, change, left_out, message
+):
+    start = TrainedSegmenter(Segmenter(tiny), tiny, frozenset(["P1", "P2"]), "hash")
+    check_start(start, tiny, ["P0"])
+    with pytest.raises(HemexpError, match=message):
+        check_start(start, tiny.model_copy(update=change), left_out)
 
 
 def test_it_learns(tiny, tmp_path):

@@ -37,8 +37,8 @@ QC = (
     "reason",
     "notes",
 )
-OF_MASKS = ("mask", "iph_error_ml")
-"""Further columns of `qc.tsv` in a run that made masks: their source, and the expected error."""
+OF_MASKS = ("mask", "iph_error_ml", "ivh_error_ml")
+"""Further columns of `qc.tsv` in a run that made masks: their source, and the expected errors."""
 
 EXCLUDED = ("patient_id", "session", "step", "reason")
 """Columns of `excluded.tsv`: one row for each step that failed first in a scan or a pair."""
@@ -142,6 +142,7 @@ def _read_patient(
     for session, row in rows.items():
         doubt = MaskDoubt("") if failures else read_doubt(layout, patient_id, session)
         row |= {"mask": doubt.source, "iph_error_ml": doubt.iph_error_ml}
+        row["ivh_error_ml"] = doubt.ivh_error_ml
     return list(rows.values()), failures
 
 
@@ -207,7 +208,10 @@ def _excluded_table(failures: Iterable[Mapping[str, str]]) -> pd.DataFrame:
 
 
 def _refuse(excluded: pd.DataFrame, sheet: pd.DataFrame, on_failure: str) -> None:
-    """Stops the run for patients who failed in a run that excluded them, or if none is left."""
+    """Stops the run for patients who failed in a run that excluded them, or if none is left.
+
+    Those in whose scan no bleed was found stop none: see `NothingFound`.
+    """
     faults = [
         Fault(
             f"patient {row.patient_id}, {row.step} of the {row.session}",
@@ -217,7 +221,7 @@ def _refuse(excluded: pd.DataFrame, sheet: pd.DataFrame, on_failure: str) -> Non
             "preprocess.on_failure: exclude.",
         )
         for row in excluded.itertuples()
-        if on_failure == "stop"
+        if on_failure == "stop" and row.step != MADE_BY
     ]
     training = sheet.index[sheet["split"] == "train"]
     if not faults and len(training) and training.isin(excluded["patient_id"]).all():

@@ -11,6 +11,14 @@ from hemexp.provenance import StorageError, leave_empty
 log = logging.getLogger(__name__)
 
 
+class NothingFound(HemexpError):
+    """No bleed was found in a scan: the patient is set aside, and shown first in quality control.
+
+    Whatever `on_failure` says: a program that overlooks one bleed must not hold up a study, and
+    its cure, a drawn mask, needs the page.
+    """
+
+
 def run_or_exclude(
     step: Callable[[], None],
     patient_id: str,
@@ -26,8 +34,9 @@ def run_or_exclude(
         patient_id: Whose.
         table: The step's one-row table.
         products: The files that the step writes, the table among them.
-        on_failure: `stop` lets the error through. `exclude` leaves empty files in place of the
-            products, and in the table the reason (column `failure`), for `collect-qc` to find.
+        on_failure: `stop` lets the error through, but `NothingFound`. `exclude` leaves
+            empty files in place of the products, and in the table the reason (column `failure`),
+            for `collect-qc` to find.
         hidden: What the reason calls a path that it must not give away.
 
     Raises:
@@ -39,7 +48,7 @@ def run_or_exclude(
     except StorageError:
         raise
     except HemexpError as error:
-        if on_failure == "stop":
+        if on_failure == "stop" and not isinstance(error, NothingFound):
             raise
         leave_empty(products)
         reason = str(error)

@@ -22,7 +22,7 @@ OUTCOMES = (
     "he_6ml",
     "rhe",
 )
-OF_MASKS = ("baseline_mask", "followup_mask", "iph_error_ml", "he_uncertain")
+OF_MASKS = ("baseline_mask", "followup_mask", "iph_error_ml", "ivh_error_ml", "he_uncertain")
 """Further columns of a run that made masks; one whose masks are all given has no use for them."""
 
 
@@ -43,5 +43,7 @@ def add_masks(table: pd.DataFrame, masks: pd.DataFrame) -> pd.DataFrame:
     sources = [f"{session}_mask" for session in SESSIONS]
     if masks[sources].isin((GIVEN, "")).all(axis=None):
         return table
-    joined = table.join(masks[sources]).assign(iph_error_ml=growth_error_ml(masks))
+    joined = table.join(masks[sources]).assign(
+        iph_error_ml=growth_error_ml(masks), ivh_error_ml=growth_error_ml(masks, "ivh_error_ml")
+    )
     return joined.assign(he_uncertain=uncertain_expansion(joined))

@@ -35,6 +35,7 @@ SHOWN = {
     "iph_error_ml": ("± expected", "mL", 2),
     "ivh_ml": ("IVH", "mL", 2),
     "ivh_grid_ml": ("IVH, grid", "mL", 2),
+    "ivh_error_ml": ("IVH ± expected", "mL", 2),
     "brain_ml": ("Brain", "mL", 0),
     "lowest_share": ("Lower end", "of widest", 2),
     "highest_share": ("Upper end", "of widest", 2),

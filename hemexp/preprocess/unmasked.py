@@ -13,7 +13,7 @@ import numpy as np
 
 from hemexp import Fault
 from hemexp.layout import Layout
-from hemexp.preprocess.exclude import pass_on
+from hemexp.preprocess.exclude import NothingFound, pass_on
 from hemexp.preprocess.remarks import notes_of, warnings_of
 from hemexp.preprocess.rows import read_row, write_row
 from hemexp.preprocess.scans import read_native_scan
@@ -21,7 +21,7 @@ from hemexp.preprocess.strip import mask_remarks, name_raw, read_scan
 from hemexp.preprocess.thumbnails import draw_scan, write_png
 from hemexp.provenance import sidecar_path, write_sidecars
 from hemexp.settings import RawInput, SkullStrip
-from hemexp.volumes import ImageError, volume_ml, write_volume
+from hemexp.volumes import volume_ml, write_volume
 
 
 def run_strip_unmasked(
@@ -79,13 +79,14 @@ def run_complete_scan(layout: Layout, patient_id: str, session: str) -> None:
         session: `baseline` or `followup`.
 
     Raises:
-        ImageError: No IPH was found: without a bleed there is no growth to learn or forecast.
+        NothingFound: There is no IPH in them: without a bleed there is no growth to learn or
+            forecast.
     """
     started, files = time.perf_counter(), layout.native(patient_id, session)
     stripped = layout.stripped(patient_id, session)
     scan, brain = read_native_scan(layout, patient_id, session)
     if not scan.iph.data.any():
-        raise ImageError(_none_found(patient_id, session))
+        raise NothingFound(_none_found(patient_id, session))
     settings = json.loads(sidecar_path(stripped).read_text(encoding="utf-8"))["settings"]
     remarks = mask_remarks(scan, brain, RawInput.model_validate(settings["raw"]))
     row = read_row(stripped, patient_id)
@@ -125,5 +126,5 @@ def _none_found(patient_id: str, session: str) -> Fault:
         "no IPH in the masks that were made of the scan",
         "at least one voxel of IPH",
         "Look at the scan. If it shows a bleed, draw it and name the masks in the sheet; if not, "
-        "take the patient from the sheet, or set preprocess.on_failure to exclude.",
+        "the patient is left out as it is, see excluded.tsv.",
     )

@@ -57,10 +57,13 @@ def check_released(settings: Settings, results: Path) -> None:
         HemexpError: Every folder that holds no such model, one of another grid or network, or a
             denoiser that never learned the null which sampling asks for.
     """
+    named = [(room, KEYS[room], folder) for room, folder in settings.released().items()]
+    if settings.segmentation.start_from:
+        named.append(("segmentation", "segmentation.start_from", settings.segmentation.start_from))
     faults = [
         fault
-        for room, folder in settings.released().items()
-        for fault in _faults(room, Path(folder), settings, results)
+        for room, key, folder in named
+        for fault in _faults(room, key, Path(folder), settings, results)
     ]
     if not faults and settings.diffusion.model:
         faults = _latent_faults(settings)
@@ -68,8 +71,8 @@ def check_released(settings: Settings, results: Path) -> None:
         raise HemexpError(*faults)
 
 
-def _faults(room: str, folder: Path, settings: Settings, results: Path) -> list[Fault]:
-    where = f"config, key {KEYS[room]}"
+def _faults(room: str, key: str, folder: Path, settings: Settings, results: Path) -> list[Fault]:
+    where = f"config, key {key}"
     if folder.resolve() == results.resolve():
         return [
             Fault(

@@ -1,6 +1,7 @@
 """The network that finds IPH and IVH, and its file: rebuilt from its own settings."""
 
 import json
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
 
+from hemexp import Fault, HemexpError
 from hemexp.layout import Layout
 from hemexp.provenance import hash_file
 from hemexp.settings import Segmentation
@@ -24,11 +26,21 @@ HU_WINDOW = (-20.0, 120.0)
 HU_UNIT = 20.0
 """HU per unit of the network's input: blood and brain then lie some 1.5 apart."""
 
+BRAIN_HU, CONTRAST_HU = 33.0, 10.0
+"""What the network subtracts and divides by: grey and white matter's mean, and what fresh IPH lies
+above IVH mixed with CSF. The outside stays far below all tissue: an edge must not look like blood.
+"""
+
 
 def model_input(ct_hu: NDArray, brain: NDArray) -> NDArray[np.float32]:
     """The network's input (x, y, z): 0 outside the brain and at the window's lower end."""
     low, high = HU_WINDOW
     return np.where(brain, (np.clip(ct_hu, low, high) - low) / HU_UNIT, 0).astype(np.float32)
+
+
+def centre(images: Tensor) -> Tensor:
+    """The network's input round 0: brain near 0, a clot at 2 to 4, all outside below -5."""
+    return (HU_UNIT * images + HU_WINDOW[0] - BRAIN_HU) / CONTRAST_HU
 
 
 class Segmenter(nn.Module):
@@ -56,7 +68,7 @@ class Segmenter(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, 3, x, y, z) of images (n, 1, x, y, z); beyond the ends the last slice."""
         n, _, x, y, z = images.shape
-        padded = pad(images, (self.context, self.context, 0, 0, 0, 0), mode="replicate")
+        padded = pad(centre(images), (self.context, self.context, 0, 0, 0, 0), mode="replicate")
         # (n, x, y, z, slices): a slice and its neighbours as channels of one 2D image.
         stacked = padded[:, 0].unfold(3, 2 * self.context + 1, 1)
         flat = stacked.permute(0, 3, 4, 1, 2).reshape(n * z, -1, x, y)
@@ -89,3 +101,43 @@ def load_segmenter(layout: Layout, fold: int | None, device: torch.device) -> Tr
     network = load_weights(files.weights, Segmenter(settings)).to(device)
     patients = frozenset(record.get("patients", ()))
     return TrainedSegmenter(network, settings, patients, hash_file(files.weights))
+
+
+SHAPE = ("stem_factor", "width", "blocks", "context_slices")
+"""Settings on which the weights depend."""
+
+
+def check_start(start: TrainedSegmenter, settings: Segmentation, left_out: Iterable[str]) -> None:
+    """Refuses to start a training from a network of another shape, or that knows the fold.
+
+    Args:
+        start: The network.
+        settings: Of the training.
+        left_out: Patients whom the training must not see.
+
+    Raises:
+        HemexpError: It cannot be started from.
+    """
+    theirs, ours = ({name: getattr(one, name) for name in SHAPE} for one in (start[1], settings))
+    if theirs != ours:
+        raise HemexpError(
+            Fault(
+                "config, key segmentation.start_from",
+                f"a network with {_listed(theirs)}",
+                f"one with {_listed(ours)}",
+                "Give the section segmentation the network's values, or start from none.",
+            )
+        )
+    if seen := sorted(start.patients.intersection(left_out)):
+        raise HemexpError(
+            Fault(
+                "config, key segmentation.start_from",
+                f"a network that was trained on {', '.join(seen)}",
+                "one that never saw the patients whom this fold leaves out",
+                "Name models of other patients: those of an earlier run of this study know them.",
+            )
+        )
+
+
+def _listed(values: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

@@ -17,7 +17,7 @@ from hemexp.layout import Layout
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
 from hemexp.provenance import hash_file, hash_value, write_sidecars
 from hemexp.segmentation.folds import check_enough, training_patients
-from hemexp.segmentation.network import Segmenter
+from hemexp.segmentation.network import Segmenter, check_start, load_segmenter
 from hemexp.segmentation.patches import LabelledScan, draw_batch, load_scans
 from hemexp.settings import Segmentation
 from hemexp.training import (
@@ -81,6 +81,7 @@ def train(
     seed: int,
     checkpoint: Checkpoint,
     processes: Processes = ALONE,
+    start: Segmenter | None = None,
 ) -> tuple[nn.Module, list[dict]]:
     """Trains a network; goes on from `checkpoint` where there is one.
 
@@ -90,6 +91,7 @@ def train(
         seed: Run seed; each step's randomness depends on it and the step alone.
         checkpoint: Where to save to every `checkpoint_every` steps and on SIGTERM.
         processes: Those that train together.
+        start: A network to start from; None: from chance.
 
     Returns:
         The network with averaged (EMA) weights, and its history: the loss of every `LOG_EVERY`-th
@@ -98,6 +100,8 @@ def train(
     device = processes.device
     torch.manual_seed(seed)
     network = Segmenter(settings).to(device)
+    if start is not None:
+        network.load_state_dict(start.state_dict())
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
     loss = make_loss(settings).to(device)
     autocast = autocast_for(settings.precision, device)
@@ -137,6 +141,7 @@ def run_train_segmentation(
     settings: Segmentation,
     seed: int,
     device: str,
+    start_from: Layout | None = None,
 ) -> None:
     """Verb `train-segmentation`: native scans with given masks to `model.safetensors`.
 
@@ -147,13 +152,17 @@ def run_train_segmentation(
         settings: The room's settings.
         seed: Run seed.
         device: `auto`, `cpu` or `cuda`.
+        start_from: Where the network lies that the training starts from; None: from chance.
 
     Raises:
-        HemexpError: Too few patients have masks.
+        HemexpError: Too few patients have masks, or the training cannot start from that network.
     """
     started = time.perf_counter()
     check_enough(masked, settings)
     patients = training_patients(masked, fold, settings.folds)
+    start = None if start_from is None else load_segmenter(start_from, None, torch.device("cpu"))
+    if start:
+        check_start(start, settings, set(masked).difference(patients))
     scans = [(patient_id, session) for patient_id in patients for session in SESSIONS]
     files = [path for scan in scans for path in layout.native(*scan).images]
     data = hash_value([hash_file(path) for path in files])
@@ -161,6 +170,7 @@ def run_train_segmentation(
         "seed": seed,
         "data": data,
         "code": hash_code("segmentation.train"),
+        "start": start.hash if start else None,
     }
     out = layout.segmenter(fold)
     with launched_processes(resolve_device(device)) as processes:
@@ -168,7 +178,9 @@ def run_train_segmentation(
         log.info(message, len(scans), len(patients), fold, processes.device)
         checkpoint = Checkpoint(out.checkpoint, run)
         loaded = load_scans(layout, scans, settings.crop)
-        network, history = train(loaded, settings, seed, checkpoint, processes)
+        network, history = train(
+            loaded, settings, seed, checkpoint, processes, start.network if start else None
+        )
         if not processes.is_main:
             return
         save_weights(out.weights, network)
@@ -184,6 +196,7 @@ def run_train_segmentation(
             fold=fold,
             patients=patients,
             data=data,
+            started_from=run["start"],
         )
         remove_checkpoint(out.checkpoint)
         log.info("%d steps in %.0f s", settings.steps, time.perf_counter() - started)

@@ -41,6 +41,9 @@ class Segmentation(Section):
     model: Released
     """Folder of released models, a run's results or a bundle, that hold a network for masks; null:
     trained here."""
+    start_from: Released
+    """Folder of released models whose network the training starts from, for a centre with few
+    masks; null: from chance. `stem_factor`, `width`, `blocks` and `context_slices` must be its."""
     command: str | None
     """Command line of that program, run as it stands, without a shell. `{input}`: the CT,
     `scan_0000.nii.gz` in `{input_folder}`. `{output}`: the label file it writes; or
@@ -113,6 +116,14 @@ class Segmentation(Section):
             raise ValueError(
                 f"segmentation.crop {self.crop[0]} x {self.crop[1]} is not divisible by {factor}, "
                 "the factor of segmentation (stem_factor, blocks)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _trained_or_taken(self) -> Self:
+        if self.model and self.start_from:
+            raise ValueError(
+                "segmentation.model is used as it is, segmentation.start_from trained on: name one"
             )
         return self
 

@@ -20,7 +20,8 @@ def train_segmentation(args: Arguments) -> None:
 
     settings, masked = section(args, "segmentation"), masked_patients(training_stripped(args))
     layout = Layout(args.results)
-    run_train_segmentation(layout, masked, args.fold, settings, args.seed, args.device)
+    start = Layout(args.start_from) if args.start_from else None
+    run_train_segmentation(layout, masked, args.fold, settings, args.seed, args.device, start)
 
 
 def segment_scan(args: Arguments) -> None:

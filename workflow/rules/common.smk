@@ -229,7 +229,13 @@ def kept_files(patterns, patients, **values):
 
 def released_files(room, part):
     """Files of a released model; its rule is there only where the config names one."""
-    folder = SETTINGS.released()[room]
+    return model_files(SETTINGS.released()[room], part)
+
+
+def model_files(folder, part):
+    """Files of a model in a folder of released ones; none where no folder is named."""
+    if not folder:
+        return []
     return [str(path) for path in part_files(models_layout(folder, part), part)]
 
 

@@ -15,6 +15,8 @@ TRAINING = {
     "patients": rows(MASKED, "patient_id"),
     "sheet": SHEET,
 }
+START = SETTINGS.segmentation.start_from
+START_FROM = f"--start-from {shlex.quote(str(models_layout(START).root))}" if START else ""
 FOLDS = range(SETTINGS.segmentation.folds)
 LEARNED = bool(UNMASKED) and SETTINGS.segmentation.method == "network"
 
@@ -25,6 +27,7 @@ if SETTINGS.segmentation.model is None:
     rule train_segmentation:
         input:
             [file for image in NATIVE_IMAGES.values() for file in per_scan(image, MASKED)],
+            start=model_files(START, "segmentation"),
         output:
             **SEGMENTER,
         log:
@@ -41,8 +44,9 @@ if SETTINGS.segmentation.model is None:
         params:
             **TRAINING,
             fold="",
+            start=START_FROM,
         shell:
-            "$HEMEXP_LAUNCH_SEGMENTATION python -m hemexp train-segmentation {params.fold} "
+            "$HEMEXP_LAUNCH_SEGMENTATION python -m hemexp train-segmentation {params.fold} {params.start} "
             "--samples {params.sheet:q} --settings {params.settings:q} --seed {params.seed} "
             "--device {params.device} > {log} 2>&1"
 
@@ -58,6 +62,7 @@ if SETTINGS.segmentation.model is None:
         params:
             **TRAINING,
             fold="--fold {fold}",
+            start=START_FROM,
 
     rule crossfit_masks:
         input:
