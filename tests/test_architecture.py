@@ -45,6 +45,7 @@ GROUND = (
     "data_files",
     "provenance",
     "training",
+    "prefetch",
     "processes",
     "layout",
     "columns",
@@ -71,7 +72,7 @@ CROSSINGS = {
     "reporting": {"evaluation"},
 }
 TORCH_ROOMS = {
-    *("training", "processes"),
+    *("training", "prefetch", "processes"),
     *("segmentation", "autoencoder", "latents", "diffusion", "sampling"),
 }
 

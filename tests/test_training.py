@@ -26,7 +26,7 @@ from tiny_training import (
     train_with_sigterm,
 )
 
-from hemexp import HemexpError
+from hemexp import HemexpError, prefetch
 from hemexp.autoencoder.train import run_train_autoencoder
 from hemexp.layout import Layout
 from hemexp.processes import Processes
@@ -104,6 +104,18 @@ def test_sigterm_saves_after_the_step_it_came_in(room, whole, tmp_path):
     assert exit_code(start(train_with_sigterm, room, tmp_path, 4)) == 1
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert saved["step"] == 5
+    train_room(room, tmp_path, checkpoint_every=1000)
+    assert_same(whole[room], tmp_path)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_drawn_ahead_stopped_and_resumed_it_ends_the_same_to_the_bit(
+    room, whole, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(prefetch.AHEAD, "cpu", 2)
+    with monkeypatch.context() as patched, pytest.raises(SystemExit, match="after step 5"):
+        patched.setattr(ROOMS[room], "run_steps", ROOMS[room].run_steps)
+        train_with_sigterm(room, tmp_path, 4)
     train_room(room, tmp_path, checkpoint_every=1000)
     assert_same(whole[room], tmp_path)
 
