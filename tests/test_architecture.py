@@ -45,6 +45,7 @@ GROUND = (
     "data_files",
     "provenance",
     "training",
+    "compiling",
     "prefetch",
     "processes",
     "layout",
@@ -72,7 +73,7 @@ CROSSINGS = {
     "reporting": {"evaluation"},
 }
 TORCH_ROOMS = {
-    *("training", "prefetch", "processes"),
+    *("training", "compiling", "prefetch", "processes"),
     *("segmentation", "autoencoder", "latents", "diffusion", "sampling"),
 }
 

@@ -15,6 +15,7 @@ from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.autoencoder.slices import SliceSet, augment, draw_indices, load_slices
 from hemexp.code_hash import hash_code
 from hemexp.columns import SESSIONS
+from hemexp.compiling import compile_modules, keep_compiled, worth_compiling
 from hemexp.layout import Layout
 from hemexp.prefetch import feed_steps
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
@@ -23,7 +24,6 @@ from hemexp.settings import Autoencoder
 from hemexp.training import (
     Checkpoint,
     autocast_for,
-    compile_modules,
     fusing_works,
     generator_for,
     load_checkpoint,
@@ -110,7 +110,7 @@ def train(
     def feed(steps: range, parts: range) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
         return feed_steps(partial(draw_batch, slices, settings, seed), steps, parts, device)
 
-    if settings.compile:
+    if worth_compiling(settings.compile, settings.steps):
         parts = [vae.core.encoder, vae.core.decoder]
         compile_modules(parts, lambda: learn(0, next(feed(range(1), range(1))), 1))
     mine = processes.parts("autoencoder", settings.accumulate)
@@ -155,6 +155,7 @@ def run_train_autoencoder(
     data = hash_value([hash_file(path) for path in files])
     run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("autoencoder.train")}
     slices, out = load_slices(layout, scans), layout.network("autoencoder")
+    keep_compiled(layout.compiled)
     with launched_processes(resolve_device(device)) as processes:
         log.info(
             "%d slices of %d scans, %d with IPH; %s",

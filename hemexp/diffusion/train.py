@@ -10,9 +10,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.flop_counter import FlopCounterMode
 
 from hemexp.anatomy.blood import shell_mm
 from hemexp.code_hash import hash_code
+from hemexp.compiling import compile_modules, keep_compiled, worth_compiling
 from hemexp.diffusion.condition import REQUEST_SIZE
 from hemexp.diffusion.dataset import Stacks, load_stacks
 from hemexp.diffusion.drift import DriftModel, fit_drift
@@ -21,14 +23,13 @@ from hemexp.diffusion.objective import Batch, accumulate_gradients, diffusion_lo
 from hemexp.diffusion.schedule import Schedule, check_start, choose_lambda_min
 from hemexp.layout import Layout
 from hemexp.outcomes import expansion_outcomes, read_volumes
-from hemexp.prefetch import feed_steps
+from hemexp.prefetch import each_tensor, feed_steps
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
 from hemexp.provenance import describe, hash_file, hash_value, write_json, write_sidecars
 from hemexp.settings import Diffusion
 from hemexp.training import (
     Checkpoint,
     autocast_for,
-    compile_modules,
     fusing_works,
     load_checkpoint,
     make_optimiser,
@@ -81,6 +82,18 @@ def make_network(stacks: Stacks, settings: Diffusion, seed: int, device: torch.d
     return network.to(device, memory_format=layout)
 
 
+def count_flop(stacks: Stacks, schedule: Schedule, settings: Diffusion) -> int:
+    """FLOP of a micro-batch, forwards and backwards, counted on shapes without computing."""
+    with torch.device("meta"):
+        network = make_network(stacks, settings, 0, torch.device("meta"))
+    drawn = draw_batch(stacks, schedule, settings, 0, 0, 0)
+    batch = each_tensor(lambda part: part.to("meta"), drawn)
+    stride = context_stride(settings.context_mm, stacks.slice_spacing_mm)
+    with FlopCounterMode(display=False) as counter:
+        diffusion_loss(network, batch, schedule, settings, stride).backward()
+    return counter.get_total_flops()
+
+
 def train(
     stacks: Stacks,
     schedule: Schedule,
@@ -123,13 +136,15 @@ def train(
             partial(draw_batch, stacks, schedule, settings, seed), steps, parts, device
         )
 
-    if settings.compile:
+    if worth_compiling(settings.compile, settings.steps):
         compile_modules([network], lambda: learn(next(feed(range(1), range(1))), 1))
     mine = processes.parts("diffusion", settings.accumulate)
     state = {"network": network, "average": average, "optimiser": optimiser, "rate": rate}
     start, history = load_checkpoint(checkpoint, state)
     save = partial(save_checkpoint, checkpoint, state, history)
-    steps = run_steps(start, settings.steps, settings.checkpoint_every, save, processes)
+    flop = settings.accumulate * count_flop(stacks, schedule, settings)
+    every = settings.checkpoint_every
+    steps = run_steps(start, settings.steps, every, save, processes, flop)
     for step, batches in zip(steps, feed(range(start, settings.steps), mine), strict=True):
         optimiser.zero_grad()
         terms = learn(batches, settings.accumulate)
@@ -164,6 +179,7 @@ def run_train_diffusion(
     data = hash_value([*map(hash_file, inputs), *(values.tolist() for values in given)])
     run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("diffusion.train")}
     out = layout.network("diffusion")
+    keep_compiled(layout.compiled)
     with launched_processes(resolve_device(device)) as processes:
         expanders = int(stacks.expands.sum())
         message = "%d patients, %d expanders; %s; %s"

@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hemexp.code_hash import hash_code
 from hemexp.columns import SESSIONS
+from hemexp.compiling import compile_modules, keep_compiled, worth_compiling
 from hemexp.layout import Layout
 from hemexp.prefetch import feed_steps
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
@@ -24,7 +25,6 @@ from hemexp.settings import Segmentation
 from hemexp.training import (
     Checkpoint,
     autocast_for,
-    compile_modules,
     fusing_works,
     load_checkpoint,
     make_optimiser,
@@ -113,7 +113,7 @@ def train(
     def feed(steps: range, parts: range) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
         return feed_steps(partial(draw_batch, scans, settings, seed), steps, parts, device)
 
-    if settings.compile:
+    if worth_compiling(settings.compile, settings.steps):
         compile_modules([network.core], lambda: learn(next(feed(range(1), range(1))), 1))
     mine = processes.parts("segmentation", settings.accumulate)
     state = {"network": network, "average": average, "optimiser": optimiser, "rate": rate}
@@ -166,6 +166,7 @@ def run_train_segmentation(
         "code": hash_code("segmentation.train"),
     }
     out = layout.segmenter(fold)
+    keep_compiled(layout.compiled)
     with launched_processes(resolve_device(device)) as processes:
         message = "%d scans of %d patients, fold %s; %s"
         log.info(message, len(scans), len(patients), fold, processes.device)
