@@ -12,7 +12,7 @@ from torch import Tensor
 from hemexp.autoencoder.gradients import Networks, accumulate_gradients
 from hemexp.autoencoder.losses import make_perceptual, term_weights
 from hemexp.autoencoder.network import MultiHeadVae
-from hemexp.autoencoder.slices import SliceSet, augment, draw_indices, load_slices
+from hemexp.autoencoder.slices import SliceSet, StoredSlices, augment, draw_indices, store_slices
 from hemexp.code_hash import hash_code
 from hemexp.columns import SESSIONS
 from hemexp.compiling import compile_modules, keep_compiled, worth_compiling
@@ -41,7 +41,7 @@ LOG_EVERY = 10
 
 
 def draw_batch(
-    slices: SliceSet, settings: Autoencoder, seed: int, step: int, part: int
+    slices: SliceSet | StoredSlices, settings: Autoencoder, seed: int, step: int, part: int
 ) -> tuple[Tensor, Tensor]:
     """Images and posterior noise of one micro-batch, a function of seed, step and part alone."""
     generator = generator_for(seed, "autoencoder", step, part)
@@ -72,7 +72,7 @@ def make_networks(settings: Autoencoder, seed: int, device: torch.device) -> Net
 
 
 def train(
-    slices: SliceSet,
+    slices: SliceSet | StoredSlices,
     settings: Autoencoder,
     seed: int,
     checkpoint: Checkpoint,
@@ -154,7 +154,8 @@ def run_train_autoencoder(
     files = [path for scan in scans for path in layout.grid(*scan).images]
     data = hash_value([hash_file(path) for path in files])
     run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("autoencoder.train")}
-    slices, out = load_slices(layout, scans), layout.network("autoencoder")
+    out = layout.network("autoencoder")
+    slices = store_slices(layout, scans, out.checkpoint.parent)
     keep_compiled(layout.compiled)
     with launched_processes(resolve_device(device)) as processes:
         log.info(
