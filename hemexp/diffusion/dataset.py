@@ -93,14 +93,15 @@ class StoredLatents:
 
     def choose(self, patients: Tensor, copies: Tensor) -> StackLatents:
         """Those of some patients (n,), one copy (n,) each."""
+        pairs = zip(patients.tolist(), copies.tolist(), strict=True)
+        parts = zip(*(self._read(*pair) for pair in pairs), strict=True)
+        return StackLatents(*(None if part[0] is None else torch.stack(part) for part in parts))
+
+    def _read(self, patient: int, copy: int) -> StackLatents:
         names = [*SESSIONS, *(["reference"] if self.has_reference else [])]
-        read: dict[str, list[Tensor]] = {name: [] for name in names}
-        for patient, copy in zip(patients.tolist(), copies.tolist(), strict=True):
-            with safe_open(self.files[patient], framework="pt") as stored:
-                for name in names:
-                    read[name].append(stored.get_slice(name)[copy])
-        encoded = {name: torch.stack(parts) for name, parts in read.items()}
-        return normalise(encoded, self.scale, self.target)
+        with safe_open(self.files[patient], framework="pt") as stored:
+            encoded = {name: stored.get_slice(name)[copy] for name in names}
+            return normalise(encoded, self.scale, self.target)
 
 
 @dataclass(frozen=True)
