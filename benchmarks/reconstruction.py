@@ -23,7 +23,7 @@ from scipy.ndimage import binary_erosion, convolve
 from torch import Tensor
 
 from hemexp.autoencoder.network import MultiHeadVae
-from hemexp.autoencoder.slices import SliceSet, load_slices, slices_of
+from hemexp.autoencoder.slices import SliceSet, StoredSlices, slices_of, store_slices
 from hemexp.autoencoder.train import train
 from hemexp.cohort import read_sheet
 from hemexp.config import load_settings
@@ -77,7 +77,7 @@ def score(vae: MultiHeadVae, folder: Path, scans: Scans) -> dict[str, float]:
     }
 
 
-def fit(slices: SliceSet, settings: Autoencoder) -> MultiHeadVae:
+def fit(slices: StoredSlices, settings: Autoencoder) -> MultiHeadVae:
     """An autoencoder trained from nothing."""
     with tempfile.TemporaryDirectory() as folder:
         vae, _ = train(slices, settings, 1, Checkpoint(Path(folder) / "last.ckpt", {}))
@@ -96,7 +96,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     base = load_settings({"preset": "demo"}).autoencoder
-    slices = load_slices(Layout(args.results), scans_of(args.samples, ("train",)))
+    slices = store_slices(
+        Layout(args.results), scans_of(args.samples, ("train",)), Path(tempfile.gettempdir())
+    )
     sets = [("held-out", args.results, scans_of(args.samples, ("test", "predict")))]
     if args.also:
         sets.append(

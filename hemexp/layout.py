@@ -265,6 +265,11 @@ class Layout:
         """The network of the room `autoencoder` or `diffusion`."""
         return NetworkFiles(*(self.root / room / name for name in NETWORK_NAMES))
 
+    @property
+    def compiled(self) -> Path:
+        """Folder of what `torch.compile` has made for the networks of the run."""
+        return self.root / "compiled"
+
     def latents(self, patient_id: str) -> Path:
         """Posterior means of a patient's scans."""
         return self.of_patient("latents", patient_id, "latents.safetensors")

@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -138,10 +139,24 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGTERM, before)
 
 
+def describe_speed(seconds: float, flop: float) -> str:
+    """Time of a step and, where its FLOP are known, the rate at which they were done."""
+    rate = f", {flop / seconds / 1e12:.3g} TFLOP/s" if flop else ""
+    return f"{seconds:.3g} s a step{rate}"
+
+
 def run_steps(
-    start: int, total: int, every: int, save: Callable[[int], None], processes: Processes
+    start: int,
+    total: int,
+    every: int,
+    save: Callable[[int], None],
+    processes: Processes,
+    flop: float = 0,
 ) -> Iterator[int]:
     """Steps of a training from `start` on; between them it is saved, or stopped on SIGTERM.
+
+    At every checkpoint it is said how long a step took since the last one. The first step of all,
+    which is slower, does not count.
 
     Args:
         start: Steps done already.
@@ -149,20 +164,27 @@ def run_steps(
         every: Steps between checkpoints.
         save: Writes a checkpoint, given the steps done. The main process alone calls it.
         processes: Those that train together; asked to stop, all stop after the same step.
+        flop: Of a step, over all processes; 0 where they were not counted.
 
     Raises:
         SystemExit: On SIGTERM, once the checkpoint is written.
     """
     processes.wait()  # all have read the checkpoint before anybody writes or removes it
     silent = None if processes.is_main else True
+    began, since = time.perf_counter(), start
     with stop_requests() as stop_asked:
         for step in trange(start, total, desc="training", disable=silent):
             yield step
             done = step + 1
             stop = processes.any(stop_asked())
+            now = time.perf_counter()
             if (stop or done % every == 0) and processes.is_main:
                 save(done)
-                log.info("step %d of %d", done, total)
+                timed = done - since
+                speed = describe_speed((now - began) / timed, flop) if timed else "not timed"
+                log.info("step %d of %d; %s", done, total, speed)
+            if step == start or done % every == 0:
+                began, since = time.perf_counter(), done
             if stop:
                 processes.wait()  # a launcher ends the others as soon as one has left
                 raise SystemExit(f"stopped on request after step {done}; a rerun goes on there")

@@ -3,7 +3,7 @@
 import logging
 import pickle
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -75,24 +75,6 @@ def fusing_works(asked: bool, device: torch.device) -> bool:
             log.warning("fused: not with this device or build (%s); training without", error)
             return False
     return asked
-
-
-def compile_modules(modules: Iterable[nn.Module], trial: Callable[[], object]) -> None:
-    """Compiles modules in place, by which their weights keep their names; if not, it is said.
-
-    Args:
-        modules: What to compile.
-        trial: A forward and backward pass, since compilation happens at the first call. If it
-            fails, nothing is compiled in this process.
-    """
-    for module in modules:
-        module.compile()
-    try:
-        trial()
-    except (RuntimeError, ImportError, OSError) as error:
-        torch.compiler.set_stance("force_eager")
-        why = " ".join(str(error).split("\n")[:2])
-        log.warning("compile: torch.compile does not work here (%s); training without", why)
 
 
 def make_optimiser(

@@ -130,12 +130,13 @@ def draw_stack(settings, condition, **update):
     data = stacks()
     network = Denoiser(diffusion, 4, 3).eval()
     wake(network)
-    scale = measure_scale(list(zip(data.baseline[:, 0], data.target[:, 0] * 0.1, strict=True)))
+    before, _, after = (None if part is None else part[:, 0] for part in data.latents.every)
+    scale = measure_scale(list(zip(before, after * 0.1, strict=True)))
     schedule = Schedule("cosine", -2, -6, 4)
     model = DiffusionModel(network, diffusion, schedule, 1, DriftModel([], []), scale, BASELINE)
     sampling = settings.sampling.model_copy(update={"evaluations": 3, "batch_slices": 6})
     may_change = torch.tensor([False, True, False])
-    baseline = data.baseline[0, 0]
+    baseline = before[0]
     start = Start(PatientSeed(1, "A"), baseline, 5.0, may_change, FixedReferences(baseline))
     return draw_latents(model, start, condition, sampling), baseline
 

@@ -45,6 +45,8 @@ GROUND = (
     "data_files",
     "provenance",
     "training",
+    "compiling",
+    "prefetch",
     "processes",
     "layout",
     "columns",
@@ -71,7 +73,7 @@ CROSSINGS = {
     "reporting": {"preprocess", "evaluation"},
 }
 TORCH_ROOMS = {
-    *("training", "processes"),
+    *("training", "compiling", "prefetch", "processes"),
     *("segmentation", "autoencoder", "latents", "diffusion", "sampling"),
 }
 

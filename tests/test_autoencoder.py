@@ -1,5 +1,6 @@
 """The VAE: shapes, honest gradients, a loop that learns and keeps its terms apart."""
 
+import numpy as np
 import pytest
 import torch
 from monai.networks.blocks import SABlock
@@ -8,10 +9,13 @@ from hemexp import HemexpError
 from hemexp.autoencoder.gradients import Networks, accumulate_gradients
 from hemexp.autoencoder.losses import kl_divergence, make_perceptual, mask_loss, term_weights
 from hemexp.autoencoder.network import MultiHeadVae, model_input
-from hemexp.autoencoder.slices import SliceSet, augment, draw_indices
+from hemexp.autoencoder.slices import SliceSet, augment, draw_indices, slices_of, store_slices
 from hemexp.autoencoder.train import train
 from hemexp.config import load_settings
+from hemexp.grid_scan import read_grid_scan
+from hemexp.layout import Layout
 from hemexp.training import Checkpoint
+from hemexp.volumes import write_volume
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +156,28 @@ def test_batches_hold_blood_and_augmented_masks_stay_binary(slices):
     assert set(images[:, 1:].unique().tolist()) <= {0.0, 1.0}
     before, after = slices.images(index)[:, 1].sum(), images[:, 1].sum()
     assert 0.7 < after / before < 1.3
+
+
+def test_slices_kept_in_a_file_are_those_of_the_scans(tmp_path):
+    layout, rng = Layout(tmp_path), np.random.default_rng(0)
+    scans = [("A", "baseline"), ("A", "followup"), ("B", "baseline")]
+    for number, scan in enumerate(scans):
+        ct = rng.integers(-50, 150, (6, 8, 4))
+        ct[..., 0] = 0
+        iph, ivh = rng.random((2, *ct.shape)) < 0.05 * number
+        arrays = ct, iph, ivh & ~iph, ct != 0
+        for path, data in zip(layout.grid(*scan).images, arrays, strict=True):
+            write_volume(path, data, np.diag([3.0, 4, 5, 1]), np.int16)
+    stored = store_slices(layout, scans, tmp_path / "new")
+    sets = [slices_of(read_grid_scan(layout, *scan)) for scan in scans]
+    parts = (torch.cat([getattr(one, name) for one in sets]) for name in ("ct_hu", "iph", "ivh"))
+    held = SliceSet(*parts, sets[0].spacing_mm)
+    assert len(stored) == len(held) == 12 and not list((tmp_path / "new").iterdir())
+    for name in ("with_iph", "with_ivh", "with_brain"):
+        assert 0 < len(getattr(stored, name)) < 12
+        assert torch.equal(getattr(stored, name), getattr(held, name))
+    index = torch.tensor([11, 0, 3, 3, 7])
+    assert torch.equal(stored.images(index), held.images(index))
 
 
 def test_augmentation_flips_left_right_only(slices):

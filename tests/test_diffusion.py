@@ -1,12 +1,13 @@
 """The denoiser: closed forms, honest nulls, a start that drowns the truth."""
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny_models import BASELINE
 from tiny_training import place
 
@@ -21,7 +22,15 @@ from hemexp.diffusion.condition import (
     ivh_features,
     outward_drift,
 )
-from hemexp.diffusion.dataset import Stacks, draw_copies, draw_patients, make_stacks
+from hemexp.diffusion.dataset import (
+    HeldLatents,
+    StackLatents,
+    Stacks,
+    draw_copies,
+    draw_patients,
+    load_stacks,
+    make_stacks,
+)
 from hemexp.diffusion.drift import DriftModel, fit_drift
 from hemexp.diffusion.network import (
     Denoiser,
@@ -72,7 +81,8 @@ def stacks():
         *(part[:, None].expand(6, 2, -1) for part in (clinical, request)),
         *(part.expand(6, 2, -1) for part in place(Z, H, W)),
     )
-    return Stacks(baseline, None, delta, condition, torch.zeros(6, 3), growth > 5)
+    held = HeldLatents(StackLatents(baseline, None, delta))
+    return Stacks(held, condition, torch.zeros(6, 3), growth > 5)
 
 
 def wake(network):
@@ -113,13 +123,15 @@ def test_schedule_runs_between_its_ends(kind):
 
 
 def test_start_is_chosen_so_that_growth_is_drowned(stacks):
-    deltas = stacks.target[stacks.expands, 0]
-    lam = choose_lambda_min(deltas)
-    share = (deltas.flatten(1).norm(dim=1) * math.exp(lam) <= 0.25 + 1e-6).float().mean()
+    norms = stacks.expander_norms()
+    deltas = stacks.latents.every.target[stacks.expands, 0]
+    assert torch.allclose(norms, deltas.flatten(1).norm(dim=1))
+    lam = choose_lambda_min(norms)
+    share = (norms * math.exp(lam) <= 0.25 + 1e-6).float().mean()
     assert share >= 0.5  # of two expanders the 90 % quantile lies between them
-    check_start(lam, deltas)
+    check_start(lam, norms)
     with pytest.raises(HemexpError, match=r"lambda_min.*drowned"):
-        check_start(lam + 0.1, deltas)
+        check_start(lam + 0.1, norms)
 
 
 def test_growth_features_and_clinical_vector():
@@ -152,7 +164,10 @@ def test_growth_is_told_where_to_and_a_flag_is_not(tiny, stacks, kind, aims):
     wake(network)
     here = replace(stacks.condition[:1, 0], request=torch.ones(1, {"growth": 3, "flag": 1}[kind]))
     there = replace(here, drift_mm=-here.drift_mm)
-    context, noisy = context_stack(stacks.baseline[:1, 0], 3, 1), torch.randn(1, Z, C, H, W)
+    context, noisy = (
+        context_stack(stacks.latents.every.baseline[:1, 0], 3, 1),
+        torch.randn(1, Z, C, H, W),
+    )
     with torch.no_grad():
         one, other = (network(noisy, torch.tensor([0.5]), context, c) for c in (here, there))
     assert torch.equal(one, other) != aims
@@ -190,7 +205,10 @@ def test_a_denoiser_that_is_told_ivh_growth_heeds_it_and_no_other_has_room_for_i
     torch.manual_seed(0)
     network = Denoiser(tiny, C, Z, ivh=True)
     wake(network)
-    context, noisy = context_stack(stacks.baseline[:1, 0], 3, 1), torch.randn(1, Z, C, H, W)
+    context, noisy = (
+        context_stack(stacks.latents.every.baseline[:1, 0], 3, 1),
+        torch.randn(1, Z, C, H, W),
+    )
     with torch.no_grad():
         none, much = (
             network(noisy, torch.tensor([0.5]), context, told[k : k + 1, 0]) for k in (0, 1)
@@ -255,7 +273,7 @@ def guided(tiny, stacks):
     scale = Scale([], [], [], [])
     model = DiffusionModel(network, tiny, schedule, 1, DriftModel([], []), scale, BASELINE)
     noisy, condition = torch.randn(2, Z, C, H, W), stacks.condition[:2, 0]
-    context = context_stack(stacks.baseline[:2, 0], 3, 1)
+    context = context_stack(stacks.latents.every.baseline[:2, 0], 3, 1)
     passes = []
     network.register_forward_hook(lambda *_: passes.append(1))
 
@@ -303,7 +321,7 @@ def test_stack_starts_as_independent_slices_and_then_joins_them(tiny, stacks):
     def run(network):
         noisy = torch.zeros(1, Z, C, H, W)
         noisy[0, 0] = 1
-        context = context_stack(stacks.baseline[:1, 0], 3, 1)
+        context = context_stack(stacks.latents.every.baseline[:1, 0], 3, 1)
         with torch.no_grad():
             return network(noisy, torch.tensor([0.5]), context, stacks.condition[:1, 0])
 
@@ -342,18 +360,23 @@ def test_context_repeats_the_last_slice_and_steps_in_mm():
     assert context_stride(5, 5) == 1 and context_stride(5, 1.5) == 3 and context_stride(5, 30) == 1
 
 
+def looking(stacks, **update):
+    """The same stacks with other latents."""
+    return replace(stacks, latents=HeldLatents(stacks.latents.every._replace(**update)))
+
+
 @pytest.fixture(scope="module")
 def relative(stacks):
     """The same stacks, relative to a reference that is a number of its own for each copy."""
     number = torch.arange(12.0).reshape(6, 2, 1, 1, 1, 1)
-    return replace(stacks, reference=number.expand_as(stacks.target))
+    return looking(stacks, reference=number.expand_as(stacks.latents.every.target))
 
 
 def test_a_denoiser_sees_its_reference_and_without_one_has_no_room_for_it(tiny, relative):
     torch.manual_seed(0)
     network = Denoiser(tiny, C, Z, reference=True)
     wake(network)
-    baseline, noisy = relative.baseline[:1, 0], torch.randn(1, Z, C, H, W)
+    baseline, noisy = relative.latents.every.baseline[:1, 0], torch.randn(1, Z, C, H, W)
 
     def run(reference):
         context = show_stack(baseline, reference, tiny.context_slices, 1)
@@ -365,7 +388,7 @@ def test_a_denoiser_sees_its_reference_and_without_one_has_no_room_for_it(tiny, 
     plain = Denoiser(tiny, C, Z)
     channels = [one.unet.conv_in.conv.in_channels for one in (network, plain)]
     assert channels == [C * 5 + 1, C * 4 + 1]  # noise, 3 slices, perhaps the reference; the drift
-    for data, shown in ((relative, 5), (replace(relative, reference=None), 4)):
+    for data, shown in ((relative, 5), (looking(relative, reference=None), 4)):
         made = make_network(data, tiny, 1, torch.device("cpu"))
         assert made.unet.conv_in.conv.in_channels == C * shown + 1
     assert torch.equal(show_stack(baseline, None, 3, 2), context_stack(baseline, 3, 2))
@@ -381,7 +404,7 @@ def test_a_denoiser_sees_its_reference_and_without_one_has_no_room_for_it(tiny, 
 def test_a_batch_takes_the_reference_of_its_own_patient_and_copy(tiny, relative):
     schedule = Schedule("cosine", -2, -6, 4)
     known = {
-        tuple(relative.target[i, k].flatten().tolist()): 2 * i + k
+        tuple(relative.latents.every.target[i, k].flatten().tolist()): 2 * i + k
         for i in range(6)
         for k in range(2)
     }
@@ -420,16 +443,50 @@ def test_stacks_are_relative_to_the_reference_where_there_is_one():
     scale = Scale([1.0] * C, [2.0] * C, [0.5] * C, [4.0] * C)
     made = make_stacks(table, encoded, scale, "growth", "difference", tells_ivh=True)
     baseline, followup, reference = scans
-    assert torch.allclose(made.target, (followup - reference - 0.5) / 4, atol=1e-5)
-    assert torch.allclose(made.reference, (reference - baseline) / 4, atol=1e-5)
-    assert torch.allclose(made.baseline, (baseline - 1) / 2, atol=1e-5)
+    assert torch.allclose(made.latents.every.target, (followup - reference - 0.5) / 4, atol=1e-5)
+    assert torch.allclose(made.latents.every.reference, (reference - baseline) / 4, atol=1e-5)
+    assert torch.allclose(made.latents.every.baseline, (baseline - 1) / 2, atol=1e-5)
     assert made.condition.request.shape == (2, 2, 6)
     expected = ivh_features(torch.tensor([3.0]), torch.tensor([2.0]))[0]
     assert torch.equal(made.condition.request[0, 0, 3:], expected)
     del encoded["reference"]
     plain = make_stacks(table, encoded, scale, "growth", "difference")
-    assert plain.reference is None and plain.condition.request.shape == (2, 2, 3)
-    assert torch.allclose(plain.target, (followup - baseline - 0.5) / 4, atol=1e-5)
+    assert plain.latents.every.reference is None and plain.condition.request.shape == (2, 2, 3)
+    assert torch.allclose(plain.latents.every.target, (followup - baseline - 0.5) / 4, atol=1e-5)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("target", ["difference", "followup"])
+def test_stacks_left_in_their_files_are_those_held_in_memory(target, relative, tmp_path):
+    layout, generator = Layout(tmp_path), torch.Generator().manual_seed(0)
+    rows, where = patients_of(3)
+    table = (
+        pd.DataFrame(rows).set_axis(["A", "B", "C"]).assign(growth_ml=[8.0, 0, 9], he=[1, 0, 1])
+    )
+    table["followup_ivh_ml"] = 5.0
+    names = ["baseline", "followup", *(["reference"] if relative else [])]
+    encoded = {name: torch.randn(3, 2, Z, C, H, W, generator=generator) for name in names}
+    encoded |= {name: part.expand(3, *part.shape[1:]) for name, part in where.items()}
+    encoded |= {"position_mm": torch.randn(3, 3, generator=generator)}
+    for i, patient_id in enumerate(table.index):
+        layout.latents(patient_id).parent.mkdir(parents=True)
+        one = {name: part[i].contiguous() for name, part in encoded.items()}
+        save_file(one, layout.latents(patient_id))
+    scale = Scale([1.0] * C, [2.0] * C, [0.5] * C, [4.0] * C)
+    kind = {"shell": "even" if relative else "none", "warp": False, "ivh": relative, "push": None}
+    write_json(layout.scale, {"scale": asdict(scale), "reference": kind})
+
+    stored = load_stacks(table, layout, "growth", target)
+    held = make_stacks(table, encoded, scale, "growth", target, tells_ivh=relative)
+    assert stored.latents.shape == held.latents.shape == (3, 2, Z, C, H, W)
+    assert stored.latents.has_reference == held.latents.has_reference == relative
+    chosen = torch.tensor([2, 0, 1, 2]), torch.tensor([1, 0, 1, 0])
+    for one, other in zip(*(s.latents.choose(*chosen) for s in (stored, held)), strict=True):
+        assert one is other is None or torch.equal(one, other)
+    for one, other in zip(*(vars(s.condition).values() for s in (stored, held)), strict=True):
+        assert torch.equal(one, other)
+    assert torch.equal(stored.position_mm, held.position_mm)
+    assert torch.equal(stored.expander_norms(), held.expander_norms())
 
 
 def test_batches_are_balanced_and_repeatable(tiny, stacks):
@@ -449,8 +506,8 @@ def test_stacks_without_request_expand_at_the_natural_share(tiny, stacks, dropou
     """One of six patients expands; half of those who are told do."""
     one, n = torch.arange(6) == 0, 400
     # What a stack shows is who it is of.
-    shown = one.float().reshape(-1, *[1] * 5).expand_as(stacks.target)
-    of_six = replace(stacks, expands=one, target=shown)
+    shown = one.float().reshape(-1, *[1] * 5).expand_as(stacks.latents.every.target)
+    of_six = replace(looking(stacks, target=shown), expands=one)
     room = tiny.model_copy(
         update={"batch_stacks": n, "condition_dropout": dropout, "expander_share": 0.5}
     )

@@ -136,7 +136,12 @@ def test_scale_gives_differences_unit_sd_per_channel():
         pairs.append(
             (baseline, baseline + 0.5 + spread * torch.randn(4, 3, 6, 8, generator=generator))
         )
-    scale = measure_scale(pairs)
+    scale = measure_scale(iter(pairs))
+    scans = (
+        torch.cat([scan for pair in pairs for scan in pair]).double().transpose(0, 1).flatten(1)
+    )
+    assert scale.latent_mean == pytest.approx(scans.mean(dim=1).tolist(), rel=1e-12)
+    assert scale.latent_sd == pytest.approx(scans.std(dim=1).tolist(), rel=1e-12)
     deltas = torch.cat([scale.normalise_delta(after - before) for before, after in pairs])
     assert torch.allclose(deltas.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-4)
     assert torch.allclose(deltas.std(dim=(0, 2, 3)), torch.ones(3), atol=1e-4)

@@ -10,13 +10,14 @@ from results_folder import Grid, bleeds, save, write_scan
 from safetensors.torch import load_file
 from tiny_models import NOTHING, PUSH, WHOLE
 
-from hemexp import HemexpError
+from hemexp import HemexpError, prefetch
 from hemexp.anatomy.push_fit import PRIOR_AMPLITUDE
 from hemexp.anatomy.reference import Told, load_reference, prepare
 from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder
 from hemexp.grid_scan import read_grid_scan
-from hemexp.latents.encode import run_encode_patients, true_reference
+from hemexp.latents.encode import run_encode_patients
 from hemexp.latents.push import load_push, load_texture, run_fit_push
+from hemexp.latents.read import true_reference
 from hemexp.latents.scale import load_scale, run_fit_scale
 from hemexp.layout import Layout
 from hemexp.outcomes import read_volumes
@@ -64,6 +65,30 @@ def layout(tmp_path_factory, settings, sheet, latents):
     run_encode_patients(layout, sheet, latents, 1, "cpu", references=True)
     run_fit_scale(layout, list(training.index), latents.reference)
     return layout
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_read_ahead_latents_have_the_same_bits_and_in_bf16_nearly(
+    precision, layout, sheet, latents, tmp_path, monkeypatch
+):
+    elsewhere = Layout(tmp_path)
+    for room in ("preprocess", "autoencoder"):
+        (tmp_path / room).symlink_to(layout.root / room)
+    elsewhere.push.parent.mkdir()
+    elsewhere.push.symlink_to(layout.push)
+    monkeypatch.setitem(prefetch.AHEAD, "cpu", 2)
+    asked = latents.model_copy(update={"precision": precision})
+    run_encode_patients(elsewhere, sheet, asked, 1, "cpu", references=True)
+    for name in GROWTHS_ML:
+        one, other = (load_file(where.latents(name)) for where in (layout, elsewhere))
+        assert one.keys() == other.keys() and ("reference" in one) == (name[0] == "T")
+        for key, part in one.items():
+            assert other[key].dtype == part.dtype
+            if precision == "fp32" or part.dim() < 5:
+                assert torch.equal(part, other[key])
+            else:
+                error = (part - other[key]).square().mean().sqrt() / part.std()
+                assert 1e-5 < error < 0.02
 
 
 def test_the_push_is_fitted_to_the_training_pairs(layout):

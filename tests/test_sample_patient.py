@@ -18,7 +18,8 @@ from hemexp.diffusion.schedule import Schedule
 from hemexp.expansion.model import ExpansionModel, Linear, patient_distribution
 from hemexp.expansion.predictors import IVH_COLUMNS
 from hemexp.grid_scan import GridScan
-from hemexp.latents.encode import encode_images, reference_images
+from hemexp.latents.encode import encode_images
+from hemexp.latents.read import reference_images
 from hemexp.latents.scale import Scale
 from hemexp.layout import Layout
 from hemexp.release.forecast import encode_baseline

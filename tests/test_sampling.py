@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from hemexp import HemexpError
 from hemexp.anatomy.blood import shell_mm
 from hemexp.anatomy.reference import ReferenceModel, Told
 from hemexp.autoencoder.network import MultiHeadVae
+from hemexp.compiling import LEAST_PASSES, compile_sampling
 from hemexp.config import load_settings
 from hemexp.diffusion.condition import CLINICAL_SCALE, OFFSETS, REQUEST_SIZE, Condition
 from hemexp.diffusion.dataset import make_stacks
@@ -199,6 +201,38 @@ def draw(model, settings, count, patient="P1", seed=1, how=draw_latents, size=8,
     start = Start(PatientSeed(seed, patient), baseline, 5.0, free, FixedReferences(*latents))
     drawn = how(model, start, condition, chosen)
     return baseline, drawn
+
+
+@pytest.mark.slow
+def test_a_compiled_denoiser_draws_the_same_in_batches_of_any_size(settings, monkeypatch):
+    plain, compiled, graphs = make_model(settings), make_model(settings), []
+    patched = partialmethod(
+        torch.nn.Module.compile, backend=lambda graph, _: graphs.append(graph) or graph.forward
+    )
+    monkeypatch.setattr(torch.nn.Module, "compile", patched)
+    with torch._dynamo.config.patch(suppress_errors=False):
+        compile_sampling(compiled.network, True, 1, torch.device("cpu"))
+        one, other = (draw(model, settings, 5)[1] for model in (plain, compiled))  # 3 and 2 stacks
+    torch._dynamo.reset()
+    assert 1 <= len(graphs) <= 2
+    assert torch.allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "passes", "device", "done"),
+    [
+        ("auto", LEAST_PASSES, "cuda", True),
+        ("auto", LEAST_PASSES - 1, "cuda", False),
+        ("auto", 10**6, "cpu", False),
+        (True, 1, "cpu", True),
+        (False, 10**6, "cuda", False),
+    ],
+)
+def test_sampling_compiles_where_it_gains_or_is_asked(asked, passes, device, done):
+    network = torch.nn.Linear(1, 1)
+    with torch._dynamo.config.patch(suppress_errors=False):
+        compile_sampling(network, asked, passes, torch.device(device))
+    assert (network._compiled_call_impl is not None) == done
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,17 +20,23 @@ from tiny_training import (
     STEPS,
     exit_code,
     run_two,
+    stacks,
     start,
     tiny,
     train_room,
     train_until_killed,
     train_with_sigterm,
 )
+from torch.utils.flop_counter import FlopCounterMode
 
-from hemexp import HemexpError
+from hemexp import HemexpError, compiling, prefetch, processes
 from hemexp.autoencoder.train import run_train_autoencoder
+from hemexp.compiling import worth_compiling
+from hemexp.diffusion.objective import diffusion_loss, draw_batch
+from hemexp.diffusion.schedule import Schedule
+from hemexp.diffusion.train import count_flop, make_network
 from hemexp.layout import Layout
-from hemexp.processes import Processes
+from hemexp.processes import ALONE, Processes, run_steps
 from hemexp.training import Checkpoint, autocast_for, load_checkpoint, remove_checkpoint
 from hemexp.volumes import write_volume
 
@@ -104,6 +111,18 @@ def test_sigterm_saves_after_the_step_it_came_in(room, whole, tmp_path):
     assert exit_code(start(train_with_sigterm, room, tmp_path, 4)) == 1
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert saved["step"] == 5
+    train_room(room, tmp_path, checkpoint_every=1000)
+    assert_same(whole[room], tmp_path)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_drawn_ahead_stopped_and_resumed_it_ends_the_same_to_the_bit(
+    room, whole, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(prefetch.AHEAD, "cpu", 2)
+    with monkeypatch.context() as patched, pytest.raises(SystemExit, match="after step 5"):
+        patched.setattr(ROOMS[room], "run_steps", ROOMS[room].run_steps)
+        train_with_sigterm(room, tmp_path, 4)
     train_room(room, tmp_path, checkpoint_every=1000)
     assert_same(whole[room], tmp_path)
 
@@ -277,6 +296,7 @@ def compiler(monkeypatch):
         patched = functools.partialmethod(compile_module, backend=backend)
         monkeypatch.setattr(torch.nn.Module, "compile", patched)
 
+    monkeypatch.setattr(compiling, "LEAST_STEPS", 1)
     yield replace
     torch.compiler.set_stance("default")
     torch._dynamo.reset()
@@ -290,6 +310,56 @@ def test_a_compiled_network_is_one_graph_and_keeps_its_names(room, whole, tmp_pa
     train_room(room, tmp_path, compile=True)
     assert len(graphs) == {"autoencoder": 2, "diffusion": 1}[room]
     assert_same(whole[room], tmp_path, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_training_too_short_to_gain_does_not_compile_and_says_so(
+    room, whole, tmp_path, compiler, caplog, monkeypatch
+):
+    graphs = []
+    compiler(lambda graph, inputs: graphs.append(graph) or graph.forward)
+    monkeypatch.setattr(compiling, "LEAST_STEPS", STEPS + 1)
+    caplog.set_level("INFO", logger="hemexp")
+    train_room(room, tmp_path, compile=True)
+    assert not graphs and "compile: not for 9 steps; it gains time from 10 on" in caplog.text
+    assert_same(whole[room], tmp_path)
+    assert worth_compiling(True, STEPS + 1) and not worth_compiling(False, STEPS + 1)
+
+
+def test_what_is_compiled_is_kept_in_the_run_unless_the_user_has_a_place(monkeypatch, tmp_path):
+    monkeypatch.delenv(compiling.CACHE, raising=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    compiling.keep_compiled(Layout(tmp_path).compiled)
+    assert os.environ[compiling.CACHE] == str(tmp_path / "compiled")
+    compiling.keep_compiled(tmp_path / "other")
+    assert os.environ[compiling.CACHE] == str(tmp_path / "compiled")
+
+
+def test_time_and_rate_of_a_step_are_said_at_every_checkpoint(caplog, monkeypatch):
+    now, saved = [0.0], []
+    monkeypatch.setattr(processes, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    caplog.set_level("INFO", logger="hemexp")
+
+    def save(done):
+        now[0] += 100  # what a checkpoint costs does not count, nor the first step
+        saved.append(done)
+
+    for step in run_steps(10, 15, 2, save, ALONE, flop=5e12):
+        now[0] += 50 if step == 10 else 2
+    assert saved == [12, 14]
+    assert caplog.messages == [f"step {k} of 15; 2 s a step, 2.5 TFLOP/s" for k in saved]
+
+
+def test_flop_are_counted_without_computing_and_are_those_of_a_pass():
+    settings, schedule, data = tiny("diffusion"), Schedule("cosine", -2, -6, 4), stacks()
+    network = make_network(data, settings, 1, CPU)
+    with FlopCounterMode(display=False) as counter:
+        batch = draw_batch(data, schedule, settings, 1, 0, 0)
+        diffusion_loss(network, batch, schedule, settings, 1).backward()
+    counted = count_flop(data, schedule, settings)
+    assert counted == pytest.approx(counter.get_total_flops(), rel=0.01)
+    wider = settings.model_copy(update={"batch_stacks": 2 * settings.batch_stacks})
+    assert count_flop(data, schedule, wider) == pytest.approx(2 * counted, rel=0.01)
 
 
 def broken(*_):

@@ -17,7 +17,7 @@ from hemexp.autoencoder.slices import SliceSet
 from hemexp.config import load_settings
 from hemexp.diffusion import train as diffusion
 from hemexp.diffusion.condition import Condition, growth_features
-from hemexp.diffusion.dataset import Stacks
+from hemexp.diffusion.dataset import HeldLatents, StackLatents, Stacks
 from hemexp.diffusion.schedule import Schedule
 from hemexp.processes import ALONE, CPU, launched_processes
 from hemexp.training import Checkpoint, save_weights
@@ -64,7 +64,8 @@ def stacks():
         *(part[:, None].expand(4, 2, -1) for part in (clinical, request)),
         *(part.expand(4, 2, -1) for part in place(3, 4, 6)),
     )
-    return Stacks(baseline, reference, delta, condition, torch.zeros(4, 3), growth > 5)
+    held = HeldLatents(StackLatents(baseline, reference, delta))
+    return Stacks(held, condition, torch.zeros(4, 3), growth > 5)
 
 
 def place(z, h, w):
@@ -92,15 +93,15 @@ def train_room(room, folder, processes=ALONE, seed=1, **update):
 
 def before_step(room, step, act):
     """Calls `act` in every later training of this process, before the given step (from 0)."""
-    module, draw = ROOMS[room], ROOMS[room].draw_batch
-    place = {"autoencoder": 3, "diffusion": 4}[room]
+    run_steps = ROOMS[room].run_steps
 
     def acting(*args):
-        if args[place] == step:
-            act()
-        return draw(*args)
+        for present in run_steps(*args):
+            if present == step:
+                act()
+            yield present
 
-    module.draw_batch = acting
+    ROOMS[room].run_steps = acting
 
 
 def kill():

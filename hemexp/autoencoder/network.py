@@ -94,13 +94,17 @@ class MultiHeadVae(nn.Module):
             nn.init.constant_(log_variance.bias, START_LOG_VARIANCE)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Posterior mean and SD, each (n, latents, h / f, w / f), of images (n, 3, h, w)."""
+        """Posterior mean and SD, each (n, latents, h / f, w / f), of images (n, 3, h, w).
+
+        The linear path is fp32 under autocast too: it holds most of a CT.
+        """
         if not self.linear_path:
             return self.core.encode(pixel_unshuffle(images, self.stem_factor))
         ct = (images[:, :1] - CT_MIDDLE) / CT_SPREAD
         images = torch.cat([ct, images[:, 1:]], dim=1)
         mean, sd = self.core.encode(pixel_unshuffle(images, self.stem_factor))
-        return mean + self.linear_in(pixel_unshuffle(images, self.downsampling)), sd
+        with torch.autocast(images.device.type, enabled=False):
+            return mean + self.linear_in(pixel_unshuffle(images, self.downsampling)), sd
 
     def decode(self, latents: Tensor) -> Decoded:
         """CT and mask logits of latents (n, latents, h / f, w / f).

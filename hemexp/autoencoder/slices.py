@@ -2,8 +2,13 @@
 
 import logging
 import math
+import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -11,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from hemexp.autoencoder.network import model_input
+from hemexp.autoencoder.network import HU_WINDOW, model_input
 from hemexp.grid_scan import GridScan, read_grid_scan
 from hemexp.layout import Layout
 
@@ -45,17 +50,17 @@ class SliceSet:
         """Network input (k, 3, x, y) of the chosen slices."""
         return model_input(self.ct_hu[index], self.iph[index], self.ivh[index])
 
-    @property
+    @cached_property
     def with_iph(self) -> Tensor:
         """Indices of the slices that show IPH."""
         return self.iph.flatten(1).any(dim=1).nonzero().flatten()
 
-    @property
+    @cached_property
     def with_ivh(self) -> Tensor:
         """Indices of the slices that show IVH."""
         return self.ivh.flatten(1).any(dim=1).nonzero().flatten()
 
-    @property
+    @cached_property
     def with_brain(self) -> Tensor:
         """Indices of the slices that show any brain."""
         return (self.ct_hu != 0).flatten(1).any(dim=1).nonzero().flatten()
@@ -73,19 +78,76 @@ def slices_of(scan: GridScan) -> SliceSet:
     return SliceSet(stack(scan.ct.data, np.int16), iph, ivh, (z, x, y))
 
 
-def load_slices(layout: Layout, scans: Iterable[tuple[str, str]]) -> SliceSet:
-    """Reads many (patient_id, session) scans into one set."""
-    sets = [slices_of(read_grid_scan(layout, *scan)) for scan in scans]
-    return SliceSet(
-        torch.cat([one.ct_hu for one in sets]),
-        torch.cat([one.iph for one in sets]),
-        torch.cat([one.ivh for one in sets]),
-        sets[0].spacing_mm,
-    )
+@dataclass(frozen=True)
+class StoredSlices:
+    """Axial slices of many scans in a file of their own, each read when it is asked for.
+
+    Memory does not grow with the cohort. Only what the network sees is kept: two bytes a voxel.
+
+    Attributes:
+        file: Slice after slice, as `record` says; it has no name and goes with the process.
+        shape: Of a slice.
+        with_iph: Indices of the slices that show IPH.
+        with_ivh: Indices of the slices that show IVH.
+        with_brain: Indices of the slices that show any brain.
+        count: Number of slices.
+    """
+
+    file: IO[bytes]
+    shape: tuple[int, int]
+    with_iph: Tensor
+    with_ivh: Tensor
+    with_brain: Tensor
+    count: int
+
+    def __len__(self) -> int:
+        """Number of slices."""
+        return self.count
+
+    def images(self, index: Tensor) -> Tensor:
+        """Network input (k, 3, x, y) of the chosen slices."""
+        kind = record(self.shape)
+        read = b"".join(
+            os.pread(self.file.fileno(), kind.itemsize, i * kind.itemsize) for i in index.tolist()
+        )
+        slices = np.frombuffer(bytearray(read), kind)
+        ct_hu, blood = (torch.from_numpy(slices[name].copy()) for name in ("ct_hu", "blood"))
+        return model_input(ct_hu, blood & 1, blood >> 1)
+
+
+def record(shape: tuple[int, int]) -> np.dtype:
+    """A stored slice: CT cut to the model's window, which uint8 holds, and IPH + 2 IVH."""
+    return np.dtype([("ct_hu", np.uint8, shape), ("blood", np.uint8, shape)])
+
+
+def store_slices(layout: Layout, scans: Iterable[tuple[str, str]], folder: Path) -> StoredSlices:
+    """Reads many (patient_id, session) scans and keeps their slices in a file without a name.
+
+    Args:
+        layout: Of the run.
+        scans: At least one.
+        folder: Where there is room: two bytes a voxel of the grid.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - read as long as it is drawn from
+    pools: dict[str, list[Tensor]] = {"with_iph": [], "with_ivh": [], "with_brain": []}
+    count = 0
+    for scan in scans:
+        one = slices_of(read_grid_scan(layout, *scan))
+        shape = tuple(one.ct_hu.shape[1:])
+        stored = np.empty(len(one), record(shape))
+        stored["ct_hu"] = one.ct_hu.clamp(*map(int, HU_WINDOW)).numpy()
+        stored["blood"] = (one.iph + 2 * one.ivh).numpy()
+        file.write(stored.tobytes())
+        for name, parts in pools.items():
+            parts.append(count + getattr(one, name))
+        count += len(one)
+    file.flush()
+    return StoredSlices(file, shape, *(torch.cat(parts) for parts in pools.values()), count)
 
 
 def draw_indices(
-    slices: SliceSet, n: int, blood_share: float, generator: torch.Generator
+    slices: SliceSet | StoredSlices, n: int, blood_share: float, generator: torch.Generator
 ) -> Tensor:
     """Draws slice indices: a share shows blood, half of it IVH; the rest shows any brain.
 

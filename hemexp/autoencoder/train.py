@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import torch
@@ -11,17 +12,18 @@ from torch import Tensor
 from hemexp.autoencoder.gradients import Networks, accumulate_gradients
 from hemexp.autoencoder.losses import make_perceptual, term_weights
 from hemexp.autoencoder.network import MultiHeadVae
-from hemexp.autoencoder.slices import SliceSet, augment, draw_indices, load_slices
+from hemexp.autoencoder.slices import SliceSet, StoredSlices, augment, draw_indices, store_slices
 from hemexp.code_hash import hash_code
 from hemexp.columns import SESSIONS
+from hemexp.compiling import compile_modules, keep_compiled, worth_compiling
 from hemexp.layout import Layout
+from hemexp.prefetch import feed_steps
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
 from hemexp.provenance import hash_file, hash_value, write_sidecars
 from hemexp.settings import Autoencoder
 from hemexp.training import (
     Checkpoint,
     autocast_for,
-    compile_modules,
     fusing_works,
     generator_for,
     load_checkpoint,
@@ -39,7 +41,7 @@ LOG_EVERY = 10
 
 
 def draw_batch(
-    slices: SliceSet, settings: Autoencoder, seed: int, step: int, part: int, device: torch.device
+    slices: SliceSet | StoredSlices, settings: Autoencoder, seed: int, step: int, part: int
 ) -> tuple[Tensor, Tensor]:
     """Images and posterior noise of one micro-batch, a function of seed, step and part alone."""
     generator = generator_for(seed, "autoencoder", step, part)
@@ -52,7 +54,7 @@ def draw_batch(
         height // settings.downsampling,
         width // settings.downsampling,
     )
-    return images.to(device), torch.randn(size, generator=generator).to(device)
+    return images, torch.randn(size, generator=generator)
 
 
 def make_networks(settings: Autoencoder, seed: int, device: torch.device) -> Networks:
@@ -70,7 +72,7 @@ def make_networks(settings: Autoencoder, seed: int, device: torch.device) -> Net
 
 
 def train(
-    slices: SliceSet,
+    slices: SliceSet | StoredSlices,
     settings: Autoencoder,
     seed: int,
     checkpoint: Checkpoint,
@@ -99,14 +101,18 @@ def train(
     )
     schedule = make_schedule(optimiser, settings.schedule, settings.steps)
 
-    def learn(step: int, mine: range, count: int) -> dict[str, Tensor]:
-        batches = (draw_batch(slices, settings, seed, step, part, device) for part in mine)
+    def learn(
+        step: int, batches: Iterable[tuple[Tensor, Tensor]], count: int
+    ) -> dict[str, Tensor]:
         weights = term_weights(settings, step)
         return accumulate_gradients(networks, weights, batches, count, autocast)
 
-    if settings.compile:
+    def feed(steps: range, parts: range) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
+        return feed_steps(partial(draw_batch, slices, settings, seed), steps, parts, device)
+
+    if worth_compiling(settings.compile, settings.steps):
         parts = [vae.core.encoder, vae.core.decoder]
-        compile_modules(parts, lambda: learn(0, range(1), 1))
+        compile_modules(parts, lambda: learn(0, next(feed(range(1), range(1))), 1))
     mine = processes.parts("autoencoder", settings.accumulate)
     state = {
         "vae": vae,
@@ -117,11 +123,11 @@ def train(
     }
     start, history = load_checkpoint(checkpoint, state)
     save = partial(save_checkpoint, checkpoint, state, history)
-    every = settings.checkpoint_every
-    for step in run_steps(start, settings.steps, every, save, processes):
+    steps = run_steps(start, settings.steps, settings.checkpoint_every, save, processes)
+    for step, batches in zip(steps, feed(range(start, settings.steps), mine), strict=True):
         optimiser.zero_grad()
         critic_optimiser.zero_grad()
-        terms = learn(step, mine, settings.accumulate)
+        terms = learn(step, batches, settings.accumulate)
         processes.add_gradients([*vae.parameters(), *critic.parameters()])
         optimiser.step()
         critic_optimiser.step()  # before the adversarial phase it finds no gradients
@@ -148,7 +154,9 @@ def run_train_autoencoder(
     files = [path for scan in scans for path in layout.grid(*scan).images]
     data = hash_value([hash_file(path) for path in files])
     run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("autoencoder.train")}
-    slices, out = load_slices(layout, scans), layout.network("autoencoder")
+    out = layout.network("autoencoder")
+    slices = store_slices(layout, scans, out.checkpoint.parent)
+    keep_compiled(layout.compiled)
     with launched_processes(resolve_device(device)) as processes:
         log.info(
             "%d slices of %d scans, %d with IPH; %s",

@@ -63,16 +63,23 @@ class ThroughPlane(nn.Module):
         out = self.block(features, embedding)
         scale, shift = self.film(embedding)[..., None, None].chunk(2, dim=1)
         out = out * (1 + scale) + shift
-        total, channels, height, width = out.shape
-        z = self.n_slices
-        columns = out.reshape(-1, z, channels, height * width).permute(0, 3, 2, 1)
-        mixed = self.conv(columns.reshape(-1, channels, z)).reshape(columns.shape)
-        out = out + mixed.permute(0, 3, 2, 1).reshape(out.shape)
+        out = out + self._mix_slices(out)
         if self.attention is not None:
-            pooled = self.norm(out.mean(dim=(2, 3)).reshape(-1, z, channels))
+            pooled = self.norm(out.mean(dim=(2, 3)).unflatten(0, (-1, self.n_slices)))
             shared, _ = self.attention(pooled, pooled, pooled, need_weights=False)
-            out = out + shared.reshape(total, channels, 1, 1)
+            out = out + shared.flatten(0, 1)[..., None, None]
         return out
+
+    def _mix_slices(self, features: Tensor) -> Tensor:
+        """What the convolution along z adds to features (n * z, c, h, w).
+
+        It is done in the plane of z and pixels: with channels last nothing is copied into another
+        order for it.
+        """
+        stacks = features.unflatten(0, (-1, self.n_slices)).flatten(3).transpose(1, 2)
+        weight, bias = self.conv.weight[..., None], self.conv.bias
+        mixed = nn.functional.conv2d(stacks, weight, bias, padding=(1, 0))
+        return mixed.transpose(1, 2).reshape(features.shape)
 
 
 class Denoiser(nn.Module):
@@ -110,6 +117,8 @@ class Denoiser(nn.Module):
             num_head_channels=channels[-1] // 4,
             norm_num_groups=settings.norm_groups,
             num_class_embeds=1,
+            # The same weights and, but for rounding, answers, in one kernel for many.
+            use_flash_attention=True,
         )
         self.unet.class_embedding = ConditionEncoder(settings.condition, 4 * channels[0], ivh=ivh)
         if settings.denoiser == "stack":

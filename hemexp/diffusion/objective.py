@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,11 +34,6 @@ class Batch(NamedTuple):
     reference: Tensor | None
     condition: Condition
 
-    def to(self, device: torch.device) -> Self:
-        """Moves all parts to a device."""
-        parts = {name: part for name, part in self._asdict().items() if part is not None}
-        return self._replace(**{name: part.to(device) for name, part in parts.items()})
-
 
 def draw_batch(
     stacks: Stacks, schedule: Schedule, settings: Diffusion, seed: int, step: int, part: int
@@ -52,21 +47,20 @@ def draw_batch(
     generator = generator_for(seed, "diffusion", step, part)
     n = settings.batch_stacks
     patients = draw_patients(stacks.expands, n, settings.expander_share, generator)
-    copy = draw_copies(n, stacks.target.shape[1], settings.copy_prob, generator)
+    copy = draw_copies(n, stacks.latents.shape[1], settings.copy_prob, generator)
     chance = torch.rand((3, n), generator=generator)
     hides_request = chance[2] < settings.condition_dropout
     if settings.condition_dropout:
         any_patient = torch.randint(len(stacks.expands), (n,), generator=generator)
         patients = torch.where(hides_request, any_patient, patients)
-    clean = stacks.target[patients, copy]
+    baseline, reference, clean = stacks.latents.choose(patients, copy)
     stratum = (torch.randperm(n, generator=generator) + chance[0]) / n
     condition = stacks.condition[patients, copy].without(
         clinical=chance[1] < settings.clinical_dropout, request=hides_request
     )
     noise = torch.randn(clean.shape, generator=generator)
     lam = schedule.lam(stratum).float().reshape(n, 1, 1, 1, 1)
-    reference = None if stacks.reference is None else stacks.reference[patients, copy]
-    return Batch(clean, noise, lam, stacks.baseline[patients, copy], reference, condition)
+    return Batch(clean, noise, lam, baseline, reference, condition)
 
 
 def diffusion_loss(

@@ -103,25 +103,25 @@ def stack_norms(deltas: Tensor) -> Tensor:
     return deltas.flatten(1).norm(dim=1)
 
 
-def choose_lambda_min(expander_deltas: Tensor) -> float:
+def choose_lambda_min(expander_norms: Tensor) -> float:
     """The half log-SNR at which 90 % of expanders' stacks have signal norm 0.25 of the noise SD.
 
     docs/method.md 6: if the first noise level does not drown a real difference, "pure noise" is
     itself evidence of no growth and every sample undergrows.
 
     Args:
-        expander_deltas: Standardised differences (n, z, c, h, w) of training expanders.
+        expander_norms: (n,) of the standardised stacks of training expanders (`stack_norms`).
     """
-    return math.log(START_SIGNAL / torch.quantile(stack_norms(expander_deltas), 0.9).item())
+    return math.log(START_SIGNAL / torch.quantile(expander_norms, 0.9).item())
 
 
-def check_start(lambda_min: float, expander_deltas: Tensor) -> None:
+def check_start(lambda_min: float, expander_norms: Tensor) -> None:
     """Asserts that the start of sampling drowns a real difference.
 
     Raises:
         HemexpError: More than 10 % of the expanders' stacks stand out at `lambda_min`.
     """
-    highest = choose_lambda_min(expander_deltas)
+    highest = choose_lambda_min(expander_norms)
     if lambda_min > highest + 1e-6:
         raise HemexpError(
             Fault(

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -9,9 +10,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.flop_counter import FlopCounterMode
 
 from hemexp.anatomy.blood import shell_mm
 from hemexp.code_hash import hash_code
+from hemexp.compiling import compile_modules, keep_compiled, worth_compiling
 from hemexp.diffusion.condition import REQUEST_SIZE
 from hemexp.diffusion.dataset import Stacks, load_stacks
 from hemexp.diffusion.drift import DriftModel, fit_drift
@@ -20,13 +23,13 @@ from hemexp.diffusion.objective import Batch, accumulate_gradients, diffusion_lo
 from hemexp.diffusion.schedule import Schedule, check_start, choose_lambda_min
 from hemexp.layout import Layout
 from hemexp.outcomes import expansion_outcomes, read_volumes
+from hemexp.prefetch import each_tensor, feed_steps
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
 from hemexp.provenance import describe, hash_file, hash_value, write_json, write_sidecars
 from hemexp.settings import Diffusion
 from hemexp.training import (
     Checkpoint,
     autocast_for,
-    compile_modules,
     fusing_works,
     load_checkpoint,
     make_optimiser,
@@ -44,12 +47,11 @@ LOG_EVERY = 10
 
 def make_noise_schedule(settings: Diffusion, stacks: Stacks) -> Schedule:
     """The noise schedule, its range chosen from or checked against the training expanders."""
-    targets = stacks.target[stacks.expands, 0]
-    lambda_min = settings.lambda_min
+    norms, lambda_min = stacks.expander_norms(), settings.lambda_min
     if lambda_min is None:
-        lambda_min = choose_lambda_min(targets)
+        lambda_min = choose_lambda_min(norms)
     if settings.schedule == "cosine":
-        check_start(lambda_min, targets)
+        check_start(lambda_min, norms)
     return Schedule(settings.schedule, settings.logsnr_shift, lambda_min, settings.lambda_max)
 
 
@@ -68,16 +70,28 @@ def make_network(stacks: Stacks, settings: Diffusion, seed: int, device: torch.d
     """A denoiser with random weights for stacks like these."""
     torch.manual_seed(seed)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    _, _, z, c, _, _ = stacks.target.shape
+    _, _, z, c, _, _ = stacks.latents.shape
     told = stacks.condition.request.shape[-1]
     network = Denoiser(
         settings,
         c,
         z,
-        reference=stacks.reference is not None,
+        reference=stacks.latents.has_reference,
         ivh=told > REQUEST_SIZE[settings.condition],
     )
     return network.to(device, memory_format=layout)
+
+
+def count_flop(stacks: Stacks, schedule: Schedule, settings: Diffusion) -> int:
+    """FLOP of a micro-batch, forwards and backwards, counted on shapes without computing."""
+    with torch.device("meta"):
+        network = make_network(stacks, settings, 0, torch.device("meta"))
+    drawn = draw_batch(stacks, schedule, settings, 0, 0, 0)
+    batch = each_tensor(lambda part: part.to("meta"), drawn)
+    stride = context_stride(settings.context_mm, stacks.slice_spacing_mm)
+    with FlopCounterMode(display=False) as counter:
+        diffusion_loss(network, batch, schedule, settings, stride).backward()
+    return counter.get_total_flops()
 
 
 def train(
@@ -114,21 +128,26 @@ def train(
     def loss_of(batch: Batch) -> Tensor:
         return diffusion_loss(network, batch, schedule, settings, stride)
 
-    def learn(step: int, mine: range, count: int) -> dict[str, Tensor]:
-        drawn = (draw_batch(stacks, schedule, settings, seed, step, part) for part in mine)
-        batches = (batch.to(device) for batch in drawn)
+    def learn(batches: Iterable[Batch], count: int) -> dict[str, Tensor]:
         return accumulate_gradients(loss_of, batches, count, autocast)
 
-    if settings.compile:
-        compile_modules([network], lambda: learn(0, range(1), 1))
+    def feed(steps: range, parts: range) -> Iterator[Iterator[Batch]]:
+        return feed_steps(
+            partial(draw_batch, stacks, schedule, settings, seed), steps, parts, device
+        )
+
+    if worth_compiling(settings.compile, settings.steps):
+        compile_modules([network], lambda: learn(next(feed(range(1), range(1))), 1))
     mine = processes.parts("diffusion", settings.accumulate)
     state = {"network": network, "average": average, "optimiser": optimiser, "rate": rate}
     start, history = load_checkpoint(checkpoint, state)
     save = partial(save_checkpoint, checkpoint, state, history)
+    flop = settings.accumulate * count_flop(stacks, schedule, settings)
     every = settings.checkpoint_every
-    for step in run_steps(start, settings.steps, every, save, processes):
+    steps = run_steps(start, settings.steps, every, save, processes, flop)
+    for step, batches in zip(steps, feed(range(start, settings.steps), mine), strict=True):
         optimiser.zero_grad()
-        terms = learn(step, mine, settings.accumulate)
+        terms = learn(batches, settings.accumulate)
         processes.add_gradients(weights)
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
@@ -160,6 +179,7 @@ def run_train_diffusion(
     data = hash_value([*map(hash_file, inputs), *(values.tolist() for values in given)])
     run = settings.as_json() | {"seed": seed, "data": data, "code": hash_code("diffusion.train")}
     out = layout.network("diffusion")
+    keep_compiled(layout.compiled)
     with launched_processes(resolve_device(device)) as processes:
         expanders = int(stacks.expands.sum())
         message = "%d patients, %d expanders; %s; %s"
@@ -189,7 +209,7 @@ def describe_model(
     table: pd.DataFrame, stacks: Stacks, schedule: Schedule, settings: Diffusion
 ) -> dict[str, Any]:
     """What sampling needs to know of a denoiser beside its settings and weights."""
-    n_slices, latent_channels = stacks.target.shape[2:4]
+    n_slices, latent_channels = stacks.latents.shape[2:4]
     return {
         "schedule": schedule.as_json(),
         "context_stride": context_stride(settings.context_mm, stacks.slice_spacing_mm),

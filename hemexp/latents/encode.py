@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,21 +13,20 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hemexp.anatomy.push_fit import PushModel
-from hemexp.anatomy.reference import ReferenceScan, Told, make_reference, prepare
-from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder, model_input
-from hemexp.autoencoder.slices import SliceSet, move, slices_of
-from hemexp.columns import SESSIONS
-from hemexp.grid_scan import GridScan, read_grid_scan
+from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder
+from hemexp.autoencoder.slices import SliceSet, move
 from hemexp.latents.place import centroid_mm, describe_place
 from hemexp.latents.push import load_push
+from hemexp.latents.read import PatientImages, read_patient
 from hemexp.layout import Layout
-from hemexp.outcomes import read_volumes
+from hemexp.prefetch import AHEAD, make_ahead
 from hemexp.provenance import write_atomically, write_sidecars
-from hemexp.settings import Latents, Reference
-from hemexp.training import generator_for, resolve_device
+from hemexp.settings import Latents
+from hemexp.training import autocast_for, generator_for, resolve_device
 
 log = logging.getLogger(__name__)
+
+Precision = Literal["fp32", "bf16"]
 
 MOVED_DEG, MOVED_SHIFT = 20.0, 0.05
 """Largest turn of a moved copy, and its largest shift as a share of the image's width."""
@@ -34,16 +34,21 @@ MOVED_DEG, MOVED_SHIFT = 20.0, 0.05
 
 @torch.inference_mode()
 def encode_images(
-    vae: MultiHeadVae, images: Tensor, batch: int, generator: torch.Generator | None = None
+    vae: MultiHeadVae,
+    images: Tensor,
+    batch: int,
+    generator: torch.Generator | None = None,
+    precision: Precision = "fp32",
 ) -> Tensor:
-    """Posterior means (z, c, h, w) of slices (z, 3, x, y), `batch` slices at a time.
+    """Posterior means (z, c, h, w) of slices (z, 3, x, y), `batch` slices at a time, in fp32.
 
     With a generator, draws from the posterior instead; of a whole stack, so that `batch` plays no
     part in what is drawn.
     """
     device = next(vae.parameters()).device
-    parts = [vae.encode(part.to(device)) for part in images.split(batch)]
-    mean, sd = (torch.cat([part[i].cpu() for part in parts]) for i in range(2))
+    with autocast_for(precision, device):
+        parts = [vae.encode(part.to(device)) for part in images.split(batch)]
+    mean, sd = (torch.cat([part[i].float() for part in parts]).cpu() for i in range(2))
     if generator is None:
         return mean
     return mean + sd * torch.randn(mean.shape, generator=generator)
@@ -66,12 +71,13 @@ def encode_copies(
     spacing_mm: Sequence[float],
     batch: int,
     generator: torch.Generator | None = None,
+    precision: Precision = "fp32",
 ) -> tuple[Tensor, Tensor]:
     """Latents (copies, z, c, h, w) of copies of a scan, and their IPH centroids (copies, 3)."""
     latents, centroids = [], []
     for images in copies:
-        latents.append(encode_images(vae, images, batch, generator))
-        centroids.append(centroid_mm(images[:, 1], spacing_mm))
+        latents.append(encode_images(vae, images, batch, generator, precision))
+        centroids.append(centroid_mm(images[:, 1].cpu(), spacing_mm))
     return torch.stack(latents), torch.stack(centroids)
 
 
@@ -100,21 +106,26 @@ def encode_patient(
         By session the latents (copies, z, c, h, w), those of the `reference` where it is given,
         and what `describe_place` gives.
     """
+    device = next(vae.parameters()).device  # where copies are moved, too
+    batch, precision = settings.batch_slices, settings.precision
     tensors, centroids = {}, {}
     for session, scan in scans.items():
         drawn = settings.posterior == "sample"
         generator = generator_for(seed, patient_id, session, "posterior") if drawn else None
         tensors[session], centroids[session] = encode_copies(
             vae,
-            scan_copies(scan.images(), moved, seed, patient_id),
+            scan_copies(scan.images().to(device), moved, seed, patient_id),
             scan.spacing_mm,
-            settings.batch_slices,
+            batch,
             generator,
+            precision,
         )
     if reference is not None:
-        copies = scan_copies(reference, moved, seed, patient_id)
+        copies = scan_copies(reference.to(device), moved, seed, patient_id)
         spacing_mm = scans["baseline"].spacing_mm
-        tensors["reference"], _ = encode_copies(vae, copies, spacing_mm, settings.batch_slices)
+        tensors["reference"], _ = encode_copies(
+            vae, copies, spacing_mm, batch, precision=precision
+        )
     place = describe_place(
         scans["baseline"],
         tensors["baseline"].shape,
@@ -132,7 +143,8 @@ def move_scan(images: Tensor, generator: torch.Generator) -> Tensor:
     draw = 2 * torch.rand(4, generator=generator) - 1
     angle, shift, mirror = draw[0] * math.radians(MOVED_DEG), draw[1:3] * MOVED_SHIFT, draw[3]
     z = len(images)
-    return move(images, angle.expand(z), shift.expand(z, 2), mirror.sign().expand(z))
+    each = (angle.expand(z), shift.expand(z, 2), mirror.sign().expand(z))
+    return move(images, *(part.to(images.device) for part in each))
 
 
 @torch.inference_mode()
@@ -168,37 +180,6 @@ def _dice(found: Tensor, truth: Tensor) -> float | None:
     return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
 
 
-def reference_images(reference: ReferenceScan) -> Tensor:
-    """Network input (z, 3, x, y) of a reference."""
-    parts = (np.moveaxis(part, 2, 0) for part in reference[:3])
-    return model_input(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
-
-
-def true_reference(
-    scans: Mapping[str, GridScan], volumes: pd.Series, kind: Reference, push: PushModel | None
-) -> ReferenceScan:
-    """The reference of a training pair, told what truly happened.
-
-    Args:
-        scans: Both by session, on the grid.
-        volumes: Native volumes, such as `baseline_iph_ml`.
-        kind: Which parts the reference has.
-        push: How growth pushes tissue; None where nothing is warped.
-    """
-    growth_ml, ivh_growth_ml = (
-        float(volumes[f"followup_{blood}_ml"] - volumes[f"baseline_{blood}_ml"])
-        for blood in ("iph", "ivh")
-    )
-    push_ml = push.push_ml(growth_ml, float(volumes["baseline_iph_ml"])) if push else 0.0
-    zxy_mm = scans["baseline"].ct.spacing_mm[[2, 0, 1]]
-    before, after = (
-        centroid_mm(torch.from_numpy(np.moveaxis(scans[s].iph, 2, 0)), zxy_mm) for s in SESSIONS
-    )
-    told = Told(growth_ml, (after - before).numpy(), push_ml, ivh_growth_ml)
-    prepared = prepare(scans["baseline"], kind, push.sink_per_mm2 if push else 0.0)
-    return make_reference(prepared, told)
-
-
 def run_encode_patients(
     layout: Layout,
     sheet: pd.DataFrame,
@@ -226,29 +207,30 @@ def run_encode_patients(
     where = resolve_device(device)
     weights = (models or layout).network("autoencoder").weights
     vae = load_autoencoder(models or layout, where)
-    references = references and not settings.reference.is_baseline
-    push = load_push(layout.push) if references and settings.reference.warp else None
-    for patient_id, split in sheet["split"].items():
+    kind = settings.reference if references and not settings.reference.is_baseline else None
+    push = load_push(layout.push) if kind and kind.warp else None
+
+    def read(patient_id: str) -> PatientImages:
+        return read_patient(layout, sheet.loc[[patient_id]], kind, push)
+
+    # On a GPU the next patients are read while one is encoded.
+    ready = make_ahead(read, sheet.index, AHEAD[where.type])
+    for (patient_id, split), images in zip(sheet["split"].items(), ready, strict=True):
         started = time.perf_counter()
-        sessions = SESSIONS[:1] if split == "predict" else SESSIONS
-        read = {s: read_grid_scan(layout, patient_id, s) for s in sessions}
-        scans = {session: slices_of(scan) for session, scan in read.items()}
-        moved, reference = settings.moved if split == "train" else 0, None
-        if split == "train" and references:
-            volumes = read_volumes(layout, sheet.loc[[patient_id]]).iloc[0]
-            reference = reference_images(true_reference(read, volumes, settings.reference, push))
-        tensors = encode_patient(vae, scans, settings, moved, seed, patient_id, reference)
+        moved = settings.moved if split == "train" else 0
+        tensors = encode_patient(
+            vae, images.scans, settings, moved, seed, patient_id, images.reference
+        )
         scores = pd.DataFrame(
             {"patient_id": patient_id, "session": session}
             | reconstruction_scores(vae, scan, tensors[session][0], settings.batch_slices)
-            for session, scan in scans.items()
+            for session, scan in images.scans.items()
         )
-        images = [path for s in sessions for path in layout.grid(patient_id, s).images]
         write_sidecars(
             _write_encoded(layout, patient_id, tensors, scores),
             verb="encode-patients",
             settings=settings.as_json(),
-            inputs=[weights, *images],
+            inputs=[weights, *images.files],
             started=started,
             seed=seed,
             device=str(where),

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -68,16 +69,38 @@ def _column(values: list[float]) -> Tensor:
     return torch.tensor(values)[:, None, None]
 
 
-def measure_scale(pairs: list[tuple[Tensor, Tensor]]) -> Scale:
-    """Measures the scale over (reference, follow-up) latents, each (z, c, h, w)."""
+class Moments:
+    """Mean and SD per channel of stacks that come one by one (Chan, Golub and LeVeque 1983)."""
 
-    def moments(stack: Tensor) -> tuple[list[float], list[float]]:
+    def __init__(self) -> None:
+        """Of nothing yet."""
+        self.count = 0
+        self.mean = self.squares = torch.zeros((), dtype=torch.float64)
+
+    def add(self, stack: Tensor) -> None:
+        """Counts a stack (z, c, h, w) in."""
         values = stack.double().transpose(0, 1).flatten(1)
-        return values.mean(dim=1).tolist(), values.std(dim=1).tolist()
+        mean, count = values.mean(dim=1), values.shape[1]
+        squares = (values - mean[:, None]).square().sum(dim=1)
+        total, apart = self.count + count, mean - self.mean
+        self.squares = self.squares + squares + apart**2 * (self.count * count / total)
+        self.mean = self.mean + apart * (count / total)
+        self.count = total
 
-    latent = moments(torch.cat([scan for pair in pairs for scan in pair]))
-    delta = moments(torch.cat([followup - reference for reference, followup in pairs]))
-    return Scale(*latent, *delta)
+    @property
+    def sd(self) -> Tensor:
+        """Of every channel, unbiased."""
+        return (self.squares / (self.count - 1)).sqrt()
+
+
+def measure_scale(pairs: Iterable[tuple[Tensor, Tensor]]) -> Scale:
+    """Measures the scale over (reference, follow-up) latents (z, c, h, w), a pair at a time."""
+    latent, delta = Moments(), Moments()
+    for reference, followup in pairs:
+        latent.add(torch.cat([reference, followup]))
+        delta.add(followup - reference)
+    parts = (latent.mean, latent.sd, delta.mean, delta.sd)
+    return Scale(*(part.tolist() for part in parts))
 
 
 def load_scale(path: Path) -> Scale:
@@ -86,7 +109,7 @@ def load_scale(path: Path) -> Scale:
 
 
 def _load_pair(path: Path) -> tuple[Tensor, Tensor]:
-    """A patient's own latents; the copies beside them would fill the memory."""
+    """A patient's own latents, without the copies beside them."""
     with safe_open(path, framework="pt") as latents:
         before = "reference" if "reference" in latents.keys() else "baseline"  # noqa: SIM118
         return latents.get_slice(before)[0], latents.get_slice("followup")[0]
@@ -101,7 +124,7 @@ def run_fit_scale(layout: Layout, patient_ids: list[str], reference: Reference) 
     push = load_push(layout.push) if reference.warp else None
     texture = {"kept_texture": None if reference.is_baseline else load_texture(layout.push)}
     files = [layout.latents(patient_id) for patient_id in patient_ids]
-    scale = measure_scale([_load_pair(path) for path in files])
+    scale = measure_scale(map(_load_pair, files))
     if min(scale.delta_sd) < 1e-6:
         raise HemexpError(
             Fault(

@@ -165,7 +165,8 @@ def read_recipe(folder: Path) -> Recipe:
         sampling, batch = inference["sampling"], inference["batch_slices"]
         # A new patient has no follow-up: nothing but the baseline itself is encoded.
         baseline = {"shell": "none", "warp": False, "ivh": False}
-        latents = {"posterior": "mean", "reference": baseline, "moved": 0, "batch_slices": batch}
+        latents = {"posterior": "mean", "reference": baseline, "moved": 0}
+        latents |= {"batch_slices": batch, "precision": "fp32"}
     else:
         run = Layout(folder)
         prepared = _settings(folder, run.qc)

@@ -12,7 +12,8 @@ from torch import Tensor
 from hemexp.anatomy.reference import Prepared, ReferenceScan, Told, make_reference
 from hemexp.anatomy.shell import BleedHu
 from hemexp.autoencoder.network import MultiHeadVae
-from hemexp.latents.encode import encode_images, reference_images
+from hemexp.latents.encode import encode_images
+from hemexp.latents.read import reference_images
 
 
 class Level(NamedTuple):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hemexp.anatomy.reference import DRIFT_COLUMNS
+from hemexp.compiling import compile_sampling, keep_compiled
 from hemexp.layout import Layout
 from hemexp.provenance import write_atomically, write_sidecars
 from hemexp.sampling.draw import Asked, Sampler, draw_patient_followups
@@ -99,7 +100,11 @@ def run_sample_followups(
     started = time.perf_counter()
     # Only the oracle may look at what happened.
     patient = read_at_baseline(layout, sheet, follow_up=settings.indicator == "oracle")
-    sampler = Sampler(load_trained(layout, resolve_device(device)), settings, seed)
+    models = load_trained(layout, resolve_device(device))
+    keep_compiled(layout.compiled)
+    passes = settings.samples * settings.evaluations
+    compile_sampling(models.denoiser.network, settings.compile, passes, models.device)
+    sampler = Sampler(models, settings, seed)
     table = sample_patient(sampler, patient, layout)
     log_samples(table, patient, time.perf_counter() - started)
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -13,7 +13,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hemexp.code_hash import hash_code
 from hemexp.columns import SESSIONS
+from hemexp.compiling import compile_modules, keep_compiled, worth_compiling
 from hemexp.layout import Layout
+from hemexp.prefetch import feed_steps
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
 from hemexp.provenance import hash_file, hash_value, write_sidecars
 from hemexp.segmentation.folds import check_enough, training_patients
@@ -23,7 +25,6 @@ from hemexp.settings import Segmentation
 from hemexp.training import (
     Checkpoint,
     autocast_for,
-    compile_modules,
     fusing_works,
     load_checkpoint,
     make_optimiser,
@@ -57,7 +58,7 @@ def accumulate_gradients(
             logits = network(images)
         value = loss(logits.float(), labels) / count
         value.backward()
-        total = total + value.detach().cpu()
+        total = total + value.detach()
     return {"loss": total}
 
 
@@ -110,20 +111,22 @@ def train(
     optimiser = make_optimiser(weights, settings.optimiser, settings.learning_rate, fused)
     rate = make_schedule(optimiser, settings.schedule, settings.steps)
 
-    def learn(step: int, mine: range, count: int) -> dict[str, Tensor]:
-        drawn = (draw_batch(scans, settings, seed, step, part) for part in mine)
-        batches = ((images.to(device), labels.to(device)) for images, labels in drawn)
+    def learn(batches: Iterable[tuple[Tensor, Tensor]], count: int) -> dict[str, Tensor]:
         return accumulate_gradients(network, loss, batches, count, autocast)
 
-    if settings.compile:
-        compile_modules([network.core], lambda: learn(0, range(1), 1))
+    def feed(steps: range, parts: range) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
+        return feed_steps(partial(draw_batch, scans, settings, seed), steps, parts, device)
+
+    if worth_compiling(settings.compile, settings.steps):
+        compile_modules([network.core], lambda: learn(next(feed(range(1), range(1))), 1))
     mine = processes.parts("segmentation", settings.accumulate)
     state = {"network": network, "average": average, "optimiser": optimiser, "rate": rate}
     start, history = load_checkpoint(checkpoint, state)
     save = partial(save_checkpoint, checkpoint, state, history)
-    for step in run_steps(start, settings.steps, settings.checkpoint_every, save, processes):
+    steps = run_steps(start, settings.steps, settings.checkpoint_every, save, processes)
+    for step, batches in zip(steps, feed(range(start, settings.steps), mine), strict=True):
         optimiser.zero_grad()
-        terms = learn(step, mine, settings.accumulate)
+        terms = learn(batches, settings.accumulate)
         processes.add_gradients(weights)
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
@@ -173,6 +176,7 @@ def run_train_segmentation(
         "start": start.hash if start else None,
     }
     out = layout.segmenter(fold)
+    keep_compiled(layout.compiled)
     with launched_processes(resolve_device(device)) as processes:
         message = "%d scans of %d patients, fold %s; %s"
         log.info(message, len(scans), len(patients), fold, processes.device)

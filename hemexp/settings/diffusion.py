@@ -90,7 +90,7 @@ class Diffusion(Section):
     """Number format of the network's arithmetic in training; weights and losses stay fp32. `bf16`
     is quicker on recent GPUs."""
     compile: bool
-    """`torch.compile`: minutes at the start for quicker steps."""
+    """`torch.compile`: minutes at the start for quicker steps. Not for fewer than 500 `steps`."""
     channels_last: bool
     """Memory layout that a GPU's bf16 convolutions like best."""
     fused: bool

@@ -39,3 +39,6 @@ class Latents(Section):
     (docs/coherence.md)."""
     batch_slices: PositiveInt
     """Slices encoded at a time. More: more memory, quicker on a GPU; results stay."""
+    precision: Literal["fp32", "bf16"]
+    """Number format of the autoencoder's arithmetic while scans are encoded. `bf16` is quicker on
+    recent GPUs; by how much latents move stands in docs/performance.md."""

@@ -104,6 +104,8 @@ def allowed(schema: dict[str, Any]) -> str:
     """
     if "anyOf" in schema:
         return " or ".join(map(allowed, schema["anyOf"]))
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if "prefixItems" in schema:

@@ -101,7 +101,7 @@ class Segmentation(Section):
     """Number format of the network's arithmetic in training; weights and losses stay fp32. `bf16`
     is quicker on recent GPUs."""
     compile: bool
-    """`torch.compile`: minutes at the start for quicker steps."""
+    """`torch.compile`: minutes at the start for quicker steps. Not for fewer than 500 `steps`."""
     fused: bool
     """The optimiser steps all weights in one kernel."""
     overlap: float = Field(ge=0, lt=1)

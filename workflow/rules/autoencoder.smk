@@ -20,7 +20,7 @@ if SETTINGS.autoencoder.model is None:
             "../../envs/hemexp.yaml"
         threads: 2 * PROCESSES["autoencoder"]
         resources:
-            mem_mb=growing(6000 * PROCESSES["autoencoder"]),
+            mem_mb=growing(4000 * PROCESSES["autoencoder"]),
             runtime=growing(1440),
             gpu=GPU * PROCESSES["autoencoder"],
         params:

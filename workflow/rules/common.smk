@@ -367,14 +367,6 @@ def for_training(wildcards, attempt):
     return (6000 + scans_mb) * PROCESSES["segmentation"] * 2 ** (attempt - 1)
 
 
-def latents_mb(patients):
-    """Memory for the latents of so many training patients, copies too, as read and normalised."""
-    x, y, z = SETTINGS.preprocess.grid.shape
-    channels, factor = SETTINGS.autoencoder.latent_channels, SETTINGS.autoencoder.downsampling
-    scan_mb = x * y // factor**2 * z * channels * 4 / 1e6
-    return int(2 * patients * 3 * (2 + SETTINGS.latents.moved) * scan_mb)
-
-
 def growing(amount):
     """A resource that doubles with every retry."""
 

@@ -21,7 +21,7 @@ if SETTINGS.diffusion.model is None:
             "../../envs/hemexp.yaml"
         threads: 2 * PROCESSES["diffusion"]
         resources:
-            mem_mb=growing((4000 + latents_mb(len(TRAIN))) * PROCESSES["diffusion"]),
+            mem_mb=growing(4000 * PROCESSES["diffusion"]),
             runtime=growing(2880),
             gpu=GPU * PROCESSES["diffusion"],
         params:
