@@ -84,14 +84,20 @@ def make_patient(models):
 
 @pytest.fixture(scope="module")
 def draw(settings, models, make_patient):
-    """Finished samples of a patient, and what was asked."""
+    """Finished samples of a patient, on the whole grid if wanted, and what was asked."""
 
-    def drawn(count=2, patient=None, seed=1, models=models, **update):
+    def drawn(count=2, patient=None, seed=1, models=models, spread=True, **update):
         asked_for = {"samples": count, "evaluations": 3, "batch_slices": 2 * GRID.shape[2]}
         sampling = settings.sampling.model_copy(update=asked_for | update)
         sampler = Sampler(models, sampling, seed)
         finished, asked = draw_patient_followups(sampler, patient or make_patient())
-        return list(finished), asked
+        drawn = list(finished)
+        if spread:
+            whole = asked.references.frame.spread
+            drawn = [
+                one._replace(ct_hu=whole(one.ct_hu), labels=whole(one.labels)) for one in drawn
+            ]
+        return drawn, asked
 
     return drawn
 
@@ -160,7 +166,8 @@ def test_a_miss_is_made_up_by_the_shell_and_the_remainder_stays(
     )
     assert more.scan.iph.sum() - first.scan.iph.sum() == pytest.approx(5, abs=0.01)
     references = asked.latents.start.references
-    whole = encode_images(references.vae, reference_images(more.scan), references.batch_slices)
+    whole = reference_images(more.scan.spread(references.frame))
+    whole = encode_images(references.vae, whole, references.batch_slices)
     assert torch.allclose(more.reference, whole, atol=1e-5)
     moved = more.moved_from(first)
     assert 0 < moved.sum() < len(moved)
@@ -191,7 +198,7 @@ def test_only_large_misses_of_what_was_told_and_grows_are_made_up(draw):
 def test_without_a_network_and_a_finish_a_sample_is_its_reference(draw):
     drawn, asked = draw(3, network=False, finish=False)
     for k, one in enumerate(drawn):
-        reference = asked.latents.start.references.scan(k)
+        reference = asked.references.scan(k).spread(asked.references.frame)
         assert np.array_equal(one.ct_hu, reference.ct_hu)
         iph = reference.iph > 0.5
         assert np.array_equal(one.labels == 1, iph)
@@ -288,10 +295,12 @@ def test_a_given_probability_moves_as_the_models_does(models, make_patient):
 
 def test_an_answer_counts_samples_and_sums_the_map(draw, make_patient):
     patient = make_patient(onset_to_ct_h=np.nan)
-    finished, _ = draw(3, patient)
-    volumes, chance = add_up(finished, patient.baseline)
+    finished, _ = draw(3, patient, spread=False)
+    frame = patient.baseline.scan.frame
+    volumes, chance = add_up(finished, patient.baseline, frame)
     found = answer(volumes, chance, patient.baseline, patient.row)
-    new = [np.count_nonzero((one.labels > 0) & ~patient.baseline.scan.blood) for one in finished]
+    blood = frame.cut(patient.baseline.scan.blood)
+    new = [np.count_nonzero((one.labels > 0) & ~blood) for one in finished]
     assert found["map_ml"] == pytest.approx(np.mean(new) * VOXEL_ML)
     grown = np.array([one.measured["iph_ml"] for one in finished]) - VOLUMES["baseline_iph_ml"]
     assert found["iph_growth_ml"] == pytest.approx(grown.mean())

@@ -1,7 +1,7 @@
 """One patient's follow-ups: what is asked of them, how they are drawn and finished."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -103,6 +103,11 @@ class Asked(NamedTuple):
     told: tuple[Told, ...]
     latents: LatentSampler
 
+    @property
+    def references(self) -> References:
+        """What the samples are drawn relative to."""
+        return self.latents.start.references
+
 
 def ask_samples(sampler: Sampler, patient: PatientAtBaseline) -> Asked:
     """Draws what is asked of one patient's samples."""
@@ -121,13 +126,15 @@ def ask_for(sampler: Sampler, patient: PatientAtBaseline, requests: Requests) ->
     """Draws what is told with given requests of one patient."""
     settings, models, model = sampler.settings, sampler.models, sampler.models.denoiser
     seed, scan = PatientSeed(sampler.seed, patient.patient_id), patient.baseline.scan
-    prepared = prepare(scan, model.reference.kind, model.reference.sink_per_mm2)
+    prepared = prepare(scan.cut(scan.frame), model.reference.kind, model.reference.sink_per_mm2)
     told = tuple(limit_push(prepared, one) for one in draw_told(models, patient, requests, seed))
     condition = condition_samples(models, patient, requests, told)
     spacing_mm = float(scan.ct.spacing_mm[2])
     may_change = slices_that_may_change(scan.iph, spacing_mm, settings.slice_margin_mm)
     baseline = patient.encoded["baseline"][0]
-    made = References(prepared, told, baseline, models.autoencoder, settings.batch_slices)
+    made = References(
+        prepared, scan.frame, told, baseline, models.autoencoder, settings.batch_slices
+    )
     start = Start(seed, baseline, spacing_mm, may_change, made)
     return Asked(requests, told, LatentSampler(model, start, condition, settings))
 
@@ -137,6 +144,7 @@ def draw_patient_followups(
 ) -> tuple[Iterator[FinishedSample], Asked]:
     """Follow-ups of one patient, decoded and measured as they are drawn, and what was asked.
 
+    Their images show what lies within the frame of the references; the rest of the grid is empty.
     A sample whose image disagrees with its mask or its request is drawn once more.
     """
     asked = ask_samples(sampler, patient)
@@ -146,16 +154,16 @@ def draw_patient_followups(
 def _finish_all(
     sampler: Sampler, patient: PatientAtBaseline, asked: Asked
 ) -> Iterator[FinishedSample]:
-    finish, decoder = _finish_of(sampler, patient, asked), Decoder(sampler)
-    start, brain = asked.latents.start, patient.baseline.scan.brain
+    start, made = asked.latents.start, asked.references
+    finish, decoder = _finish_of(sampler, patient, asked), Decoder(sampler, made.frame.box)
+    brain = made.prepared.scan.brain
 
     def finished(drawn: Drawn, k: int) -> FinishedSample:
         told, decoded, more = asked.told[k], decoder(drawn), NO_MORE
         related = relate(*decoded, drawn.scan, brain)
         raw = related.labels(brain)
         if finish.active:
-            missing = missing_ml(related, told, patient.baseline)
-            more = level_of(missing, start.references)
+            more = level_of(missing_ml(raw, told, finish.baseline), made)
         if any(more):
             level = asked.latents.relevel(drawn, k, more)
             related = relate(*decoder.again(decoded, drawn, level), level.scan, brain)
@@ -175,20 +183,23 @@ def _finish_all(
 
 
 def _finish_of(sampler: Sampler, patient: PatientAtBaseline, asked: Asked) -> Finish:
-    made, scan = asked.latents.start.references, patient.baseline.scan
+    made, scan = asked.references, asked.references.prepared.scan
     reference = sampler.models.denoiser.reference
     ventricles = ventricle_reach(scan, made.room) if reference.kind.ivh else None
     noise = None
     if reference.kept_texture is not None:
-        noise = Noise.of(scan, made.prepared.ventricles, reference.kept_texture)
-    return Finish(patient.baseline, made.hu, ventricles, sampler.settings.finish, noise)
+        ventricle = made.prepared.ventricles
+        noise = Noise.of(scan, ventricle, reference.kept_texture, made.frame)
+    baseline = replace(patient.baseline, scan=scan)
+    return Finish(baseline, made.hu, ventricles, sampler.settings.finish, noise)
 
 
 class Decoder:
     """Decodes samples and their references; of a reference that stays the same once."""
 
-    def __init__(self, sampler: Sampler) -> None:
-        """Decodes with the models of a sampler."""
+    def __init__(self, sampler: Sampler, box: tuple[slice, ...] = 3 * (slice(None),)) -> None:
+        """Decodes a box (x, y, z) with the models of a sampler."""
+        self._box = box
         self._vae = sampler.models.autoencoder
         self._batch = sampler.settings.batch_slices
         self._precision = sampler.settings.precision
@@ -197,8 +208,8 @@ class Decoder:
     def __call__(self, drawn: Drawn) -> tuple[DecodedScan, DecodedScan]:
         """The decoded sample and its decoded reference."""
         if self._last is None or self._last[0] is not drawn.reference:
-            self._last = drawn.reference, self._decode(drawn.reference)
-        return self._decode(drawn.latents), self._last[1]
+            self._last = drawn.reference, self._decode(drawn.reference, self._box)
+        return self._decode(drawn.latents, self._box), self._last[1]
 
     def again(
         self, decoded: tuple[DecodedScan, DecodedScan], before: Drawn, drawn: Drawn
@@ -207,13 +218,14 @@ class Decoder:
         which = drawn.moved_from(before)
         if not which.any():
             return decoded
+        *plane, slices = self._box
         sample, reference = (
-            old.with_slices(which.numpy(), self._decode(latents[which]))
+            old.with_slices(which[slices].numpy(), self._decode(latents[which], plane))
             for old, latents in zip(decoded, (drawn.latents, drawn.reference), strict=True)
         )
         return sample, reference
 
-    def _decode(self, latents: Tensor) -> DecodedScan:
+    def _decode(self, latents: Tensor, box: Sequence[slice]) -> DecodedScan:
         device = next(self._vae.parameters()).device
         autocast = autocast_for(self._precision, device)
-        return decode_stack(self._vae, latents, self._batch, autocast)
+        return decode_stack(self._vae, latents, self._batch, autocast, box)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hemexp.anatomy.boxes import Frame
 from hemexp.layout import MAPS, Layout
 from hemexp.provenance import sidecar_path
 from hemexp.sampling.finish import IPH_LABEL, IVH_LABEL, FinishedSample
@@ -16,25 +17,32 @@ log = logging.getLogger(__name__)
 
 
 def write_samples(
-    layout: Layout, patient: PatientAtBaseline, finished: Iterable[FinishedSample]
+    layout: Layout, patient: PatientAtBaseline, finished: Iterable[FinishedSample], frame: Frame
 ) -> tuple[list[dict[str, float]], list[Path]]:
-    """Writes each sample as it comes, then the maps; gives measurements and files written."""
-    scan = patient.baseline.scan
-    affine = scan.ct.affine
-    counts = {name: np.zeros(scan.brain.shape) for name in MAPS}
+    """Writes each sample as it comes, then the maps; gives measurements and files written.
+
+    Args:
+        layout: Where to write.
+        patient: The patient.
+        finished: The samples in their order.
+        frame: What their images show of the grid.
+    """
+    affine, blood = patient.baseline.scan.ct.affine, frame.cut(patient.baseline.scan.blood)
+    counts = {name: np.zeros(blood.shape, np.int32) for name in MAPS}
     rows, products = [], []
     for k, sample in enumerate(finished):
         rows.append(sample.measured)
         files = layout.sample(patient.patient_id, k)
-        write_volume(files.ct, sample.ct_hu, affine, np.int16)
-        write_volume(files.labels, sample.labels, affine, np.uint8)
+        ct_hu = np.rint(sample.ct_hu).astype(np.int16)
+        write_volume(files.ct, frame.spread(ct_hu), affine, np.int16)
+        write_volume(files.labels, frame.spread(sample.labels), affine, np.uint8)
         products += files
         counts["iph"] += sample.labels == IPH_LABEL
         counts["ivh"] += sample.labels == IVH_LABEL
-        counts["expansion"] += (sample.labels > 0) & ~scan.blood
+        counts["expansion"] += (sample.labels > 0) & ~blood
     for name, count in counts.items():
         products.append(layout.sample_map(patient.patient_id, name))
-        write_volume(products[-1], count / len(rows), affine, np.float32)
+        write_volume(products[-1], frame.spread(count / len(rows)), affine, np.float32)
     return rows, products
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
+from hemexp.anatomy.boxes import Frame
 from hemexp.anatomy.reference import Prepared, ReferenceScan, Told, make_reference
 from hemexp.anatomy.shell import BleedHu
 from hemexp.autoencoder.network import MultiHeadVae
@@ -54,7 +56,8 @@ class References:
     """Makes the references of one patient's samples.
 
     Attributes:
-        prepared: The baseline.
+        prepared: The baseline within the frame.
+        frame: Of the grid, what can change; the rest is empty.
         told: Of every sample.
         baseline: Its latents (z, c, h, w).
         vae: Encodes them.
@@ -62,6 +65,7 @@ class References:
     """
 
     prepared: Prepared
+    frame: Frame
     told: tuple[Told, ...]
     baseline: Tensor
     vae: MultiHeadVae
@@ -81,12 +85,14 @@ class References:
     def _unchanged(self) -> tuple[ReferenceScan, Tensor]:
         return self.scan(0), self.baseline
 
-    def scan(self, k: int, more: Level = NO_MORE) -> ReferenceScan:
-        """The reference of sample k, with more blood if wanted."""
+    def scan(
+        self, k: int, more: Level = NO_MORE, before: ReferenceScan | None = None
+    ) -> ReferenceScan:
+        """The reference of sample k, with more blood than before if wanted."""
         told = self.told[k]
         growth_ml, ivh_ml = told.growth_ml + more.iph_ml, told.ivh_growth_ml + more.ivh_ml
         told = told._replace(growth_ml=growth_ml, ivh_growth_ml=ivh_ml)
-        return make_reference(self.prepared, told)
+        return make_reference(self.prepared, told, before and before.seen)
 
     @property
     def has_shell(self) -> bool:
@@ -101,11 +107,12 @@ class References:
     @torch.inference_mode()
     def relevelled(self, drawn: Drawn, k: int, more: Level) -> tuple[ReferenceScan, Tensor]:
         """`encoded` with more blood than a drawn one; slices that stay keep their latents."""
-        scan = self.scan(k, more)
+        scan = self.scan(k, more, drawn.scan)
         images, latents = reference_images(scan), drawn.reference.clone()
         changed = (images != reference_images(drawn.scan)).flatten(1).any(dim=1)
         if changed.any():
-            latents[changed] = encode_images(self.vae, images[changed], self.batch_slices)
+            slices = self.frame.box[2].start + changed.nonzero()[:, 0]
+            latents[slices] = self._encode(images[changed], slices=(0, 0))
         return scan, latents
 
     @torch.inference_mode()
@@ -114,4 +121,16 @@ class References:
         if self.prepared.kind.is_baseline:
             return self._unchanged
         scan = self.scan(k)
-        return scan, encode_images(self.vae, reference_images(scan), self.batch_slices)
+        return scan, self._encode(reference_images(scan))
+
+    def _encode(self, images: Tensor, slices: tuple[int, int] | None = None) -> Tensor:
+        """Latents of images within the frame; outside it is 0 HU and no blood, 0 to the network.
+
+        Args:
+            images: (z, 3, x, y).
+            slices: Empty ones below and above; None: as many as the grid has.
+        """
+        x, y, z = self.frame.beside
+        device = next(self.vae.parameters()).device
+        whole = pad(images.to(device), (*y, *x, 0, 0, *(z if slices is None else slices)))
+        return encode_images(self.vae, whole, self.batch_slices)

@@ -65,7 +65,7 @@ def sample_patient(sampler: Sampler, patient: PatientAtBaseline, layout: Layout)
     """
     started, settings = time.perf_counter(), sampler.settings
     finished, asked = draw_patient_followups(sampler, patient)
-    measured, products = write_samples(layout, patient, finished)
+    measured, products = write_samples(layout, patient, finished, asked.references.frame)
     remove_surplus(layout, patient.patient_id, settings.samples)
     seed = PatientSeed(sampler.seed, patient.patient_id)
     table = volumes_table(sampler, seed, asked, measured)
