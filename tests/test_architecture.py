@@ -54,6 +54,7 @@ GROUND = (
     "what_if_cases",
     "html",
     "notice",
+    "monai_parts",
     "statistics",
     "anatomy",
 )
@@ -71,7 +72,7 @@ CROSSINGS = {
     "reporting": {"evaluation"},
 }
 TORCH_ROOMS = {
-    *("training", "processes"),
+    *("training", "processes", "monai_parts"),
     *("segmentation", "autoencoder", "latents", "diffusion", "sampling"),
 }
 

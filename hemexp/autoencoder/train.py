@@ -5,7 +5,6 @@ import time
 from functools import partial
 
 import torch
-from monai.networks.nets import PatchDiscriminator
 from torch import Tensor
 
 from hemexp.autoencoder.gradients import Networks, accumulate_gradients
@@ -15,6 +14,7 @@ from hemexp.autoencoder.slices import SliceSet, augment, draw_indices, load_slic
 from hemexp.code_hash import hash_code
 from hemexp.columns import SESSIONS
 from hemexp.layout import Layout
+from hemexp.monai_parts import PatchDiscriminator
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
 from hemexp.provenance import hash_file, hash_value, write_sidecars
 from hemexp.settings import Autoencoder

@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 import torch
-from monai.losses import DiceCELoss
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hemexp.code_hash import hash_code
 from hemexp.columns import SESSIONS
 from hemexp.layout import Layout
+from hemexp.monai_parts import DiceCELoss
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
 from hemexp.provenance import hash_file, hash_value, write_sidecars
 from hemexp.segmentation.folds import check_enough, training_patients
