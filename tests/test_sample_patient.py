@@ -22,14 +22,17 @@ from hemexp.latents.encode import encode_images, reference_images
 from hemexp.latents.scale import Scale
 from hemexp.layout import Layout
 from hemexp.release.forecast import encode_baseline
-from hemexp.sampling.draw import Decoder, Sampler, draw_patient_followups, level_of
-from hemexp.sampling.models import Models
+from hemexp.sampling.draw import draw_patient_followups
+from hemexp.sampling.finishing import Decoder, Finishing, level_of
+from hemexp.sampling.models import Models, Sampler
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.patient import at_baseline
 from hemexp.sampling.references import NO_MORE, Level
 from hemexp.sampling.requests import spread_evenly
 from hemexp.sampling.run import sample_patient
+from hemexp.sampling.sample import LatentSampler
 from hemexp.sampling.what_if import add_up, answer, change_patient
+from hemexp.sampling.workers import Workers
 from hemexp.volumes import Volume
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -86,12 +89,13 @@ def make_patient(models):
 def draw(settings, models, make_patient):
     """Finished samples of a patient, on the whole grid if wanted, and what was asked."""
 
-    def drawn(count=2, patient=None, seed=1, models=models, spread=True, **update):
+    def drawn(count=2, patient=None, seed=1, models=models, spread=True, threads=0, **update):
         asked_for = {"samples": count, "evaluations": 3, "batch_slices": 2 * GRID.shape[2]}
         sampling = settings.sampling.model_copy(update=asked_for | update)
         sampler = Sampler(models, sampling, seed)
-        finished, asked = draw_patient_followups(sampler, patient or make_patient())
-        drawn = list(finished)
+        with Workers(threads) as workers:
+            finished, asked = draw_patient_followups(sampler, patient or make_patient(), workers)
+            drawn = list(finished)
         if spread:
             whole = asked.references.frame.spread
             drawn = [
@@ -125,6 +129,47 @@ def test_sample_k_depends_on_seed_patient_and_k_alone_even_if_drawn_again(draw, 
             assert not np.array_equal(other[k].ct_hu, two[k].ct_hu)
             assert asked.told[k].growth_ml != asked_two.told[k].growth_ml
             assert asked.told[k].push_ml != asked_two.told[k].push_ml
+
+
+def test_threads_change_no_bit_and_no_order(draw):
+    """Five samples are three batches, some of them drawn again."""
+    plain, _ = draw(5)
+    threaded, asked = draw(5, threads=3)
+    assert all(same(*both) for both in zip(plain, threaded, strict=True))
+    assert len({one.ct_hu.sum() for one in plain}) == 5
+    assert not asked.references._begun  # nothing made ahead is left over
+
+
+def test_an_error_in_a_thread_ends_the_job_and_says_of_whom(draw, monkeypatch):
+    def fail(*_):
+        raise ValueError("broken")
+
+    monkeypatch.setattr("hemexp.sampling.finishing.finish_sample", fail)
+    for threads in (0, 2):
+        with pytest.raises(ValueError, match="broken") as raised:
+            draw(5, threads=threads)
+        assert raised.value.__notes__ == ["patient P1, sample 0: could not be finished"]
+
+
+def test_no_more_than_two_batches_wait_to_be_finished(draw, monkeypatch):
+    """Memory is flat in K."""
+    waiting, most = set(), []
+    draw_batch, call = LatentSampler.draw, Finishing.__call__
+
+    def watched(self, numbers, before=None):
+        waiting.update(numbers)
+        most.append(len(waiting))
+        return draw_batch(self, numbers, before)
+
+    def done(self, drawn, k):
+        sample = call(self, drawn, k)
+        waiting.discard(k)
+        return sample
+
+    monkeypatch.setattr(LatentSampler, "draw", watched)
+    monkeypatch.setattr(Finishing, "__call__", done)
+    draw(8, threads=1)
+    assert len(most) >= 4 and max(most) <= 3 * 2
 
 
 def test_only_what_disagrees_is_drawn_again_and_then_from_other_noise(draw, monkeypatch):
@@ -181,7 +226,7 @@ def test_a_miss_is_made_up_by_the_shell_and_the_remainder_stays(
     stays = asked.latents.relevel(first, 0, NO_MORE)
     assert not stays.moved_from(first).any() and torch.equal(stays.latents, first.latents)
     decode.again(decode(first), first, stays)
-    monkeypatch.setattr("hemexp.sampling.draw.LEAST_MISS_ML", np.inf)
+    monkeypatch.setattr("hemexp.sampling.finishing.LEAST_MISS_ML", np.inf)
     still, _ = draw(3)
     assert [one.measured["relevelled_ml"] for one in still] == [0.0] * 3
 

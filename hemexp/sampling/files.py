@@ -1,23 +1,29 @@
 """Writes the samples of one patient and their maps, and clears away those of an earlier run."""
 
 import logging
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from hemexp.anatomy.boxes import Frame
-from hemexp.layout import MAPS, Layout
+from hemexp.layout import MAPS, Layout, SampleFiles
 from hemexp.provenance import sidecar_path
 from hemexp.sampling.finish import IPH_LABEL, IVH_LABEL, FinishedSample
 from hemexp.sampling.patient import PatientAtBaseline
+from hemexp.sampling.workers import Workers
 from hemexp.volumes import write_volume
 
 log = logging.getLogger(__name__)
 
 
 def write_samples(
-    layout: Layout, patient: PatientAtBaseline, finished: Iterable[FinishedSample], frame: Frame
+    layout: Layout,
+    patient: PatientAtBaseline,
+    finished: Iterable[FinishedSample],
+    frame: Frame,
+    workers: Workers,
 ) -> tuple[list[dict[str, float]], list[Path]]:
     """Writes each sample as it comes, then the maps; gives measurements and files written.
 
@@ -26,20 +32,29 @@ def write_samples(
         patient: The patient.
         finished: The samples in their order.
         frame: What their images show of the grid.
+        workers: They write, two samples each at most at a time.
     """
     affine, blood = patient.baseline.scan.ct.affine, frame.cut(patient.baseline.scan.blood)
     counts = {name: np.zeros(blood.shape, np.int32) for name in MAPS}
-    rows, products = [], []
-    for k, sample in enumerate(finished):
-        rows.append(sample.measured)
-        files = layout.sample(patient.patient_id, k)
+    rows, products, writing = [], [], deque()
+
+    def write(sample: FinishedSample, files: SampleFiles) -> None:
         ct_hu = np.rint(sample.ct_hu).astype(np.int16)
         write_volume(files.ct, frame.spread(ct_hu), affine, np.int16)
         write_volume(files.labels, frame.spread(sample.labels), affine, np.uint8)
+
+    for k, sample in enumerate(finished):
+        rows.append(sample.measured)
+        files = layout.sample(patient.patient_id, k)
+        writing.append(workers.start(write, sample, files))
+        if len(writing) > 2 * workers.count:
+            writing.popleft().result()
         products += files
         counts["iph"] += sample.labels == IPH_LABEL
         counts["ivh"] += sample.labels == IVH_LABEL
         counts["expansion"] += (sample.labels > 0) & ~blood
+    for written in writing:
+        written.result()
     for name, count in counts.items():
         products.append(layout.sample_map(patient.patient_id, name))
         write_volume(products[-1], frame.spread(count / len(rows)), affine, np.float32)

@@ -1,6 +1,8 @@
 """What the samples of one patient are drawn relative to, one reference a sample."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ from hemexp.anatomy.reference import Prepared, ReferenceScan, Told, make_referen
 from hemexp.anatomy.shell import BleedHu
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.latents.encode import encode_images, reference_images
+from hemexp.sampling.workers import Workers
 
 
 class Level(NamedTuple):
@@ -70,6 +73,7 @@ class References:
     baseline: Tensor
     vae: MultiHeadVae
     batch_slices: int
+    _begun: dict[int, Future[ReferenceScan]] = field(default_factory=dict)
 
     @property
     def hu(self) -> BleedHu:
@@ -93,6 +97,12 @@ class References:
         growth_ml, ivh_ml = told.growth_ml + more.iph_ml, told.ivh_growth_ml + more.ivh_ml
         told = told._replace(growth_ml=growth_ml, ivh_growth_ml=ivh_ml)
         return make_reference(self.prepared, told, before and before.seen)
+
+    def make_ahead(self, numbers: Iterable[int], workers: Workers) -> None:
+        """Lets workers make some samples' references before they are asked for."""
+        if workers.count and not self.prepared.kind.is_baseline:
+            for k in set(numbers) - self._begun.keys():
+                self._begun[k] = workers.start(self.scan, k)
 
     @property
     def has_shell(self) -> bool:
@@ -120,7 +130,8 @@ class References:
         """`scan` and its latents; where it is the baseline, always the same."""
         if self.prepared.kind.is_baseline:
             return self._unchanged
-        scan = self.scan(k)
+        begun = self._begun.pop(k, None)
+        scan = begun.result() if begun else self.scan(k)
         return scan, self._encode(reference_images(scan))
 
     def _encode(self, images: Tensor, slices: tuple[int, int] | None = None) -> Tensor:

@@ -15,6 +15,7 @@ from hemexp.sampling.models import load_trained
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.patient import PatientAtBaseline, read_at_baseline
 from hemexp.sampling.requests import how_drawn
+from hemexp.sampling.workers import Workers
 from hemexp.settings import Sampling
 from hemexp.training import resolve_device
 
@@ -52,7 +53,7 @@ def volumes_table(
 def sample_patient(sampler: Sampler, patient: PatientAtBaseline, layout: Layout) -> pd.DataFrame:
     """Draws K follow-ups of one patient one by one and writes them, their maps and volumes.
 
-    Memory does not grow with K: a sample is decoded, measured and written before the next.
+    Memory does not grow with K: one batch is finished and written while the next is drawn.
     Samples that an earlier run with a larger K left there are removed.
 
     Args:
@@ -64,8 +65,10 @@ def sample_patient(sampler: Sampler, patient: PatientAtBaseline, layout: Layout)
         The content of `volumes.tsv`.
     """
     started, settings = time.perf_counter(), sampler.settings
-    finished, asked = draw_patient_followups(sampler, patient)
-    measured, products = write_samples(layout, patient, finished, asked.references.frame)
+    with Workers.of_job() as workers:
+        finished, asked = draw_patient_followups(sampler, patient, workers)
+        frame = asked.references.frame
+        measured, products = write_samples(layout, patient, finished, frame, workers)
     remove_surplus(layout, patient.patient_id, settings.samples)
     seed = PatientSeed(sampler.seed, patient.patient_id)
     table = volumes_table(sampler, seed, asked, measured)

@@ -24,6 +24,7 @@ from hemexp.sampling.draw import Sampler, draw_patient_followups
 from hemexp.sampling.finish import FinishedSample
 from hemexp.sampling.models import load_trained
 from hemexp.sampling.patient import Baseline, PatientAtBaseline, read_at_baseline
+from hemexp.sampling.workers import Workers
 from hemexp.settings import Sampling
 from hemexp.tables import read_table, write_table
 from hemexp.training import resolve_device
@@ -125,8 +126,9 @@ def run_redraw_what_if(
     sampler = Sampler(load_trained(layout, resolve_device(device)), settings, seed)
     for case in CASES:
         changed = change_patient(sampler.models.growth, patient, case)
-        samples, asked = draw_patient_followups(sampler, changed)
-        volumes, chance = add_up(samples, baseline, asked.references.frame)
+        with Workers.of_job() as workers:
+            samples, asked = draw_patient_followups(sampler, changed, workers)
+            volumes, chance = add_up(samples, baseline, asked.references.frame)
         rows.append({"case": case} | answer(volumes, chance, baseline, changed.row))
         maps.append(layout.what_if_map(patient_id, case))
         write_volume(maps[-1], chance, baseline.scan.ct.affine, np.float32)
