@@ -24,8 +24,9 @@ def write_samples(
     finished: Iterable[FinishedSample],
     frame: Frame,
     workers: Workers,
+    kept: int,
 ) -> tuple[list[dict[str, float]], list[Path]]:
-    """Writes each sample as it comes, then the maps; gives measurements and files written.
+    """Writes the first samples as they come, then the maps of all.
 
     Args:
         layout: Where to write.
@@ -33,6 +34,10 @@ def write_samples(
         finished: The samples in their order.
         frame: What their images show of the grid.
         workers: They write, two samples each at most at a time.
+        kept: How many are written.
+
+    Returns:
+        Measurements of all, and the files written.
     """
     affine, blood = patient.baseline.scan.ct.affine, frame.cut(patient.baseline.scan.blood)
     counts = {name: np.zeros(blood.shape, np.int32) for name in MAPS}
@@ -45,11 +50,11 @@ def write_samples(
 
     for k, sample in enumerate(finished):
         rows.append(sample.measured)
-        files = layout.sample(patient.patient_id, k)
-        writing.append(workers.start(write, sample, files))
+        if k < kept:
+            products += (files := layout.sample(patient.patient_id, k))
+            writing.append(workers.start(write, sample, files))
         if len(writing) > 2 * workers.count:
             writing.popleft().result()
-        products += files
         counts["iph"] += sample.labels == IPH_LABEL
         counts["ivh"] += sample.labels == IVH_LABEL
         counts["expansion"] += (sample.labels > 0) & ~blood
@@ -62,7 +67,7 @@ def write_samples(
 
 
 def remove_surplus(layout: Layout, patient_id: str, count: int) -> None:
-    """Removes samples, with their sidecars, that an earlier run with a larger K left behind.
+    """Removes samples, with their sidecars, that an earlier run left behind that kept more.
 
     Snakemake deletes only what a rule still declares; a sample that no table and no map counts
     would be taken for one of this run.
@@ -70,7 +75,7 @@ def remove_surplus(layout: Layout, patient_id: str, count: int) -> None:
     Args:
         layout: Of the run.
         patient_id: The patient.
-        count: K; sample K and all above go.
+        count: How many are kept; that sample and all above go.
     """
     kept = {path for k in range(count) for path in layout.sample(patient_id, k)}
     found = {path for kind in layout.sample(patient_id, "*") for path in layout.find(kind)}
@@ -79,5 +84,5 @@ def remove_surplus(layout: Layout, patient_id: str, count: int) -> None:
     for path in surplus:
         path.unlink()
     if surplus:
-        message = "%s: removed %d files of an earlier run that drew more than %d samples"
+        message = "%s: removed %d files of an earlier run that kept more than %d samples"
         log.info(message, patient_id, len(surplus), count)

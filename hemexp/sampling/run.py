@@ -34,6 +34,7 @@ def volumes_table(
     return pd.DataFrame(
         {
             "sample": numbers,
+            "kept": [int(k < settings.kept) for k in numbers],
             "seed": [seed.for_draw(k) for k in numbers],
             "condition": condition,
             "draws": how_drawn(condition, settings),
@@ -51,10 +52,10 @@ def volumes_table(
 
 
 def sample_patient(sampler: Sampler, patient: PatientAtBaseline, layout: Layout) -> pd.DataFrame:
-    """Draws K follow-ups of one patient one by one and writes them, their maps and volumes.
+    """Draws K follow-ups of one patient; writes those kept, and the maps and volumes of all.
 
     Memory does not grow with K: one batch is finished and written while the next is drawn.
-    Samples that an earlier run with a larger K left there are removed.
+    Samples that an earlier run left there and this one does not keep are removed.
 
     Args:
         sampler: Models, settings and seed.
@@ -68,8 +69,9 @@ def sample_patient(sampler: Sampler, patient: PatientAtBaseline, layout: Layout)
     with Workers.of_job() as workers:
         finished, asked = draw_patient_followups(sampler, patient, workers)
         frame = asked.references.frame
-        measured, products = write_samples(layout, patient, finished, frame, workers)
-    remove_surplus(layout, patient.patient_id, settings.samples)
+        kept = settings.kept
+        measured, products = write_samples(layout, patient, finished, frame, workers, kept)
+    remove_surplus(layout, patient.patient_id, kept)
     seed = PatientSeed(sampler.seed, patient.patient_id)
     table = volumes_table(sampler, seed, asked, measured)
     volumes = layout.sample_volumes(patient.patient_id)

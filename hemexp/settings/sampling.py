@@ -13,6 +13,10 @@ class Sampling(Section):
     samples: PositiveInt
     """K, follow-ups drawn a patient. More: time and disk grow with it, maps and intervals get
     finer. Sample k is the same for any K."""
+    keep: PositiveInt | Literal["all"]
+    """How many of them stay on disk as images, the first: they are spread over the forecast as all
+    K are. Volumes and maps come from all K, scores of images and pictures from those kept. More:
+    disk grows with it, scores of images get surer."""
     indicator: Literal["predicted", "oracle", "free"]
     """How growth comes to drive the samples: drawn from the forecast, taken from what happened, or
     not at all. `oracle` measures obedience and is never a forecast."""
@@ -53,3 +57,8 @@ class Sampling(Section):
     precision: Literal["fp32", "bf16"]
     """Number format of the network's arithmetic; the sampler's steps and all that is written stay
     fp32. `bf16` is quicker on recent GPUs."""
+
+    @property
+    def kept(self) -> int:
+        """Number of samples that stay on disk: those numbered below it."""
+        return self.samples if self.keep == "all" else min(self.keep, self.samples)
