@@ -33,7 +33,7 @@ from hemexp.sampling.run import sample_patient
 from hemexp.sampling.sample import LatentSampler
 from hemexp.sampling.what_if import add_up, answer, change_patient
 from hemexp.sampling.workers import Workers
-from hemexp.volumes import Volume
+from hemexp.volumes import Volume, read_volume
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -306,6 +306,28 @@ def test_the_table_says_what_each_sample_was_told(models, make_patient, settings
         assert drift == pytest.approx(told.drift_mm, abs=1e-4)
         for name, value in drawn[k].measured.items():
             assert row[name] == pytest.approx(value, abs=1e-4), name
+
+
+def test_the_first_samples_stay_and_maps_and_volumes_are_of_all(
+    models, make_patient, settings, tmp_path
+):
+    tables, maps = [], []
+    for keep, stay in ((2, 2), ("all", 3), (9, 3), (1, 1)):
+        asked_for = {"samples": 3, "keep": keep, "evaluations": 3, "batch_slices": 9}
+        sampler = Sampler(models, settings.sampling.model_copy(update=asked_for), 1)
+        layout = Layout(tmp_path)
+        sample_patient(sampler, make_patient(), layout)
+        images = [path for part in layout.sample("P1", "*") for path in layout.find(part)]
+        wanted = {path for k in range(stay) for path in layout.sample("P1", k)}
+        assert set(images) == wanted and len(images) == 2 * stay
+        tables.append(pd.read_csv(layout.sample_volumes("P1"), sep="\t"))
+        maps.append(read_volume(layout.sample_map("P1", "iph")).data)
+        assert tables[-1]["kept"].tolist() == [1] * stay + [0] * (3 - stay)
+    for table, share in zip(tables[1:], maps[1:], strict=True):
+        pd.testing.assert_frame_equal(table.drop(columns="kept"), tables[0].drop(columns="kept"))
+        assert np.array_equal(share, maps[0])
+    labels = [read_volume(layout.sample("P1", 0).labels).data == 1]
+    assert not np.array_equal(maps[0], labels[0])
 
 
 def test_a_changed_value_has_the_same_noise_and_enters_law_and_network(models, make_patient, draw):
