@@ -1,5 +1,7 @@
 """Work in the brain's box gives what the plain definitions on the whole grid give."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from results_folder import Grid, bleeds, head_ct
@@ -11,7 +13,7 @@ from hemexp.anatomy.blur import PlaneBlur
 from hemexp.anatomy.boxes import Frame
 from hemexp.anatomy.looks import fine_structure
 from hemexp.anatomy.noise import Noise
-from hemexp.anatomy.reference import Told, make_reference, prepare
+from hemexp.anatomy.reference import Told, limit_push, make_reference, prepare
 from hemexp.anatomy.shell import Candidates, grow_shell
 from hemexp.grid_scan import GridScan
 from hemexp.volumes import Volume
@@ -87,6 +89,16 @@ def test_a_second_reference_of_one_push_needs_no_second_warp(scan, monkeypatch):
     again = make_reference(prepared, more, first.seen)
     assert all(np.array_equal(a, b) for a, b in zip(again[:4], plain[:4], strict=True))
     assert again.iph.sum() > first.iph.sum()
+
+
+def test_masks_are_read_wherever_the_warp_may_bring_blood(scan):
+    prepared = prepare(scan, WHOLE, 3e-3)
+    assert (prepared.away_mm > 30).mean() > 0.1  # not looked at
+    everywhere = replace(prepared, away_mm=np.zeros_like(prepared.away_mm))
+    for push_ml in (-12.0, 2.0, 25.0):
+        told = limit_push(prepared, TOLD._replace(push_ml=push_ml))
+        made, plain = make_reference(prepared, told), make_reference(everywhere, told)
+        assert all(np.array_equal(*both) for both in zip(made[:4], plain[:4], strict=True))
 
 
 @pytest.mark.parametrize("drift_mm", [0.5, 4.0, 60.0])

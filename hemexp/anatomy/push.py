@@ -69,12 +69,18 @@ class PushField:
         return self.spacing_mm * self.factors
 
     @cached_property
+    def largest_mm(self) -> float:
+        """Largest displacement, mm per mL."""
+        size = np.sqrt((self.u_mm.astype(float) ** 2).sum(axis=0))
+        return float(size[self.inside].max(initial=0))
+
+    @cached_property
     def largest_push_ml(self) -> float:
         """Push beyond which the warp would move tissue too far or fold it; infinite without any.
 
         Displacement stays below 15 mm and its gradient (spectral norm) below .8 per mm.
         """
-        size = np.sqrt((self.u_mm.astype(float) ** 2).sum(axis=0))[self.inside].max(initial=0)
+        size = self.largest_mm
         if not size:
             return float("inf")
         slopes = _gradients(self.u_mm, self.coarse_mm)[self.inside]

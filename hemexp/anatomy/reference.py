@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hemexp import Fault, HemexpError
+from hemexp.anatomy.blood import blood_distance_mm
 from hemexp.anatomy.boxes import Frame
 from hemexp.anatomy.compartments import compartments, open_to
 from hemexp.anatomy.push import PushField, SplineSource, back_map, solve_push, spline_source
@@ -95,6 +96,7 @@ class Prepared:
         kind: Which parts the reference has.
         hu: Of its bleed and the tissue round it; None without IPH.
         where: Indices (3, n) of the brain's voxels.
+        away_mm: (n,) from each to the nearest voxel that is or may become blood.
         source: The CT to be read between voxels; None where nothing is warped.
         level_mm: Levels of the bleed (x, y, z).
         ivh_level_mm: The order in which ventricles fill (x, y, z): negative inside the IVH, else
@@ -111,6 +113,7 @@ class Prepared:
     kind: Reference
     hu: BleedHu | None
     where: NDArray[np.intp]
+    away_mm: NDArray[np.float64]
     source: SplineSource | None
     level_mm: NDArray[np.float32]
     ivh_level_mm: NDArray[np.float32]
@@ -160,10 +163,11 @@ def prepare(scan: GridScan, kind: Reference, sink_per_mm2: float) -> Prepared:
     if kind.warp and bleeds:
         field = solve_push(iph, ventricle, scan.brain, spacing_mm, sink_per_mm2)
         source = spline_source(ct, scan.brain, spacing_mm)
-    masks = (np.asarray(mask, np.float32) for mask in (iph, ivh, free, room))
+    masks = [np.asarray(mask, np.float32) for mask in (iph, ivh, free, room)]
     where = np.array(np.nonzero(scan.brain))
+    away_mm = blood_distance_mm(np.any(masks, axis=0), spacing_mm)[scan.brain]
     return Prepared(
-        scan, kind, hu, where, source, level_mm, ivh_level_mm, *masks, ventricle, field
+        scan, kind, hu, where, away_mm, source, level_mm, ivh_level_mm, *masks, ventricle, field
     )
 
 
@@ -223,11 +227,19 @@ def _read(prepared: Prepared, push_ml: float) -> Seen:
     if prepared.field is None or push_ml == 0:
         ct_hu = np.asarray(prepared.scan.ct.data, np.float32)[where]
         return Seen(ct_hu, *(volume[where] for volume in volumes))
-    at = back_map(prepared.field, push_ml).coordinates
-    return Seen(
-        prepared.source.read(at),
-        *(ndimage.map_coordinates(volume, at, order=1, mode="mirror") for volume in volumes),
-    )
+    back = back_map(prepared.field, push_ml)
+    at, spacing_mm = back.coordinates, np.asarray(prepared.scan.ct.spacing_mm)
+    moved_mm = abs(back.push_ml) * prepared.field.largest_mm
+    near = prepared.away_mm <= moved_mm + np.linalg.norm(spacing_mm)
+    near_at = at[:, near]
+
+    def read(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+        # Elsewhere no blood is or can be: every mask reads 0 there, and no level counts.
+        seen = np.zeros(len(near), np.float32)
+        seen[near] = ndimage.map_coordinates(volume, near_at, np.float32, order=1, mode="mirror")
+        return seen
+
+    return Seen(prepared.source.read(at), *map(read, volumes))
 
 
 def _grow_bleed(prepared: Prepared, seen: Seen, told: Told) -> NDArray[np.float32]:

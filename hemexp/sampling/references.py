@@ -118,11 +118,12 @@ class References:
     def relevelled(self, drawn: Drawn, k: int, more: Level) -> tuple[ReferenceScan, Tensor]:
         """`encoded` with more blood than a drawn one; slices that stay keep their latents."""
         scan = self.scan(k, more, drawn.scan)
-        images, latents = reference_images(scan), drawn.reference.clone()
-        changed = (images != reference_images(drawn.scan)).flatten(1).any(dim=1)
+        latents, pairs = drawn.reference.clone(), zip(scan[:3], drawn.scan[:3], strict=True)
+        changed = np.any([(now != old).any(axis=(0, 1)) for now, old in pairs], axis=0)
         if changed.any():
-            slices = self.frame.box[2].start + changed.nonzero()[:, 0]
-            latents[slices] = self._encode(images[changed], slices=(0, 0))
+            images = reference_images(ReferenceScan(*(part[..., changed] for part in scan[:4])))
+            slices = torch.from_numpy(self.frame.box[2].start + np.flatnonzero(changed))
+            latents[slices] = self._encode(images, slices=(0, 0))
         return scan, latents
 
     @torch.inference_mode()
