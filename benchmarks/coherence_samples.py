@@ -33,8 +33,9 @@ from hemexp.expansion.model import ExpansionModel, patient_distribution
 from hemexp.grid_scan import GridScan
 from hemexp.outcomes import is_expansion
 from hemexp.provenance import hash_value
-from hemexp.sampling.draw import Decoder, Sampler, ask_for
-from hemexp.sampling.models import Models
+from hemexp.sampling.draw import ask_for
+from hemexp.sampling.finishing import Decoder
+from hemexp.sampling.models import Models, Sampler
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.patient import at_baseline
 from hemexp.sampling.requests import Requests, draw_requests

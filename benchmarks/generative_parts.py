@@ -23,8 +23,8 @@ from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.network import Denoiser, DiffusionModel
 from hemexp.diffusion.schedule import Schedule, alpha_sigma, sigmoid_alpha_bar
 from hemexp.latents.scale import Scale
-from hemexp.sampling.draw import Decoder, Sampler
-from hemexp.sampling.models import Models
+from hemexp.sampling.finishing import Decoder
+from hemexp.sampling.models import Models, Sampler
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.sample import LatentSampler, Start
 from hemexp.settings import Autoencoder, Diffusion, Reference, Sampling

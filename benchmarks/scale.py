@@ -102,7 +102,7 @@ def plan(folder: Path, snakefile: Path, *config: str) -> tuple[dict[str, float],
 def planning(folder: Path, patients: int, preset: str) -> list[dict[str, object]]:
     """The dry run of a cohort, ours and the bare one."""
     sheet = make_cohort(folder, patients)
-    samples = load_settings({"preset": preset}).sampling.samples
+    samples = load_settings({"preset": preset}).sampling.kept
     given = f"patients={folder / 'patients.txt'}", f"samples={samples}"
     bare, bare_jobs = plan(folder, REPOSITORY / "benchmarks" / "bare.smk", *given)
     ours, jobs = plan(folder, REPOSITORY / "Snakefile", f"preset={preset}", f"samples={sheet}")

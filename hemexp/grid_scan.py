@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from hemexp.anatomy.boxes import Frame
 from hemexp.layout import Layout
 from hemexp.volumes import Volume, read_volume
 
@@ -35,6 +36,18 @@ class GridScan:
     def blood(self) -> NDArray[np.bool_]:
         """IPH or IVH (x, y, z)."""
         return self.iph | self.ivh
+
+    @property
+    def frame(self) -> Frame:
+        """The part of the grid that holds brain and blood."""
+        return Frame.of(self.brain | self.blood)
+
+    def cut(self, frame: Frame) -> Self:
+        """The scan within a frame."""
+        affine = self.ct.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ [side.start for side in frame.box]
+        masks = (frame.cut(mask) for mask in (self.iph, self.ivh, self.brain))
+        return GridScan(Volume(frame.cut(self.ct.data), affine), *masks)
 
 
 def read_grid_scan(layout: Layout, patient_id: str, session: str) -> GridScan:

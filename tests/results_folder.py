@@ -169,6 +169,7 @@ def write_samples(root, grid, patient, baseline_blood, rng, indicator, samples):
         rows.append(
             {
                 "sample": k,
+                "kept": 1,
                 "seed": k,
                 "condition": "growth",
                 "indicator": indicator,

@@ -56,6 +56,7 @@ GROUND = (
     "what_if_cases",
     "html",
     "notice",
+    "monai_parts",
     "statistics",
     "anatomy",
 )
@@ -73,7 +74,7 @@ CROSSINGS = {
     "reporting": {"preprocess", "evaluation"},
 }
 TORCH_ROOMS = {
-    *("training", "compiling", "prefetch", "processes"),
+    *("training", "compiling", "prefetch", "processes", "monai_parts"),
     *("segmentation", "autoencoder", "latents", "diffusion", "sampling"),
 }
 

@@ -95,6 +95,26 @@ def test_scores_of_one_patient(results, room):
     assert (path.with_suffix(".json")).is_file()
 
 
+def test_images_are_scored_that_stay_on_disk_and_maps_of_all_samples(tmp_path, results, room):
+    layout = Layout(shutil.copytree(results, tmp_path / "r"))
+    run_score_patient(layout, "T1", room)
+    before = [read_table(path) for path in (layout.scores("T1"), layout.map_sums("T1"))]
+    volumes = read_table(layout.sample_volumes("T1"))
+    write_table(
+        layout.sample_volumes("T1"), volumes.assign(kept=[1, 1, *[0] * (len(volumes) - 2)])
+    )
+    for k in volumes["sample"][2:]:
+        for path in layout.sample("T1", k):
+            path.unlink()
+    run_score_patient(layout, "T1", room)
+    scores, sums = (read_table(path) for path in (layout.scores("T1"), layout.map_sums("T1")))
+    rows = read_table(layout.consistency("T1"))
+    assert rows.loc[rows["model"] == "hemexp", "sample"].tolist() == [0, 1]
+    pd.testing.assert_frame_equal(sums, before[1])
+    for metric, same in (("iph_dice_map", True), ("iph_dice_sample", False)):
+        assert (value(scores, metric, "hemexp") == value(before[0], metric, "hemexp")) is same
+
+
 def test_no_ivh_is_left_out_with_a_reason(results, room):
     # 007 is the seventh patient: no IVH, on neither scan nor sample, and all say so.
     run_score_patient(Layout(results), "007", room)

@@ -138,10 +138,11 @@ def told_of(layout, sheet, name, push):
 
 
 def references_of(layout, name, told, latents, known):
-    prepared = prepare(read_grid_scan(layout, name, "baseline"), known.kind, known.sink_per_mm2)
+    scan = read_grid_scan(layout, name, "baseline")
+    prepared = prepare(scan.cut(scan.frame), known.kind, known.sink_per_mm2)
     baseline = load_file(layout.latents(name))["baseline"][0]
     vae = load_autoencoder(layout, CPU)
-    return References(prepared, told, baseline, vae, latents.batch_slices)
+    return References(prepared, scan.frame, told, baseline, vae, latents.batch_slices)
 
 
 @pytest.mark.parametrize("name", ["T1", "T3"])
@@ -183,6 +184,7 @@ def test_the_baseline_itself_is_no_reference_of_its_own(layout, sheet, latents):
     known = load_reference(layout.scale)._replace(kind=NOTHING, push=None)
     made = references_of(layout, "T1", (told, told), latents, known)
     (scan, one), (_, other) = made.encoded(0), made.encoded(1)
+    scan = scan.spread(made.frame)
     assert one is other is made.baseline
     assert np.array_equal(scan.iph > 0.5, scans["baseline"].iph)
     volumes = read_volumes(layout, sheet.loc[["T1"]]).iloc[0]

@@ -23,15 +23,18 @@ from hemexp.latents.read import reference_images
 from hemexp.latents.scale import Scale
 from hemexp.layout import Layout
 from hemexp.release.forecast import encode_baseline
-from hemexp.sampling.draw import Decoder, Sampler, draw_patient_followups, level_of
-from hemexp.sampling.models import Models
+from hemexp.sampling.draw import draw_patient_followups
+from hemexp.sampling.finishing import Decoder, Finishing, level_of
+from hemexp.sampling.models import Models, Sampler
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.patient import at_baseline
 from hemexp.sampling.references import NO_MORE, Level
 from hemexp.sampling.requests import spread_evenly
 from hemexp.sampling.run import sample_patient
+from hemexp.sampling.sample import LatentSampler
 from hemexp.sampling.what_if import add_up, answer, change_patient
-from hemexp.volumes import Volume
+from hemexp.sampling.workers import Workers
+from hemexp.volumes import Volume, read_volume
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -85,14 +88,21 @@ def make_patient(models):
 
 @pytest.fixture(scope="module")
 def draw(settings, models, make_patient):
-    """Finished samples of a patient, and what was asked."""
+    """Finished samples of a patient, on the whole grid if wanted, and what was asked."""
 
-    def drawn(count=2, patient=None, seed=1, models=models, **update):
+    def drawn(count=2, patient=None, seed=1, models=models, spread=True, threads=0, **update):
         asked_for = {"samples": count, "evaluations": 3, "batch_slices": 2 * GRID.shape[2]}
         sampling = settings.sampling.model_copy(update=asked_for | update)
         sampler = Sampler(models, sampling, seed)
-        finished, asked = draw_patient_followups(sampler, patient or make_patient())
-        return list(finished), asked
+        with Workers(threads) as workers:
+            finished, asked = draw_patient_followups(sampler, patient or make_patient(), workers)
+            drawn = list(finished)
+        if spread:
+            whole = asked.references.frame.spread
+            drawn = [
+                one._replace(ct_hu=whole(one.ct_hu), labels=whole(one.labels)) for one in drawn
+            ]
+        return drawn, asked
 
     return drawn
 
@@ -120,6 +130,47 @@ def test_sample_k_depends_on_seed_patient_and_k_alone_even_if_drawn_again(draw, 
             assert not np.array_equal(other[k].ct_hu, two[k].ct_hu)
             assert asked.told[k].growth_ml != asked_two.told[k].growth_ml
             assert asked.told[k].push_ml != asked_two.told[k].push_ml
+
+
+def test_threads_change_no_bit_and_no_order(draw):
+    """Five samples are three batches, some of them drawn again."""
+    plain, _ = draw(5)
+    threaded, asked = draw(5, threads=3)
+    assert all(same(*both) for both in zip(plain, threaded, strict=True))
+    assert len({one.ct_hu.sum() for one in plain}) == 5
+    assert not asked.references._begun  # nothing made ahead is left over
+
+
+def test_an_error_in_a_thread_ends_the_job_and_says_of_whom(draw, monkeypatch):
+    def fail(*_):
+        raise ValueError("broken")
+
+    monkeypatch.setattr("hemexp.sampling.finishing.finish_sample", fail)
+    for threads in (0, 2):
+        with pytest.raises(ValueError, match="broken") as raised:
+            draw(5, threads=threads)
+        assert raised.value.__notes__ == ["patient P1, sample 0: could not be finished"]
+
+
+def test_no_more_than_two_batches_wait_to_be_finished(draw, monkeypatch):
+    """Memory is flat in K."""
+    waiting, most = set(), []
+    draw_batch, call = LatentSampler.draw, Finishing.__call__
+
+    def watched(self, numbers, before=None):
+        waiting.update(numbers)
+        most.append(len(waiting))
+        return draw_batch(self, numbers, before)
+
+    def done(self, drawn, k):
+        sample = call(self, drawn, k)
+        waiting.discard(k)
+        return sample
+
+    monkeypatch.setattr(LatentSampler, "draw", watched)
+    monkeypatch.setattr(Finishing, "__call__", done)
+    draw(8, threads=1)
+    assert len(most) >= 4 and max(most) <= 3 * 2
 
 
 def test_only_what_disagrees_is_drawn_again_and_then_from_other_noise(draw, monkeypatch):
@@ -161,7 +212,8 @@ def test_a_miss_is_made_up_by_the_shell_and_the_remainder_stays(
     )
     assert more.scan.iph.sum() - first.scan.iph.sum() == pytest.approx(5, abs=0.01)
     references = asked.latents.start.references
-    whole = encode_images(references.vae, reference_images(more.scan), references.batch_slices)
+    whole = reference_images(more.scan.spread(references.frame))
+    whole = encode_images(references.vae, whole, references.batch_slices)
     assert torch.allclose(more.reference, whole, atol=1e-5)
     moved = more.moved_from(first)
     assert 0 < moved.sum() < len(moved)
@@ -175,7 +227,7 @@ def test_a_miss_is_made_up_by_the_shell_and_the_remainder_stays(
     stays = asked.latents.relevel(first, 0, NO_MORE)
     assert not stays.moved_from(first).any() and torch.equal(stays.latents, first.latents)
     decode.again(decode(first), first, stays)
-    monkeypatch.setattr("hemexp.sampling.draw.LEAST_MISS_ML", np.inf)
+    monkeypatch.setattr("hemexp.sampling.finishing.LEAST_MISS_ML", np.inf)
     still, _ = draw(3)
     assert [one.measured["relevelled_ml"] for one in still] == [0.0] * 3
 
@@ -192,7 +244,7 @@ def test_only_large_misses_of_what_was_told_and_grows_are_made_up(draw):
 def test_without_a_network_and_a_finish_a_sample_is_its_reference(draw):
     drawn, asked = draw(3, network=False, finish=False)
     for k, one in enumerate(drawn):
-        reference = asked.latents.start.references.scan(k)
+        reference = asked.references.scan(k).spread(asked.references.frame)
         assert np.array_equal(one.ct_hu, reference.ct_hu)
         iph = reference.iph > 0.5
         assert np.array_equal(one.labels == 1, iph)
@@ -257,6 +309,28 @@ def test_the_table_says_what_each_sample_was_told(models, make_patient, settings
             assert row[name] == pytest.approx(value, abs=1e-4), name
 
 
+def test_the_first_samples_stay_and_maps_and_volumes_are_of_all(
+    models, make_patient, settings, tmp_path
+):
+    tables, maps = [], []
+    for keep, stay in ((2, 2), ("all", 3), (9, 3), (1, 1)):
+        asked_for = {"samples": 3, "keep": keep, "evaluations": 3, "batch_slices": 9}
+        sampler = Sampler(models, settings.sampling.model_copy(update=asked_for), 1)
+        layout = Layout(tmp_path)
+        sample_patient(sampler, make_patient(), layout)
+        images = [path for part in layout.sample("P1", "*") for path in layout.find(part)]
+        wanted = {path for k in range(stay) for path in layout.sample("P1", k)}
+        assert set(images) == wanted and len(images) == 2 * stay
+        tables.append(pd.read_csv(layout.sample_volumes("P1"), sep="\t"))
+        maps.append(read_volume(layout.sample_map("P1", "iph")).data)
+        assert tables[-1]["kept"].tolist() == [1] * stay + [0] * (3 - stay)
+    for table, share in zip(tables[1:], maps[1:], strict=True):
+        pd.testing.assert_frame_equal(table.drop(columns="kept"), tables[0].drop(columns="kept"))
+        assert np.array_equal(share, maps[0])
+    labels = [read_volume(layout.sample("P1", 0).labels).data == 1]
+    assert not np.array_equal(maps[0], labels[0])
+
+
 def test_a_changed_value_has_the_same_noise_and_enters_law_and_network(models, make_patient, draw):
     """This law of growth knows no anticoagulant: what is told stays, the network still asks."""
     patient = make_patient()
@@ -289,10 +363,12 @@ def test_a_given_probability_moves_as_the_models_does(models, make_patient):
 
 def test_an_answer_counts_samples_and_sums_the_map(draw, make_patient):
     patient = make_patient(onset_to_ct_h=np.nan)
-    finished, _ = draw(3, patient)
-    volumes, chance = add_up(finished, patient.baseline)
+    finished, _ = draw(3, patient, spread=False)
+    frame = patient.baseline.scan.frame
+    volumes, chance = add_up(finished, patient.baseline, frame)
     found = answer(volumes, chance, patient.baseline, patient.row)
-    new = [np.count_nonzero((one.labels > 0) & ~patient.baseline.scan.blood) for one in finished]
+    blood = frame.cut(patient.baseline.scan.blood)
+    new = [np.count_nonzero((one.labels > 0) & ~blood) for one in finished]
     assert found["map_ml"] == pytest.approx(np.mean(new) * VOXEL_ML)
     grown = np.array([one.measured["iph_ml"] for one in finished]) - VOLUMES["baseline_iph_ml"]
     assert found["iph_growth_ml"] == pytest.approx(grown.mean())

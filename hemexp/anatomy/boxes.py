@@ -1,5 +1,8 @@
 """Boxes round masks: work on a part of a scan instead of all of it."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt
@@ -16,9 +19,48 @@ def bounding_box(mask: NDArray, margin_voxels: ArrayLike = 0) -> tuple[slice, ..
     axes = range(mask.ndim)
     sides = [np.flatnonzero(mask.any(axis=tuple({*axes} - {axis}))) for axis in axes]
     return tuple(
-        slice(max(0, int(side[0] - wide)), int(side[-1] + wide) + 1)
-        for side, wide in zip(sides, margin, strict=True)
+        slice(max(0, int(side[0] - wide)), min(size, int(side[-1] + wide) + 1))
+        for side, wide, size in zip(sides, margin, mask.shape, strict=True)
     )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The part of a grid in which work is done.
+
+    Attributes:
+        shape: Of the whole grid.
+        box: The part.
+    """
+
+    shape: tuple[int, ...]
+    box: tuple[slice, ...]
+
+    @classmethod
+    def of(cls, mask: NDArray) -> Self:
+        """The least box that holds a mask; the whole grid when it is empty."""
+        return cls(mask.shape, bounding_box(mask)) if mask.any() else cls.whole(mask.shape)
+
+    @classmethod
+    def whole(cls, shape: tuple[int, ...]) -> Self:
+        """All of a grid."""
+        return cls(shape, tuple(slice(0, size) for size in shape))
+
+    @property
+    def beside(self) -> list[tuple[int, int]]:
+        """Voxels before and after the part, by axis."""
+        sides = zip(self.box, self.shape, strict=True)
+        return [(side.start, size - side.stop) for side, size in sides]
+
+    def cut(self, whole: NDArray) -> NDArray:
+        """The part of an image (x, y, z)."""
+        return np.ascontiguousarray(whole[self.box])
+
+    def spread(self, part: NDArray) -> NDArray:
+        """The image of which this is the part, 0 elsewhere; in the order of a NIfTI file."""
+        whole = np.zeros(self.shape, part.dtype, order="F")
+        whole[self.box] = part
+        return whole
 
 
 def within_mm(mask: NDArray, reach_mm: float, spacing_mm: ArrayLike) -> NDArray[np.bool_]:

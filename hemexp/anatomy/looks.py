@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from hemexp.anatomy.blur import PlaneBlur
+
 BLOOD_HU = 47.0
 """Brighter is blood: half way between clotted blood (60-65 HU) and brain (30-35 HU)."""
 
@@ -30,7 +32,9 @@ def dense_mask(ct_hu: NDArray, brain: NDArray, spacing_mm: ArrayLike) -> NDArray
         brain: Boolean mask; nothing outside it dims what lies at its edge.
         spacing_mm: Voxel size along x, y, z.
     """
-    smooth, weight = _smooth_inside(ct_hu, brain, SMOOTHING_MM / np.asarray(spacing_mm))
+    sd_voxels = SMOOTHING_MM / np.asarray(spacing_mm)
+    images = (np.where(brain, ct_hu, 0).astype(np.float32), brain.astype(np.float32))
+    smooth, weight = (ndimage.gaussian_filter(image, sd_voxels) for image in images)
     return brain & (smooth > BLOOD_HU * weight)
 
 
@@ -47,31 +51,33 @@ def count_pieces(mask: NDArray) -> int:
     return int(ndimage.label(mask, WHOLE)[1])
 
 
+class FineStructure:
+    """What is finer than a Gaussian in the plane, of images of one brain."""
+
+    def __init__(self, brain: NDArray, spacing_mm: ArrayLike, fine_mm: float = FINE_MM) -> None:
+        """Blurs the brain, once for all images.
+
+        Args:
+            brain: Boolean mask (x, y, slices); nothing outside it counts.
+            spacing_mm: Voxel size along x, y, z.
+            fine_mm: SD of the Gaussian.
+        """
+        self._brain = brain
+        self._blur = PlaneBlur(brain.shape, fine_mm / np.asarray(spacing_mm, dtype=float)[:2])
+        self._weight = np.where(brain, self._blur(brain), np.float32(1))
+
+    def __call__(self, ct_hu: NDArray) -> NDArray[np.float32]:
+        """An image (x, y, slices) minus its Gaussian; 0 outside the brain."""
+        inside = np.where(self._brain, ct_hu, 0).astype(np.float32, copy=False)
+        inside -= self._blur(inside) / self._weight
+        return np.where(self._brain, inside, np.float32(0))
+
+
 def fine_structure(
     ct_hu: NDArray, brain: NDArray, spacing_mm: ArrayLike, fine_mm: float = FINE_MM
 ) -> NDArray[np.float32]:
-    """The image minus its Gaussian in the plane; 0 outside the brain.
-
-    Args:
-        ct_hu: CT numbers (x, y, slices).
-        brain: Boolean mask of the same shape; nothing outside it counts.
-        spacing_mm: Voxel size along x, y, z.
-        fine_mm: SD of that Gaussian.
-    """
-    plane = fine_mm / np.asarray(spacing_mm, dtype=float)[:2]
-    smooth, weight = _smooth_inside(ct_hu, brain, [*plane, 0])
-    fine = np.zeros(brain.shape, dtype=np.float32)
-    fine[brain] = ct_hu[brain] - smooth[brain] / weight[brain]
-    return fine
-
-
-def _smooth_inside(
-    ct_hu: NDArray, brain: NDArray, sd_voxels: ArrayLike
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Smoothed CT times smoothed brain, and the smoothed brain: their ratio sees no outside."""
-    inside = brain.astype(np.float32)
-    images = (np.where(brain, ct_hu, 0).astype(np.float32), inside)
-    return tuple(ndimage.gaussian_filter(image, sd_voxels) for image in images)
+    """`FineStructure` of one image; arguments as there."""
+    return FineStructure(brain, spacing_mm, fine_mm)(ct_hu)
 
 
 def neighbour_correlation(fine: NDArray, region: NDArray) -> float:

@@ -14,8 +14,15 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from hemexp.anatomy.boxes import within_mm
-from hemexp.anatomy.looks import correlation, fine_structure, neighbour_correlation
+from hemexp.anatomy.blur import PlaneBlur
+from hemexp.anatomy.boxes import Frame, within_mm
+from hemexp.anatomy.looks import (
+    FINE_MM,
+    FineStructure,
+    correlation,
+    fine_structure,
+    neighbour_correlation,
+)
 from hemexp.grid_scan import GridScan
 
 CALM_MM = 20.0
@@ -92,6 +99,7 @@ class Noise:
         blur_voxels: SD in the plane of the Gaussian that makes such noise from independent voxels.
         kept: Share of the noise that is kept, so that the fine structure of the two scans
             correlates as in training pairs.
+        frame: What the images show of the grid whose voxels noise is drawn for.
     """
 
     brain: NDArray[np.bool_]
@@ -101,15 +109,19 @@ class Noise:
     wide_sd_hu: float
     blur_voxels: float
     kept: float
+    frame: Frame
 
     @classmethod
-    def of(cls, scan: GridScan, ventricles: NDArray, kept: float) -> Self | None:
+    def of(
+        cls, scan: GridScan, ventricles: NDArray, kept: float, frame: Frame | None = None
+    ) -> Self | None:
         """Measures a baseline; None where it shows too little calm tissue.
 
         Args:
             scan: The baseline.
             ventricles: Its ventricles.
             kept: Of training pairs, from `kept_texture`.
+            frame: What these show of the grid; None: all of it.
         """
         calm = calm_tissue(scan.brain, scan.blood, ventricles, scan.ct.spacing_mm)
         if np.count_nonzero(calm) < LEAST_VOXELS:
@@ -118,7 +130,8 @@ class Noise:
         fine, wide = fine_structure(*image), fine_structure(*image, WIDE_MM)
         sds_hu = (_sd(part[calm]) for part in (fine, wide))
         blur = find_blur(neighbour_correlation(fine, calm), scan.ct.spacing_mm)
-        found = cls(scan.brain, calm, scan.ct.spacing_mm, *sds_hu, blur, 0.0)
+        frame = frame or Frame.whole(scan.brain.shape)
+        found = cls(scan.brain, calm, scan.ct.spacing_mm, *sds_hu, blur, 0.0, frame)
         # Anatomy stays, and so does a little of the old noise: less need be kept beside them.
         renewed = found.renew(scan.ct.data, np.random.default_rng(0))
         stays = correlation(fine[calm], fine_structure(renewed, *image[1:])[calm])
@@ -135,8 +148,8 @@ class Noise:
         """
         change = np.where(self.brain, change_hu, 0).astype(np.float32)
         usual = _sd(change[self.calm]) ** 2 * self._inside
-        gain = np.clip(1 - LARGE * usual / np.maximum(_local(change**2), 1e-6), 0, 1)
-        return np.where(self.brain, gain * change, change_hu).astype(np.float32)
+        gain = np.clip(1 - LARGE * usual / np.maximum(self._local(change**2), 1e-6), 0, 1)
+        return np.where(self.brain, gain * change, change_hu).astype(np.float32, copy=False)
 
     def renew(self, ct_hu: NDArray, rng: Generator) -> NDArray[np.float32]:
         """The image with new noise; where fine structure is large, it is no noise and stays.
@@ -145,28 +158,41 @@ class Noise:
             ct_hu: (x, y, z).
             rng: Decides the noise.
         """
-        fine = fine_structure(ct_hu, self.brain, self.spacing_mm, WIDE_MM)
+        fine = self._wide(ct_hu)
         usual = self.wide_sd_hu**2 * self._inside
-        share = np.clip(LARGE * usual / np.maximum(_local(fine**2), 1e-6), 0, 1)
+        share = np.clip(LARGE * usual / np.maximum(self._local(fine**2), 1e-6), 0, 1)
         lost = (1 - self.kept) * share
         new = self._draw(rng) * np.sqrt(1 - (1 - lost) ** 2)
-        return np.where(self.brain, ct_hu - lost * fine + new, ct_hu).astype(np.float32)
+        renewed = np.where(self.brain, ct_hu - lost * fine + new, ct_hu)
+        return renewed.astype(np.float32, copy=False)
+
+    @cached_property
+    def _local(self) -> PlaneBlur:
+        """Averages values over some voxels in the plane."""
+        return PlaneBlur(self.brain.shape, LOCAL_VOXELS)
 
     @cached_property
     def _inside(self) -> NDArray[np.float32]:
         """The brain's share of the voxels over which squares are averaged."""
-        return _local(self.brain.astype(np.float32))
+        return self._local(self.brain)
+
+    @cached_property
+    def _fine(self) -> FineStructure:
+        return FineStructure(self.brain, self.spacing_mm)
+
+    @cached_property
+    def _wide(self) -> FineStructure:
+        return FineStructure(self.brain, self.spacing_mm, WIDE_MM)
+
+    @cached_property
+    def _spectrum(self) -> PlaneBlur:
+        """Makes such noise within the frame from independent voxels of the whole grid."""
+        return PlaneBlur(self.frame.shape, self.blur_voxels, self.frame.box, "reflect")
 
     def _draw(self, rng: Generator) -> NDArray[np.float32]:
-        drawn = _blurred(self.brain.shape, self.blur_voxels, rng)
-        image = drawn, self.brain, self.spacing_mm
-        fine, wide = fine_structure(*image), fine_structure(*image, WIDE_MM)
-        return wide * np.float32(self.sd_hu / fine[self.brain].std())
-
-
-def _local(values: NDArray) -> NDArray[np.float32]:
-    """Values averaged over some voxels in the plane."""
-    return ndimage.gaussian_filter(values, (LOCAL_VOXELS, LOCAL_VOXELS, 0))
+        white = rng.standard_normal(self.frame.shape, dtype=np.float32)
+        drawn = self._spectrum(white[..., self.frame.box[2]])
+        return self._wide(drawn) * np.float32(self.sd_hu / self._fine(drawn)[self.brain].std())
 
 
 def _sd(values: NDArray) -> float:
@@ -181,17 +207,10 @@ def find_blur(lag: float, spacing_mm: ArrayLike) -> float:
         spacing_mm: Voxel size along x, y, z.
     """
     everywhere = np.ones(PROBE, dtype=bool)
+    white = np.random.default_rng(0).standard_normal(PROBE, dtype=np.float32)
+    coarse = PlaneBlur(PROBE, FINE_MM / np.asarray(spacing_mm, dtype=float)[:2], mode="reflect")
     lags = []
     for blur in BLURS_VOXELS:
-        drawn = _blurred(PROBE, blur, np.random.default_rng(0))
-        fine = fine_structure(drawn, everywhere, spacing_mm)
-        lags.append(neighbour_correlation(fine, everywhere))
+        drawn = PlaneBlur(PROBE, blur, mode="reflect")(white)
+        lags.append(neighbour_correlation(drawn - coarse(drawn), everywhere))
     return BLURS_VOXELS[int(np.argmin(np.abs(np.array(lags) - np.nan_to_num(lag))))]
-
-
-def _blurred(shape: tuple[int, ...], blur_voxels: float, rng: Generator) -> NDArray[np.float32]:
-    """Noise (x, y, z) that a Gaussian in the plane has blurred."""
-    white = rng.standard_normal(shape, dtype=np.float32)
-    if not blur_voxels:
-        return white
-    return ndimage.gaussian_filter(white, (blur_voxels, blur_voxels, 0))

@@ -69,12 +69,18 @@ class PushField:
         return self.spacing_mm * self.factors
 
     @cached_property
+    def largest_mm(self) -> float:
+        """Largest displacement, mm per mL."""
+        size = np.sqrt((self.u_mm.astype(float) ** 2).sum(axis=0))
+        return float(size[self.inside].max(initial=0))
+
+    @cached_property
     def largest_push_ml(self) -> float:
         """Push beyond which the warp would move tissue too far or fold it; infinite without any.
 
         Displacement stays below 15 mm and its gradient (spectral norm) below .8 per mm.
         """
-        size = np.sqrt((self.u_mm.astype(float) ** 2).sum(axis=0))[self.inside].max(initial=0)
+        size = self.largest_mm
         if not size:
             return float("inf")
         slopes = _gradients(self.u_mm, self.coarse_mm)[self.inside]
@@ -192,25 +198,48 @@ def back_map(field: PushField, push_ml: float) -> BackMap:
     return BackMap(field.brain, coordinates, push)
 
 
-def warp(volume: NDArray, back: BackMap, source: NDArray | None = None) -> NDArray[np.float32]:
+@dataclass(frozen=True)
+class SplineSource:
+    """A CT to be read between its voxels.
+
+    Attributes:
+        coefficients: Of a cubic spline (x, y, z).
+        start: Voxel of the scan at which they begin, (3, 1).
+    """
+
+    coefficients: NDArray[np.float32]
+    start: NDArray[np.float32]
+
+    def read(self, coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
+        """HU (n,) at voxel coordinates (3, n) of the scan."""
+        at = coordinates - self.start
+        return ndimage.map_coordinates(
+            self.coefficients, at, np.float32, order=3, mode="mirror", prefilter=False
+        )
+
+
+def warp(
+    volume: NDArray, back: BackMap, source: SplineSource | None = None
+) -> NDArray[np.float32]:
     """Moves a volume's brain; what lies outside stays.
 
     Args:
         volume: On the scan's grid (x, y, z): a CT, or a mask, which becomes soft.
         back: Where to read.
-        source: Cubic spline coefficients from `spline_source`; without, `volume` is read
-            linearly, darker at the skull where it is 0 outside: right for masks, not for a CT.
+        source: The CT from `spline_source`; without, `volume` is read linearly, darker at the
+            skull where it is 0 outside: right for masks, not for a CT.
     """
     moved = np.array(volume, dtype=np.float32)
-    order, read = (1, moved) if source is None else (3, source)
-    moved[back.brain] = ndimage.map_coordinates(
-        read, back.coordinates, np.float32, order=order, mode="mirror", prefilter=False
-    )
+    if source:
+        moved[back.brain] = source.read(back.coordinates)
+    else:
+        at = back.coordinates
+        moved[back.brain] = ndimage.map_coordinates(moved, at, np.float32, order=1, mode="mirror")
     return moved
 
 
-def spline_source(ct_hu: NDArray, brain: Mask, spacing_mm: ArrayLike) -> NDArray[np.float32]:
-    """Cubic spline coefficients of a CT, once a patient, for `warp`.
+def spline_source(ct_hu: NDArray, brain: Mask, spacing_mm: ArrayLike) -> SplineSource:
+    """Cubic spline of a CT, once a patient, for `warp`.
 
     Beyond the brain the CT goes on for 15 mm as the nearest brain voxel: the step at a stripped
     skull would ring, and darken the rim.
@@ -221,14 +250,16 @@ def spline_source(ct_hu: NDArray, brain: Mask, spacing_mm: ArrayLike) -> NDArray
         spacing_mm: Voxel size, by axis.
     """
     spacing = np.asarray(spacing_mm, dtype=float)
-    coefficients = np.array(ct_hu, dtype=np.float32)
-    box = _box(brain, np.ceil(EDGE_MM / spacing).astype(int))
-    near = np.asarray(brain, dtype=bool)[box]
+    box, edge = _box(brain), np.ceil(EDGE_MM / spacing).astype(int)
+    ct, near = (
+        np.pad(np.asarray(image[box], dtype), [(voxels, voxels) for voxels in edge])
+        for image, dtype in ((ct_hu, np.float32), (brain, bool))
+    )
     if near.any():
         nearest = ndimage.distance_transform_edt(~near, spacing, False, True)
-        coefficients[box] = coefficients[box][tuple(nearest)]
-        coefficients[box] = ndimage.spline_filter(coefficients[box], 3, np.float32, "mirror")
-    return coefficients
+        ct = ndimage.spline_filter(ct[tuple(nearest)], 3, np.float32, "mirror")
+    start = np.array([side.start for side in box]) - edge
+    return SplineSource(ct, start.astype(np.float32)[:, None])
 
 
 def _box(mask: Mask, margin: ArrayLike = 0) -> tuple[slice, ...]:

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hemexp import Fault, HemexpError
+from hemexp.anatomy.blood import blood_distance_mm
+from hemexp.anatomy.boxes import Frame
 from hemexp.anatomy.compartments import compartments, open_to
-from hemexp.anatomy.push import PushField, back_map, solve_push, spline_source
+from hemexp.anatomy.push import PushField, SplineSource, back_map, solve_push, spline_source
 from hemexp.anatomy.push_fit import PushModel
 from hemexp.anatomy.shell import (
     REACH_MM,
@@ -70,13 +72,19 @@ class Told(NamedTuple):
 class ReferenceScan(NamedTuple):
     """A reference: CT in HU and the shares of two masks, each (x, y, z) float32.
 
-    `before` is where the baseline's IPH lies after the warp: its shares (x, y, z).
+    `before` is where the baseline's IPH lies after the warp: its shares (x, y, z). `seen` is what
+    the warp left at the brain's voxels, for another reference of the same push.
     """
 
     ct_hu: NDArray[np.float32]
     iph: NDArray[np.float32]
     ivh: NDArray[np.float32]
     before: NDArray[np.float32]
+    seen: "Seen | None" = None
+
+    def spread(self, frame: Frame) -> "ReferenceScan":
+        """The reference on the whole grid of which it shows what lies within the frame."""
+        return ReferenceScan(*map(frame.spread, self[:4]))
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,8 @@ class Prepared:
         kind: Which parts the reference has.
         hu: Of its bleed and the tissue round it; None without IPH.
         where: Indices (3, n) of the brain's voxels.
-        ct: The CT's spline coefficients (x, y, z), or the CT itself where nothing is warped.
+        away_mm: (n,) from each to the nearest voxel that is or may become blood.
+        source: The CT to be read between voxels; None where nothing is warped.
         level_mm: Levels of the bleed (x, y, z).
         ivh_level_mm: The order in which ventricles fill (x, y, z): negative inside the IVH, else
             the distance to blood.
@@ -104,7 +113,8 @@ class Prepared:
     kind: Reference
     hu: BleedHu | None
     where: NDArray[np.intp]
-    ct: NDArray[np.float32]
+    away_mm: NDArray[np.float64]
+    source: SplineSource | None
     level_mm: NDArray[np.float32]
     ivh_level_mm: NDArray[np.float32]
     iph: NDArray[np.float32]
@@ -149,13 +159,16 @@ def prepare(scan: GridScan, kind: Reference, sink_per_mm2: float) -> Prepared:
     ivh_level_mm = np.where(ivh, margin_distance_mm(ivh, spacing_mm), np.abs(to_blood_mm))
     # A voxel wider than it shows: at its rim a ventricle is brighter than CSF.
     room = ndimage.binary_dilation(ventricle, IN_PLANE) & scan.brain & ~iph
-    field = None
+    field, source = None, None
     if kind.warp and bleeds:
         field = solve_push(iph, ventricle, scan.brain, spacing_mm, sink_per_mm2)
-        ct = spline_source(ct, scan.brain, spacing_mm)
-    masks = (np.asarray(mask, np.float32) for mask in (iph, ivh, free, room))
+        source = spline_source(ct, scan.brain, spacing_mm)
+    masks = [np.asarray(mask, np.float32) for mask in (iph, ivh, free, room)]
     where = np.array(np.nonzero(scan.brain))
-    return Prepared(scan, kind, hu, where, ct, level_mm, ivh_level_mm, *masks, ventricle, field)
+    away_mm = blood_distance_mm(np.any(masks, axis=0), spacing_mm)[scan.brain]
+    return Prepared(
+        scan, kind, hu, where, away_mm, source, level_mm, ivh_level_mm, *masks, ventricle, field
+    )
 
 
 def limit_push(prepared: Prepared, told: Told) -> Told:
@@ -166,14 +179,15 @@ def limit_push(prepared: Prepared, told: Told) -> Told:
     return told._replace(push_ml=float(np.clip(told.push_ml, -largest_ml, largest_ml)))
 
 
-def make_reference(prepared: Prepared, told: Told) -> ReferenceScan:
+def make_reference(prepared: Prepared, told: Told, seen: Seen | None = None) -> ReferenceScan:
     """The reference of one follow-up.
 
     Args:
         prepared: The baseline.
         told: Of the follow-up; a growth that is NaN leaves the bleed as it is.
+        seen: Of a reference with the same push, if there is one: nothing is warped again.
     """
-    seen = _read(prepared, told.push_ml)
+    seen = seen or _read(prepared, told.push_ml)
     ct_hu, before, ivh_before = seen.ct_hu, seen.iph, seen.ivh
     iph, ivh = before, ivh_before
     if prepared.hu is not None and prepared.kind.shell != "none":
@@ -182,7 +196,8 @@ def make_reference(prepared: Prepared, told: Told) -> ReferenceScan:
     if prepared.hu is not None and prepared.kind.ivh:
         ivh = _fill_ventricles(prepared, seen, iph, told.ivh_growth_ml)
         ct_hu = paint(ct_hu, ivh - ivh_before * (iph < 1), _ivh_hu(prepared))
-    return ReferenceScan(*(_spread(prepared, part) for part in (ct_hu, iph, ivh, before)))
+    parts = (_spread(prepared, part) for part in (ct_hu, iph, ivh, before))
+    return ReferenceScan(*parts, seen)
 
 
 def paint(ct_hu: NDArray, change: NDArray, hu: BleedHu) -> NDArray:
@@ -212,13 +227,19 @@ def _read(prepared: Prepared, push_ml: float) -> Seen:
     if prepared.field is None or push_ml == 0:
         ct_hu = np.asarray(prepared.scan.ct.data, np.float32)[where]
         return Seen(ct_hu, *(volume[where] for volume in volumes))
-    at = back_map(prepared.field, push_ml).coordinates
-    ct_hu = ndimage.map_coordinates(
-        prepared.ct, at, np.float32, order=3, mode="mirror", prefilter=False
-    )
-    return Seen(
-        ct_hu, *(ndimage.map_coordinates(volume, at, order=1, mode="mirror") for volume in volumes)
-    )
+    back = back_map(prepared.field, push_ml)
+    at, spacing_mm = back.coordinates, np.asarray(prepared.scan.ct.spacing_mm)
+    moved_mm = abs(back.push_ml) * prepared.field.largest_mm
+    near = prepared.away_mm <= moved_mm + np.linalg.norm(spacing_mm)
+    near_at = at[:, near]
+
+    def read(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+        # Elsewhere no blood is or can be: every mask reads 0 there, and no level counts.
+        seen = np.zeros(len(near), np.float32)
+        seen[near] = ndimage.map_coordinates(volume, near_at, np.float32, order=1, mode="mirror")
+        return seen
+
+    return Seen(prepared.source.read(at), *map(read, volumes))
 
 
 def _grow_bleed(prepared: Prepared, seen: Seen, told: Told) -> NDArray[np.float32]:

@@ -7,8 +7,9 @@ volume is met, and small growth is no more than a fraction of a voxel. A tilt to
 moves its centroid. Constants are those of the trial in docs/method.md 6.
 """
 
+import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,6 +39,10 @@ LARGEST_TILT, TILT_LIMIT, TILT_STEPS = 4.0, 3.0, 10
 
 AXIS_MM = 5.0
 """Within about this distance of the bleed's centroid no direction counts."""
+
+NEAR_SHELLS, NEAR_RIM_MM = 4.0, 2.0
+"""A tilted shell is looked for within so many even ones and a rim, and farther only where it lies
+farther: what is found is the same, sooner."""
 
 
 class BleedHu(NamedTuple):
@@ -102,7 +107,7 @@ def bleed_level_mm(
     """
     voxel_mm = float(np.mean(np.asarray(spacing_mm, dtype=float)[:2]))
     share = np.clip((ct_hu - hu.tissue) / (hu.blood - hu.tissue), 0, 1)
-    soft = ndimage.gaussian_filter(iph.astype(np.float32), MASK_BLUR_VOXELS)
+    soft = ndimage.gaussian_filter(iph.astype(np.float32), MASK_BLUR_VOXELS, mode="constant")
     near = CT_PART * voxel_mm * (np.abs(distance_mm) < NEAR_MM)
     outside = distance_mm - voxel_mm * soft - near * share
     inside = -distance_mm - voxel_mm * (1 - soft) - near * (1 - share)
@@ -124,6 +129,10 @@ class Candidates:
     position_mm: NDArray
     center_mm: NDArray
 
+    def only(self, chosen: NDArray[np.bool_]) -> Self:
+        """Some of them."""
+        return Candidates(self.level_mm[chosen], self.position_mm[chosen], self.center_mm)
+
 
 def fill(level_mm: NDArray, voxels: float) -> NDArray[np.float32]:
     """Shares (n,) of the lowest levels that add up to a number of voxels; all of them at most."""
@@ -137,21 +146,32 @@ def fill(level_mm: NDArray, voxels: float) -> NDArray[np.float32]:
     return shares
 
 
-def tilt_level_mm(candidates: Candidates, drift_mm: NDArray, kappa: float) -> NDArray:
-    """Levels outside the bleed that fall towards the drift and rise away from it."""
-    away = candidates.position_mm - candidates.center_mm
-    direction = drift_mm / np.linalg.norm(drift_mm)
-    cosine = away @ direction / (np.linalg.norm(away, axis=1) + AXIS_MM)
-    factor = np.exp(np.minimum(kappa * (1 - cosine), TILT_LIMIT))
-    return np.where(candidates.level_mm > 0, candidates.level_mm * factor, candidates.level_mm)
+@dataclass(frozen=True)
+class Tilt:
+    """Levels that fall towards one side, of some candidates.
 
+    Attributes:
+        level_mm: (n,), untilted.
+        turned: (n,) 1 - cosine between a voxel's direction and that side: 0 ahead, 2 behind.
+        ahead_mm: (n,) how far a voxel lies towards that side of the bleed's centroid.
+    """
 
-def _centroid_moves_mm(
-    candidates: Candidates, level_mm: NDArray, voxels: int, along: NDArray
-) -> float:
-    """How far the centroid of the lowest levels lies from the bleed's, along a unit vector."""
-    chosen = np.argpartition(level_mm, voxels - 1)[:voxels]
-    return float((candidates.position_mm[chosen].mean(axis=0) - candidates.center_mm) @ along)
+    level_mm: NDArray
+    turned: NDArray
+    ahead_mm: NDArray
+
+    @classmethod
+    def towards(cls, drift_mm: NDArray, candidates: Candidates) -> Self:
+        """Towards a drift (3,) that is not 0."""
+        away = candidates.position_mm - candidates.center_mm
+        ahead_mm = away @ (drift_mm / np.linalg.norm(drift_mm))
+        turned = 1 - ahead_mm / (np.linalg.norm(away, axis=1) + AXIS_MM)
+        return cls(candidates.level_mm, turned, ahead_mm)
+
+    def levels_mm(self, kappa: float) -> NDArray:
+        """Levels (n,): outside the bleed they rise the more a voxel is turned away."""
+        factor = np.exp(np.minimum(kappa * self.turned, TILT_LIMIT))
+        return np.where(self.level_mm > 0, self.level_mm * factor, self.level_mm)
 
 
 def grow_shell(
@@ -166,15 +186,37 @@ def grow_shell(
         drift_mm: (3,) along x, y, z; NaN: even on all sides, as is growth below a voxel.
     """
     level_mm, whole = candidates.level_mm, int(min(voxels, len(candidates.level_mm)))
-    length = float(np.linalg.norm(drift_mm))
-    if not length > 0 or voxels < before + 1 or whole < 1:
+    if not np.linalg.norm(drift_mm) > 0 or voxels < before + 1 or whole < 1:
         return fill(level_mm, voxels)
-    low, high, along = 0.0, LARGEST_TILT, np.asarray(drift_mm) / length
-    for _ in range(TILT_STEPS):
+    even_mm = max(float(np.partition(level_mm, whole - 1)[whole - 1]), 0.0)
+    for reach_mm in (NEAR_SHELLS * even_mm + NEAR_RIM_MM, math.inf):
+        near = level_mm <= reach_mm
+        tilted_mm = _tilt_to(drift_mm, candidates.only(near), whole, reach_mm)
+        if tilted_mm is not None:
+            break
+    shares = np.zeros(len(level_mm), np.float32)
+    shares[near] = fill(tilted_mm, voxels)
+    return shares
+
+
+def _tilt_to(drift_mm: NDArray, near: Candidates, voxels: int, reach_mm: float) -> NDArray | None:
+    """Levels tilted so that the centroid of the lowest moves as told.
+
+    Candidates above `reach_mm` were left out. None where one of them may be among the lowest.
+    """
+    tilt, length_mm = Tilt.towards(drift_mm, near), float(np.linalg.norm(drift_mm))
+    low, high = 0.0, LARGEST_TILT
+    last = min(voxels, len(near.level_mm) - 1)  # after the whole voxels comes one in part
+    if last < voxels and math.isfinite(reach_mm):
+        return None
+    for _ in range(TILT_STEPS + 1):
         kappa = (low + high) / 2
-        tilted = tilt_level_mm(candidates, drift_mm, kappa)
-        if _centroid_moves_mm(candidates, tilted, whole, along) < length:
+        level_mm = tilt.levels_mm(kappa)
+        order = np.argpartition(level_mm, last)
+        if level_mm[order[last]] > reach_mm:
+            return None
+        if tilt.ahead_mm[order[:voxels]].mean() < length_mm:
             low = kappa
         else:
             high = kappa
-    return fill(tilt_level_mm(candidates, drift_mm, (low + high) / 2), voxels)
+    return level_mm

@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
-from monai.losses import PatchAdversarialLoss
 from torch import Tensor, nn
 
 from hemexp.autoencoder.losses import reconstruction_terms
 from hemexp.autoencoder.network import Decoded, MultiHeadVae
+from hemexp.monai_parts import PatchAdversarialLoss
 
 NO_CONTEXT = nullcontext()
 _least_squares = PatchAdversarialLoss(criterion="least_squares")

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import torch
-from monai.losses import DiceLoss, PerceptualLoss
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from hemexp import Fault, HemexpError
 from hemexp.autoencoder.network import Decoded
+from hemexp.monai_parts import DiceLoss, PerceptualLoss
 from hemexp.settings import Autoencoder
 
 _dice = DiceLoss(sigmoid=True, reduction="none")

@@ -4,11 +4,11 @@ import json
 from typing import NamedTuple
 
 import torch
-from monai.networks.nets import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from hemexp.layout import Layout
+from hemexp.monai_parts import AutoencoderKL
 from hemexp.settings import Autoencoder
 from hemexp.training import load_weights
 

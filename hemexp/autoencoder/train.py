@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 import torch
-from monai.networks.nets import PatchDiscriminator
 from torch import Tensor
 
 from hemexp.autoencoder.gradients import Networks, accumulate_gradients
@@ -17,6 +16,7 @@ from hemexp.code_hash import hash_code
 from hemexp.columns import SESSIONS
 from hemexp.compiling import compile_modules, keep_compiled, worth_compiling
 from hemexp.layout import Layout
+from hemexp.monai_parts import PatchDiscriminator
 from hemexp.prefetch import feed_steps
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
 from hemexp.provenance import hash_file, hash_value, write_sidecars

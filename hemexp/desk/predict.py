@@ -27,8 +27,7 @@ from hemexp.provenance import write_atomically
 from hemexp.release.models import MODEL_PARTS, SEGMENTER, Recipe, held_parts, models_layout
 from hemexp.release.patient_values import PATIENT_NUMBERS, is_patient_id, number_faults
 from hemexp.reporting.patient.page import run_write_patient_page
-from hemexp.sampling.draw import Sampler
-from hemexp.sampling.models import load_trained
+from hemexp.sampling.models import Sampler, load_trained
 from hemexp.sampling.patient import BASELINE, read_at_baseline
 from hemexp.sampling.run import log_samples, sample_patient
 from hemexp.segmentation.segment import run_segment_scan

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from monai.networks.nets import DiffusionModelUNet
 from torch import Tensor, nn
 
 from hemexp import Fault, HemexpError
@@ -15,6 +14,7 @@ from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.schedule import Schedule, clean_from_v
 from hemexp.latents.scale import Scale, load_scale
 from hemexp.layout import Layout
+from hemexp.monai_parts import DiffusionModelUNet
 from hemexp.settings import Diffusion
 from hemexp.training import load_weights
 

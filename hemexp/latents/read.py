@@ -64,8 +64,9 @@ def true_reference(
         centroid_mm(torch.from_numpy(np.moveaxis(scans[s].iph, 2, 0)), zxy_mm) for s in SESSIONS
     )
     told = Told(growth_ml, (after - before).numpy(), push_ml, ivh_growth_ml)
-    prepared = prepare(scans["baseline"], kind, push.sink_per_mm2 if push else 0.0)
-    return make_reference(prepared, told)
+    frame = scans["baseline"].frame
+    prepared = prepare(scans["baseline"].cut(frame), kind, push.sink_per_mm2 if push else 0.0)
+    return make_reference(prepared, told).spread(frame)
 
 
 def read_patient(

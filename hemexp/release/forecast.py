@@ -27,8 +27,7 @@ from hemexp.release.patient_values import (
     is_patient_id,
     number_faults,
 )
-from hemexp.sampling.draw import Sampler
-from hemexp.sampling.models import load_trained
+from hemexp.sampling.models import Sampler, load_trained
 from hemexp.sampling.patient import at_baseline
 from hemexp.sampling.run import sample_patient
 from hemexp.settings import Grid, Sampling

@@ -112,6 +112,12 @@ def read_pictures(reader: Reader, outcome: pd.Series) -> PatientPictures:
     )
 
 
+def kept_iph_ml(reader: Reader, patient_id: str) -> pd.Series:
+    """IPH volumes in mL of the samples that stayed on disk, by number."""
+    volumes = reader.table(reader.layout.sample_volumes(patient_id)).set_index("sample")
+    return volumes.loc[volumes["kept"] == 1, "iph_ml"]
+
+
 def nearest_sample(iph_ml: pd.Series, percentile: float) -> int:
     """Number of the sample nearest to a percentile of the volume.
 

@@ -1,7 +1,8 @@
 """One patient's follow-ups: what is asked of them, how they are drawn and finished."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
 from typing import NamedTuple
 
 import numpy as np
@@ -9,59 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hemexp.anatomy.noise import Noise
 from hemexp.anatomy.reference import Told, limit_push, prepare
 from hemexp.diffusion.condition import OFFSETS, Condition, build_condition
 from hemexp.expansion.model import patient_distribution
-from hemexp.sampling.finish import (
-    Finish,
-    FinishedSample,
-    finish_sample,
-    missing_ml,
-    relate,
-    ventricle_reach,
-)
-from hemexp.sampling.models import Models
+from hemexp.sampling.finish import FinishedSample
+from hemexp.sampling.finishing import Finishing
+from hemexp.sampling.models import Models, Sampler
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.patient import PatientAtBaseline
-from hemexp.sampling.references import NO_MORE, Drawn, Level, References
+from hemexp.sampling.references import Drawn, References
 from hemexp.sampling.requests import Requests, draw_requests, draw_told
-from hemexp.sampling.sample import DecodedScan, LatentSampler, Start, decode_stack
-from hemexp.settings import Sampling
-from hemexp.training import autocast_for
-
-LEAST_MISS_ML = 0.3
-"""Of IPH or IVH growth: by so much too little or too much drawn, the reference is made again."""
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """What follow-ups are drawn with.
-
-    Attributes:
-        models: The trained models.
-        settings: The room's settings.
-        seed: Run seed.
-    """
-
-    models: Models
-    settings: Sampling
-    seed: int
-
-
-def level_of(missing_ml: tuple[float, float], made: References) -> Level:
-    """What a reference is made again with, of the IPH and IVH growth that was told and missed.
-
-    Args:
-        missing_ml: See `finish.missing_ml`.
-        made: Only what grows in these references can be made up.
-    """
-    iph_ml, ivh_ml = missing_ml
-    # A NaN is no miss: nothing was told.
-    return Level(
-        iph_ml if made.has_shell and abs(iph_ml) >= LEAST_MISS_ML else 0.0,
-        ivh_ml if made.has_ivh and abs(ivh_ml) >= LEAST_MISS_ML else 0.0,
-    )
+from hemexp.sampling.sample import LatentSampler, Start
+from hemexp.sampling.workers import Workers
 
 
 def slices_that_may_change(
@@ -103,6 +63,11 @@ class Asked(NamedTuple):
     told: tuple[Told, ...]
     latents: LatentSampler
 
+    @property
+    def references(self) -> References:
+        """What the samples are drawn relative to."""
+        return self.latents.start.references
+
 
 def ask_samples(sampler: Sampler, patient: PatientAtBaseline) -> Asked:
     """Draws what is asked of one patient's samples."""
@@ -121,99 +86,54 @@ def ask_for(sampler: Sampler, patient: PatientAtBaseline, requests: Requests) ->
     """Draws what is told with given requests of one patient."""
     settings, models, model = sampler.settings, sampler.models, sampler.models.denoiser
     seed, scan = PatientSeed(sampler.seed, patient.patient_id), patient.baseline.scan
-    prepared = prepare(scan, model.reference.kind, model.reference.sink_per_mm2)
+    prepared = prepare(scan.cut(scan.frame), model.reference.kind, model.reference.sink_per_mm2)
     told = tuple(limit_push(prepared, one) for one in draw_told(models, patient, requests, seed))
     condition = condition_samples(models, patient, requests, told)
     spacing_mm = float(scan.ct.spacing_mm[2])
     may_change = slices_that_may_change(scan.iph, spacing_mm, settings.slice_margin_mm)
     baseline = patient.encoded["baseline"][0]
-    made = References(prepared, told, baseline, models.autoencoder, settings.batch_slices)
+    made = References(
+        prepared, scan.frame, told, baseline, models.autoencoder, settings.batch_slices
+    )
     start = Start(seed, baseline, spacing_mm, may_change, made)
     return Asked(requests, told, LatentSampler(model, start, condition, settings))
 
 
 def draw_patient_followups(
-    sampler: Sampler, patient: PatientAtBaseline
+    sampler: Sampler, patient: PatientAtBaseline, workers: Workers | None = None
 ) -> tuple[Iterator[FinishedSample], Asked]:
     """Follow-ups of one patient, decoded and measured as they are drawn, and what was asked.
 
-    A sample whose image disagrees with its mask or its request is drawn once more.
+    Their images show what lies within the frame of the references; the rest of the grid is empty.
+    A sample whose image disagrees with its mask or its request is drawn once more. Workers finish
+    one batch while the next is drawn; no more than two batches are held.
     """
     asked = ask_samples(sampler, patient)
-    return _finish_all(sampler, patient, asked), asked
+    finishing = Finishing(sampler, patient, asked.latents)
+    return _finish_all(asked.latents, finishing, workers or Workers(0)), asked
 
 
 def _finish_all(
-    sampler: Sampler, patient: PatientAtBaseline, asked: Asked
+    latents: LatentSampler, finishing: Finishing, workers: Workers
 ) -> Iterator[FinishedSample]:
-    finish, decoder = _finish_of(sampler, patient, asked), Decoder(sampler)
-    start, brain = asked.latents.start, patient.baseline.scan.brain
+    def begin(batch: dict[int, Drawn]) -> dict[int, Future[FinishedSample]]:
+        return {k: workers.start(finishing, drawn, k) for k, drawn in batch.items()}
 
-    def finished(drawn: Drawn, k: int) -> FinishedSample:
-        told, decoded, more = asked.told[k], decoder(drawn), NO_MORE
-        related = relate(*decoded, drawn.scan, brain)
-        raw = related.labels(brain)
-        if finish.active:
-            missing = missing_ml(related, told, patient.baseline)
-            more = level_of(missing, start.references)
-        if any(more):
-            level = asked.latents.relevel(drawn, k, more)
-            related = relate(*decoder.again(decoded, drawn, level), level.scan, brain)
-        rng = np.random.default_rng(start.seed.for_draw(k, "texture"))
-        sample = finish_sample(related, raw, told, finish, rng)
-        moved = {"relevelled_ml": more.iph_ml, "relevelled_ivh_ml": more.ivh_ml}
-        return sample._replace(measured=sample.measured | moved)
-
-    for batch in asked.latents.batches():
-        samples = {k: finished(drawn, k) for k, drawn in batch.items()}
-        odd = [k for k in samples if finish.active and samples[k].measured["disagrees"]]
+    def end(
+        batch: dict[int, Drawn], begun: dict[int, Future[FinishedSample]]
+    ) -> Iterator[FinishedSample]:
+        samples = {k: future.result() for k, future in begun.items()}
+        odd = [k for k in samples if finishing.active and samples[k].measured["disagrees"]]
         if odd:  # in one batch: its order, and with it every bit, hangs on lower numbers alone
-            drawn_again = asked.latents.draw(odd, attempt=1)
-            samples |= {k: finished(drawn, k) for k, drawn in drawn_again.items()}
+            again = begin(latents.draw(odd, before=batch))
+            samples |= {k: future.result() for k, future in again.items()}
         for k, sample in samples.items():
             yield sample._replace(measured=sample.measured | {"redrawn": int(k in odd)})
 
-
-def _finish_of(sampler: Sampler, patient: PatientAtBaseline, asked: Asked) -> Finish:
-    made, scan = asked.latents.start.references, patient.baseline.scan
-    reference = sampler.models.denoiser.reference
-    ventricles = ventricle_reach(scan, made.room) if reference.kind.ivh else None
-    noise = None
-    if reference.kept_texture is not None:
-        noise = Noise.of(scan, made.prepared.ventricles, reference.kept_texture)
-    return Finish(patient.baseline, made.hu, ventricles, sampler.settings.finish, noise)
-
-
-class Decoder:
-    """Decodes samples and their references; of a reference that stays the same once."""
-
-    def __init__(self, sampler: Sampler) -> None:
-        """Decodes with the models of a sampler."""
-        self._vae = sampler.models.autoencoder
-        self._batch = sampler.settings.batch_slices
-        self._precision = sampler.settings.precision
-        self._last: tuple[Tensor, DecodedScan] | None = None
-
-    def __call__(self, drawn: Drawn) -> tuple[DecodedScan, DecodedScan]:
-        """The decoded sample and its decoded reference."""
-        if self._last is None or self._last[0] is not drawn.reference:
-            self._last = drawn.reference, self._decode(drawn.reference)
-        return self._decode(drawn.latents), self._last[1]
-
-    def again(
-        self, decoded: tuple[DecodedScan, DecodedScan], before: Drawn, drawn: Drawn
-    ) -> tuple[DecodedScan, DecodedScan]:
-        """The same of a relevelled sample: slices that stay were decoded before."""
-        which = drawn.moved_from(before)
-        if not which.any():
-            return decoded
-        sample, reference = (
-            old.with_slices(which.numpy(), self._decode(latents[which]))
-            for old, latents in zip(decoded, (drawn.latents, drawn.reference), strict=True)
-        )
-        return sample, reference
-
-    def _decode(self, latents: Tensor) -> DecodedScan:
-        device = next(self._vae.parameters()).device
-        autocast = autocast_for(self._precision, device)
-        return decode_stack(self._vae, latents, self._batch, autocast)
+    waiting = deque()
+    for batch in latents.batches(workers):
+        waiting.append((batch, begin(batch)))
+        if len(waiting) > min(1, workers.count):
+            yield from end(*waiting.popleft())
+    for rest in waiting:
+        yield from end(*rest)

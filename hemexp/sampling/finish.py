@@ -12,7 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from hemexp.anatomy.boxes import within_mm
+from hemexp.anatomy.boxes import bounding_box, within_mm
 from hemexp.anatomy.midline import midline_shift_mm
 from hemexp.anatomy.noise import Noise
 from hemexp.anatomy.reference import CSF_HU, IVH_SHARE, ReferenceScan, Told
@@ -123,9 +123,9 @@ def relate(
     return Related(margin, ivh_logit, decoded.ct_hu - decoded_reference.ct_hu, reference)
 
 
-def missing_ml(related: Related, told: Told, baseline: Baseline) -> tuple[float, float]:
-    """IPH and IVH growth told but not drawn; NaN where none was told."""
-    iph_ml, ivh_ml = _volumes_ml(related.labels(baseline.scan.brain), baseline)
+def missing_ml(raw: NDArray[np.uint8], told: Told, baseline: Baseline) -> tuple[float, float]:
+    """IPH and IVH growth told but not drawn, of raw labels; NaN where none was told."""
+    iph_ml, ivh_ml = _volumes_ml(raw, baseline)
     return (
         told.growth_ml - (iph_ml - baseline.iph_ml),
         told.ivh_growth_ml - (ivh_ml - baseline.ivh_ml),
@@ -155,7 +155,7 @@ def finish_sample(
     ct_hu = np.where(brain, reference.ct_hu + change_hu, 0.0)
     painted = 0.0
     if finish.active and finish.hu:
-        ct_hu, painted = _paint(ct_hu, labels, (before, reference.ivh > 0.5), finish.hu)
+        painted = _paint(ct_hu, labels, (before, reference.ivh > 0.5), finish.hu)
     if finish.active and finish.noise:
         ct_hu = finish.noise.renew(ct_hu, rng)
     raw_ml, final_ml = (_volumes_ml(one, finish.baseline) for one in (raw, labels))
@@ -175,7 +175,7 @@ def finish_sample(
         "midline_shift_mm": shift_mm,
         "disagrees": int(dim or _misses(raw_ml[0] - finish.baseline.iph_ml, told.growth_ml)),
     }
-    return FinishedSample(ct_hu.astype(np.float32), labels, measured)
+    return FinishedSample(ct_hu.astype(np.float32, copy=False), labels, measured)
 
 
 def _misses(growth_ml: float, told_ml: float) -> bool:
@@ -187,7 +187,9 @@ def label_voxels(
     iph: NDArray[np.bool_], ivh_logit: NDArray[np.float32], brain: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
     """Labels (x, y, z): 1 where `iph` holds, else 2 where the brain has a positive IVH logit."""
-    return (IPH_LABEL * iph + IVH_LABEL * ((ivh_logit > 0) & brain & ~iph)).astype(np.uint8)
+    labels = np.where(iph, np.uint8(IPH_LABEL), np.uint8(0))
+    labels[(ivh_logit > 0) & brain & ~iph] = IVH_LABEL
+    return labels
 
 
 def _volumes_ml(labels: NDArray[np.uint8], baseline: Baseline) -> tuple[float, float]:
@@ -234,24 +236,37 @@ def islands(
     iph: NDArray[np.bool_], before: NDArray[np.bool_], voxel_ml: float
 ) -> NDArray[np.bool_]:
     """Pieces of a mask (x, y, z) that touch no old blood and hold less than half a millilitre."""
-    pieces, count = ndimage.label(iph)
-    index = np.arange(1, count + 1)
-    sizes_ml = ndimage.sum_labels(iph, pieces, index) * voxel_ml
-    old = ndimage.sum_labels(before, pieces, index) > 0
-    return np.isin(pieces, index[(sizes_ml < ISLAND_ML) & ~old])
+    found = np.zeros_like(iph)
+    if iph.any():
+        box = bounding_box(iph)
+        pieces, count = ndimage.label(iph[box])
+        sizes_ml = np.bincount(pieces.ravel(), minlength=count + 1) * voxel_ml
+        old = np.bincount(pieces[before[box]], minlength=count + 1) > 0
+        small = (sizes_ml < ISLAND_ML) & ~old
+        small[0] = False  # no piece at all
+        found[box] = small[pieces]
+    return found
 
 
 def _paint(
-    ct_hu: NDArray,
+    image: NDArray[np.float32],
     labels: NDArray[np.uint8],
     before: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     hu: BleedHu,
-) -> tuple[NDArray, float]:
-    """Makes changed voxels look like what the mask says; and the share of new IPH that did not.
+) -> float:
+    """Makes changed voxels of an image look like what the mask says.
 
     New IPH darker than half way between blood and tissue gets the drawn bleed's mean, and so does
     new IVH between blood and CSF; what is blood no longer and still looks like it, the tissue's.
+
+    Returns:
+        The share of new IPH that looked otherwise.
     """
+    concerned = (labels > 0) | before[0]
+    if not concerned.any():
+        return 0.0
+    box = bounding_box(concerned)
+    ct_hu, labels, before = image[box], labels[box], [mask[box] for mask in before]
     iph, ivh = labels == IPH_LABEL, labels == IVH_LABEL
     new, gone = iph & ~before[0], before[0] & ~iph & ~ivh
     clear = iph & (ct_hu >= hu.middle)
@@ -262,5 +277,5 @@ def _paint(
     painted = np.where(dim, blood_hu, ct_hu)
     ivh_hu = float(ct_hu[bright].mean()) if bright.any() else IVH_SHARE * hu.blood
     painted = np.where(pale, ivh_hu, painted)
-    painted = np.where(gone & (ct_hu > hu.middle), hu.tissue, painted)
-    return painted, np.count_nonzero(dim) / max(np.count_nonzero(new), 1)
+    image[box] = np.where(gone & (ct_hu > hu.middle), hu.tissue, painted)
+    return np.count_nonzero(dim) / max(np.count_nonzero(new), 1)

@@ -10,6 +10,7 @@ from hemexp.diffusion.network import DiffusionModel, load_diffusion
 from hemexp.expansion.ivh import IvhModel, load_ivh
 from hemexp.expansion.model import ExpansionModel, load_expansion
 from hemexp.layout import Layout
+from hemexp.settings import Sampling
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,21 @@ class Models:
     def device(self) -> torch.device:
         """Where the networks work."""
         return next(self.autoencoder.parameters()).device
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """What follow-ups are drawn with.
+
+    Attributes:
+        models: The trained models.
+        settings: The room's settings.
+        seed: Run seed.
+    """
+
+    models: Models
+    settings: Sampling
+    seed: int
 
 
 def model_files(layout: Layout) -> tuple[Path, ...]:

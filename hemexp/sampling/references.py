@@ -1,6 +1,8 @@
 """What the samples of one patient are drawn relative to, one reference a sample."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -8,12 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
+from hemexp.anatomy.boxes import Frame
 from hemexp.anatomy.reference import Prepared, ReferenceScan, Told, make_reference
 from hemexp.anatomy.shell import BleedHu
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.latents.encode import encode_images
 from hemexp.latents.read import reference_images
+from hemexp.sampling.workers import Workers
 
 
 class Level(NamedTuple):
@@ -55,7 +60,8 @@ class References:
     """Makes the references of one patient's samples.
 
     Attributes:
-        prepared: The baseline.
+        prepared: The baseline within the frame.
+        frame: Of the grid, what can change; the rest is empty.
         told: Of every sample.
         baseline: Its latents (z, c, h, w).
         vae: Encodes them.
@@ -63,10 +69,12 @@ class References:
     """
 
     prepared: Prepared
+    frame: Frame
     told: tuple[Told, ...]
     baseline: Tensor
     vae: MultiHeadVae
     batch_slices: int
+    _begun: dict[int, Future[ReferenceScan]] = field(default_factory=dict)
 
     @property
     def hu(self) -> BleedHu:
@@ -82,12 +90,20 @@ class References:
     def _unchanged(self) -> tuple[ReferenceScan, Tensor]:
         return self.scan(0), self.baseline
 
-    def scan(self, k: int, more: Level = NO_MORE) -> ReferenceScan:
-        """The reference of sample k, with more blood if wanted."""
+    def scan(
+        self, k: int, more: Level = NO_MORE, before: ReferenceScan | None = None
+    ) -> ReferenceScan:
+        """The reference of sample k, with more blood than before if wanted."""
         told = self.told[k]
         growth_ml, ivh_ml = told.growth_ml + more.iph_ml, told.ivh_growth_ml + more.ivh_ml
         told = told._replace(growth_ml=growth_ml, ivh_growth_ml=ivh_ml)
-        return make_reference(self.prepared, told)
+        return make_reference(self.prepared, told, before and before.seen)
+
+    def make_ahead(self, numbers: Iterable[int], workers: Workers) -> None:
+        """Lets workers make some samples' references before they are asked for."""
+        if workers.count and not self.prepared.kind.is_baseline:
+            for k in set(numbers) - self._begun.keys():
+                self._begun[k] = workers.start(self.scan, k)
 
     @property
     def has_shell(self) -> bool:
@@ -102,11 +118,13 @@ class References:
     @torch.inference_mode()
     def relevelled(self, drawn: Drawn, k: int, more: Level) -> tuple[ReferenceScan, Tensor]:
         """`encoded` with more blood than a drawn one; slices that stay keep their latents."""
-        scan = self.scan(k, more)
-        images, latents = reference_images(scan), drawn.reference.clone()
-        changed = (images != reference_images(drawn.scan)).flatten(1).any(dim=1)
+        scan = self.scan(k, more, drawn.scan)
+        latents, pairs = drawn.reference.clone(), zip(scan[:3], drawn.scan[:3], strict=True)
+        changed = np.any([(now != old).any(axis=(0, 1)) for now, old in pairs], axis=0)
         if changed.any():
-            latents[changed] = encode_images(self.vae, images[changed], self.batch_slices)
+            images = reference_images(ReferenceScan(*(part[..., changed] for part in scan[:4])))
+            slices = torch.from_numpy(self.frame.box[2].start + np.flatnonzero(changed))
+            latents[slices] = self._encode(images, slices=(0, 0))
         return scan, latents
 
     @torch.inference_mode()
@@ -114,5 +132,18 @@ class References:
         """`scan` and its latents; where it is the baseline, always the same."""
         if self.prepared.kind.is_baseline:
             return self._unchanged
-        scan = self.scan(k)
-        return scan, encode_images(self.vae, reference_images(scan), self.batch_slices)
+        begun = self._begun.pop(k, None)
+        scan = begun.result() if begun else self.scan(k)
+        return scan, self._encode(reference_images(scan))
+
+    def _encode(self, images: Tensor, slices: tuple[int, int] | None = None) -> Tensor:
+        """Latents of images within the frame; outside it is 0 HU and no blood, 0 to the network.
+
+        Args:
+            images: (z, 3, x, y).
+            slices: Empty ones below and above; None: as many as the grid has.
+        """
+        x, y, z = self.frame.beside
+        device = next(self.vae.parameters()).device
+        whole = pad(images.to(device), (*y, *x, 0, 0, *(z if slices is None else slices)))
+        return encode_images(self.vae, whole, self.batch_slices)

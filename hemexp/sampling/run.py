@@ -16,6 +16,7 @@ from hemexp.sampling.models import load_trained
 from hemexp.sampling.noise import PatientSeed
 from hemexp.sampling.patient import PatientAtBaseline, read_at_baseline
 from hemexp.sampling.requests import how_drawn
+from hemexp.sampling.workers import Workers
 from hemexp.settings import Sampling
 from hemexp.training import resolve_device
 
@@ -34,6 +35,7 @@ def volumes_table(
     return pd.DataFrame(
         {
             "sample": numbers,
+            "kept": [int(k < settings.kept) for k in numbers],
             "seed": [seed.for_draw(k) for k in numbers],
             "condition": condition,
             "draws": how_drawn(condition, settings),
@@ -51,10 +53,10 @@ def volumes_table(
 
 
 def sample_patient(sampler: Sampler, patient: PatientAtBaseline, layout: Layout) -> pd.DataFrame:
-    """Draws K follow-ups of one patient one by one and writes them, their maps and volumes.
+    """Draws K follow-ups of one patient; writes those kept, and the maps and volumes of all.
 
-    Memory does not grow with K: a sample is decoded, measured and written before the next.
-    Samples that an earlier run with a larger K left there are removed.
+    Memory does not grow with K: one batch is finished and written while the next is drawn.
+    Samples that an earlier run left there and this one does not keep are removed.
 
     Args:
         sampler: Models, settings and seed.
@@ -65,9 +67,12 @@ def sample_patient(sampler: Sampler, patient: PatientAtBaseline, layout: Layout)
         The content of `volumes.tsv`.
     """
     started, settings = time.perf_counter(), sampler.settings
-    finished, asked = draw_patient_followups(sampler, patient)
-    measured, products = write_samples(layout, patient, finished)
-    remove_surplus(layout, patient.patient_id, settings.samples)
+    with Workers.of_job() as workers:
+        finished, asked = draw_patient_followups(sampler, patient, workers)
+        frame = asked.references.frame
+        kept = settings.kept
+        measured, products = write_samples(layout, patient, finished, frame, workers, kept)
+    remove_surplus(layout, patient.patient_id, kept)
     seed = PatientSeed(sampler.seed, patient.patient_id)
     table = volumes_table(sampler, seed, asked, measured)
     volumes = layout.sample_volumes(patient.patient_id)

@@ -1,7 +1,7 @@
 """Draws follow-ups in latent space and decodes them."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from hemexp.diffusion.network import PLAIN, DiffusionModel, Guidance, show_stack
 from hemexp.sampling.noise import PatientSeed, correlate_slices, white_noise
 from hemexp.sampling.references import Drawn, Level, References
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
+from hemexp.sampling.workers import Workers
 from hemexp.settings import Sampling
 from hemexp.training import autocast_for
 
@@ -98,18 +99,32 @@ class LatentSampler:
         for batch in self.batches():
             yield from batch.values()
 
-    def batches(self) -> Iterator[dict[int, Drawn]]:
-        """The K follow-ups by number, a batch at a time."""
+    def batches(self, workers: Workers | None = None) -> Iterator[dict[int, Drawn]]:
+        """The K follow-ups by number, a batch at a time.
+
+        Workers make the references of the next batch while one is drawn.
+        """
         count, size = len(self.condition.request), self.size
-        patient = f"sampling {self.start.seed.patient_id}"
-        for first in tqdm(range(0, count, size), desc=patient, disable=None):
+        firsts, patient = range(0, count, size), f"sampling {self.start.seed.patient_id}"
+        for first in tqdm(firsts, desc=patient, disable=None):
+            if workers:
+                soon = range(first, min(first + 2 * size, count))
+                self.start.references.make_ahead(soon, workers)
             yield self.draw(range(first, min(first + size, count)))
 
     @torch.inference_mode()
-    def draw(self, numbers: Sequence[int], attempt: int = 0) -> dict[int, Drawn]:
-        """At most a batch of the K follow-ups, by number; another attempt has other noise."""
+    def draw(
+        self, numbers: Sequence[int], before: Mapping[int, Drawn] | None = None
+    ) -> dict[int, Drawn]:
+        """At most a batch of the K follow-ups, by number.
+
+        Args:
+            numbers: Which.
+            before: The same samples, where they are drawn again: from other noise, on the same
+                references.
+        """
         index = torch.tensor([*numbers] + [numbers[-1]] * (self.size - len(numbers)))
-        return dict(zip(numbers, self._draw(index, attempt), strict=False))
+        return dict(zip(numbers, self._draw(index, before), strict=False))
 
     def relevel(self, drawn: Drawn, k: int, more: Level) -> Drawn:
         """The same remainder on a reference with so much more blood."""
@@ -117,16 +132,19 @@ class LatentSampler:
         level = reference - drawn.reference  # exactly 0 where a slice stays
         return Drawn(drawn.latents + level, reference, scan)
 
-    def _draw(self, index: Tensor, attempt: int) -> list[Drawn]:
+    def _draw(self, index: Tensor, before: Mapping[int, Drawn] | None) -> list[Drawn]:
         """A batch of samples."""
         start, settings, model = self.start, self.settings, self.model
-        made = {k: start.references.encoded(k) for k in dict.fromkeys(index.tolist())}
+        if before:
+            made = {k: (before[k].scan, before[k].reference) for k in index.tolist()}
+        else:
+            made = {k: start.references.encoded(k) for k in dict.fromkeys(index.tolist())}
         # Not rows of the stack: by their identity the decoder knows those that it has decoded.
         scans, references = zip(*(made[k] for k in index.tolist()), strict=True)
         if not settings.network:
             return [Drawn(*parts) for parts in zip(references, references, scans, strict=True)]
         reference = torch.stack(references)
-        clean = self._solve(index, reference, attempt)
+        clean = self._solve(index, reference, attempt=int(before is not None))
         change = model.scale.restore_change(model.settings.target, clean, reference)
         latents = reference + change * start.may_change[:, None, None, None]
         return [Drawn(*parts) for parts in zip(latents, references, scans, strict=True)]
@@ -171,13 +189,24 @@ class LatentSampler:
 
 @torch.inference_mode()
 def decode_stack(
-    vae: MultiHeadVae, latents: Tensor, batch: int, autocast: AbstractContextManager | None = None
+    vae: MultiHeadVae,
+    latents: Tensor,
+    batch: int,
+    autocast: AbstractContextManager | None = None,
+    box: Sequence[slice] = (),
 ) -> DecodedScan:
-    """Decodes one stack (z, c, h, w) to volumes (x, y, z); in fp32 without `autocast`."""
+    """Decodes one stack (z, c, h, w) to volumes (x, y, z), or a box of them.
+
+    In fp32 without `autocast`.
+    """
     device = next(vae.parameters()).device
     with autocast or nullcontext():
         parts = [vae.decode(part.to(device)) for part in latents.split(batch)]
-    ct, iph, ivh = (
-        np.moveaxis(torch.cat([part[i].cpu() for part in parts]).numpy(), 0, 2) for i in range(3)
-    )
+
+    def volume(part: int) -> NDArray[np.float32]:
+        # Cut and turned on the device: less to copy, and a GPU does it in no time.
+        stack = torch.cat([decoded[part] for decoded in parts])
+        return stack.permute(1, 2, 0)[tuple(box)].contiguous().cpu().numpy()
+
+    ct, iph, ivh = (volume(part) for part in range(3))
     return DecodedScan(100.0 * ct, iph, ivh)

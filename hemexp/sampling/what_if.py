@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from hemexp.anatomy.boxes import Frame
 from hemexp.expansion.model import ExpansionModel, outside_probability, patient_distribution
 from hemexp.layout import Layout
 from hemexp.outcomes import is_expansion
@@ -23,6 +24,7 @@ from hemexp.sampling.draw import Sampler, draw_patient_followups
 from hemexp.sampling.finish import FinishedSample
 from hemexp.sampling.models import load_trained
 from hemexp.sampling.patient import Baseline, PatientAtBaseline, read_at_baseline
+from hemexp.sampling.workers import Workers
 from hemexp.settings import Sampling
 from hemexp.tables import read_table, write_table
 from hemexp.training import resolve_device
@@ -87,14 +89,21 @@ def answer(
 
 
 def add_up(
-    samples: Iterable[FinishedSample], baseline: Baseline
+    samples: Iterable[FinishedSample], baseline: Baseline, frame: Frame
 ) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-    """Measurements of samples, and the share of them with new blood (x, y, z); none is kept."""
-    count, rows = np.zeros(baseline.scan.brain.shape), []
+    """Measurements of samples, and the share of them with new blood (x, y, z); none is kept.
+
+    Args:
+        samples: Drawn follow-ups.
+        baseline: The baseline.
+        frame: What their images show of the grid.
+    """
+    blood, rows = frame.cut(baseline.scan.blood), []
+    count = np.zeros(blood.shape, np.int32)
     for sample in samples:
         rows.append(sample.measured)
-        count += (sample.labels > 0) & ~baseline.scan.blood
-    return pd.DataFrame(rows), count / len(rows)
+        count += (sample.labels > 0) & ~blood
+    return pd.DataFrame(rows), frame.spread(count / len(rows))
 
 
 def run_redraw_what_if(
@@ -117,7 +126,9 @@ def run_redraw_what_if(
     sampler = Sampler(load_trained(layout, resolve_device(device)), settings, seed)
     for case in CASES:
         changed = change_patient(sampler.models.growth, patient, case)
-        volumes, chance = add_up(draw_patient_followups(sampler, changed)[0], baseline)
+        with Workers.of_job() as workers:
+            samples, asked = draw_patient_followups(sampler, changed, workers)
+            volumes, chance = add_up(samples, baseline, asked.references.frame)
         rows.append({"case": case} | answer(volumes, chance, baseline, changed.row))
         maps.append(layout.what_if_map(patient_id, case))
         write_volume(maps[-1], chance, baseline.scan.ct.affine, np.float32)

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hemexp.anatomy.boxes import bounding_box
+from hemexp.monai_parts import sliding_window_inference
 from hemexp.segmentation.network import (
     BACKGROUND,
     CLASSES,

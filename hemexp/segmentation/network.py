@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from monai.networks.nets import SegResNet
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
 
 from hemexp import Fault, HemexpError
 from hemexp.layout import Layout
+from hemexp.monai_parts import SegResNet
 from hemexp.provenance import hash_file
 from hemexp.settings import Segmentation
 from hemexp.training import load_weights

@@ -6,7 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from monai.transforms import (
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hemexp.anatomy.boxes import bounding_box
+from hemexp.layout import Layout
+from hemexp.monai_parts import (
     Compose,
     RandAffined,
     RandFlipd,
@@ -15,11 +20,6 @@ from monai.transforms import (
     RandGaussianSmoothd,
     RandShiftIntensityd,
 )
-from numpy.typing import NDArray
-from torch import Tensor
-
-from hemexp.anatomy.boxes import bounding_box
-from hemexp.layout import Layout
 from hemexp.provenance import seed_for
 from hemexp.segmentation.network import CLASSES, HU_UNIT, HU_WINDOW, IPH, IVH, model_input
 from hemexp.settings import Segmentation

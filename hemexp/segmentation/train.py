@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 import torch
-from monai.losses import DiceCELoss
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -15,6 +14,7 @@ from hemexp.code_hash import hash_code
 from hemexp.columns import SESSIONS
 from hemexp.compiling import compile_modules, keep_compiled, worth_compiling
 from hemexp.layout import Layout
+from hemexp.monai_parts import DiceCELoss
 from hemexp.prefetch import feed_steps
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
 from hemexp.provenance import hash_file, hash_value, write_sidecars

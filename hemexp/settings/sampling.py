@@ -13,6 +13,10 @@ class Sampling(Section):
     samples: PositiveInt
     """K, follow-ups drawn a patient. More: time and disk grow with it, maps and intervals get
     finer. Sample k is the same for any K."""
+    keep: PositiveInt | Literal["all"]
+    """How many of them stay on disk as images, the first: they are spread over the forecast as all
+    K are. Volumes and maps come from all K, scores of images and pictures from those kept. More:
+    disk grows with it, scores of images get surer."""
     indicator: Literal["predicted", "oracle", "free"]
     """How growth comes to drive the samples: drawn from the forecast, taken from what happened, or
     not at all. `oracle` measures obedience and is never a forecast."""
@@ -56,3 +60,8 @@ class Sampling(Section):
     compile: bool | Literal["auto"]
     """`torch.compile` of the denoiser; `auto`: on a GPU, where `samples` times `evaluations` make
     1000 or more. A minute for the first patient, less for the next."""
+
+    @property
+    def kept(self) -> int:
+        """Number of samples that stay on disk: those numbered below it."""
+        return self.samples if self.keep == "all" else min(self.keep, self.samples)

@@ -142,10 +142,10 @@ NATIVE_IMAGES = paths(RESULTS.native(*_SCAN).images)
 STRIPPED = paths(RESULTS.stripped(*_SCAN))
 VOLUMES, GRID_CT, TRANSFORM = NATIVE["volumes"], GRID["ct"], REGISTERED["transform"]
 SEGMENTATION = paths(RESULTS.segmentation(*_SCAN))
-# The last sample stands for all: when more are asked for, it is the one that is missing.
+# The last sample kept stands for all: when more are asked for, it is the one that is missing.
 SAMPLED = [
     paths(RESULTS.sample_volumes(_ONE)),
-    paths(RESULTS.sample(_ONE, SETTINGS.sampling.samples - 1).labels),
+    paths(RESULTS.sample(_ONE, SETTINGS.sampling.kept - 1).labels),
 ]
 LATENTS, RECONSTRUCTION = paths(RESULTS.latents(_ONE)), paths(RESULTS.reconstruction(_ONE))
 TRUE_MAP = [paths(RESULTS.true_map(_ONE)), paths(RESULTS.redraws(_ONE))]

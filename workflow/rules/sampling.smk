@@ -17,12 +17,12 @@ rule sample_followups:
         volumes=paths(RESULTS.sample_volumes("{patient}")),
         ct=expand(
             paths(RESULTS.sample("{patient}", "{k}").ct),
-            k=range(SETTINGS.sampling.samples),
+            k=range(SETTINGS.sampling.kept),
             allow_missing=True,
         ),
         masks=expand(
             paths(RESULTS.sample("{patient}", "{k}").labels),
-            k=range(SETTINGS.sampling.samples),
+            k=range(SETTINGS.sampling.kept),
             allow_missing=True,
         ),
         maps=expand(

@@ -164,13 +164,14 @@ def read_shell_followups(
     model = load_reference(layout.scale)
     if model.kind.is_baseline:
         return None
-    prepared = prepare(baseline, model.kind, model.sink_per_mm2)
+    frame = baseline.frame
+    prepared = prepare(baseline.cut(frame), model.kind, model.sink_per_mm2)
     columns = ["target_growth_ml", *DRIFT_COLUMNS, "push_ml", "target_ivh_growth_ml"]
 
     def made() -> Iterator[Followup]:
         for growth_ml, *drift_mm, push_ml, ivh_growth_ml in volumes[columns].to_numpy(float):
             told = Told(growth_ml, np.array(drift_mm), push_ml, ivh_growth_ml)
-            scan = make_reference(prepared, told)
+            scan = make_reference(prepared, told).spread(frame)
             yield Followup(scan.ct_hu, scan.iph >= HALF, scan.ivh >= HALF)
 
     return made()

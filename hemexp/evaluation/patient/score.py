@@ -31,7 +31,7 @@ from hemexp.layout import Layout
 from hemexp.provenance import write_sidecars
 from hemexp.settings import Evaluation
 from hemexp.statistics.scores import Score
-from hemexp.tables import cells, table_of, write_table
+from hemexp.tables import cells, read_table, table_of, write_table
 from hemexp.volumes import read_volume
 
 
@@ -68,7 +68,7 @@ def run_score_patient(layout: Layout, patient_id: str, settings: Evaluation) -> 
     sums = _sum_maps(
         _expansion_maps(layout, patient_id, truth, drawn),
         truth,
-        1 / (2 * max(len(rows) for rows in measured.values())),
+        1 / (2 * len(read_table(layout.sample_volumes(patient_id)))),
     )
     tables = {
         layout.scores(patient_id): _long(patient_id, scores),

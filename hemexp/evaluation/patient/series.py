@@ -76,7 +76,8 @@ def read_series(layout: Layout, patient_id: str, baseline: GridScan) -> dict[Sou
         baseline: On the grid.
 
     Returns:
-        The drawn ones first and, where there are any, those without a network.
+        The drawn ones that were kept first, with the maps of all, and, where there are any, those
+        without a network.
 
     Raises:
         HemexpError: Samples were driven in several ways.
@@ -87,8 +88,10 @@ def read_series(layout: Layout, patient_id: str, baseline: GridScan) -> dict[Sou
         Listed(row.sample, _target(row.target_growth_ml), known_shift(row.midline_shift_mm))
         for row in volumes.itertuples()
     ]
-    drawn = read_followups(layout, patient_id, volumes["sample"])
-    found = {Source("hemexp", indicator): Series(listed, drawn, read_maps(layout, patient_id))}
+    kept = volumes["kept"].to_numpy(bool)
+    drawn = read_followups(layout, patient_id, volumes["sample"][kept])
+    seen = [one for one, stays in zip(listed, kept, strict=True) if stays]
+    found = {Source("hemexp", indicator): Series(seen, drawn, read_maps(layout, patient_id))}
     shells = read_shell_followups(layout, patient_id, baseline, volumes)
     if shells is not None:
         unmeasured = [one._replace(shift_mm=None) for one in listed]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from hemexp.reporting.failures import worst_patients
 from hemexp.reporting.figures.panels import PanelRow, add_colorbar, draw_row
-from hemexp.reporting.pictures import nearest_sample, read_pictures, read_sample
+from hemexp.reporting.pictures import kept_iph_ml, nearest_sample, read_pictures, read_sample
 from hemexp.reporting.reader import Reader
 from hemexp.reporting.slices import picture_grid
 from hemexp.reporting.style import message_figure
@@ -40,7 +40,7 @@ def read_failure(reader: Reader, outcome: pd.Series) -> PanelRow:
     if patient.followup is not None:
         blood = patient.followup.blood.sum(axis=(0, 1))
         patient = replace(patient, view=replace(patient.view, z=int(blood.argmax())))
-    iph_ml = reader.table(reader.layout.sample_volumes(name)).set_index("sample")["iph_ml"]
+    iph_ml = kept_iph_ml(reader, name)
     k = nearest_sample(iph_ml, 50)
     return PanelRow(patient, [read_sample(reader, name, k, iph_ml[k])])
 

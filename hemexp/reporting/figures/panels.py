@@ -11,6 +11,7 @@ from hemexp.reporting.pictures import (
     PatientPictures,
     Picture,
     chosen_outcomes,
+    kept_iph_ml,
     nearest_sample,
     read_pictures,
     read_sample,
@@ -57,8 +58,7 @@ def read_panel_row(reader: Reader, outcome: pd.Series) -> PanelRow:
         outcome: Row of `outcomes.tsv`.
     """
     name = str(outcome.name)
-    volumes = reader.table(reader.layout.sample_volumes(name))
-    iph_ml = volumes.set_index("sample")["iph_ml"]
+    iph_ml = kept_iph_ml(reader, name)
     samples = [read_sample(reader, name, k, iph_ml[k]) for k in choose_samples(iph_ml)]
     return PanelRow(read_pictures(reader, outcome), samples)
 
