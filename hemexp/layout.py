@@ -17,7 +17,8 @@ RESULTS = "results"
 """Folder of a run's results, below its working directory."""
 
 NOT_BIDS = (
-    *("ablations", "autoencoder", "benchmarks", "cohort", "diffusion", "evaluation", "expansion"),
+    *("ablations", "autoencoder", "benchmarks", "cohort", "compiled", "diffusion"),
+    *("evaluation", "expansion"),
     *("figures", "latents", "logs", "phantom", "preprocess", "report", "samples"),
     *("scored_models", "segmentation", "settings.json", "tables"),
 )

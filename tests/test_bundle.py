@@ -277,7 +277,7 @@ def test_fewer_samples_leave_none_of_an_earlier_run(results, sheet, settings, tm
     assert set(gone) < set(before)
     assert files_of(folder) == sorted(set(before) - set(gone))
     assert other.exists()
-    assert "007: removed 4 files of an earlier run that drew more than 1 samples" in caplog.text
+    assert "007: removed 4 files of an earlier run that kept more than 1 samples" in caplog.text
     first = "samples/sub-007/sub-007_sample-0_ct.nii.gz"
     assert (tmp_path / first).read_bytes() == (results / first).read_bytes()
 
