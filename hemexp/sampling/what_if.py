@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from hemexp.expansion.model import ExpansionModel, outside_probability, patient_distribution
+from hemexp.expansion.model import GrowthModel, outside_probability, patient_distribution
 from hemexp.layout import Layout
 from hemexp.outcomes import is_expansion
 from hemexp.provenance import write_sidecars
@@ -32,9 +32,7 @@ from hemexp.what_if_cases import AS_IS, CASES, other_value
 log = logging.getLogger(__name__)
 
 
-def change_patient(
-    model: ExpansionModel, patient: PatientAtBaseline, case: str
-) -> PatientAtBaseline:
+def change_patient(model: GrowthModel, patient: PatientAtBaseline, case: str) -> PatientAtBaseline:
     """The patient with one value changed, for the denoiser and the law of growth alike.
 
     The sheet's `expansion_prob` does not say what it would have been: its logit moves as the
