@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from skimage.measure import label
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -22,6 +23,8 @@ from hemexp.phantom.clinical import (
     treatment_probabilities,
 )
 from hemexp.phantom.draw import draw_scans
+from hemexp.phantom.head import draw_head
+from hemexp.phantom.mass_effect import ventricle_ml
 from hemexp.phantom.model import generator, he_threshold_ml, mean_growth_ml
 from hemexp.phantom.outlines import outline
 from hemexp.phantom.redraw import redraw_followups
@@ -183,9 +186,7 @@ def find(center, wanted):
 
 def test_two_bleeds_hold_the_volume_together(coarse):
     case = find("A", lambda case: case.second_share > 0.4 and case.baseline_iph_ml > 10)
-    scans, affine, truth = draw_scans(case.patient_id, WORLD.centers["A"], coarse)
-    from skimage.measure import label
-
+    scans, _, truth = draw_scans(case.patient_id, WORLD.centers["A"], coarse)
     pieces = np.bincount(label(scans["baseline"].iph).ravel())[1:]
     assert len(pieces) >= 2 and np.sort(pieces)[-2] > 0.02 * pieces.sum()
     assert truth["baseline"]["iph_ml"] == pytest.approx(case.baseline_iph_ml, abs=0.1)
@@ -209,9 +210,6 @@ def test_an_evacuated_bleed_is_small_afterwards(coarse):
 def test_blood_in_the_ventricles_blocks_them(coarse):
     case = draw_clinical_case(SEED, "A1", "A")
     assert swelling(case, 1.0) == 0 < swelling(case, 6.0) < swelling(case, 11.0) <= 0.5
-    from hemexp.phantom.head import draw_head
-    from hemexp.phantom.mass_effect import ventricle_ml
-
     head, place = draw_head(SEED, "A1", 70), np.array([27.0, 2.0, 4.0], np.float32)
     squeezed, blocked = (ventricle_ml(head, place, 30.0, swell) for swell in (0.0, 0.4))
     assert squeezed < ventricle_ml(head, place, 1.0) < blocked

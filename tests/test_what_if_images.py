@@ -8,8 +8,8 @@ from test_phantom_scan import coarse  # noqa: F401 - a fixture
 from hemexp.evaluation.cohort.what_if_images import compare_maps, run_score_what_if, shifts
 from hemexp.layout import Layout
 from hemexp.phantom.model import (
-    draw_case,
     PlainGrowth,
+    draw_case,
     expansion_probability,
     growth_quantile,
     he_threshold_ml,
