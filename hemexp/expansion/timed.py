@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hemexp.columns import INTERVAL
 from hemexp.expansion.distribution import PointGrowth, equally_likely
 from hemexp.expansion.linear import Linear, tuples
 
-INTERVAL = "followup_interval_h"
 DEFAULT_INTERVAL_H = 24.0
 """Hours between the scans where nobody told them: guidelines repeat the CT after a day."""
 
