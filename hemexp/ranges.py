@@ -11,12 +11,13 @@ class Range(NamedTuple):
     low: float
     high: float
     unit: str
+    required: bool = False
     whole: bool = False
 
     def fits(self, value: float | None) -> bool:
-        """Whether a value is allowed; None is an unknown one, and is."""
+        """Whether a value is allowed; None is an unknown one."""
         if value is None:
-            return True
+            return not self.required
         return self.low <= value <= self.high and not (self.whole and value % 1)
 
     def __str__(self) -> str:
