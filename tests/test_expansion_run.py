@@ -95,8 +95,10 @@ def test_fitting_writes_models_and_honest_forecasts(folder):
     assert len(training) == len(GROWTH_MODELS) * 40 and set(training["he"]) == {0, 1}
     record = json.loads((folder[0] / "expansion/model.json").read_text())
     best = "four_variable_published"  # 14 expand: too few for the lowest CRPS
-    assert record["chosen"] == best and len(record["models"]) == 5
-    assert record["patients"] == 40 and record["expanders"] == training["he"].sum() / 5
+    assert record["chosen"] == best and len(record["models"]) == len(GROWTH_MODELS)
+    assert record["patients"] == 40 and record["expanders"] == training["he"].sum() / len(
+        GROWTH_MODELS
+    )
     forecasts = table(folder, "training_forecasts.tsv")
     assert list(forecasts.columns) == ["patient_id", "draw", "growth_ml"]
     assert len(forecasts) == 40 * 199

@@ -98,7 +98,9 @@ def run_sample_followups(
     """
     started = time.perf_counter()
     # Only the oracle may look at what happened.
-    patient = read_at_baseline(layout, sheet, follow_up=settings.indicator == "oracle")
+    patient = read_at_baseline(
+        layout, sheet, settings.at_h, follow_up=settings.indicator == "oracle"
+    )
     sampler = Sampler(load_trained(layout, resolve_device(device)), settings, seed)
     table = sample_patient(sampler, patient, layout)
     log_samples(table, patient, time.perf_counter() - started)

@@ -107,7 +107,7 @@ def run_redraw_what_if(
         seed: Run seed.
         device: `auto`, `cpu` or `cuda`.
     """
-    started, patient = time.perf_counter(), read_at_baseline(layout, sheet)
+    started, patient = time.perf_counter(), read_at_baseline(layout, sheet, settings.at_h)
     patient_id, baseline = patient.patient_id, patient.baseline
     drawn = [layout.sample_volumes(patient_id), layout.sample_map(patient_id, "expansion")]
     as_is = answer(read_table(drawn[0]), read_volume(drawn[1]).data, baseline, patient.row)

@@ -124,6 +124,7 @@ rule predict_expansion:
     output:
         predictions=paths(RESULTS.growth("predictions")),
         forecasts=paths(RESULTS.growth("forecasts")),
+        over_time=paths(RESULTS.growth("over_time")),
     log:
         log_file("predict_expansion"),
     benchmark:
