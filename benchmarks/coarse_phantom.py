@@ -25,9 +25,9 @@ from hemexp.latents.scale import Scale, measure_scale
 from hemexp.outcomes import expansion_outcomes
 from hemexp.phantom.bleed import draw_direction, draw_shape, redraw_direction
 from hemexp.phantom.centers import draw_pose, find_center
-from hemexp.phantom.draw import OEDEMA_MM
 from hemexp.phantom.head import draw_head
 from hemexp.phantom.model import (
+    OEDEMA_MM,
     Case,
     draw_case,
     draw_growth,

@@ -93,7 +93,7 @@ def condition_of(size: Size, n: int, z: int) -> Condition:
     """A condition of n stacks of z slices, all known."""
     _, h, w = size.latent
     return Condition(
-        torch.full((n, 7), 0.4),
+        torch.full((n, 8), 0.4),
         torch.ones(n, REQUEST_SIZE[size.diffusion.condition]),
         torch.ones(n, 3),
         torch.zeros(n, z),

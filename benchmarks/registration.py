@@ -28,9 +28,8 @@ from scipy.spatial.transform import Rotation
 from hemexp.config import load_settings
 from hemexp.phantom.bleed import draw_direction, draw_shape
 from hemexp.phantom.centers import HEAD_CENTER_MM, draw_pose, find_center, scanner_grid
-from hemexp.phantom.draw import OEDEMA_MM
 from hemexp.phantom.head import draw_head
-from hemexp.phantom.model import draw_case, generator
+from hemexp.phantom.model import OEDEMA_MM, draw_case, generator
 from hemexp.phantom.scan import take_scan
 from hemexp.phantom.tissue import Session
 from hemexp.preprocess.fit import HU_RANGE

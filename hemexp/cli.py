@@ -99,7 +99,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "baseline-ivh": {"type": Path, "help": "its IVH mask; left out where there is no IVH"},
     "baseline-brain": {"type": Path, "help": "a brain mask of your own"},
-    "onset-to-ct-h": {"required": True, "type": float, "help": "onset to CT, hours"},
+    "onset-to-ct-h": {"type": float, "help": "onset to CT, hours; leave out when unknown"},
     "anticoagulant": {"type": float, "help": "0 or 1"},
     "antiplatelet": {"type": float, "help": "0 or 1"},
     "age": {"type": float, "help": "years"},

@@ -16,4 +16,16 @@ OPTIONAL_MASKS = ("baseline_brain", "followup_brain")
 CLINICAL = ("onset_to_ct_h", "anticoagulant", "antiplatelet", "age", "gcs", "sbp")
 """The six clinical variables of the sheet; the seventh, baseline IPH volume, is measured."""
 
+INTERVAL = "followup_interval_h"
+"""Hours from the baseline to the follow-up scan."""
+
+TREATMENT = ("reversed", "bp_lowered")
+"""What was given between the scans; told of the cohort, read by no model."""
+
+LEFT_OUT = {
+    "evacuated": "evacuated between the scans: the follow-up shows no growth of the bleed",
+    "died": "died before the follow-up scan",
+}
+"""Columns that, where they hold 1, leave a patient out of training, forecasts and scores."""
+
 REQUIRED = ("patient_id", "center", "split", *FILES, *CLINICAL)

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from hemexp.columns import INTERVAL, LEFT_OUT, TREATMENT
+
 
 class Range(NamedTuple):
     """Allowed values of one numeric column."""
@@ -25,7 +27,7 @@ class Range(NamedTuple):
 
 
 NUMBERS = {
-    "onset_to_ct_h": Range(0, 24, "hours", required=True),
+    "onset_to_ct_h": Range(0, 24, "hours"),
     "anticoagulant": Range(0, 1, "0 or 1", whole=True),
     "antiplatelet": Range(0, 1, "0 or 1", whole=True),
     "age": Range(0, 120, "years"),
@@ -33,8 +35,9 @@ NUMBERS = {
     "sbp": Range(40, 300, "mmHg"),
 }
 NUMBERS_OPTIONAL = {
-    "followup_interval_h": Range(0, 1000, "hours"),
+    INTERVAL: Range(0.1, 1000, "hours"),
     "expansion_prob": Range(0, 1, "probability"),
+    **{name: Range(0, 1, "0 or 1", whole=True) for name in (*TREATMENT, *LEFT_OUT)},
 }
 """Numeric columns that a sheet may lack."""
 

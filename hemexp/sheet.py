@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hemexp import Fault, HemexpError
-from hemexp.columns import IMAGES, NO_IVH
+from hemexp.columns import IMAGES, LEFT_OUT, NO_IVH
 from hemexp.ranges import RANGES
 from hemexp.sheet_faults import (
     SEXES,
@@ -46,25 +46,43 @@ def read_rows(
         need_training: Refuse a sheet without training patients; with released models it is fine.
 
     Returns:
-        A row a patient in the sheet's order. Files are relative to the working directory where
-        they lie below it; further columns are kept as text.
+        A row a patient in the sheet's order, without those of `read_left_out`. Files are relative
+        to the working directory where they lie below it; further columns are kept as text.
 
     Raises:
         SheetError: With every fault of the sheet in one message.
     """
-    path = Path(path)
+    rows = _read_all(Path(path), patient_id, need_training=need_training)
+    return [row for row in rows if not left_out(row)]
+
+
+def read_left_out(path: Path | str) -> list[Row]:
+    """Rows of the patients whom a rule leaves out: `LEFT_OUT` says which and why.
+
+    Nothing is made of them. They may lack any scan.
+    """
+    return [row for row in _read_all(Path(path), None, need_training=False) if left_out(row)]
+
+
+def left_out(row: Row) -> str:
+    """The column of `LEFT_OUT` that leaves a patient out, empty where none does."""
+    return next((name for name in LEFT_OUT if row.get(name) == 1), "")
+
+
+def _read_all(path: Path, patient_id: str | None, *, need_training: bool) -> list[Row]:
     (_, columns), *lines = _read_lines(path, patient_id or "")
     _refuse(path, column_faults(path, columns))
     rows: dict[int, Row] = {line: dict(zip(columns, row, strict=True)) for line, row in lines}
     if patient_id is not None:
         rows = _one_patient(path, rows, patient_id)
     faults = id_faults(rows)
-    if need_training and patient_id is None:
-        faults += training_faults(rows.values())
     for line, row in rows.items():
         faults += [*split_faults(line, row), *number_faults(line, row), *sex_faults(line, row)]
         _read_values(row, path.parent)
-    faults += file_faults(rows)
+    used = {line: row for line, row in rows.items() if not left_out(row)}
+    if need_training and patient_id is None:
+        faults += training_faults(used.values())
+    faults += file_faults(used)
     _refuse(path, sorted(faults, key=row_of))
     return [*rows.values()]
 
@@ -75,7 +93,17 @@ def read_patient_row(path: Path | str, patient_id: str) -> Row:
     Raises:
         SheetError: There is no such row, or it has faults.
     """
-    return read_rows(path, patient_id)[0]
+    rows = _read_all(Path(path), patient_id, need_training=False)
+    if why := left_out(rows[0]):
+        raise SheetError(
+            Fault(
+                f"{path}, patient {patient_id!r}, column {why}",
+                f"1: {LEFT_OUT[why]}",
+                "a patient who is used",
+                f"Empty {why} if that is wrong; nothing is made of who is left out.",
+            )
+        )
+    return rows[0]
 
 
 def scan_files(row: Mapping[str, str | float], session: str) -> dict[str, str]:

@@ -125,11 +125,10 @@ def number_faults(line: int, row: Row) -> list[Fault]:
         text = str(row.get(column, ""))
         if column not in row or allowed.fits(read_number(text)):
             continue
-        expected = str(allowed) + ("" if allowed.required else ", or empty when unknown")
-        found = _shown(text) if text else "nothing"
+        expected = f"{allowed}, or empty when unknown"
         comma = "," in text and allowed.fits(read_number(text.replace(",", ".")))
         cure = "Write a point, not a comma." if comma else "Correct the value or its unit."
-        faults.append(Fault(_where(line, row, column), found, expected, cure))
+        faults.append(Fault(_where(line, row, column), _shown(text), expected, cure))
     return faults
 
 

@@ -9,8 +9,9 @@ import pytest
 from hemexp import HemexpError
 from hemexp.cohort import digest_rows, read_sheet
 from hemexp.columns import REQUIRED
+from hemexp.desk.check import run_check
 from hemexp.outcomes import expansion_outcomes
-from hemexp.sheet import SheetError
+from hemexp.sheet import SheetError, left_out, read_left_out, read_patient_row
 from hemexp.verbs.options import chosen_patients
 
 GOOD = {
@@ -49,6 +50,34 @@ def test_a_good_sheet_is_read_with_unknown_values_as_nan(tmp_path):
     assert samples.loc["P1", "onset_to_ct_h"] == 2.5
     assert np.isnan(samples.loc["P1", "antiplatelet"]) and np.isnan(samples.loc["P2", "age"])
     assert samples.loc["P1", "baseline_ct"] == str(tmp_path / "P1_baseline_ct.nii.gz")
+
+
+def test_who_was_evacuated_or_died_is_left_out_and_needs_no_scan(tmp_path):
+    gone = {name: "" for name in REQUIRED if name.startswith("followup")}
+    rows = [
+        row(tmp_path, "P1", evacuated="0", died=""),
+        row(tmp_path, "P2", evacuated="1", died="0"),
+        row(tmp_path, "P3", evacuated="", died="1") | gone,
+    ]
+    path = write(tmp_path, rows, [*REQUIRED, "evacuated", "died"])
+    assert list(read_sheet(path).index) == ["P1"]
+    assert {r["patient_id"]: left_out(r) for r in read_left_out(path)} == {
+        "P2": "evacuated",
+        "P3": "died",
+    }
+    assert run_check(path, None).endswith("left out: 1 evacuated, 1 died, ok")
+    with pytest.raises(SheetError, match="P2.*evacuated.*nothing is made"):
+        read_patient_row(path, "P2")
+    rows[0]["evacuated"] = "1"
+    with pytest.raises(SheetError, match="no training patient"):
+        read_sheet(write(tmp_path, rows, [*REQUIRED, "evacuated", "died"]))
+
+
+def test_an_unknown_onset_is_nan(tmp_path, caplog):
+    path = write(tmp_path, [row(tmp_path, "P1", onset_to_ct_h="")])
+    assert np.isnan(read_sheet(path).loc["P1", "onset_to_ct_h"])
+    run_check(path, None)
+    assert "onset_to_ct_h is empty for all patients" in caplog.text
 
 
 def test_sex_is_kept_as_one_word_and_may_be_missing(tmp_path):
@@ -95,7 +124,7 @@ FAULTS = {
     "NaN in words": ({"age": "nan"}, "row 3.*age.*'nan'"),
     "infinite": ({"sbp": "inf"}, "row 3.*sbp.*'inf'.*40 to 300"),
     "negative onset": ({"onset_to_ct_h": "-1"}, "row 3.*onset_to_ct_h.*'-1'.*0 to 24.*hours"),
-    "no onset": ({"onset_to_ct_h": ""}, "row 3.*onset_to_ct_h.*nothing"),
+    "evacuated in words": ({"evacuated": "yes"}, "row 3.*evacuated.*'yes'"),
     "onset in minutes": ({"onset_to_ct_h": "95"}, "row 3.*onset_to_ct_h.*'95'"),
     "half a flag": ({"anticoagulant": "0.5"}, "row 3.*anticoagulant.*whole number from 0 to 1"),
     "flag in words": ({"antiplatelet": "yes"}, "row 3.*antiplatelet.*'yes'"),
@@ -117,7 +146,8 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_each_fault_names_row_column_found_expected(tmp_path, name):
     changes, message = FAULTS[name]
-    path = write(tmp_path, [row(tmp_path, "P1"), row(tmp_path, "P2") | changes])
+    rows = [row(tmp_path, "P1"), row(tmp_path, "P2") | changes]
+    path = write(tmp_path, rows, [*REQUIRED, *(changes.keys() - {*REQUIRED})])
     with pytest.raises(SheetError, match=message) as caught:
         read_sheet(path)
     assert all(part for fault in caught.value.faults for part in fault)

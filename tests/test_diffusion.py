@@ -75,7 +75,7 @@ def stacks():
     delta = 0.1 * torch.randn(6, 2, Z, C, H, W, generator=generator)
     delta[:2, :, 2, :, 2:5, 3:6] += 6
     growth = torch.tensor([12.0, 8, 0.1, -0.2, 0.4, 0])
-    clinical = torch.rand(6, 7, generator=generator)
+    clinical = torch.rand(6, 8, generator=generator)
     request = growth_features(growth, torch.full((6,), 15.0))
     condition = Condition(
         *(part[:, None].expand(6, 2, -1) for part in (clinical, request)),
@@ -139,9 +139,13 @@ def test_growth_features_and_clinical_vector():
     assert features[0].tolist() == pytest.approx([1, math.log(11), 3 * math.log(2)])
     assert torch.isfinite(features).all() and (features[1] < 0).all()
     row = {"onset_to_ct_h": 6.0, "baseline_iph_ml": 25.0, "age": 50.0, "gcs": 15.0, "sbp": 400.0}
-    vector = clinical_vector(pd.Series(row | {"anticoagulant": 1.0, "antiplatelet": np.nan}))
+    row |= {"anticoagulant": 1.0, "antiplatelet": np.nan}
+    vector = clinical_vector(pd.Series(row), "growth")
     assert vector[:6].tolist() == pytest.approx([0.25, 0.1, 0.5, 1, 1, 1])
-    assert torch.isnan(vector[6])
+    assert torch.isnan(vector[6:]).all() and len(vector) == 8
+    timed = pd.Series(row | {"followup_interval_h": 18.0})
+    assert clinical_vector(timed, "growth")[7].item() == pytest.approx(0.25)
+    assert torch.isnan(clinical_vector(timed, "flag")[7])
 
 
 def test_a_drift_is_shown_where_it_leads(stacks):
@@ -252,7 +256,7 @@ def test_a_shell_has_the_thickness_of_its_growth():
 
 def test_every_unknown_has_its_own_learned_value(stacks):
     encoder = ConditionEncoder("growth", 16)
-    for variable in range(7):
+    for variable in range(8):
         clinical = stacks.condition.clinical[:1, 0].clone()
         clinical[0, variable] = torch.nan
         hidden = replace(stacks.condition[:1, 0], clinical=clinical)
@@ -312,7 +316,7 @@ def test_guidance_is_linear_in_either_weight(guided, drive, clinical, passes):
 def test_a_flag_may_be_a_probability(tiny):
     encoder = ConditionEncoder("flag", 8)
     request = torch.tensor([[0.0], [0.7], [1.0], [torch.nan]])
-    clinical = torch.rand(1, 7).expand(4, 7)
+    clinical = torch.rand(1, 8).expand(4, 8)
     out = encoder(Condition(clinical, request, *(p.expand(4, -1) for p in place(1, H, W))))
     assert len({tuple(row.tolist()) for row in out}) == 4
 

@@ -9,6 +9,7 @@ import pytest
 
 from hemexp import HemexpError
 from hemexp.expansion.features import BleedScan, measure_bleed
+from hemexp.expansion.fit import GROWTH_MODELS
 from hemexp.expansion.ivh import IVH_EVENT_ML, load_ivh
 from hemexp.expansion.measure import run_measure_bleed
 from hemexp.expansion.model import load_expansion
@@ -91,11 +92,13 @@ def table(folder, name):
 @pytest.mark.slow
 def test_fitting_writes_models_and_honest_forecasts(folder):
     training = table(folder, "training.tsv")
-    assert len(training) == 5 * 40 and set(training["he"]) == {0, 1}
+    assert len(training) == len(GROWTH_MODELS) * 40 and set(training["he"]) == {0, 1}
     record = json.loads((folder[0] / "expansion/model.json").read_text())
     best = "four_variable_published"  # 14 expand: too few for the lowest CRPS
-    assert record["chosen"] == best and len(record["models"]) == 5
-    assert record["patients"] == 40 and record["expanders"] == training["he"].sum() / 5
+    assert record["chosen"] == best and len(record["models"]) == len(GROWTH_MODELS)
+    assert record["patients"] == 40 and record["expanders"] == training["he"].sum() / len(
+        GROWTH_MODELS
+    )
     forecasts = table(folder, "training_forecasts.tsv")
     assert list(forecasts.columns) == ["patient_id", "draw", "growth_ml"]
     assert len(forecasts) == 40 * 199
@@ -110,11 +113,12 @@ def test_fitting_writes_models_and_honest_forecasts(folder):
 def test_every_model_forecasts_every_patient_once(folder):
     predictions, forecasts = table(folder, "predictions.tsv"), table(folder, "forecasts.tsv")
     assert (
-        len(predictions) == 5 * 45 and not predictions[["patient_id", "model"]].duplicated().any()
+        len(predictions) == len(GROWTH_MODELS) * 45
+        and not predictions[["patient_id", "model"]].duplicated().any()
     )
     chosen = load_expansion(folder[0] / "expansion/model.json").name
     assert set(predictions.loc[predictions["chosen"] == 1, "model"]) == {chosen}
-    assert len(forecasts) == 5 * 5 * 199
+    assert len(forecasts) == len(GROWTH_MODELS) * 5 * 199
     assert set(forecasts["patient_id"]) == {f"P{number:03d}" for number in range(40, 45)}
     sources = predictions.groupby("split")["source"].agg(set)
     assert sources["train"] == {"cross-fitted"} and sources["test"] == {"fitted", "sheet"}

@@ -49,7 +49,7 @@ def test_the_check_says_what_is_left_and_then_takes_the_rows(tmp_path):
     make(tmp_path, *FLAT)
     out = tmp_path / "rows.tsv"
     run_new_center(tmp_path, [], "E", out)
-    with pytest.raises(SheetError, match="onset_to_ct_h: found nothing"):
+    with pytest.raises(SheetError, match="no training patient"):
         read_sheet(out)
     filled = read(out)
     filled["onset_to_ct_h"], filled["split"] = "2", "train"

@@ -8,17 +8,18 @@ from scipy.stats import truncnorm
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from hemexp.phantom.collect_truth import growth_parts_ml
 from hemexp.phantom.model import (
     GROWTH_PROBABILITIES,
     MODEL,
+    PlainGrowth,
     draw_case,
     draw_growth,
     expansion_probability,
     generator,
-    growth_mean_ml,
+    growth_parts_ml,
     growth_quantile,
     he_threshold_ml,
+    mean_growth_ml,
 )
 
 ROWS = 2000
@@ -110,7 +111,16 @@ def test_quantiles_and_mean_match_draws():
     assert np.all(np.diff(quantiles) > 0)
     below = [(growth <= value).mean() for value in quantiles]
     assert np.allclose(below, GROWTH_PROBABILITIES, atol=0.005)
-    assert growth_mean_ml(case, 2000) == pytest.approx(growth.mean(), rel=0.02)
+    assert mean_growth_ml(PlainGrowth(case), 2000) == pytest.approx(growth.mean(), rel=0.02)
+
+
+def test_the_distribution_function_is_the_inverse_of_the_quantiles():
+    law = PlainGrowth(draw_case(1, "A02"))
+    levels = np.linspace(0.001, 0.999, 999)
+    assert np.allclose(law.below(law.quantile(levels)), levels, atol=1e-9)
+    assert law.below(np.array([he_threshold_ml(law.case.baseline_iph_ml)])) == pytest.approx(
+        1 - law.p_expansion
+    )
 
 
 def test_growth_of_expanders_is_log_normal_between_its_ends():
@@ -137,7 +147,7 @@ def test_parts_of_the_law_keep_its_mean_and_its_distance_to_itself(volume_ml):
     case = replace(draw_case(1, "A01"), baseline_iph_ml=volume_ml)
     n = 200_000
     law = growth_quantile(case, (np.arange(n) + 0.5) / n)
-    parts = growth_parts_ml(case)
+    parts = growth_parts_ml(PlainGrowth(case))
 
     def distance_ml(ordered):
         """Mean distance of two growths, from the ranks: 2 x the CRPS of the law to itself."""

@@ -61,6 +61,14 @@ def test_the_counts_of_the_flow_add_up():
     assert ends == ["Learned from: n = 2", "Scored: n = 1\nnot scored: 1", "Forecast: n = 1"]
 
 
+def test_who_is_left_out_by_the_sheet_stands_in_the_flow():
+    """Of them no scan was looked at, so quality control does not know them."""
+    flow = flow_of("abcdefg", [*GONE, ("h", "died"), ("i", "evacuated")], KEPT, ["c"])
+    assert flow.screened == 9 and flow.screened == flow.kept + sum(flow.excluded.values())
+    assert "evacuated between the scans: 1" in describe_excluded(flow)
+    assert "died before the follow-up scan: 1" in describe_excluded(flow)
+
+
 @pytest.mark.parametrize(
     ("screened", "excluded", "scored", "stray"),
     [

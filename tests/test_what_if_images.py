@@ -8,11 +8,12 @@ from test_phantom_scan import coarse  # noqa: F401 - a fixture
 from hemexp.evaluation.cohort.what_if_images import compare_maps, run_score_what_if, shifts
 from hemexp.layout import Layout
 from hemexp.phantom.model import (
+    PlainGrowth,
     draw_case,
     expansion_probability,
-    growth_mean_ml,
     growth_quantile,
     he_threshold_ml,
+    mean_growth_ml,
 )
 from hemexp.phantom.redraw import redraw_followups
 from hemexp.phantom.truth_map import Gridding
@@ -42,7 +43,7 @@ def test_the_phantom_changes_one_value_of_a_case():
 
 def test_a_mixture_of_strata_is_what_is_expected():
     strata = Stratum(np.array([0.0, 0.2]), 0.1), Stratum(np.array([1.0, 0.6]), 2.1)
-    chance, ivh_ml = mix(strata, 0.25)
+    chance, ivh_ml = mix(strata, np.array([0.75, 0.25]))
     assert np.allclose(chance, [0.25, 0.3]) and ivh_ml == pytest.approx(0.6)
 
 
@@ -60,7 +61,7 @@ def test_redraws_between_levels_expand_or_do_not(coarse):  # noqa: F811
     assert min(grown_ml((stable, 1.0))) > limit_ml - 0.4
 
 
-def test_true_cases_are_mixtures_of_two_maps(coarse, tmp_path):  # noqa: F811
+def test_true_cases_are_mixtures_of_the_same_maps(coarse, tmp_path):  # noqa: F811
     """Two cases move the map alike, by as much as the probability moves."""
     layout, shape = Layout(tmp_path), (4, 3, 2)
     for path in (layout.grid("B03", "baseline").iph, layout.grid("B03", "baseline").ivh):
@@ -81,7 +82,7 @@ def test_true_cases_are_mixtures_of_two_maps(coarse, tmp_path):  # noqa: F811
         assert table.at[name, "p_expansion"] == pytest.approx(
             expansion_probability(changed), abs=1e-5
         )
-        growth_ml = growth_mean_ml(changed, coarse.truth_draws)
+        growth_ml = mean_growth_ml(PlainGrowth(changed), coarse.truth_draws)
         assert table.at[name, "iph_growth_ml"] == pytest.approx(growth_ml, rel=1e-4)
     p = table["p_expansion"]
     maps = {name: read_volume(layout.true_what_if_map("B03", name)).data for name in table.index}

@@ -1,19 +1,20 @@
 """For people, before any work: are the sample sheet and the scans it names usable?"""
 
 import logging
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 
 from hemexp import Fault
 from hemexp.cohort import read_sheet
-from hemexp.columns import SESSIONS, SPLITS
+from hemexp.columns import CLINICAL, SESSIONS, SPLITS
 from hemexp.desk.missing_masks import check_masks, unmasked_scans
 from hemexp.layout import is_phantom
 from hemexp.preprocess.raw import RawScan, read_given_brain, read_raw_scan
 from hemexp.preprocess.shrinkage import pair_faults
 from hemexp.settings import Preprocess, Segmentation
-from hemexp.sheet import SheetError, scan_files
+from hemexp.sheet import SheetError, left_out, read_left_out, scan_files
 from hemexp.sheet_faults import lacks_masks
 from hemexp.volumes import ImageError
 
@@ -47,10 +48,12 @@ def run_check(
         HemexpError: Missing masks cannot be made.
     """
     sheet = read_sheet(path, need_training=need_training)
+    for name in (name for name in CLINICAL if sheet[name].isna().all()):
+        log.warning("column %s is empty for all patients: nothing can be learned of it", name)
     if segmentation is not None:
         check_masks(sheet, segmentation)
     if settings is None:
-        return f"{path}: {summary(sheet)}, ok"
+        return f"{path}: {summary(sheet)}{say_left_out(path)}, ok"
     faults: list[Fault] = []
     count = 0
     for _, row in sheet.iterrows():
@@ -58,7 +61,7 @@ def run_check(
         faults, count = faults + found, count + len(scans)
     if faults:
         raise SheetError(*faults, title=f"{path}: {len(faults)} fault(s) in its images")
-    return f"{path}: {summary(sheet)}, {count} scans read, ok"
+    return f"{path}: {summary(sheet)}{say_left_out(path)}, {count} scans read, ok"
 
 
 def summary(sheet: pd.DataFrame) -> str:
@@ -69,6 +72,13 @@ def summary(sheet: pd.DataFrame) -> str:
     unmasked = len(unmasked_scans(sheet))
     segmented = f", {unmasked} scans without masks will be segmented" if unmasked else ""
     return f"{len(sheet)} patients ({counted}), centres {centers}{segmented}"
+
+
+def say_left_out(path: Path | str) -> str:
+    """`, left out: 2 evacuated, 1 died`; empty where nobody is."""
+    counts = Counter(left_out(row) for row in read_left_out(path))
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f", left out: {told}" if told else ""
 
 
 def read_scans(row: pd.Series, settings: Preprocess) -> tuple[dict[str, RawScan], list[Fault]]:

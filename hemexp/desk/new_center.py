@@ -203,8 +203,7 @@ def draft_lines(draft: Draft, out: Path) -> list[str]:
     lines = [
         f"{out}: {len(draft.sheet)} patients ({counted}). Set split to 'train' for whom "
         "the models shall learn from.",
-        f"Left empty, fill in: {', '.join(NUMBERS)}. Unknown stays empty; onset_to_ct_h is "
-        "needed.",
+        f"Left empty, fill in: {', '.join(NUMBERS)}. Unknown stays empty.",
     ]
     lines += [f"missing: {line}" for line in draft.missing]
     lines += [f"fits no pattern: {name}" for name in draft.unmatched]

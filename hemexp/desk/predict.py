@@ -185,7 +185,7 @@ def run_predict(
     run_measure_bleed(layout, sheet)
     models = load_trained(released, resolve_device(device))
     sampler = Sampler(models, as_forecast(recipe.sampling), seed)
-    known = read_at_baseline(layout, sheet)
+    known = read_at_baseline(layout, sheet, recipe.sampling.at_h)
     table = sample_patient(sampler, known, layout)
     log_samples(table, known, time.perf_counter() - started)
     run_answer_patient(layout, sheet, released)

@@ -1,5 +1,6 @@
 """What a sample is conditioned on: clinical variables, the request, the bleed's place."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Self
@@ -7,6 +8,8 @@ from typing import Literal, Self
 import pandas as pd
 import torch
 from torch import Tensor, nn
+
+from hemexp.columns import INTERVAL
 
 CLINICAL_SCALE = {
     "onset_to_ct_h": (0.0, 24.0),
@@ -16,6 +19,7 @@ CLINICAL_SCALE = {
     "sbp": (0.0, 250.0),
     "anticoagulant": (0.0, 1.0),
     "antiplatelet": (0.0, 1.0),
+    INTERVAL: (0.0, 72.0),
 }
 """Offset and divisor of every clinical variable; results are cut to 0..1 (docs/method.md 5)."""
 
@@ -31,14 +35,16 @@ RequestKind = Literal["growth", "flag"]
 """What a denoiser is conditioned on."""
 
 
-def clinical_vector(patient: pd.Series) -> Tensor:
-    """The seven clinical variables (7,) scaled to 0..1; NaN where unknown.
+def clinical_vector(patient: pd.Series, kind: RequestKind) -> Tensor:
+    """The clinical variables and the hours between the scans (8,) to 0..1; NaN where unknown.
 
     Args:
-        patient: A row of the sheet with `baseline_iph_ml`.
+        patient: A row of the sheet with `baseline_iph_ml`; it may lack the hours.
+        kind: What the denoiser is conditioned on; the published design (`flag`) knows no hours.
     """
+    known = {INTERVAL: math.nan, **patient} | ({INTERVAL: math.nan} if kind == "flag" else {})
     values = [
-        (float(patient[name]) - offset) / divisor
+        (float(known[name]) - offset) / divisor
         for name, (offset, divisor) in CLINICAL_SCALE.items()
     ]
     return torch.tensor(values, dtype=torch.float32).clamp(0, 1)
@@ -73,7 +79,7 @@ class Condition:
     """Conditions of n stacks of z slices.
 
     Attributes:
-        clinical: (n, 7), NaN where unknown.
+        clinical: (n, 8), NaN where unknown.
         request: (n, 3) growth features, (n, 6) with those of IVH, or (n, 1) flag; NaN rows mean
             the learned null.
         drift_mm: (n, 3) along z, x, y: where the bleed's centroid moves to; NaN where unknown.
@@ -135,7 +141,7 @@ def build_condition(
         torch.tensor([float(row[f"baseline_{blood}_ml"]) for row in rows], dtype=torch.float64)
         for blood in ("iph", "ivh")
     )
-    clinical = torch.stack([clinical_vector(row) for row in rows])
+    clinical = torch.stack([clinical_vector(row, kind) for row in rows])
     request = growth_features(growth_ml, iph_ml) if kind == "growth" else flag.float()[:, None]
     if ivh_growth_ml is not None:
         request = torch.cat([request, ivh_features(ivh_growth_ml, ivh_ml)], dim=1)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from hemexp.expansion.distribution import FORECAST_QUANTILES, LogisticLognormal
+from hemexp.expansion.distribution import FORECAST_QUANTILES, GrowthDistribution
 from hemexp.expansion.fit import fit_models, split_folds
-from hemexp.expansion.model import ExpansionModel
+from hemexp.expansion.model import GrowthModel
 from hemexp.provenance import seed_for
 from hemexp.settings import Expansion
 from hemexp.statistics.bootstrap import Resamples, estimate, means
@@ -24,7 +24,7 @@ with 15 it costs a tenth, and saves more where published effects mislead (docs/m
 
 def cross_fit(
     table: pd.DataFrame, settings: Expansion, seed: int
-) -> dict[str, list[LogisticLognormal]]:
+) -> dict[str, list[GrowthDistribution]]:
     """Every model's distribution for every training patient, from fits without that patient.
 
     With one patient of a kind there is nothing to fit on without them: the prevalence stands for
@@ -38,7 +38,7 @@ def cross_fit(
             name: [replace(given, p_expansion=prevalence) for given in model.distributions(table)]
             for name, model in fit_models(table, settings, seed).items()
         }
-    found: dict[str, dict[int, LogisticLognormal]] = {}
+    found: dict[str, dict[int, GrowthDistribution]] = {}
     for fold, (fit, held_out) in enumerate(folds):
         models = fit_models(table.iloc[fit], settings, seed_for(seed, "expansion", fold))
         for name, model in models.items():
@@ -48,7 +48,7 @@ def cross_fit(
 
 
 def score_training(
-    table: pd.DataFrame, distributions: dict[str, list[LogisticLognormal]]
+    table: pd.DataFrame, distributions: dict[str, list[GrowthDistribution]]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores and quantiles of cross-fitted forecasts.
 
@@ -115,7 +115,7 @@ def resamples(settings: Expansion, seed: int) -> Resamples:
     return Resamples(settings.bootstrap, rng)
 
 
-def choose(comparison: pd.DataFrame, models: dict[str, ExpansionModel], wanted: str) -> str:
+def choose(comparison: pd.DataFrame, models: dict[str, GrowthModel], wanted: str) -> str:
     """The model to draw from: the wanted one, or with `best` that of the lowest CRPS.
 
     With fewer than `FEW_OF_A_KIND` patients with expansion, or without, `best` is the first model.

@@ -1,7 +1,7 @@
 """The predictive distribution of growth: an object one can sample, score and plot."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,18 @@ FORECAST_QUANTILES = np.arange(1, 200) / 200
 GRID = 2000
 """Points of each part of the mixture, where quantiles and probabilities are read off."""
 
-ERROR_GRID = ndtri((np.arange(40) + 0.5) / 40)
-"""Equally likely points of a standard normal error."""
+TINY = 1e-12
 
 FARTHEST_SD = 30.0
 """A threshold farther above the mean of ln growth than this counts as this far."""
+
+
+def equally_likely(points: int) -> NDArray[np.float64]:
+    """Equally likely points of a standard normal number."""
+    return ndtri((np.arange(points) + 0.5) / points)
+
+
+ERROR_GRID = equally_likely(40)
 
 
 class GrowthDistribution(Protocol):
@@ -116,6 +123,54 @@ class LogisticLognormal:
             [self._exact(np.full(GRID, -1.0), v), self._exact(np.full(GRID, 2.0), v)]
         )
         return growth, np.repeat([self.p_expansion, 1 - self.p_expansion], GRID) / GRID
+
+
+@dataclass(frozen=True)
+class PointGrowth:
+    """A law of growth as points: equally likely among those who expand, and among the others.
+
+    Attributes:
+        p_expansion: Probability of expansion (HE: docs/method.md 1).
+        stable_ml: Growth below where HE begins, sorted, in mL.
+        expanding_ml: Growth from there on, likewise.
+        baseline_ml: Baseline IPH volume.
+    """
+
+    p_expansion: float
+    stable_ml: NDArray[np.float64]
+    expanding_ml: NDArray[np.float64]
+    baseline_ml: float
+
+    @classmethod
+    def of_points(cls, growth_ml: NDArray[np.float64], baseline_ml: float) -> Self:
+        """The law of equally likely growths; none falls below minus the baseline volume."""
+        ordered = np.sort(np.maximum(growth_ml, -baseline_ml))
+        begins_ml = float(expansion_begins_ml(baseline_ml))
+        first = int(np.searchsorted(ordered, begins_ml))
+        # A side without points is never drawn from, unless a probability from outside asks for it.
+        return cls(
+            1 - first / len(ordered),
+            ordered[:first] if first else np.array([0.0]),
+            ordered[first:] if first < len(ordered) else np.array([begins_ml]),
+            float(baseline_ml),
+        )
+
+    def quantile(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Growth in mL of pairs of uniforms in (0, 1): independent pairs give a random draw."""
+        expands = np.quantile(self.expanding_ml, v)
+        return np.where(np.asarray(u) < self.p_expansion, expands, np.quantile(self.stable_ml, v))
+
+    def quantiles(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Quantiles of growth in mL."""
+        q, p = np.asarray(probabilities, dtype=np.float64), self.p_expansion
+        stable = np.quantile(self.stable_ml, np.clip(q / max(1 - p, TINY), 0, 1))
+        expands = np.quantile(self.expanding_ml, np.clip((q - (1 - p)) / max(p, TINY), 0, 1))
+        return np.where(q < 1 - p, stable, expands)
+
+    def probability_from(self, growth_ml: float) -> float:
+        """Probability of growth of `growth_ml` or more."""
+        stable, expands = (np.mean(p >= growth_ml) for p in (self.stable_ml, self.expanding_ml))
+        return float((1 - self.p_expansion) * stable + self.p_expansion * expands)
 
 
 def _sorted(

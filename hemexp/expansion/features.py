@@ -17,8 +17,8 @@ from skimage.measure import marching_cubes, mesh_surface_area
 
 from hemexp.anatomy.ventricles import ventricle_mask, ventricle_region
 
-EDGE_MM = 1.0
-"""Nearer to the margin a voxel shows other tissue too, however small it is."""
+EDGE_MM = 2.0
+"""Nearer to the margin a voxel shows other tissue too, and whether it counts is the outline's."""
 
 SMOOTHING_MM = 1.5
 """SD of the Gaussian over HU inside the bleed: evens out what kernels and scanners differ in."""
@@ -133,11 +133,15 @@ def irregularity(iph: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> flo
 def inside(iph: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
     """The bleed without its outermost voxels, and without those within `EDGE_MM` of other tissue.
 
+    Holes of a slice are filled first: a threshold leaves hypodense spots out of a mask, a hand
+    does not. So features hardly follow the outline (`benchmarks/feature_retest.py`).
+
     Voxels at the upper and lower end count: slices are thick, and an edge there looks like a dark
     spot. Where too little would be left, only the edge in the plane is taken off, or nothing.
     """
     space = ndimage.generate_binary_structure(3, 1)
     plane = space & np.array([False, True, False])
+    iph = np.stack([ndimage.binary_fill_holes(part) for part in np.moveaxis(iph, 2, 0)], axis=2)
     depth_mm = ndimage.distance_transform_edt(np.pad(iph, 1), sampling=spacing_mm)
     deep = depth_mm[1:-1, 1:-1, 1:-1] > EDGE_MM
     cores = (ndimage.binary_erosion(iph, cross) & deep for cross in (space, plane))

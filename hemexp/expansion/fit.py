@@ -7,8 +7,10 @@ from scipy.optimize import minimize
 from sklearn.model_selection import StratifiedKFold
 
 from hemexp import Fault, HemexpError
+from hemexp.expansion.fit_timed import TIMED_MODELS, fit_timed
+from hemexp.expansion.linear import Linear, scale, weigh
 from hemexp.expansion.logistic import Folds, Ridge, choose_ridge, fit_logistic
-from hemexp.expansion.model import ExpansionModel, Linear
+from hemexp.expansion.model import ExpansionModel, GrowthModel
 from hemexp.expansion.predictors import BRAIN, FOUR, IMAGE, predictors
 from hemexp.expansion.published import PUBLISHED_EFFECTS, published_weights
 from hemexp.expansion.truncated import fit_lognormal
@@ -34,16 +36,17 @@ GROWTH_MODELS = (
     f"image_clinical{PUBLISHED}",
     "image_clinical",
     "brain",
+    *TIMED_MODELS,
 )
 """The first is taken where they forecast equally well, or patients are too few to tell."""
 
 
-def fit_models(table: pd.DataFrame, settings: Expansion, seed: int) -> dict[str, ExpansionModel]:
+def fit_models(table: pd.DataFrame, settings: Expansion, seed: int) -> dict[str, GrowthModel]:
     """All models by name, see `fit_model`."""
     return {name: fit_model(name, table, settings, seed) for name in GROWTH_MODELS}
 
 
-def fit_model(name: str, table: pd.DataFrame, settings: Expansion, seed: int) -> ExpansionModel:
+def fit_model(name: str, table: pd.DataFrame, settings: Expansion, seed: int) -> GrowthModel:
     """Fits one model.
 
     Args:
@@ -65,6 +68,9 @@ def fit_model(name: str, table: pd.DataFrame, settings: Expansion, seed: int) ->
                 "Add training patients of the missing kind.",
             )
         )
+    if name in TIMED_MODELS:
+        folds = split_folds(expands, settings.folds, seed)
+        return fit_timed(name, table, settings.penalty, settings.image_penalties, folds)
     logit_p = fit_brain(table) if name == "brain" else _fit_refitted(name, table, settings, seed)
     return ExpansionModel(name, logit_p, **fit_growth(table))
 
@@ -92,23 +98,6 @@ def certainty(table: pd.DataFrame) -> NDArray[np.float64]:
     1 where both masks are given (docs/method.md 5).
     """
     return table.get("label_certainty", pd.Series(1.0, table.index)).to_numpy()
-
-
-def scale(table: pd.DataFrame, names: tuple[str, ...]) -> tuple[Linear, NDArray[np.float64]]:
-    """Mean and SD of predictors over known values, without weights yet; and them scaled."""
-    raw = predictors(table, names)
-    known = ~np.isnan(raw).all(axis=0)
-    columns = [column if ok else np.zeros(1) for column, ok in zip(raw.T, known, strict=True)]
-    mean, sd = (np.array([f(column) for column in columns]) for f in (np.nanmean, np.nanstd))
-    # A column that is the same for all takes no side; rounding gives it an SD near 0.
-    sd[sd < 1e-9 * (1 + np.abs(mean))] = 1.0
-    bare = Linear(names, tuple(mean.tolist()), tuple(sd.tolist()), (0.0,) * len(names), 0.0)
-    return bare, bare.standardise(raw)
-
-
-def weigh(bare: Linear, coefficients: NDArray[np.float64], intercept: float) -> Linear:
-    """Gives scaled predictors (see `scale`) their weights."""
-    return Linear(bare.names, bare.mean, bare.sd, tuple(coefficients.tolist()), float(intercept))
 
 
 def choose_four(

@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 from scipy.special import logit, ndtri
 
-from hemexp.expansion.fit import fit_stable, scale, weigh
+from hemexp.expansion.fit import fit_stable
 from hemexp.expansion.ivh import IVH_EVENT_ML, IvhModel
+from hemexp.expansion.linear import Linear, scale, weigh
 from hemexp.expansion.logistic import Ridge, fit_logistic
-from hemexp.expansion.model import Linear
 from hemexp.expansion.predictors import IVH, IVH_OF_GROWTH
 
 PRESENCE_PENALTY, SHARE_PENALTY = 1 / 0.3, 5.0

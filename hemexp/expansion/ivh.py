@@ -17,7 +17,7 @@ from scipy.special import expit
 from hemexp import Fault, HemexpError
 from hemexp.expansion.distribution import FORECAST_QUANTILES
 from hemexp.expansion.features import FARTHEST_MM
-from hemexp.expansion.model import Linear, tuples
+from hemexp.expansion.linear import Linear, tuples
 from hemexp.expansion.predictors import IVH_COLUMNS
 from hemexp.outcomes import IVH_EVENT_ML
 

@@ -9,40 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.expansion.distribution import LogisticLognormal
-from hemexp.expansion.predictors import predictors
+from hemexp.expansion.distribution import GrowthDistribution, LogisticLognormal
+from hemexp.expansion.linear import Linear, tuples
+from hemexp.expansion.timed import TimedModel
 
 BASELINE_ERROR = "baseline_error_ml"
 """Column of `read_patients`: expected error of the baseline's IPH volume."""
-
-
-@dataclass(frozen=True)
-class Linear:
-    """A weighted sum of standardised predictors.
-
-    Attributes:
-        names: Predictors, in order.
-        mean: Training mean of every predictor over known values.
-        sd: Training SD of every predictor over known values.
-        coefficients: Weight of each, per SD.
-        intercept: The sum where all are at their mean.
-    """
-
-    names: tuple[str, ...]
-    mean: tuple[float, ...]
-    sd: tuple[float, ...]
-    coefficients: tuple[float, ...]
-    intercept: float
-
-    def standardise(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Predictors (n, names) to zero mean, unit SD; an unknown one takes no side (0)."""
-        scaled = (raw - np.array(self.mean)) / np.array(self.sd)
-        return np.where(np.isnan(scaled), 0.0, scaled)
-
-    def __call__(self, table: pd.DataFrame) -> NDArray[np.float64]:
-        """The sum for every row of a table, shape (n,)."""
-        scaled = self.standardise(predictors(table, self.names))
-        return scaled @ np.array(self.coefficients) + self.intercept
 
 
 @dataclass(frozen=True)
@@ -109,19 +81,22 @@ class ExpansionModel:
         return cls(**tuples(record | parts))
 
 
-def tuples(record: dict[str, Any]) -> dict[str, Any]:
-    """A record from JSON with tuples in place of its lists."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
+GrowthModel = ExpansionModel | TimedModel
+"""What gives a patient's distribution of growth."""
 
 
-def load_models(path: Path) -> dict[str, ExpansionModel]:
+def load_models(path: Path) -> dict[str, GrowthModel]:
     """All models of `model.json` by name, the chosen one first."""
     record = json.loads(path.read_text(encoding="utf-8"))
     names = sorted(record["models"], key=lambda name: name != record["chosen"])
-    return {name: ExpansionModel.from_json(record["models"][name]) for name in names}
+    return {name: _from_json(record["models"][name]) for name in names}
 
 
-def load_expansion(path: Path) -> ExpansionModel:
+def _from_json(record: dict[str, Any]) -> GrowthModel:
+    return (TimedModel if "time" in record else ExpansionModel).from_json(record)
+
+
+def load_expansion(path: Path) -> GrowthModel:
     """The model of `model.json` that sampling draws from."""
     return next(iter(load_models(path).values()))
 
@@ -132,7 +107,7 @@ def outside_probability(patient: pd.Series) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def patient_distribution(model: ExpansionModel, patient: pd.Series) -> LogisticLognormal:
+def patient_distribution(model: GrowthModel, patient: pd.Series) -> GrowthDistribution:
     """Growth distribution of one row of the sheet joined with native volumes and features.
 
     The sheet's probability wins over the model's.

@@ -16,7 +16,7 @@ from hemexp.expansion.distribution import FORECAST_QUANTILES, GrowthDistribution
 from hemexp.expansion.ivh import IvhDistribution, load_ivh
 from hemexp.expansion.likeness import COLUMNS, RECORDED, Cohort, beyond, place
 from hemexp.expansion.model import (
-    ExpansionModel,
+    GrowthModel,
     load_expansion,
     outside_probability,
     patient_distribution,
@@ -71,7 +71,7 @@ def changed_patients(patient: pd.Series) -> Iterator[tuple[str, float | None, pd
             yield column, None if math.isnan(value) else float(value), changed
 
 
-def answer_cases(model: ExpansionModel, patient: pd.Series) -> list[dict[str, Any]]:
+def answer_cases(model: GrowthModel, patient: pd.Series) -> list[dict[str, Any]]:
     """The model's own answers to every case; the sheet's `expansion_prob` has no part in them.
 
     Returns:

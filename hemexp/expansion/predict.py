@@ -6,7 +6,13 @@ import pandas as pd
 
 from hemexp.expansion.distribution import FORECAST_QUANTILES
 from hemexp.expansion.ivh import load_ivh
-from hemexp.expansion.model import load_models, outside_probability, patient_distribution
+from hemexp.expansion.model import (
+    load_expansion,
+    load_models,
+    outside_probability,
+    patient_distribution,
+)
+from hemexp.expansion.over_time import growth_over_time
 from hemexp.expansion.patients import patient_files, read_patients, save_tables
 from hemexp.layout import Layout
 
@@ -17,17 +23,23 @@ FORECASTS = ["patient_id", "model", "draw", "growth_ml", "ivh_growth_ml"]
 def run_predict_expansion(layout: Layout, patients: pd.DataFrame) -> None:
     """Verb `predict-expansion`: p(expansion) of every patient, forecasts of those not trained on.
 
-    Writes predictions.tsv (patient_id, split, model, chosen, p_expansion, source, p_ivh_growth)
-    and forecasts.tsv (patient_id, model, draw, growth_ml, ivh_growth_ml: 199 quantiles of each;
-    a row is no pair).
+    Writes predictions.tsv (patient_id, split, model, chosen, p_expansion, source, p_ivh_growth),
+    forecasts.tsv (patient_id, model, draw, growth_ml, ivh_growth_ml: 199 quantiles of each; a row
+    is no pair) and over_time.tsv (`growth_over_time` of the chosen model).
 
     Args:
         layout: Of the run; the models were fitted, the bleeds measured.
         patients: All patients' rows of the sheet.
     """
     started = time.perf_counter()
-    predictions, forecasts = _predict(layout, read_patients(layout, patients))
-    tables = {layout.growth("predictions"): predictions, layout.growth("forecasts"): forecasts}
+    table = read_patients(layout, patients)
+    predictions, forecasts = _predict(layout, table)
+    new = table[table["split"] != "train"]
+    tables = {
+        layout.growth("predictions"): predictions,
+        layout.growth("forecasts"): forecasts,
+        layout.growth("over_time"): growth_over_time(load_expansion(layout.growth_models), new),
+    }
     inputs = [layout.growth_models, layout.growth("training"), *patient_files(layout, patients)]
     save_tables(tables, verb="predict-expansion", settings={}, inputs=inputs, started=started)
 

@@ -22,7 +22,7 @@ from hemexp.expansion.fit_ivh import fit_ivh, is_learned
 from hemexp.expansion.fit_likeness import describe_training
 from hemexp.expansion.ivh import IVH_EVENT_ML, IvhModel
 from hemexp.expansion.likeness import RECORDED
-from hemexp.expansion.model import ExpansionModel
+from hemexp.expansion.model import GrowthModel
 from hemexp.expansion.patients import patient_files, read_patients, save_tables
 from hemexp.expansion.predictors import FOUR, IMAGE, predictors
 from hemexp.layout import Layout
@@ -136,7 +136,7 @@ def without_a_part(table: pd.DataFrame) -> list[str]:
     return [name for name, column in values if len(np.unique(column[~np.isnan(column)])) < 2]
 
 
-def _fit_growth(table: pd.DataFrame, settings: Expansion, seed: int) -> dict[str, ExpansionModel]:
+def _fit_growth(table: pd.DataFrame, settings: Expansion, seed: int) -> dict[str, GrowthModel]:
     models = fit_models(table, settings, seed)
     if silent := without_a_part(table):
         log.warning(

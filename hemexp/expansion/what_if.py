@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from hemexp.expansion.model import ExpansionModel, load_expansion
+from hemexp.expansion.model import GrowthModel, load_expansion
 from hemexp.expansion.patients import read_patients, save_tables
 from hemexp.layout import Layout
 from hemexp.outcomes import HE_ML
@@ -27,7 +27,7 @@ SUMMARY = (
 NO_TRUTH = "no true effect: not a phantom patient's cohort"
 
 
-def answer(model: ExpansionModel, patients: pd.DataFrame) -> pd.DataFrame:
+def answer(model: GrowthModel, patients: pd.DataFrame) -> pd.DataFrame:
     """The predicted distribution under every question, all else as it is.
 
     The sheet's `expansion_prob` has no part in it: it does not say what it would have been.

@@ -9,7 +9,8 @@ follow-up is phi < R (1 + T s(n)): it contains the baseline bleed for T > 0. R a
 that the tissue voxels inside have the model's volume.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -19,13 +20,31 @@ from hemexp.phantom.centers import rotation_matrix
 from hemexp.phantom.head import Field, Points
 from hemexp.phantom.model import Case, generator
 
+
+class Site(NamedTuple):
+    """Where a bleed may lie.
+
+    Attributes:
+        kind: `deep`, `lobar` or `infratentorial`.
+        share: Of the patients of the plain world; 0: the clinical world alone.
+        middle_mm: Mean of the centre on the right side, head coordinates.
+        spread_mm: Its half range.
+    """
+
+    kind: str
+    share: float
+    middle_mm: tuple[float, float, float]
+    spread_mm: tuple[float, float, float]
+
+
 SITES = {
-    "basal ganglia": (0.5, (27.0, 2.0, 4.0), (3.0, 6.0, 3.0)),
-    "thalamus": (0.25, (17.0, -12.0, 6.0), (2.0, 3.0, 2.0)),
-    "frontal lobe": (0.125, (34.0, 32.0, 24.0), (4.0, 6.0, 5.0)),
-    "parietal lobe": (0.125, (34.0, -38.0, 26.0), (4.0, 6.0, 5.0)),
+    "basal ganglia": Site("deep", 0.5, (27.0, 2.0, 4.0), (3.0, 6.0, 3.0)),
+    "thalamus": Site("deep", 0.25, (17.0, -12.0, 6.0), (2.0, 3.0, 2.0)),
+    "frontal lobe": Site("lobar", 0.125, (34.0, 32.0, 24.0), (4.0, 6.0, 5.0)),
+    "parietal lobe": Site("lobar", 0.125, (34.0, -38.0, 26.0), (4.0, 6.0, 5.0)),
+    "temporal lobe": Site("lobar", 0.0, (44.0, -10.0, -14.0), (3.0, 8.0, 4.0)),
+    "cerebellum": Site("infratentorial", 0.0, (20.0, -46.0, -31.0), (4.0, 4.0, 2.0)),
 }
-"""Share of patients, mean and half range of the centre on the right side, head mm."""
 
 MARGIN = (0.05, 0.28)
 """Amplitude a of the margin's noise for irregularity 0 and 1."""
@@ -36,6 +55,9 @@ SPEED_FLOOR, SPEED_FOCUS = 0.15, 2.5
 
 DIRECTION_JITTER = 0.3
 """SD per axis added to the patient's mean growth direction at each draw (then normalised)."""
+
+SECOND_AWAY_MM = 35.0
+"""The centres of two bleeds of one patient lie at least so far apart."""
 
 POCKET_SHARE, POCKET_MIN_MM = 0.27, 3.0
 """Radius of a pocket relative to the bleed's, and its smallest value."""
@@ -56,6 +78,9 @@ class Shape:
         direction: Mean growth direction, unit vector (3,).
         pockets_mm: Centres of the hypodense pockets relative to c, (pockets, 3).
         pocket_radius_mm: Their radius.
+        unevenness: 0 (even blood) to 1.
+        second: Another bleed of the same patient, whose radius is `second_share` of this one's.
+        second_share: That share.
     """
 
     side: int
@@ -68,6 +93,14 @@ class Shape:
     direction: NDArray[np.float64]
     pockets_mm: NDArray[np.float32]
     pocket_radius_mm: float
+    unevenness: float = 0.0
+    second: "Shape | None" = None
+    second_share: float = 0.0
+
+    @property
+    def centers_mm(self) -> list[NDArray[np.float32]]:
+        """Centres of all bleeds, the largest first."""
+        return [self.center_mm] + ([] if self.second is None else [self.second.center_mm])
 
 
 @dataclass(frozen=True)
@@ -89,9 +122,27 @@ def draw_shape(seed: int, case: Case) -> Shape:
     """Draws form and place; volume, pockets and irregularity are the case's."""
     rng = generator(seed, case.patient_id, "bleed")
     side = int(rng.choice([-1, 1]))
-    site = str(rng.choice(list(SITES), p=[share for share, _, _ in SITES.values()]))
-    _, middle, spread = SITES[site]
-    center = (np.array(middle) + rng.uniform(-1, 1, 3) * spread) * [side, 1, 1]
+    shape = _draw_one(case, side, case.site or _draw_site(rng), rng)
+    if not case.second_share:
+        return shape
+    second = generator(seed, case.patient_id, "second bleed")
+    alone = replace(case, pockets=0)
+    while True:
+        other = _draw_one(alone, side, str(second.choice(list(SITES))), second)
+        if np.linalg.norm(other.center_mm - shape.center_mm) > SECOND_AWAY_MM:
+            return replace(shape, second=other, second_share=case.second_share)
+
+
+def _draw_site(rng: Generator) -> str:
+    """A site of the plain world."""
+    shares = {name: site.share for name, site in SITES.items() if site.share}
+    return str(rng.choice(list(shares), p=list(shares.values())))
+
+
+def _draw_one(case: Case, side: int, name: str, rng: Generator) -> Shape:
+    """Form and place of one bleed at a site of `SITES`."""
+    site = SITES[name]
+    center = (np.array(site.middle_mm) + rng.uniform(-1, 1, 3) * site.spread_mm) * [side, 1, 1]
     ratios = np.exp(rng.normal([0.12, -0.15, 0.0], 0.12))
     turn = rotation_matrix(rng.uniform(-30, 30, 3))
     stretch = np.diag(ratios / np.prod(ratios) ** (1 / 3)) @ turn
@@ -103,7 +154,7 @@ def draw_shape(seed: int, case: Case) -> Shape:
     pockets *= 0.5 * radius_mm / np.linalg.norm(pockets, axis=1, keepdims=True)
     return Shape(
         side=side,
-        site=site,
+        site=name,
         center_mm=center.astype(np.float32),
         stretch=stretch.astype(np.float32),
         waves=waves.astype(np.float32),
@@ -111,7 +162,8 @@ def draw_shape(seed: int, case: Case) -> Shape:
         margin=MARGIN[0] + (MARGIN[1] - MARGIN[0]) * case.irregularity,
         direction=_growth_direction(center, side, rng),
         pockets_mm=pockets.astype(np.float32),
-        pocket_radius_mm=max(POCKET_MIN_MM, POCKET_SHARE * radius_mm),
+        pocket_radius_mm=max(POCKET_MIN_MM, POCKET_SHARE * radius_mm) * case.pocket_scale,
+        unevenness=case.unevenness,
     )
 
 
@@ -160,6 +212,18 @@ def ball_radius_mm(volume_ml: float) -> float:
 
 def distance_mm(shape: Shape, points: Points) -> Field:
     """Field phi at points (3, n): radius of the smallest bleed of this form that holds each."""
+    first = _own_distance_mm(shape, points)
+    if shape.second is None:
+        return first
+    return np.minimum(first, _second_distance_mm(shape, points))
+
+
+def _second_distance_mm(shape: Shape, points: Points) -> Field:
+    """Distance to the second bleed, in radii of the first."""
+    return _own_distance_mm(shape.second, points) / np.float32(shape.second_share)
+
+
+def _own_distance_mm(shape: Shape, points: Points) -> Field:
     away = points - shape.center_mm[:, None]
     unit = away / (np.linalg.norm(away, axis=0) + np.float32(1e-6))
     noise = np.zeros_like(points[0])
@@ -170,8 +234,14 @@ def distance_mm(shape: Shape, points: Points) -> Field:
 
 
 def growth_speed(shape: Shape, points: Points, direction: NDArray[np.float64]) -> Field:
-    """s(n) at points (3, n): 1 along the direction, `SPEED_FLOOR` or little more against it."""
+    """s(n) at points (3, n): 1 along the direction, `SPEED_FLOOR` or little more against it.
+
+    Two bleeds grow along the same direction, each from its own centre.
+    """
     away = points - shape.center_mm[:, None]
+    if shape.second is not None:
+        nearer = _second_distance_mm(shape, points) < _own_distance_mm(shape, points)
+        away[:, nearer] = points[:, nearer] - shape.second.center_mm[:, None]
     cosine = (
         direction.astype(np.float32) @ away / (np.linalg.norm(away, axis=0) + np.float32(1e-6))
     )

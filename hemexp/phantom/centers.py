@@ -1,6 +1,7 @@
 """The centres of the phantom: scanner grid, noise, pose, and how heads move between scans."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -31,6 +32,8 @@ class Center:
         offset_mm: Where the centre of the field lies in scanner coordinates.
         noise_hu: SD of the noise.
         tilt_deg: SD of the head's tilt about each axis at baseline.
+        kernel: Correlation of its noise in the plane, in pixels (`scan.draw_noise`).
+        outlines: How its masks are drawn, a key of `outlines.OUTLINES`.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Center:
     offset_mm: tuple[float, float, float]
     noise_hu: float
     tilt_deg: float
+    kernel: float = 0.6
+    outlines: str = "exact"
 
 
 CENTERS = {
@@ -54,17 +59,30 @@ CENTERS = {
 }
 
 
-def find_center(name: str) -> Center:
+CLINICAL_CENTERS = {
+    "A": replace(CENTERS["A"], outlines="smoothed"),
+    "B": replace(CENTERS["B"], outlines="wide"),
+    "C": replace(CENTERS["C"], outlines="thresholded"),
+    "D": replace(CENTERS["D"], slice_mm=6.5, noise_hu=6.0, kernel=0.35, outlines="hasty"),
+}
+"""The centres of the clinical world: the test centre has its own kernel and slices."""
+
+
+def find_center(name: str, centers: Mapping[str, Center] = CENTERS) -> Center:
     """Returns a centre by its letter.
+
+    Args:
+        name: The letter.
+        centers: Those of the world.
 
     Raises:
         HemexpError: There is no such centre.
     """
-    if name not in CENTERS:
+    if name not in centers:
         raise HemexpError(
-            Fault("phantom, center", repr(name), f"one of {', '.join(CENTERS)}", "Correct it.")
+            Fault("phantom, center", repr(name), f"one of {', '.join(centers)}", "Correct it.")
         )
-    return CENTERS[name]
+    return centers[name]
 
 
 def scanner_grid(

@@ -3,16 +3,13 @@
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from hemexp.columns import SESSIONS
 from hemexp.layout import Layout
-from hemexp.phantom.model import Case, growth_quantile
 from hemexp.provenance import write_atomically, write_sidecars
 from hemexp.settings import Phantom
 
@@ -22,26 +19,12 @@ SCAN_SCALARS = (
     *("midline_shift_mm", "midline_largest_mm"),
 )
 
-GROWTH_PARTS, POINTS_OF_A_PART = 200, 50
-"""Parts of equal probability whose means stand for a patient's law of growth in `truth.tsv`.
-
-They keep its mean, and its mean distance to itself within 0.1 % (`tests/test_phantom_model.py`).
-"""
-
-
-def growth_parts_ml(case: Case) -> NDArray[np.float64]:
-    """Mean growth in mL of each part of the true law, from the least to the most."""
-    points = GROWTH_PARTS * POINTS_OF_A_PART
-    growth_ml = growth_quantile(case, (np.arange(points) + 0.5) / points)
-    return growth_ml.reshape(GROWTH_PARTS, POINTS_OF_A_PART).mean(axis=1)
-
 
 def truth_row(truth: dict[str, Any]) -> dict[str, Any]:
     """Flattens a patient's truth to one row of `truth.tsv`."""
     row = {"patient_id": truth["patient_id"], "center": truth["center"]}
     row |= {name: truth[name] for name in PATIENT_SCALARS}
-    case = Case(**{field.name: truth[field.name] for field in fields(Case)})
-    parts_ml = enumerate(growth_parts_ml(case), start=1)
+    parts_ml = enumerate(truth["growth_parts_ml"], start=1)
     row |= {f"growth_part{number:03d}_ml": mean_ml for number, mean_ml in parts_ml}
     for session in SESSIONS:
         row |= {f"{session}_{name}": truth[session][name] for name in SCAN_SCALARS}
@@ -55,9 +38,9 @@ def run_collect_truth(layout: Layout, patient_ids: Iterable[str], settings: Phan
 
     Columns: patient_id, center, p_expansion (the true probability of HE), growth_mean_ml, the
     volumes and the growth that was drawn, growth_part001_ml to growth_part200_ml (see
-    `GROWTH_PARTS`), per session the volumes of brain, IPH, IVH and ventricles and the mean and
-    largest midline shift, and the head motion (motion_ij: rows of the 3 x 4 matrix from a baseline
-    to a follow-up scanner point, RAS mm).
+    `model.GROWTH_PARTS`), per session the volumes of brain, IPH, IVH and ventricles and the mean
+    and largest midline shift, and the head motion (motion_ij: rows of the 3 x 4 matrix from a
+    baseline to a follow-up scanner point, RAS mm).
 
     Args:
         layout: Of the run.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hemexp.columns import SESSIONS
 from hemexp.layout import Layout
-from hemexp.phantom.bleed import Shape, draw_direction, draw_shape
+from hemexp.phantom.bleed import Shape, draw_direction
 from hemexp.phantom.centers import (
     HEAD_CENTER_MM,
     Center,
@@ -20,27 +20,27 @@ from hemexp.phantom.centers import (
     rotation_angle_deg,
     scanner_grid,
 )
-from hemexp.phantom.head import Head, draw_head
+from hemexp.phantom.head import Head
 from hemexp.phantom.mass_effect import largest_shift_mm, mean_shift_mm, ventricle_ml
 from hemexp.phantom.model import (
+    COURSE,
     GROWTH_PROBABILITIES,
     Case,
-    draw_case,
-    draw_growth,
-    expansion_probability,
+    Course,
+    GrowthLaw,
     generator,
-    growth_mean_ml,
-    growth_quantile,
+    growth_parts_ml,
     he_threshold_ml,
+    mean_growth_ml,
 )
+from hemexp.phantom.outlines import outline
+from hemexp.phantom.patient import describe_patient
 from hemexp.phantom.scan import PhantomScan, take_scan
 from hemexp.phantom.tissue import Session
+from hemexp.phantom.world import WORLDS
 from hemexp.provenance import describe, write_json, write_sidecars
 from hemexp.settings import Phantom
 from hemexp.volumes import Volume, volume_ml, write_volume
-
-OEDEMA_MM = (1.5, 0.25, 5.0)
-"""Oedema at baseline: 1.5 mm plus 0.25 mm per hour since onset; at follow-up 5 mm."""
 
 
 def draw_scans(
@@ -56,45 +56,45 @@ def draw_scans(
     Returns:
         The scans by session, their affine, and the truth as JSON values.
     """
-    case, head, bleed = _describe(settings.seed, patient_id)
+    world = WORLDS[settings.world]
+    case, head, bleed = describe_patient(world, settings.seed, patient_id, center)
     grid = scanner_grid(center, settings.spacing_factor)
     pose = draw_pose(center, generator(settings.seed, patient_id, "pose"))
     motion = draw_motion(pose, generator(settings.seed, patient_id, "motion"))
-    rng = generator(settings.seed, patient_id, "followup")
-    growth_ml = float(draw_growth(case, rng)[0])
+    rng = generator(settings.seed, patient_id, COURSE)
+    course = world.draw_course(case, rng)
     direction = draw_direction(bleed, rng)
-    volume_ml, noise_hu = case.baseline_iph_ml, center.noise_hu
-    oedema_mm = OEDEMA_MM[0] + OEDEMA_MM[1] * case.onset_to_ct_h
-    noise = generator(settings.seed, patient_id, "noise")
-    first = take_scan(head, bleed, Session(pose, volume_ml, oedema_mm), grid, noise_hu, noise)
-    later = Session(motion @ pose, volume_ml + growth_ml, OEDEMA_MM[2], first.extent, direction)
-    second = take_scan(head, bleed, later, grid, noise_hu, noise)
-    scans = dict(zip(SESSIONS, (first, second), strict=True))
-    truth = _case_truth(case, bleed, growth_ml, settings.truth_draws)
+    scanner = center.noise_hu, generator(settings.seed, patient_id, "noise"), center.kernel
+    before_mm, after_mm = world.oedema_mm(case)
+    first = Session(pose, case.baseline_iph_ml, before_mm)
+    seen = take_scan(head, bleed, first, grid, *scanner)
+    swelling = world.swelling(case, volume_ml(Volume(seen.ivh, grid[1])))
+    # What an operation leaves is a small bleed of the same form, not one that grew backwards.
+    grown = (None, None) if course.evacuated else (seen.extent, direction)
+    later = Session(motion @ pose, course.left_ml, after_mm, *grown, swelling)
+    scans = dict(zip(SESSIONS, (seen, take_scan(head, bleed, later, grid, *scanner)), strict=True))
+    truth = _case_truth(case, bleed, world.law(case), course, settings.truth_draws)
     truth |= {"center": center.name, **_motion_truth(pose, motion)}
-    for session, scan in scans.items():
-        volume = volume_ml + growth_ml * (session == "followup")
-        truth[session] = _scan_truth(scan, grid[1], head, bleed, volume)
+    for (name, scan), session in zip(scans.items(), (first, later), strict=True):
+        truth[name] = _scan_truth(scan, grid[1], head, bleed, session)
     return scans, grid[1], truth
 
 
-def _describe(seed: int, patient_id: str) -> tuple[Case, Head, Shape]:
-    case = draw_case(seed, patient_id)
-    return case, draw_head(seed, patient_id, case.age), draw_shape(seed, case)
-
-
-def _case_truth(case: Case, bleed: Shape, growth_ml: float, points: int) -> dict[str, Any]:
+def _case_truth(
+    case: Case, bleed: Shape, law: GrowthLaw, course: Course, points: int
+) -> dict[str, Any]:
     return {
         **asdict(case),
         "site": bleed.site,
         "side": bleed.side,
         "center_mm": bleed.center_mm.tolist(),
         "growth_direction": bleed.direction.tolist(),
-        "p_expansion": expansion_probability(case),
-        "growth_ml": growth_ml,
-        "expanded": int(growth_ml >= he_threshold_ml(case.baseline_iph_ml)),
-        "growth_mean_ml": growth_mean_ml(case, points),
-        "growth_quantiles_ml": growth_quantile(case, GROWTH_PROBABILITIES).tolist(),
+        **asdict(course),
+        "p_expansion": law.p_expansion,
+        "expanded": int(course.growth_ml >= he_threshold_ml(case.baseline_iph_ml)),
+        "growth_mean_ml": mean_growth_ml(law, points),
+        "growth_quantiles_ml": law.quantile(GROWTH_PROBABILITIES).tolist(),
+        "growth_parts_ml": growth_parts_ml(law).tolist(),
     }
 
 
@@ -109,17 +109,17 @@ def _motion_truth(pose: NDArray[np.float64], motion: NDArray[np.float64]) -> dic
 
 
 def _scan_truth(
-    scan: PhantomScan, affine: NDArray[np.float64], head: Head, bleed: Shape, iph_ml: float
+    scan: PhantomScan, affine: NDArray[np.float64], head: Head, bleed: Shape, session: Session
 ) -> dict[str, float]:
     images = ("iph", "ivh", "brain")
     measured = {f"{name}_ml": volume_ml(Volume(getattr(scan, name), affine)) for name in images}
-    effect = head, bleed.center_mm, iph_ml
+    effect = head, bleed.center_mm, session.volume_ml, session.swelling
     return {
         **measured,
         "ventricle_ml": ventricle_ml(*effect),
         "midline_shift_mm": -bleed.side * mean_shift_mm(*effect),
         "midline_largest_mm": -bleed.side * largest_shift_mm(*effect),
-        "model_iph_ml": iph_ml,
+        "model_iph_ml": session.volume_ml,
     }
 
 
@@ -145,11 +145,14 @@ def run_draw_patient(
         HemexpError: There is no such centre.
     """
     started = time.perf_counter()
-    scans, affine, truth = draw_scans(patient_id, find_center(center), settings)
+    place = find_center(center, WORLDS[settings.world].centers)
+    scans, affine, truth = draw_scans(patient_id, place, settings)
     images = []
     for session, scan in scans.items():
-        for image, path in layout.raw(patient_id, session)._asdict().items():
-            data = getattr(scan, image)
+        rng = generator(settings.seed, patient_id, "outline", session)
+        iph, ivh = outline(place.outlines, scan.ct, scan.iph, scan.ivh, rng)
+        files = layout.raw(patient_id, session)
+        for path, data in zip(files, (scan.ct, iph, ivh), strict=True):
             write_volume(path, data, affine, data.dtype)
             images.append(path)
     written = layout.truth(patient_id)

@@ -2,21 +2,17 @@
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.columns import CLINICAL, REQUIRED, SESSIONS
+from hemexp.columns import REQUIRED, SESSIONS
 from hemexp.layout import Layout
 from hemexp.phantom.centers import CENTERS
-from hemexp.phantom.model import draw_case, generator
+from hemexp.phantom.world import WORLDS
 from hemexp.provenance import write_text
 from hemexp.settings import Phantom
-
-MAY_BE_UNKNOWN = ("antiplatelet", "gcs", "sbp")
-UNKNOWN_SHARE = 0.08
-"""Share of cells left empty in each of these columns: hospitals do not know everything."""
 
 FIRST_FINAL = 301
 """Number of the test centre from which patients are the final cohort (`config/final.yaml`)."""
@@ -85,13 +81,6 @@ def list_patients(size: Size) -> pd.DataFrame:
     return pd.DataFrame(sorted(rows), columns=["patient_id", "center", "split"])
 
 
-def describe_patient(patient_id: str, seed: int) -> dict[str, Any]:
-    """The clinical cells of one patient; what a hospital would not know is empty."""
-    case, rng = draw_case(seed, patient_id), generator(seed, patient_id, "unknown")
-    unknown = {name: rng.random() < UNKNOWN_SHARE for name in MAY_BE_UNKNOWN}
-    return {name: "" if unknown.get(name) else str(getattr(case, name)) for name in CLINICAL}
-
-
 def run_draw_cohort(out: Path | str, settings: Phantom, size: Size) -> None:
     """Writes a sample sheet whose scans `run_draw_patient` makes.
 
@@ -100,14 +89,17 @@ def run_draw_cohort(out: Path | str, settings: Phantom, size: Size) -> None:
         settings: The phantom's settings.
         size: How many patients.
     """
-    rows, layout = [], Layout()
+    rows, layout, world = [], Layout(), WORLDS[settings.world]
     for _, patient in list_patients(size).iterrows():
-        row = {**patient, **describe_patient(patient["patient_id"], settings.seed)}
+        case = world.draw_case(settings.seed, patient["patient_id"], patient["center"])
+        row = {**patient, **world.cells(settings.seed, case)}
+        alone = patient["split"] == "predict" or row.get("died") == "1"
         for session in SESSIONS:
             for image, path in layout.raw(patient["patient_id"], session)._asdict().items():
-                absent = patient["split"] == "predict" and session == "followup"
+                absent = alone and session == "followup"
                 relative = Path(os.path.relpath(path, Path(out).parent)).as_posix()
                 row[f"{session}_{image}"] = "" if absent else relative
         rows.append(row)
-    table = pd.DataFrame(rows)[list(REQUIRED)]
+    further = [name for name in rows[0] if name not in REQUIRED]
+    table = pd.DataFrame(rows)[[*REQUIRED, *further]]
     write_text(out, table.to_csv(sep="\t", index=False, lineterminator="\n"))

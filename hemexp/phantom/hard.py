@@ -131,10 +131,10 @@ def draw_hard_head(
 
 
 def _tissue(
-    difficulty: Difficulty, head: Head, bleed: Shape, points: Points, cavity: Field, ml: float
+    difficulty: Difficulty, head: Head, bleed: Shape, points: Points, cavity: Field, *effect: float
 ) -> Tissue:
     """The inside of the skull; a bleed at the skull may lie as far as the inner table."""
-    tissue = deform(head, bleed, points, cavity, ml)
+    tissue = deform(head, bleed, points, cavity, *effect)
     if not difficulty.bleed_at_skull:
         return tissue
     free = (tissue.ventricle > 0) & (bleed.side * tissue.material[0] > 0)

@@ -60,12 +60,14 @@ class Head:
         ventricle_scale: Size of the ventricles (1 = standard).
         rim_mm: Width of the CSF between brain and skull.
         fold_phase: Phases of the sulci, radians, shape (6,).
+        yielding: How far the deep brain moves for a mL, relative to the standard head.
     """
 
     scale: NDArray[np.float32]
     ventricle_scale: float
     rim_mm: float
     fold_phase: NDArray[np.float32]
+    yielding: float = 1.0
 
 
 def draw_head(seed: int, patient_id: str, age: float) -> Head:

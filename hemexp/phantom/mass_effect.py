@@ -63,7 +63,12 @@ SEPTUM_Y_MM, SEPTUM_Z_MM = (-10.0, 35.0), (0.0, 22.0)
 
 
 def displacement_mm(
-    head: Head, points: Points, cavity: Field, center_mm: Points, volume_ml: float
+    head: Head,
+    points: Points,
+    cavity: Field,
+    center_mm: Points,
+    volume_ml: float,
+    swelling: float = 0.0,
 ) -> Points:
     """How far the tissue seen at each point has moved, (3, n).
 
@@ -73,12 +78,14 @@ def displacement_mm(
         cavity: Distance of each to the skull, negative inside, (n,).
         center_mm: Centre of the bleed, (3,).
         volume_ml: IPH volume, above 0.
+        swelling: By which part of their volume blocked CSF widens the lateral ventricles.
     """
     pushed_ml = PUSHED_SHARE * volume_ml / (1 + volume_ml / PUSHED_SATURATION_ML)
     radius_mm = (3000 * pushed_ml / STRETCH / (4 * np.pi)) ** (1 / 3)
     rebound_mm = REBOUND_MM_PER_ML * volume_ml / (1 + volume_ml / REBOUND_SATURATION_ML)
+    rebound_mm *= head.yielding
     back = np.float32(rebound_mm / np.linalg.norm(center_mm)) * center_mm[:, None]
-    sinks = _sinks(head, 1 if center_mm[0] > 0 else -1, volume_ml)
+    sinks = _sinks(head, 1 if center_mm[0] > 0 else -1, volume_ml, swelling)
     moved = np.empty_like(points)
     for start in range(0, cavity.size, BLOCK):
         here = points[:, start : start + BLOCK]
@@ -92,12 +99,14 @@ def displacement_mm(
     return moved * (free * free * (3 - 2 * free))
 
 
-def _sinks(head: Head, near: int, volume_ml: float) -> list[tuple[NDArray, NDArray, float]]:
+def _sinks(
+    head: Head, near: int, volume_ml: float, swelling: float
+) -> list[tuple[NDArray, NDArray, float]]:
     """Centre, semi-axes and k of every sink; `near` is 1 for a bleed on the right, else -1."""
     sinks = []
     for side, loss in ((near, NEAR_LOSS_PER_ML), (-near, FAR_LOSS_PER_ML)):
         most = 1 - LEAST_LEFT
-        left = 1 - most * np.tanh(loss * volume_ml / most)
+        left = 1 - most * np.tanh(loss * volume_ml / most) + swelling
         for center, semi_mm in LATERAL:
             middle = np.array(center) * [side, 1, 1] * head.scale
             sinks.append((middle, semi_mm * head.scale * head.ventricle_scale, 1 / left - 1))
@@ -116,29 +125,38 @@ def _scale_about(points: Points, center_mm: NDArray, semi_mm: NDArray, change: f
     points += np.float32(center_mm)[:, None]
 
 
-def ventricle_ml(head: Head, center_mm: NDArray[np.float32], volume_ml: float) -> float:
+def ventricle_ml(
+    head: Head, center_mm: NDArray[np.float32], volume_ml: float, swelling: float = 0.0
+) -> float:
     """Volume of all ventricles with the blood in them."""
     axes = (np.arange(low, high, LATTICE_MM, dtype=np.float32) for low, high in VENTRICLES_MM)
     points = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(3, -1)
-    moved_mm = displacement_mm(head, points, cavity_mm(head, points), center_mm, volume_ml)
+    cavity = cavity_mm(head, points)
+    moved_mm = displacement_mm(head, points, cavity, center_mm, volume_ml, swelling)
     inside = ventricle_distance_mm(head, points - moved_mm) < 0
     return np.count_nonzero(inside) * LATTICE_MM**3 / 1000
 
 
-def mean_shift_mm(head: Head, center_mm: NDArray[np.float32], volume_ml: float) -> float:
+def mean_shift_mm(
+    head: Head, center_mm: NDArray[np.float32], volume_ml: float, swelling: float = 0.0
+) -> float:
     """Mean sideways shift of the midline plane where the midline measure looks, in mm.
 
     Positive towards the patient's right (+x).
     """
-    return float(_plane_mm(head, center_mm, volume_ml, PLANE_Y_MM, PLANE_Z_MM).mean())
+    effect = center_mm, volume_ml, swelling
+    return float(_plane_mm(head, *effect, PLANE_Y_MM, PLANE_Z_MM).mean())
 
 
-def largest_shift_mm(head: Head, center_mm: NDArray[np.float32], volume_ml: float) -> float:
+def largest_shift_mm(
+    head: Head, center_mm: NDArray[np.float32], volume_ml: float, swelling: float = 0.0
+) -> float:
     """Largest sideways shift of the midline plane at the septum pellucidum, in mm.
 
     Positive towards the patient's right (+x).
     """
-    shift = _plane_mm(head, center_mm, volume_ml, SEPTUM_Y_MM, SEPTUM_Z_MM)
+    effect = center_mm, volume_ml, swelling
+    shift = _plane_mm(head, *effect, SEPTUM_Y_MM, SEPTUM_Z_MM)
     return float(shift[np.argmax(np.abs(shift))])
 
 
@@ -146,6 +164,7 @@ def _plane_mm(
     head: Head,
     center_mm: NDArray[np.float32],
     volume_ml: float,
+    swelling: float,
     y_mm: tuple[float, float],
     z_mm: tuple[float, float],
 ) -> Field:
@@ -155,5 +174,5 @@ def _plane_mm(
     points = np.stack([np.zeros(y.size), y.ravel(), z.ravel()]).astype(np.float32)
     for _ in range(20):
         cavity = cavity_mm(head, points)
-        points[0] = displacement_mm(head, points, cavity, center_mm, volume_ml)[0]
+        points[0] = displacement_mm(head, points, cavity, center_mm, volume_ml, swelling)[0]
     return points[0]

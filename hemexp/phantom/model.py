@@ -1,4 +1,4 @@
-"""The probability model of the phantom: who expands, and by how much.
+"""The probability model of the plain world: who expands, and by how much.
 
 A patient's numbers depend on (phantom seed, patient_id) alone. Directions of effect follow the
 literature named at each parameter; their sizes are chosen so that about 30 % expand, the true
@@ -8,19 +8,37 @@ The rest is only in the image.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr, ndtri
 
+from hemexp.columns import CLINICAL
 from hemexp.outcomes import HE_ML, HE_RELATIVE
 from hemexp.provenance import seed_for
 
 BASELINE_ML = (2.0, 60.0)
 ONSET_H = (0.5, 12.0)
+COURSE = "followup"
+"""What the random numbers of a patient's course and growth direction are drawn for."""
+
+MAY_BE_UNKNOWN = ("antiplatelet", "gcs", "sbp")
+UNKNOWN_SHARE = 0.08
+"""Share of cells left empty in each of these columns: hospitals do not know everything."""
+
+OEDEMA_MM = (1.5, 0.25, 5.0)
+"""Oedema at baseline: 1.5 mm plus 0.25 mm per hour since onset; at follow-up 5 mm."""
+
 GROWTH_PROBABILITIES = np.arange(1, 100) / 100
 """Where the true growth distribution is tabulated."""
+
+GROWTH_PARTS, POINTS_OF_A_PART = 200, 50
+"""Parts of equal probability whose means stand for a patient's law of growth in `truth.tsv`.
+
+They keep its mean, and its mean distance to itself within 0.1 % (`tests/test_phantom_model.py`).
+"""
 
 
 @dataclass(frozen=True)
@@ -83,7 +101,7 @@ class Parameters:
 MODEL = Parameters()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """One patient's variables, rounded as the sample sheet shows them.
 
@@ -98,6 +116,10 @@ class Case:
         baseline_iph_ml: Volume of the baseline IPH.
         pockets: Number of hypodense pockets in the bleed; seen in the image only.
         irregularity: 0 (smooth margin) to 1; seen in the image only.
+        pocket_scale: Radius of the pockets relative to the usual one.
+        unevenness: 0 (even blood) to 1; seen in the image only.
+        site: Where the bleed lies, a key of `bleed.SITES`; None: drawn with its shape.
+        second_share: Radius of a second bleed relative to the first; 0: there is none.
     """
 
     patient_id: str
@@ -110,6 +132,10 @@ class Case:
     baseline_iph_ml: float
     pockets: int
     irregularity: float
+    pocket_scale: float = 1.0
+    unevenness: float = 0.0
+    site: str | None = None
+    second_share: float = 0.0
 
 
 def generator(*parts: object) -> Generator:
@@ -120,8 +146,8 @@ def generator(*parts: object) -> Generator:
 def draw_case(seed: int, patient_id: str, model: Parameters = MODEL) -> Case:
     """Draws one patient's variables, whoever else is in the cohort."""
     rng = generator(seed, patient_id, "case")
-    onset_h = _log_normal(rng, model.onset_median_h, model.onset_log_sd, ONSET_H)
-    volume_ml = _log_normal(rng, model.volume_median_ml, model.volume_log_sd, BASELINE_ML)
+    onset_h = log_normal(rng, model.onset_median_h, model.onset_log_sd, ONSET_H)
+    volume_ml = log_normal(rng, model.volume_median_ml, model.volume_log_sd, BASELINE_ML)
     gcs = np.clip(14.5 - volume_ml / 10 + rng.normal(0, 1.5), 3, 15)
     return Case(
         patient_id=patient_id,
@@ -137,9 +163,7 @@ def draw_case(seed: int, patient_id: str, model: Parameters = MODEL) -> Case:
     )
 
 
-def _log_normal(
-    rng: Generator, median: float, log_sd: float, limits: tuple[float, float]
-) -> float:
+def log_normal(rng: Generator, median: float, log_sd: float, limits: tuple[float, float]) -> float:
     """A log-normal number between limits, by inverting its distribution."""
     low, high = ndtr(np.log(np.divide(limits, median)) / log_sd)
     return float(median * np.exp(log_sd * ndtri(rng.uniform(low, high))))
@@ -186,18 +210,112 @@ def growth_quantile(
     Returns:
         Growth in mL, of the same shape.
     """
-    volume_ml, p_expansion = case.baseline_iph_ml, expansion_probability(case, model)
+    (stable, expanding), p = _parts(case, model), expansion_probability(case, model)
     u = np.asarray(probability, dtype=np.float64)
-    stable_u = np.clip(u / (1 - p_expansion), 0, 1)
-    stable_sd = min(model.stable_sd_ml, model.stable_share * volume_ml)
-    low, high = ndtr(-3.0), ndtr(3.0)
-    stable = stable_sd * ndtri(low + (high - low) * stable_u)
+    stable_ml = stable.scale_ml * stable.quantile(np.clip(u / (1 - p), 0, 1))
+    standard = expanding.quantile(np.clip((u - (1 - p)) / p, 0, 1))
+    expanding_ml = expanding.scale_ml * np.exp(model.growth_log_sd * standard)
+    return np.where(u < 1 - p, stable_ml, expanding_ml)
+
+
+class _Part(NamedTuple):
+    """A standard normal number cut at both ends, and the mL by which it is scaled."""
+
+    low: float
+    high: float
+    scale_ml: float
+
+    def quantile(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        return ndtri(self.low + (self.high - self.low) * u)
+
+    def below(self, standard: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.clip((ndtr(standard) - self.low) / (self.high - self.low), 0, 1)
+
+
+def _parts(case: Case, model: Parameters) -> tuple[_Part, _Part]:
+    """Who does not expand (times its SD), and who does (the log of growth over its median)."""
+    volume_ml = case.baseline_iph_ml
+    stable_sd_ml = min(model.stable_sd_ml, model.stable_share * volume_ml)
     median_ml = model.growth_offset_ml + model.growth_share * volume_ml
     ends = np.array([he_threshold_ml(volume_ml), model.growth_limit_ml])
-    low, high = ndtr(np.log(ends / median_ml) / model.growth_log_sd)
-    expanding_u = np.clip((u - (1 - p_expansion)) / p_expansion, 0, 1)
-    expanding = median_ml * np.exp(model.growth_log_sd * ndtri(low + (high - low) * expanding_u))
-    return np.where(u < 1 - p_expansion, stable, expanding)
+    ends = ndtr(np.log(ends / median_ml) / model.growth_log_sd)
+    return _Part(ndtr(-3.0), ndtr(3.0), stable_sd_ml), _Part(*ends, median_ml)
+
+
+class GrowthLaw(Protocol):
+    """The true law of a patient's growth."""
+
+    @property
+    def p_expansion(self) -> float:
+        """Probability of HE."""
+
+    def quantile(self, probability: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Growth in mL at probabilities inside (0, 1), of any shape."""
+
+    def below(self, growth_ml: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distribution function at growths in mL, of any shape."""
+
+
+@dataclass(frozen=True)
+class PlainGrowth:
+    """The law of growth of a patient of the plain world."""
+
+    case: Case
+
+    @property
+    def p_expansion(self) -> float:
+        """See `expansion_probability`."""
+        return expansion_probability(self.case)
+
+    def quantile(self, probability: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `growth_quantile`."""
+        return growth_quantile(self.case, probability)
+
+    def below(self, growth_ml: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The inverse of `quantile`; between the two parts it does not rise."""
+        stable, expanding = _parts(self.case, MODEL)
+        growth_ml, p = np.asarray(growth_ml, dtype=np.float64), self.p_expansion
+        standard = np.log(np.maximum(growth_ml, 1e-300) / expanding.scale_ml) / MODEL.growth_log_sd
+        return (1 - p) * stable.below(growth_ml / stable.scale_ml) + p * expanding.below(standard)
+
+
+@dataclass(frozen=True)
+class Course:
+    """What became of one patient.
+
+    Attributes:
+        growth_ml: Growth between the scans, had nobody operated.
+        left_ml: IPH volume at the follow-up scan.
+        evacuated: Whether the bleed was evacuated between the scans, 0 or 1.
+        died: Whether the patient died before the follow-up scan, 0 or 1.
+        bp_lowered: Whether blood pressure was lowered, 0 or 1.
+        reversed: Whether anticoagulation was reversed, 0 or 1.
+    """
+
+    growth_ml: float
+    left_ml: float
+    evacuated: int = 0
+    died: int = 0
+    bp_lowered: int = 0
+    reversed: int = 0
+
+
+def draw_course(case: Case, rng: Generator) -> Course:
+    """Nobody of the plain world is treated, and nobody dies."""
+    growth_ml = float(draw_growth(case, rng)[0])
+    return Course(growth_ml, case.baseline_iph_ml + growth_ml)
+
+
+def oedema_mm(case: Case) -> tuple[float, float]:
+    """Width of the oedema at baseline and at follow-up."""
+    return OEDEMA_MM[0] + OEDEMA_MM[1] * case.onset_to_ct_h, OEDEMA_MM[2]
+
+
+def known_cells(seed: int, case: Case) -> dict[str, str]:
+    """The clinical cells of one patient; what a hospital would not know is empty."""
+    rng = generator(seed, case.patient_id, "unknown")
+    unknown = {name: rng.random() < UNKNOWN_SHARE for name in MAY_BE_UNKNOWN}
+    return {name: "" if unknown.get(name) else str(getattr(case, name)) for name in CLINICAL}
 
 
 def draw_growth(case: Case, rng: Generator, draws: int = 1) -> NDArray[np.float64]:
@@ -205,6 +323,13 @@ def draw_growth(case: Case, rng: Generator, draws: int = 1) -> NDArray[np.float6
     return growth_quantile(case, rng.random(draws))
 
 
-def growth_mean_ml(case: Case, points: int) -> float:
-    """Mean of the true growth distribution by the midpoint rule on its quantile function."""
-    return float(growth_quantile(case, (np.arange(points) + 0.5) / points).mean())
+def mean_growth_ml(law: GrowthLaw, points: int) -> float:
+    """Mean of a law of growth by the midpoint rule on its quantile function."""
+    return float(law.quantile((np.arange(points) + 0.5) / points).mean())
+
+
+def growth_parts_ml(law: GrowthLaw) -> NDArray[np.float64]:
+    """Mean growth in mL of each part of the true law, from the least to the most."""
+    points = GROWTH_PARTS * POINTS_OF_A_PART
+    growth_ml = law.quantile((np.arange(points) + 0.5) / points)
+    return growth_ml.reshape(GROWTH_PARTS, POINTS_OF_A_PART).mean(axis=1)

@@ -9,13 +9,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hemexp.phantom.bleed import Shape, ball_radius_mm, draw_shape, redraw_direction
+from hemexp.phantom.bleed import Shape, ball_radius_mm, redraw_direction
 from hemexp.phantom.centers import draw_motion, draw_pose, find_center, scanner_grid
-from hemexp.phantom.head import Head, draw_head
-from hemexp.phantom.model import draw_case, generator, growth_quantile
+from hemexp.phantom.head import Head
+from hemexp.phantom.model import generator
+from hemexp.phantom.patient import describe_patient
 from hemexp.phantom.tissue import Blood, ScannerGrid, Session, fill_head
+from hemexp.phantom.world import WORLDS
 from hemexp.settings import Phantom
-from hemexp.volumes import Volume
+from hemexp.volumes import Volume, volume_ml
 
 FIRST_REACH, WIDER = 2.0, 1.5
 """Half width of the box in radii of a ball of the bleed's volume; one that blood touches grows."""
@@ -51,20 +53,23 @@ def redraw_followups(
         settings: The phantom's settings.
         levels: Between which quantiles of the true growth the draws lie; all of it by default.
     """
-    seed = settings.seed
-    case, place = draw_case(seed, patient_id), find_center(center)
-    head, bleed = draw_head(seed, patient_id, case.age), draw_shape(seed, case)
+    seed, world = settings.seed, WORLDS[settings.world]
+    place = find_center(center, world.centers)
+    case, head, bleed = describe_patient(world, seed, patient_id, place)
     pose = draw_pose(place, generator(seed, patient_id, "pose"))
     grid, first_ml = scanner_grid(place, settings.spacing_factor), case.baseline_iph_ml
-    low, high = levels
-    before = show_blood(head, bleed, Session(pose, first_ml), grid)[0].extent
+    (low, high), law = levels, world.law(case)
+    blood, _, ivh = show_blood(head, bleed, Session(pose, first_ml), grid)
+    before, swelling = blood.extent, world.swelling(case, volume_ml(ivh))
     for k in range(n):
         rng = generator(seed, patient_id, "redraw", k)
         level = low + (high - low) * rng.random(1)
-        later_ml = first_ml + float(growth_quantile(case, level)[0])
+        later_ml = first_ml + float(law.quantile(level)[0])
         direction = redraw_direction(bleed, rng)
         motion = draw_motion(pose, rng)
-        later = Session(motion @ pose, later_ml, before=before, direction=direction)
+        later = Session(
+            motion @ pose, later_ml, before=before, direction=direction, swelling=swelling
+        )
         _, iph, ivh = show_blood(head, bleed, later, grid)
         yield Redraw(iph, ivh, motion)
 
@@ -75,11 +80,12 @@ def show_blood(
     """The blood of `take_scan`: what it is, and masks of IPH and IVH in a box that holds it."""
     shape, affine = grid
     spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
-    at = np.linalg.inv(affine) @ session.pose @ [*bleed.center_mm, 1.0]
+    to_voxels = np.linalg.inv(affine) @ session.pose
+    at = np.array([(to_voxels @ [*middle, 1.0])[:3] for middle in bleed.centers_mm])
     reach_mm = FIRST_REACH * ball_radius_mm(session.volume_ml)
     while True:
-        low = np.clip(np.floor(at[:3] - reach_mm / spacing_mm).astype(int), 0, shape)
-        high = np.clip(np.ceil(at[:3] + reach_mm / spacing_mm).astype(int) + 1, 0, shape)
+        low = np.clip(np.floor(at.min(axis=0) - reach_mm / spacing_mm).astype(int), 0, shape)
+        high = np.clip(np.ceil(at.max(axis=0) + reach_mm / spacing_mm).astype(int) + 1, 0, shape)
         part = affine.copy()
         part[:3, 3] = (affine @ [*low, 1.0])[:3]
         size = tuple((high - low).tolist())

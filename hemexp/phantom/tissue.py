@@ -75,6 +75,7 @@ class Session:
         oedema_mm: Width of the oedema.
         before: Extent at baseline, for a follow-up.
         direction: Growth direction, for a follow-up.
+        swelling: Part by which blocked CSF has widened the ventricles.
     """
 
     pose: NDArray[np.float64]
@@ -82,6 +83,7 @@ class Session:
     oedema_mm: float = 0.0
     before: Extent | None = None
     direction: NDArray[np.float64] | None = None
+    swelling: float = 0.0
 
 
 ScannerGrid = tuple[tuple[int, int, int], NDArray[np.float64]]
@@ -137,9 +139,17 @@ def locate_voxels(
     return index, np.stack([axis.ravel()[index] for axis in (x, y, z)]).astype(np.float32)
 
 
-def deform(head: Head, bleed: Shape, points: Points, cavity: Field, volume_ml: float) -> Tissue:
-    """The inside of the skull with the mass effect of a bleed of this volume."""
-    material = points - displacement_mm(head, points, cavity, bleed.center_mm, volume_ml)
+def deform(
+    head: Head,
+    bleed: Shape,
+    points: Points,
+    cavity: Field,
+    volume_ml: float,
+    swelling: float = 0.0,
+) -> Tissue:
+    """The inside of the skull with the mass effect of a bleed of this volume, and blocked CSF."""
+    effect = bleed.center_mm, volume_ml, swelling
+    material = points - displacement_mm(head, points, cavity, *effect)
     depth = cavity_mm(head, material)
     ventricle = ventricle_distance_mm(head, material)
     free = (depth < -DURA_MM) & (ventricle > 0) & (points[2] > TENTORIUM_MM)
@@ -187,7 +197,7 @@ def fill_head(
     session: Session,
     grid: ScannerGrid,
     cavity_at: Callable[[Head, Points], Field] = cavity_mm,
-    tissue_at: Callable[[Head, Shape, Points, Field, float], Tissue] = deform,
+    tissue_at: Callable[..., Tissue] = deform,
 ) -> Filled:
     """Evaluates anatomy and bleed at the voxel centres of a grid.
 
@@ -204,7 +214,8 @@ def fill_head(
     index, points = locate_voxels(shape, affine, session.pose)
     cavity = cavity_at(head, points)
     inside, volume_ml = cavity < 0, session.volume_ml
-    tissue = tissue_at(head, bleed, points[:, inside], cavity[inside], volume_ml)
+    effect = volume_ml, session.swelling
+    tissue = tissue_at(head, bleed, points[:, inside], cavity[inside], *effect)
     blood = place_blood(bleed, tissue, volume_ml, voxel_ml, session.before, session.direction)
     return Filled(index, points, cavity, tissue, blood)
 

@@ -1,7 +1,7 @@
 """The true distribution of a phantom patient's growth had they come at another time."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,33 +9,34 @@ import pandas as pd
 
 from hemexp.layout import Layout
 from hemexp.outcomes import HE_ML
-from hemexp.phantom.model import Case, draw_case, expansion_probability, growth_quantile
+from hemexp.phantom.model import GrowthLaw
+from hemexp.phantom.world import WORLDS
 from hemexp.provenance import write_atomically, write_sidecars
 from hemexp.settings import Phantom
 from hemexp.what_if_cases import ask
 
 
-def true_answer(case: Case, points: int) -> dict[str, float]:
+def true_answer(law: GrowthLaw, points: int) -> dict[str, float]:
     """Median growth and probabilities of one case.
 
-    Changing `onset_to_ct_h` or `anticoagulant` of a case changes p(expansion) and nothing else:
+    Changing `onset_to_ct_h` or `anticoagulant` of a case changes its law and nothing else:
     volume, pockets and margin were drawn apart from both, and oedema, which widens with the
     hours, has no part in growth. So the changed case is the same image under another cause.
 
     Args:
-        case: The patient, changed or as they are.
+        law: Of the patient, changed or as they are.
         points: Of the midpoint rule on the quantile function.
     """
-    growth_ml = growth_quantile(case, (np.arange(points) + 0.5) / points)
+    growth_ml = law.quantile((np.arange(points) + 0.5) / points)
     return {
-        "median_growth_ml": float(growth_quantile(case, np.array([0.5]))[0]),
+        "median_growth_ml": float(law.quantile(np.array([0.5]))[0]),
         "p_growth_6ml": float(np.mean(growth_ml >= HE_ML)),
-        "p_expansion": expansion_probability(case),
+        "p_expansion": law.p_expansion,
     }
 
 
 def run_collect_what_if_truth(
-    layout: Layout, patient_ids: Iterable[str], settings: Phantom
+    layout: Layout, centers: Mapping[str, str], settings: Phantom
 ) -> None:
     """Verb `collect-what-if-truth`: true answers to the questions put to the models.
 
@@ -44,15 +45,16 @@ def run_collect_what_if_truth(
 
     Args:
         layout: Of the run.
-        patient_ids: Phantom patients.
+        centers: Letter of the centre of every phantom patient, by patient_id.
         settings: The phantom's settings.
     """
     started = time.perf_counter()
-    asked = ask(list(patient_ids))
-    cases = {name: draw_case(settings.seed, name) for name in asked["patient_id"].unique()}
+    asked, world = ask(list(centers)), WORLDS[settings.world]
+    cases = {name: world.draw_case(settings.seed, name, at) for name, at in centers.items()}
     answers = [
         true_answer(
-            replace(cases[name], onset_to_ct_h=onset, anticoagulant=drug), settings.truth_draws
+            world.law(replace(cases[name], onset_to_ct_h=onset, anticoagulant=drug)),
+            settings.truth_draws,
         )
         for name, onset, drug in asked.itertuples(index=False)
     ]

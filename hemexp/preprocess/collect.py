@@ -3,12 +3,13 @@
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from hemexp import Fault, HemexpError
-from hemexp.columns import BASELINE, OTHER_SESSION, SESSIONS
+from hemexp.columns import BASELINE, FOLLOWUP, LEFT_OUT, OTHER_SESSION, SESSIONS
 from hemexp.layout import Layout
 from hemexp.made_masks import GIVEN, MADE_BY
 from hemexp.mask_error import MaskDoubt, doubt_files, read_doubt
@@ -41,11 +42,19 @@ OF_MASKS = ("mask", "iph_error_ml", "ivh_error_ml")
 """Further columns of `qc.tsv` in a run that made masks: their source, and the expected errors."""
 
 EXCLUDED = ("patient_id", "session", "step", "reason")
-"""Columns of `excluded.tsv`: one row for each step that failed first in a scan or a pair."""
+"""Columns of `excluded.tsv`: one row for each step that failed first in a scan or a pair, or for
+the column of the sheet that leaves a patient out."""
+
+
+NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 def run_collect_qc(
-    layout: Layout, sheet: pd.DataFrame, source: Path | str, settings: Preprocess
+    layout: Layout,
+    sheet: pd.DataFrame,
+    source: Path | str,
+    settings: Preprocess,
+    left_out: Mapping[str, str] = NOBODY,
 ) -> None:
     """Gathers the one-row tables of every scan and pair.
 
@@ -57,6 +66,7 @@ def run_collect_qc(
         sheet: All patients.
         source: The sample sheet's file, for the sidecars.
         settings: Limits beyond which a scan is marked, reference, what a failure does.
+        left_out: Whom the sheet leaves out: by patient, the column of `LEFT_OUT` that says so.
 
     Raises:
         HemexpError: A scan's table is missing, a patient failed and the run shall stop, no
@@ -82,7 +92,7 @@ def run_collect_qc(
     kept = sheet.drop(index=excluded["patient_id"])
     tables = {
         layout.qc: qc_table(rows),
-        layout.excluded: excluded,
+        layout.excluded: pd.concat([excluded, left_out_table(left_out)], ignore_index=True),
         layout.outcomes: outcomes_table(layout, kept),
     }
     for path, table in tables.items():
@@ -205,6 +215,12 @@ def _excluded_table(failures: Iterable[Mapping[str, str]]) -> pd.DataFrame:
     """
     table = pd.DataFrame(list(failures), columns=list(EXCLUDED))
     return table.drop_duplicates("patient_id")
+
+
+def left_out_table(left_out: Mapping[str, str]) -> pd.DataFrame:
+    """Rows of `excluded.tsv` of who is left out by a rule, in the order given."""
+    rows = [(patient, FOLLOWUP, name, LEFT_OUT[name]) for patient, name in left_out.items()]
+    return pd.DataFrame(rows, columns=list(EXCLUDED))
 
 
 def _refuse(excluded: pd.DataFrame, sheet: pd.DataFrame, on_failure: str) -> None:

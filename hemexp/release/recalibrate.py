@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hemexp import Fault, HemexpError
 from hemexp.config import load_settings, read_config
 from hemexp.evaluation.cohort.conformal import INTERVAL_LEVELS, conformal_levels
-from hemexp.expansion.model import ExpansionModel, load_models, outside_probability
+from hemexp.expansion.model import GrowthModel, load_models, outside_probability
 from hemexp.layout import Layout
 from hemexp.provenance import describe, hash_file, write_atomically, write_json, write_text
 from hemexp.release.bundle import run_export_bundle
@@ -32,7 +32,7 @@ from hemexp.release.models import (
     models_layout,
     read_record,
 )
-from hemexp.release.recalibration import Update, fit_update, update_model
+from hemexp.release.recalibration import TimedUpdate, Update, fit_update, update_model
 from hemexp.release.recalibration_table import compare_stages
 from hemexp.tables import write_table
 
@@ -129,7 +129,7 @@ def _warn_of_no_gain(found: pd.DataFrame) -> None:
 
 def history_entry(
     table: pd.DataFrame,
-    updates: dict[str, Update],
+    updates: dict[str, Update | TimedUpdate],
     pit: NDArray[np.float64],
     hashes: dict[str, str],
 ) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def copy_release(folder: Path, out: Path) -> None:
 def write_update(
     bundle: BundleLayout,
     record: dict[str, Any],
-    models: dict[str, ExpansionModel],
+    models: dict[str, GrowthModel],
     history: list[dict[str, Any]],
     found: pd.DataFrame,
 ) -> None:

@@ -1,7 +1,8 @@
 """What a new centre's own patients change in a released model of growth.
 
 Three things move: the logit of p(expansion) by an intercept and a slope, the law of expanders'
-growth and that of the others by a shift and a factor each. What decides who expands stays as it
+growth and that of the others by a shift and a factor each. Of growth in time it is the law of ln
+amplitude that moves, by a shift and a factor. What decides who expands stays as it
 was released. Each is the peak of likelihood times a prior that expects no change, so that few
 patients change little (shrunken recalibration: Steyerberg 2004, Stat Med 23:2567).
 """
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_ndtr
 
-from hemexp.expansion.distribution import LogisticLognormal
+from hemexp.expansion.distribution import GrowthDistribution
 from hemexp.expansion.fit import LEAST_GROWTH_ML, split_folds
-from hemexp.expansion.model import ExpansionModel
+from hemexp.expansion.fit_timed import recalibrate_timed
+from hemexp.expansion.model import ExpansionModel, GrowthModel
+from hemexp.expansion.timed import TimedModel
 from hemexp.outcomes import expansion_begins_ml
 
 LEVEL_SD = float(np.log(2))
@@ -70,6 +73,21 @@ class Update:
         }
 
 
+@dataclass(frozen=True)
+class TimedUpdate:
+    """What is changed in a model of growth in time.
+
+    Attributes:
+        amplitude: Of the law of ln amplitude.
+    """
+
+    amplitude: Change
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return {"amplitude": self.amplitude._asdict()}
+
+
 def fit_line(logit: NDArray[np.float64], expands: NDArray[np.bool_]) -> tuple[float, float]:
     """Intercept and slope of the logit of what happened on the released logit, shrunk to 0 and 1.
 
@@ -109,13 +127,17 @@ def fit_change(away: NDArray[np.float64], begin: NDArray[np.float64] | float = -
     return Change(float(shift), float(np.exp(ln_factor)))
 
 
-def fit_update(model: ExpansionModel, table: pd.DataFrame) -> Update:
+def fit_update(model: GrowthModel, table: pd.DataFrame) -> Update | TimedUpdate:
     """What the patients of a centre change in a model.
 
     Args:
         model: As released.
         table: What its predictors read, `he` (0/1) and `growth_ml` in mL, a row a patient.
     """
+    if isinstance(model, TimedModel):
+        new = recalibrate_timed(model, table, SHIFT_SD, LN_FACTOR_SD)
+        moved = new.log_amplitude.intercept - model.log_amplitude.intercept
+        return TimedUpdate(Change(moved / model.log_sd, new.log_sd / model.log_sd))
     expands, volume_ml = table["he"].to_numpy() == 1, table["baseline_iph_ml"].to_numpy()
     growth_ml = table["growth_ml"].to_numpy()
     mean = model.log_growth(table)[expands]
@@ -133,8 +155,13 @@ def _stable_law(model: ExpansionModel) -> tuple[float, float]:
     return float(np.mean(model.stable)), max(float(np.std(model.stable)), LEAST_GROWTH_ML)
 
 
-def update_model(model: ExpansionModel, update: Update) -> ExpansionModel:
+def update_model(model: GrowthModel, update: Update | TimedUpdate) -> GrowthModel:
     """The model with the update in its own numbers: whoever draws from it draws from the new."""
+    if isinstance(update, TimedUpdate):
+        line, (shift, factor) = model.log_amplitude, update.amplitude
+        level = line.intercept + model.log_sd * shift
+        line = replace(line, intercept=level)
+        return replace(model, log_amplitude=line, log_sd=model.log_sd * factor)
     old, growth = model.logit, model.log_growth
     center, sd = _stable_law(model)
     moved = center + sd * update.stable.shift
@@ -153,7 +180,7 @@ def update_model(model: ExpansionModel, update: Update) -> ExpansionModel:
     )
 
 
-def recalibrate(model: ExpansionModel, table: pd.DataFrame) -> ExpansionModel:
+def recalibrate(model: GrowthModel, table: pd.DataFrame) -> GrowthModel:
     """`fit_update` on a centre's patients, taken into the model."""
     return update_model(model, fit_update(model, table))
 
@@ -163,9 +190,9 @@ def folds_of(table: pd.DataFrame, seed: int) -> list[tuple[NDArray[np.intp], NDA
     return split_folds(table["he"].to_numpy() == 1, FOLDS, seed)
 
 
-def cross_fit(model: ExpansionModel, table: pd.DataFrame, seed: int) -> list[LogisticLognormal]:
+def cross_fit(model: GrowthModel, table: pd.DataFrame, seed: int) -> list[GrowthDistribution]:
     """Every patient's distribution, recalibrated on the patients of the other folds."""
-    found: dict[int, LogisticLognormal] = {}
+    found: dict[int, GrowthDistribution] = {}
     for others, held_out in folds_of(table, seed):
         given = recalibrate(model, table.iloc[others]).distributions(table.iloc[held_out])
         found |= zip(held_out.tolist(), given, strict=True)

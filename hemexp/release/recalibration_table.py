@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from hemexp.evaluation.cohort.conformal import INTERVAL_LEVELS, conformal_levels, nominal
 from hemexp.expansion.compare import score_training
-from hemexp.expansion.distribution import LogisticLognormal
-from hemexp.expansion.model import ExpansionModel
+from hemexp.expansion.distribution import GrowthDistribution
+from hemexp.expansion.model import GrowthModel
 from hemexp.release.recalibration import cross_fit, folds_of
 from hemexp.statistics.bootstrap import Resampling, estimate
 from hemexp.statistics.calibration import NO_LEVEL, NO_RATIO, NO_SLOPE, levels, oe_ratios, slopes
@@ -29,7 +29,7 @@ CALIBRATION = {
 NOT_KNOWN = "the released model brings no conformal limits of this centre"
 
 
-def score(table: pd.DataFrame, given: list[LogisticLognormal]) -> pd.DataFrame:
+def score(table: pd.DataFrame, given: list[GrowthDistribution]) -> pd.DataFrame:
     """Scores of every patient, in the table's order.
 
     Args:
@@ -55,7 +55,7 @@ def inside(pit: NDArray, limits: NDArray) -> NDArray[np.float64]:
     return np.where(np.isnan(limits).any(axis=-1), np.nan, found)
 
 
-def held_out_limits(model: ExpansionModel, table: pd.DataFrame, seed: int) -> NDArray[np.float64]:
+def held_out_limits(model: GrowthModel, table: pd.DataFrame, seed: int) -> NDArray[np.float64]:
     """Conformal limits for every patient from the patients of the other folds, (n, levels, 2).
 
     As the verb learns them from all: from PIT values of patients whom no update has seen.
@@ -69,7 +69,7 @@ def held_out_limits(model: ExpansionModel, table: pd.DataFrame, seed: int) -> ND
 
 
 def compare_stages(
-    model: ExpansionModel, table: pd.DataFrame, bootstrap: int, seed: int
+    model: GrowthModel, table: pd.DataFrame, bootstrap: int, seed: int
 ) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """The released model and its recalibration on the same patients, who are new to both.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hemexp import Fault, HemexpError
+from hemexp.columns import LEFT_OUT
 from hemexp.reporting.reader import Reader
 
 SPLITS = ("train", "val", "test", "predict")
@@ -67,7 +68,7 @@ def count_flow(
     """Counts patients, and checks that the counts add up.
 
     Args:
-        qc: `qc.tsv`: holds every row of the sheet.
+        qc: `qc.tsv`: holds every row of the sheet that is used.
         excluded: `excluded.tsv`.
         outcomes: `outcomes.tsv`, indexed by patient.
         volumes: `evaluation/volumes.tsv`: the scored patients.
@@ -77,7 +78,9 @@ def count_flow(
         HemexpError: A patient is in none of the tables of those kept and those excluded, or in
             both, or was scored but not kept.
     """
-    screened, out = set(qc["patient_id"]), set(excluded["patient_id"])
+    out = set(excluded["patient_id"])
+    # Of who is left out by the sheet no scan was looked at.
+    screened = set(qc["patient_id"]) | set(excluded["patient_id"][excluded["step"].isin(LEFT_OUT)])
     kept, scored = set(outcomes.index), set(volumes["patient_id"])
     _check(screened, out, kept, scored)
     rows = outcomes.assign(

@@ -15,6 +15,8 @@ MODEL_NAMES = {
     "tabular_four_variable": "Tabular: four variables",
     "tabular_image_clinical_published": "Tabular: image and clinical, published effects",
     "tabular_image_clinical": "Tabular: image and clinical",
+    "tabular_timed_four_variable": "Tabular: four variables, growth in time",
+    "tabular_timed_image_clinical": "Tabular: image and clinical, growth in time",
     "tabular_brain": "Tabular: BRAIN score",
     "true_distribution": "True distribution",
     "truth": "Truth",

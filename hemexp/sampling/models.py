@@ -8,7 +8,7 @@ import torch
 from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder
 from hemexp.diffusion.network import DiffusionModel, load_diffusion
 from hemexp.expansion.ivh import IvhModel, load_ivh
-from hemexp.expansion.model import ExpansionModel, load_expansion
+from hemexp.expansion.model import GrowthModel, load_expansion
 from hemexp.layout import Layout
 from hemexp.settings import Sampling
 
@@ -27,7 +27,7 @@ class Models:
 
     autoencoder: MultiHeadVae
     denoiser: DiffusionModel
-    growth: ExpansionModel
+    growth: GrowthModel
     ivh: IvhModel
     files: tuple[Path, ...] = ()
 

@@ -8,7 +8,7 @@ import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hemexp.columns import BASELINE
+from hemexp.columns import BASELINE, INTERVAL
 from hemexp.expansion.patients import read_patients
 from hemexp.grid_scan import GridScan, read_grid_scan
 from hemexp.layout import Layout
@@ -70,16 +70,18 @@ def at_baseline(
 
 
 def read_at_baseline(
-    layout: Layout, sheet: pd.DataFrame, *, follow_up: bool = False
+    layout: Layout, sheet: pd.DataFrame, at_h: float | None = None, *, follow_up: bool = False
 ) -> PatientAtBaseline:
     """Reads what earlier steps left of one patient.
 
     Args:
         layout: Of the run.
         sheet: The patient's row, as a table.
+        at_h: Hours after the baseline for which follow-ups are drawn; None: the sheet's.
         follow_up: Whether to look at what happened: only an oracle may.
     """
-    row = read_patients(layout, sheet, follow_up=follow_up).iloc[0]
+    asked = sheet if at_h is None else sheet.assign(**{INTERVAL: at_h})
+    row = read_patients(layout, asked, follow_up=follow_up).iloc[0]
     patient_id = row["patient_id"]
     latents = layout.latents(patient_id)
     files = (

@@ -104,7 +104,8 @@ def run_sample_followups(
     """
     started = time.perf_counter()
     # Only the oracle may look at what happened.
-    patient = read_at_baseline(layout, sheet, follow_up=settings.indicator == "oracle")
+    oracle = settings.indicator == "oracle"
+    patient = read_at_baseline(layout, sheet, settings.at_h, follow_up=oracle)
     models = load_trained(layout, resolve_device(device))
     keep_compiled(layout.compiled)
     passes = settings.samples * settings.evaluations

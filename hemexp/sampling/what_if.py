@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from hemexp.anatomy.boxes import Frame
-from hemexp.expansion.model import ExpansionModel, outside_probability, patient_distribution
+from hemexp.expansion.model import GrowthModel, outside_probability, patient_distribution
 from hemexp.layout import Layout
 from hemexp.outcomes import is_expansion
 from hemexp.provenance import write_sidecars
@@ -34,9 +34,7 @@ from hemexp.what_if_cases import AS_IS, CASES, other_value
 log = logging.getLogger(__name__)
 
 
-def change_patient(
-    model: ExpansionModel, patient: PatientAtBaseline, case: str
-) -> PatientAtBaseline:
+def change_patient(model: GrowthModel, patient: PatientAtBaseline, case: str) -> PatientAtBaseline:
     """The patient with one value changed, for the denoiser and the law of growth alike.
 
     The sheet's `expansion_prob` does not say what it would have been: its logit moves as the
@@ -118,7 +116,7 @@ def run_redraw_what_if(
         seed: Run seed.
         device: `auto`, `cpu` or `cuda`.
     """
-    started, patient = time.perf_counter(), read_at_baseline(layout, sheet)
+    started, patient = time.perf_counter(), read_at_baseline(layout, sheet, settings.at_h)
     patient_id, baseline = patient.patient_id, patient.baseline
     drawn = [layout.sample_volumes(patient_id), layout.sample_map(patient_id, "expansion")]
     as_is = answer(read_table(drawn[0]), read_volume(drawn[1]).data, baseline, patient.row)

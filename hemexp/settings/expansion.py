@@ -19,6 +19,8 @@ class Expansion(Section):
         "image_clinical_published",
         "image_clinical",
         "brain",
+        "timed_four_variable",
+        "timed_image_clinical",
     ]
     """What sampling draws growth from (docs/method.md 5). `best`: the lowest cross-fitted CRPS on
     training patients; `four_variable_published` with fewer than 15 with, or without, expansion."""

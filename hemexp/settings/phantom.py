@@ -1,5 +1,7 @@
 """Settings of the phantom."""
 
+from typing import Literal
+
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from hemexp.settings.section import Section
@@ -10,6 +12,10 @@ class Phantom(Section):
 
     seed: NonNegativeInt
     """Another number draws another cohort."""
+    world: Literal["plain", "clinical"]
+    """`plain`: growth with a gap, everybody's values known, true masks: for tests and quick looks.
+    `clinical`: growth without a gap that takes hours, treatment, centres that differ, values not
+    known, masks as people draw them."""
     spacing_factor: PositiveFloat
     """Multiplies every centre's in-plane voxel size. 1: a scanner's voxels; more: coarser scans
     that are drawn and read quicker."""

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from hemexp.settings.section import Section
 
@@ -20,6 +20,10 @@ class Sampling(Section):
     indicator: Literal["predicted", "oracle", "free"]
     """How growth comes to drive the samples: drawn from the forecast, taken from what happened, or
     not at all. `oracle` measures obedience and is never a forecast."""
+    at_h: PositiveFloat | None
+    """Hours after the baseline scan for which follow-ups are drawn; null: those of the sheet's
+    `followup_interval_h`, or 24. More: more growth, where the model of growth knows time. Scores
+    compare a forecast with the scan that was made: leave it null for them."""
     sampler: Literal["dpm", "ddim"]
     """DPM-Solver++(2M), or the published DDIM, which needs more evaluations."""
     evaluations: PositiveInt

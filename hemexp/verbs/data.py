@@ -10,8 +10,10 @@ from hemexp.sheet import read_patient_row, scan_files
 from hemexp.verbs.options import Arguments, section, sheet
 
 
-def _phantom_ids(args: Arguments) -> list[str]:
-    return [patient for patient, ct in sheet(args)["baseline_ct"].items() if is_phantom(ct)]
+def _phantom_centers(args: Arguments) -> dict[str, str]:
+    """Letter of the centre of every phantom patient."""
+    rows = sheet(args)
+    return rows.loc[rows["baseline_ct"].map(is_phantom), "center"].to_dict()
 
 
 def draw_cohort(args: Arguments) -> None:
@@ -34,14 +36,15 @@ def collect_truth(args: Arguments) -> None:
     """Gather what the phantom knows."""
     from hemexp.phantom.collect_truth import run_collect_truth
 
-    run_collect_truth(Layout(args.results), _phantom_ids(args), section(args, "phantom"))
+    run_collect_truth(Layout(args.results), _phantom_centers(args), section(args, "phantom"))
 
 
 def collect_what_if_truth(args: Arguments) -> None:
     """Gather what is true of the phantom's patients had they come earlier or later."""
     from hemexp.phantom.what_if import run_collect_what_if_truth
 
-    run_collect_what_if_truth(Layout(args.results), _phantom_ids(args), section(args, "phantom"))
+    layout = Layout(args.results)
+    run_collect_what_if_truth(layout, _phantom_centers(args), section(args, "phantom"))
 
 
 def draw_truth_map(args: Arguments) -> None:
@@ -136,9 +139,11 @@ def resample_scan(args: Arguments) -> None:
 def collect_qc(args: Arguments) -> None:
     """Gather quality, exclusions and outcomes."""
     from hemexp.preprocess.collect import run_collect_qc
+    from hemexp.sheet import left_out, read_left_out
 
     settings = section(args, "preprocess")
-    run_collect_qc(Layout(args.results), sheet(args), args.samples, settings)
+    left = {str(row["patient_id"]): left_out(row) for row in read_left_out(args.samples)}
+    run_collect_qc(Layout(args.results), sheet(args), args.samples, settings, left)
 
 
 def write_qc(args: Arguments) -> None:

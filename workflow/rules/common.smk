@@ -15,7 +15,7 @@ sys.path.insert(0, workflow.basedir)
 from hemexp import HemexpError
 from hemexp.code_hash import hash_code
 from hemexp.cohort import digest_rows, read_sheet
-from hemexp.columns import CLINICAL, SESSIONS
+from hemexp.columns import CLINICAL, INTERVAL, SESSIONS
 from hemexp.config import load_settings
 from hemexp.data_files import data_files
 from hemexp.desk.ablations import AS_DESIGNED, KEPT, ablated_settings, shared_rooms
@@ -27,6 +27,7 @@ from hemexp.provenance import canonical_json, hash_file, write_json, write_text
 from hemexp.release.check import check_released
 from hemexp.release.models import models_layout, part_files
 from hemexp.segmentation.folds import fold_patients, masked_patients
+from hemexp.sheet import left_out, read_left_out
 from hemexp.sheet import scan_files as named_files
 from hemexp.what_if_cases import AS_IS, CASES
 
@@ -39,6 +40,8 @@ try:
     SETTINGS = load_settings(config)
     check_released(SETTINGS, RESULTS.root)
     PATIENTS = read_sheet(SETTINGS.samples, need_training=SETTINGS.need_training)
+    # Whom the sheet leaves out, and the column that says so: nothing is made of them.
+    LEAVES = {row["patient_id"]: left_out(row) for row in read_left_out(SETTINGS.samples)}
     # Scans whose masks the workflow makes.
     UNMASKED = check_masks(PATIENTS, SETTINGS.segmentation)
 except HemexpError as error:
@@ -68,6 +71,7 @@ SHEET = SETTINGS.samples
 PHANTOM = [patient for patient, ct in PATIENTS["baseline_ct"].items() if is_phantom(ct)]
 OUTSIDE = ["expansion_prob"] if "expansion_prob" in PATIENTS else []
 SEX = ["sex"] if "sex" in PATIENTS else []
+HOURS = [INTERVAL] if INTERVAL in PATIENTS else []
 ON_FAILURE = SETTINGS.preprocess.on_failure
 # `gpu` is asked for where a network runs, unless the config says cpu.
 GPU = 0 if SETTINGS.device == "cpu" else 1
@@ -265,7 +269,7 @@ def rows(patients, *columns):
 
 def clinical_row(wildcards):
     """Hash of what a forecast reads of one patient's row."""
-    return rows([wildcards.patient], *CLINICAL, *OUTSIDE)
+    return rows([wildcards.patient], *CLINICAL, *OUTSIDE, *HOURS)
 
 
 def scan_files(wildcards):

@@ -29,7 +29,7 @@ if SETTINGS.diffusion.model is None:
             settings=section("diffusion"),
             seed=SETTINGS.seed,
             device=SETTINGS.device,
-            rows=rows(TRAIN, "patient_id", *CLINICAL),
+            rows=rows(TRAIN, "patient_id", *CLINICAL, *HOURS),
             sheet=SHEET,
         shell:
             "$HEMEXP_LAUNCH_DIFFUSION python -m hemexp train-diffusion --samples {params.sheet:q} "

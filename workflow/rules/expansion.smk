@@ -81,7 +81,7 @@ if SETTINGS.expansion.model_file is None:
             code=hash_code("expansion.train"),
             settings=section("expansion"),
             seed=SETTINGS.seed,
-            rows=rows(TRAIN, "patient_id", *CLINICAL),
+            rows=rows(TRAIN, "patient_id", *CLINICAL, *HOURS),
             sheet=SHEET,
         shell:
             "python -m hemexp fit-expansion --samples {params.sheet:q} --settings {params.settings:q} "
@@ -124,6 +124,7 @@ rule predict_expansion:
     output:
         predictions=paths(RESULTS.growth("predictions")),
         forecasts=paths(RESULTS.growth("forecasts")),
+        over_time=paths(RESULTS.growth("over_time")),
     log:
         log_file("predict_expansion"),
     benchmark:
@@ -135,7 +136,7 @@ rule predict_expansion:
         runtime=growing(20),
     params:
         code=hash_code("expansion.predict"),
-        rows=rows(PATIENTS.index, "patient_id", "split", *OUTSIDE, *CLINICAL),
+        rows=rows(PATIENTS.index, "patient_id", "split", *OUTSIDE, *CLINICAL, *HOURS),
         sheet=SHEET,
     shell:
         "python -m hemexp predict-expansion --samples {params.sheet:q} > {log} 2>&1"
@@ -162,7 +163,7 @@ rule answer_what_if:
         runtime=growing(20),
     params:
         code=hash_code("expansion.what_if"),
-        rows=rows(VAL + TEST + PREDICT, "patient_id", "split", *CLINICAL),
+        rows=rows(VAL + TEST + PREDICT, "patient_id", "split", *CLINICAL, *HOURS),
         sheet=SHEET,
     shell:
         "python -m hemexp answer-what-if --samples {params.sheet:q} > {log} 2>&1"

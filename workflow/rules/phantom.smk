@@ -122,7 +122,7 @@ rule collect_what_if_truth:
     params:
         code=hash_code("phantom.what_if"),
         settings=section("phantom"),
-        rows=rows(PHANTOM, "patient_id"),
+        rows=rows(PHANTOM, "patient_id", "center"),
         sheet=SHEET,
     shell:
         "python -m hemexp collect-what-if-truth --samples {params.sheet:q} "

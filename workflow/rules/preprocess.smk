@@ -140,6 +140,7 @@ checkpoint collect_qc:
         code=hash_code("preprocess.collect"),
         settings=section("preprocess"),
         rows=rows(PATIENTS.index, "patient_id", "center", "split"),
+        leaves=[*LEAVES.items()],
         sheet=SHEET,
     shell:
         "python -m hemexp collect-qc --samples {params.sheet:q} --settings {params.settings:q} > {log} 2>&1"

@@ -13,6 +13,8 @@ STEPS = {
     "strip-skull": "could not be read or skull-stripped",
     "register-followup": "could not be registered",
     "resample-scan": "could not be brought onto the grid",
+    "evacuated": "evacuated between the scans",
+    "died": "died before the follow-up scan",
 }
 """What a failed step means to a reader."""
 
