@@ -58,7 +58,7 @@ def stacks():
     generator = torch.Generator().manual_seed(0)
     baseline, reference, delta = torch.randn(3, 4, 2, 3, 4, 4, 6, generator=generator)
     growth = torch.tensor([12.0, 8, 0.1, -0.2])
-    clinical = torch.rand(4, 7, generator=generator)
+    clinical = torch.rand(4, 8, generator=generator)
     request = growth_features(growth, torch.full((4,), 15.0))
     condition = Condition(
         *(part[:, None].expand(4, 2, -1) for part in (clinical, request)),
