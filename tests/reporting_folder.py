@@ -96,7 +96,7 @@ def evaluate(root, settings):
 def whole_sheet(root):
     """The sheet with the patient whom preprocessing excluded."""
     sheet = read_samples(root)
-    sheet.loc["X9"] = sheet.loc["T1"]
+    sheet.loc["X9"] = sheet.iloc[0]
     sheet.loc["X9", "patient_id"] = "X9"
     return sheet
 

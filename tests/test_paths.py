@@ -11,7 +11,7 @@ from hemexp.preprocess.rows import read_row
 
 pytestmark = pytest.mark.slow
 
-CODE = ("Snakefile", "workflow", "hemexp", "config", "envs", "profiles")
+CODE = ("Snakefile", "workflow", "hemexp", "config", "docs", "envs", "profiles")
 
 
 @pytest.fixture(scope="module")

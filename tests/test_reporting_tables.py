@@ -95,9 +95,9 @@ def printed(tmp_path_factory, settings):
 @pytest.mark.slow
 def test_every_table_is_there_twice(printed):
     names = [table.name for table in TABLES if not table.optional]
-    assert {p.name for p in printed.iterdir() if p.suffix != ".json"} == {
-        f"{name}.{end}" for name in names for end in ("csv", "tex")
-    }
+    # Rows of patients are no table for people.
+    there = {p.name for p in printed.iterdir() if p.suffix != ".json"} - {"patients.csv"}
+    assert there == {f"{name}.{end}" for name in names for end in ("csv", "tex")}
     for name in names:
         text = (printed / f"{name}.tex").read_text()
         assert_valid(text)

@@ -76,6 +76,7 @@ def link_images(layout: Layout, patients: Iterable[str]) -> None:
     for link, file in links.items():
         if not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)  # a copied folder holds a file in place of the link
             link.symlink_to(os.path.relpath(file, link.parent))
     for path, facts in kinds.items():
         write_json(path, facts)
