@@ -160,7 +160,7 @@ def test_a_run_goes_on_without_the_patients_it_cannot_use(mini_run, tmp_path):
     assert set(outcomes["patient_id"]) == set(mini_rows()["patient_id"]) - {"A02", "D02"}
     scored = pd.read_csv(run / "results" / "evaluation" / "volumes.tsv", sep="\t")
     assert "D02" not in set(scored["patient_id"]) and "D06" in set(scored["patient_id"])
-    page = (run / "results" / "report" / "index.html").read_text()
+    page = (run / "results" / "report" / "quality.html").read_text()
     assert "A02" in page and "an empty mask" in page
     alone = Layout(run / "results").patient_page("D02").read_text()
     assert "an empty mask" in alone and "there is no forecast" in alone
