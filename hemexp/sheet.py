@@ -56,17 +56,19 @@ def read_rows(
     return [row for row in rows if not left_out(row)]
 
 
-def read_left_out(path: Path | str) -> list[Row]:
-    """Rows of the patients whom a rule leaves out: `LEFT_OUT` says which and why.
+def read_left_out(path: Path | str) -> dict[str, str]:
+    """Patients whom a rule leaves out, and the column of `LEFT_OUT` that says so.
 
-    Nothing is made of them. They may lack any scan.
+    Nothing is made of them. They may lack any scan. The sheet is checked by `read_rows`.
     """
-    return [row for row in _read_all(Path(path), None, need_training=False) if left_out(row)]
+    (_, columns), *lines = _read_lines(Path(path), "")
+    rows = [dict(zip(columns, cells, strict=True)) for _, cells in lines]
+    return {row["patient_id"]: why for row in rows if (why := left_out(row))}
 
 
-def left_out(row: Row) -> str:
+def left_out(row: Mapping[str, str | float]) -> str:
     """The column of `LEFT_OUT` that leaves a patient out, empty where none does."""
-    return next((name for name in LEFT_OUT if row.get(name) == 1), "")
+    return next((name for name in LEFT_OUT if read_number(str(row.get(name, ""))) == 1), "")
 
 
 def _read_all(path: Path, patient_id: str | None, *, need_training: bool) -> list[Row]:

@@ -14,7 +14,7 @@ from hemexp.layout import is_phantom
 from hemexp.preprocess.raw import RawScan, read_given_brain, read_raw_scan
 from hemexp.preprocess.shrinkage import pair_faults
 from hemexp.settings import Preprocess, Segmentation
-from hemexp.sheet import SheetError, left_out, read_left_out, scan_files
+from hemexp.sheet import SheetError, read_left_out, scan_files
 from hemexp.sheet_faults import lacks_masks
 from hemexp.volumes import ImageError
 
@@ -76,7 +76,7 @@ def summary(sheet: pd.DataFrame) -> str:
 
 def say_left_out(path: Path | str) -> str:
     """`, left out: 2 evacuated, 1 died`; empty where nobody is."""
-    counts = Counter(left_out(row) for row in read_left_out(path))
+    counts = Counter(read_left_out(path).values())
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
     return f", left out: {told}" if told else ""
 

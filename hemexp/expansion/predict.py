@@ -7,7 +7,7 @@ import pandas as pd
 from hemexp.expansion.distribution import FORECAST_QUANTILES
 from hemexp.expansion.ivh import load_ivh
 from hemexp.expansion.model import (
-    load_expansion,
+    GrowthModel,
     load_models,
     outside_probability,
     patient_distribution,
@@ -32,21 +32,23 @@ def run_predict_expansion(layout: Layout, patients: pd.DataFrame) -> None:
         patients: All patients' rows of the sheet.
     """
     started = time.perf_counter()
-    table = read_patients(layout, patients)
-    predictions, forecasts = _predict(layout, table)
-    new = table[table["split"] != "train"]
+    table, models = read_patients(layout, patients), load_models(layout.growth_models)
+    predictions, forecasts = _predict(layout, models, table)
+    chosen, new = next(iter(models.values())), table[table["split"] != "train"]
     tables = {
         layout.growth("predictions"): predictions,
         layout.growth("forecasts"): forecasts,
-        layout.growth("over_time"): growth_over_time(load_expansion(layout.growth_models), new),
+        layout.growth("over_time"): growth_over_time(chosen, new),
     }
     inputs = [layout.growth_models, layout.growth("training"), *patient_files(layout, patients)]
     save_tables(tables, verb="predict-expansion", settings={}, inputs=inputs, started=started)
 
 
-def _predict(layout: Layout, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _predict(
+    layout: Layout, models: dict[str, GrowthModel], table: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both tables, of patients as `read_patients` gives them."""
-    models, ivh = load_models(layout.growth_models), load_ivh(layout.growth_models)
+    ivh = load_ivh(layout.growth_models)
     training = pd.read_csv(layout.growth("training"), sep="\t", dtype={"patient_id": str})
     cross_fitted = training.set_index(["patient_id", "model"])[["p_expansion", "p_ivh_growth"]]
     chosen, rows, draws = next(iter(models)), [], []

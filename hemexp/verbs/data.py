@@ -139,10 +139,10 @@ def resample_scan(args: Arguments) -> None:
 def collect_qc(args: Arguments) -> None:
     """Gather quality, exclusions and outcomes."""
     from hemexp.preprocess.collect import run_collect_qc
-    from hemexp.sheet import left_out, read_left_out
+    from hemexp.sheet import read_left_out
 
     settings = section(args, "preprocess")
-    left = {str(row["patient_id"]): left_out(row) for row in read_left_out(args.samples)}
+    left = read_left_out(args.samples)
     run_collect_qc(Layout(args.results), sheet(args), args.samples, settings, left)
 
 

@@ -27,7 +27,7 @@ from hemexp.provenance import canonical_json, hash_file, write_json, write_text
 from hemexp.release.check import check_released
 from hemexp.release.models import models_layout, part_files
 from hemexp.segmentation.folds import fold_patients, masked_patients
-from hemexp.sheet import left_out, read_left_out
+from hemexp.sheet import read_left_out
 from hemexp.sheet import scan_files as named_files
 from hemexp.what_if_cases import AS_IS, CASES
 
@@ -41,7 +41,7 @@ try:
     check_released(SETTINGS, RESULTS.root)
     PATIENTS = read_sheet(SETTINGS.samples, need_training=SETTINGS.need_training)
     # Whom the sheet leaves out, and the column that says so: nothing is made of them.
-    LEAVES = {row["patient_id"]: left_out(row) for row in read_left_out(SETTINGS.samples)}
+    LEAVES = read_left_out(SETTINGS.samples)
     # Scans whose masks the workflow makes.
     UNMASKED = check_masks(PATIENTS, SETTINGS.segmentation)
 except HemexpError as error:
