@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hemexp.columns import CLINICAL
 from hemexp.expansion.model import Linear, tuples
 from hemexp.expansion.predictors import predictors
 
@@ -14,12 +15,7 @@ RECORDED = "training"
 """Key of `model.json` that holds a `Cohort`."""
 
 COLUMNS = (
-    "onset_to_ct_h",
-    "anticoagulant",
-    "antiplatelet",
-    "age",
-    "gcs",
-    "sbp",
+    *CLINICAL,
     "baseline_iph_ml",
     "baseline_ivh_ml",
     "sphericity",

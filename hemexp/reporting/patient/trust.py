@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from hemexp.columns import CLINICAL
 from hemexp.made_masks import GIVEN
 from hemexp.reporting.patient.facts import Drawn, number
 from hemexp.reporting.patient.inputs import Patient
@@ -15,16 +16,7 @@ DRIFT_ML = 2.0
 EDGE = 0.95
 """A patient farther out than this share of training patients lies at their edge."""
 
-TOLD = (
-    "onset_to_ct_h",
-    "anticoagulant",
-    "antiplatelet",
-    "age",
-    "gcs",
-    "sbp",
-    "baseline_iph_ml",
-    "baseline_ivh_ml",
-)
+TOLD = (*CLINICAL, "baseline_iph_ml", "baseline_ivh_ml")
 """Shown value by value; of what is measured on the image beyond them, only what is unusual."""
 
 
