@@ -64,6 +64,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "first": {"type": int, "default": 1, "help": "number of the test centre's first patient"},
     "predict": {"type": int, "default": 2, "help": "test patients without a follow-up, the last"},
     "validation": {"type": int, "default": 4, "help": "how many of them are `val`, held out"},
+    "unmasked": {"type": int, "default": 0, "help": "training patients without masks, the last"},
     "images": {"action": "store_true", "help": "read and check every image too"},
     "out": {"required": True, "type": Path, "help": "file or folder to write"},
     "reference": {"default": "baseline", "choices": SESSIONS, "help": "scan that lays the grid"},
@@ -164,7 +165,16 @@ _PREDICT = (
 VERBS = {
     "draw-cohort": Verb(
         data.draw_cohort,
-        ("out", "settings", "per-center", "held-out", "first", "predict", "validation"),
+        (
+            "out",
+            "settings",
+            "per-center",
+            "held-out",
+            "first",
+            "predict",
+            "validation",
+            "unmasked",
+        ),
     ),
     "draw-patient": Verb(data.draw_patient, _PATIENT),
     "collect-truth": Verb(data.collect_truth, (*_SHEET, "settings")),

@@ -27,6 +27,7 @@ class Size(NamedTuple):
         predict: How many of the last centre's patients have no follow-up: the last numbers.
         held_out: Patients of the last centre, the test centre; None: as many as in the others.
         first: Number of the test centre's first patient.
+        unmasked: How many training patients have no masks: the last ones.
     """
 
     per_center: int = 10
@@ -34,6 +35,7 @@ class Size(NamedTuple):
     predict: int = 2
     held_out: int | None = None
     first: int = 1
+    unmasked: int = 0
 
 
 def list_patients(size: Size) -> pd.DataFrame:
@@ -43,14 +45,14 @@ def list_patients(size: Size) -> pd.DataFrame:
         size: How many.
 
     Returns:
-        Columns patient_id, center, split.
+        Columns patient_id, center, split; and masked, whether the sheet names the masks.
 
     Raises:
-        HemexpError: No training patient is left, or no test patient; or a cohort of development
-            reaches into the final one.
+        HemexpError: No training patient is left, or no test patient; more are to be without masks
+            than are trained on; or a cohort of development reaches into the final one.
     """
     *training, last = CENTERS
-    per_center, validation, predict, held_out, first = size
+    per_center, validation, predict, held_out, first, unmasked = size
     held_out = per_center if held_out is None else held_out
     if validation < 0 or per_center * len(training) <= validation or held_out <= predict:
         raise HemexpError(
@@ -60,6 +62,16 @@ def list_patients(size: Size) -> pd.DataFrame:
                 f"more than {validation} patients in "
                 f"{len(training)} training centres, more than {predict} in the test centre",
                 "Ask for more patients.",
+            )
+        )
+    learning = per_center * len(training) - validation
+    if not 0 <= unmasked <= learning:
+        raise HemexpError(
+            Fault(
+                "draw-cohort",
+                f"--unmasked {unmasked}",
+                f"0 to {learning}, the number of training patients",
+                "Leave the masks of fewer patients empty.",
             )
         )
     if first < FIRST_FINAL < first + held_out:
@@ -74,11 +86,12 @@ def list_patients(size: Size) -> pd.DataFrame:
         )
     numbers = range(1, per_center + 1)
     rows = [(f"{name}{number:02d}", name, "train") for number in numbers for name in training]
-    kept = len(rows) - validation
-    rows = rows[:kept] + [(patient, name, "val") for patient, name, _ in rows[kept:]]
+    rows = rows[:learning] + [(patient, name, "val") for patient, name, _ in rows[learning:]]
     splits = ["test"] * (held_out - predict) + ["predict"] * predict
     rows += [(f"{last}{i:02d}", last, split) for i, split in enumerate(splits, start=first)]
-    return pd.DataFrame(sorted(rows), columns=["patient_id", "center", "split"])
+    table = pd.DataFrame(rows, columns=["patient_id", "center", "split"])
+    table["masked"] = ~table.index.isin(range(learning - unmasked, learning))
+    return table.sort_values("patient_id", ignore_index=True)
 
 
 def run_draw_cohort(out: Path | str, settings: Phantom, size: Size) -> None:
@@ -91,12 +104,13 @@ def run_draw_cohort(out: Path | str, settings: Phantom, size: Size) -> None:
     """
     rows, layout, world = [], Layout(), WORLDS[settings.world]
     for _, patient in list_patients(size).iterrows():
+        masked = patient.pop("masked")
         case = world.draw_case(settings.seed, patient["patient_id"], patient["center"])
         row = {**patient, **world.cells(settings.seed, case)}
         alone = patient["split"] == "predict" or row.get("died") == "1"
         for session in SESSIONS:
             for image, path in layout.raw(patient["patient_id"], session)._asdict().items():
-                absent = alone and session == "followup"
+                absent = (alone and session == "followup") or (image != "ct" and not masked)
                 relative = Path(os.path.relpath(path, Path(out).parent)).as_posix()
                 row[f"{session}_{image}"] = "" if absent else relative
         rows.append(row)

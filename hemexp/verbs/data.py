@@ -20,7 +20,9 @@ def draw_cohort(args: Arguments) -> None:
     """Write a sample sheet of phantom patients."""
     from hemexp.phantom.draw_cohort import Size, run_draw_cohort
 
-    size = Size(args.per_center, args.validation, args.predict, args.held_out, args.first)
+    size = Size(
+        args.per_center, args.validation, args.predict, args.held_out, args.first, args.unmasked
+    )
     run_draw_cohort(args.out, section(args, "phantom"), size)
 
 
