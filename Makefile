@@ -50,7 +50,7 @@ lint: .venv/installed
 
 # After an edit of hemexp/settings/ or config/.
 settings: .venv/installed
-	python -m hemexp.settings.page docs/settings.md
+	python -m hemexp.settings.page docs/reference/settings.md
 
 .venv/installed: envs/requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv

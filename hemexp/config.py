@@ -145,7 +145,7 @@ def _fault(section: type[Section], layers: dict[str, Any], detail: Any) -> Fault
     where = f"{source}, key {'.'.join(map(str, way))}" if way else source
     match detail["type"]:
         case "extra_forbidden":
-            known = " or ".join(nearest_keys(section, way)) or "one of docs/settings.md"
+            known = " or ".join(nearest_keys(section, way)) or "one of docs/reference/settings.md"
             return Fault(where, "an unknown key", known, "Correct its spelling or its place.")
         case "missing":
             return Fault(where, "no value", "a value", "Add the key; config/base.yaml shows it.")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hemexp import Fault, HemexpError
 
 SHEAR_TOLERANCE = 1e-3
-"""Largest entry of |R^T R - I| that still counts as a rotation (docs/method.md, CT traps)."""
+"""Largest entry of |R^T R - I| that still counts as a rotation (method.md, CT traps)."""
 
 SAME_PLACE_MM = 0.5
 """qform and sform agree within this: the qform's float32 quaternions alone err by up to 0.4 mm."""

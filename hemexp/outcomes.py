@@ -11,7 +11,7 @@ from hemexp.columns import FOLLOWUP, SESSIONS
 from hemexp.layout import Layout
 
 HE_ML, HE_RELATIVE, IVH_GROWTH_ML = 6.0, 0.33, 1.0
-"""Expansion: IPH growth >= 6 mL or >= 33 %; IVH growth counts from 1 mL (docs/method.md 1)."""
+"""Expansion: IPH growth >= 6 mL or >= 33 %; IVH growth counts from 1 mL (method.md 1)."""
 
 IVH_EVENT_ML = 0.3
 """IVH growth as an event: less cannot be told from what a mask of IVH errs by."""
@@ -21,7 +21,7 @@ SHRUNK_ML, SHRUNK_PART = 3.0, 1 / 3
 
 
 def is_expansion(growth_ml: ArrayLike, baseline_ml: ArrayLike) -> NDArray[np.bool_]:
-    """HE (docs/method.md 1): IPH growth >= 6 mL or >= 33 %; False where growth is NaN."""
+    """HE (method.md 1): IPH growth >= 6 mL or >= 33 %; False where growth is NaN."""
     growth, baseline = np.asarray(growth_ml), np.asarray(baseline_ml)
     return (growth >= HE_ML) | (growth >= HE_RELATIVE * baseline)
 

@@ -65,7 +65,7 @@ class Volume:
 
 
 def volume_ml(mask: Volume) -> float:
-    """Sum of a mask times the voxel volume, in millilitres (docs/method.md 1)."""
+    """Sum of a mask times the voxel volume, in millilitres (method.md 1)."""
     return float(np.sum(mask.data, dtype=np.float64)) * mask.voxel_ml
 
 

@@ -85,7 +85,7 @@ def test_a_linear_path_carries_what_a_linear_map_can_hold(tiny):
 
 @pytest.mark.parametrize(("preset", "millions"), [("paper", 12.45), ("full", 7.08)])
 def test_the_published_network_has_its_published_size(preset, millions):
-    """12.45 M is the original's own count (docs/method.md 3); the linear path is counted apart."""
+    """12.45 M is the original's own count (method.md 3); the linear path is counted apart."""
     with torch.device("meta"):
         vae = MultiHeadVae(load_settings({"preset": preset}).autoencoder)
     sizes = {name: p.numel() for name, p in vae.named_parameters() if "linear_" not in name}

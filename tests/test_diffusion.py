@@ -93,7 +93,7 @@ def wake(network):
 
 
 def test_published_schedule_at_four_points():
-    """Alpha-bar at steps 250 / 500 / 750 / 999 (docs/method.md 6)."""
+    """Alpha-bar at steps 250 / 500 / 750 / 999 (method.md 6)."""
     alpha_bar = sigmoid_alpha_bar(torch.tensor([250.0, 500, 750, 999]))
     assert alpha_bar[:3].tolist() == pytest.approx([0.850, 0.498, 0.148], abs=1e-3)
     assert alpha_bar[3].item() == pytest.approx(3e-7, rel=0.2)

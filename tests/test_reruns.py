@@ -143,7 +143,7 @@ def test_an_edit_reruns_what_it_could_change_and_nothing_else(mini_run, checkout
 
 DATA = {
     "hemexp/pages/style.css": {"write_qc", "write_report", "write_review"},
-    "docs/glossary.md": {"write_report", "write_review"},
+    "docs/reference/glossary.md": {"write_report", "write_review"},
 }
 
 

@@ -75,7 +75,10 @@ BAD = {
         "expected diffusion.expander_share(.|\n)*expected diffusion.batch_stacks",
     ),
     "in two places": ({"stepz": 3}, "expected segmentation.steps or autoencoder.steps or diff"),
-    "like nothing": ({"xyzzy": 3}, "xyzzy: found an unknown key; expected one of docs/settings"),
+    "like nothing": (
+        {"xyzzy": 3},
+        "xyzzy: found an unknown key; expected one of docs/reference/settings",
+    ),
     "no text": ({3: 4}, "config, key 3: found 3"),
     "wrong type": ({"diffusion": {"steps": "many"}}, "diffusion.steps.*'many'"),
     "wrong word": ({"device": "gpu"}, "device: found 'gpu'; expected 'auto', 'cpu' or 'cuda'"),
@@ -191,7 +194,7 @@ def test_every_field_says_what_it_is_and_every_number_what_raising_it_does():
 
 
 def test_the_page_of_settings_is_not_stale():
-    page = (REPOSITORY / "docs" / "settings.md").read_text()
-    assert page == settings_page(), "docs/settings.md is stale: run `make settings`"
+    page = (REPOSITORY / "docs" / "reference" / "settings.md").read_text()
+    assert page == settings_page(), "docs/reference/settings.md is stale: run `make settings`"
     known = {*Settings.dotted_keys(), *Settings.model_fields}
     assert len(FIRST) == 10 and set(FIRST) <= known

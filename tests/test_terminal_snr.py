@@ -1,4 +1,4 @@
-"""The start of sampling must drown the truth (docs/method.md 6), shown on a sparse difference.
+"""The start of sampling must drown the truth (method.md 6), shown on a sparse difference.
 
 One patient with a finite set of equally likely outcomes: half of them no change, half a bleed that
 grew at one place by different amounts. The expected clean value is then known exactly (a softmax

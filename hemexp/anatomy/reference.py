@@ -3,7 +3,7 @@
 Told are the IPH growth with the drift of its centroid, the push on the tissue and the IVH growth.
 The baseline is warped by the push field, its bleed grows or shrinks as a shell, its ventricles
 fill; both volumes are met exactly where there is room. The denoiser draws the follow-up's latents
-relative to the reference's (docs/method.md 6).
+relative to the reference's (method.md 6).
 """
 
 import json

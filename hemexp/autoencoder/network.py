@@ -13,7 +13,7 @@ from hemexp.settings import Autoencoder
 from hemexp.training import load_weights
 
 HU_WINDOW = (0.0, 100.0)
-"""The model's window; files keep HU (docs/method.md 1)."""
+"""The model's window; files keep HU (method.md 1)."""
 
 CT_MIDDLE, CT_SPREAD = 0.3, 0.2
 """Brain (30 HU) and its usual distance from it (20 HU): 0 and 1 of the linear path."""
@@ -60,7 +60,7 @@ class MultiHeadVae(nn.Module):
 
     With `linear_path` two linear maps, from the voxels behind a latent to it and back, run beside
     the network. What a linear map can hold, and that is most of a CT, then needs no learning to
-    pass through normalised features (docs/performance.md, "What the autoencoder gives back").
+    pass through normalised features (performance.md, "What the autoencoder gives back").
     """
 
     def __init__(self, settings: Autoencoder) -> None:

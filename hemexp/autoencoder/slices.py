@@ -23,7 +23,7 @@ from hemexp.layout import Layout
 log = logging.getLogger(__name__)
 
 ROTATION_DEG, SHIFT_PIXELS, SCALING = 5.0, 1.0, 0.05
-"""Largest random rotation, shift and scaling of a slice (published: docs/method.md 3)."""
+"""Largest random rotation, shift and scaling of a slice (published: method.md 3)."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ CLINICAL_SCALE = {
     "antiplatelet": (0.0, 1.0),
     INTERVAL: (0.0, 72.0),
 }
-"""Offset and divisor of every clinical variable; results are cut to 0..1 (docs/method.md 5)."""
+"""Offset and divisor of every clinical variable; results are cut to 0..1 (method.md 5)."""
 
 OFFSET_SCALE_MM, DRIFT_SCALE_MM = 50.0, 5.0
 REQUEST_SIZE = {"growth": 3, "flag": 1}
@@ -51,7 +51,7 @@ def clinical_vector(patient: pd.Series, kind: RequestKind) -> Tensor:
 
 
 def growth_features(growth_ml: Tensor, baseline_ml: Tensor) -> Tensor:
-    """Three views of a target growth (n, 3): linear, signed log, relative (docs/method.md 5).
+    """Three views of a target growth (n, 3): linear, signed log, relative (method.md 5).
 
     Args:
         growth_ml: (n,) in mL; the follow-up volume is kept above 0.05 mL.

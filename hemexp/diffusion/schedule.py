@@ -14,10 +14,10 @@ from torch import Tensor
 from hemexp import Fault, HemexpError
 
 START_SIGNAL = 0.25
-"""At the start of sampling, signal norm over noise SD for 90 % of expanders (docs/method.md 6)."""
+"""At the start of sampling, signal norm over noise SD for 90 % of expanders (method.md 6)."""
 
 SIGMOID_STEPS, SIGMOID_START, SIGMOID_END = 1000, -3.0, 3.0
-"""The published schedule: 1000 steps of a sigmoid of alpha-bar from -3 to 3 (docs/method.md 6)."""
+"""The published schedule: 1000 steps of a sigmoid of alpha-bar from -3 to 3 (method.md 6)."""
 
 
 def alpha_sigma(lam: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,7 +106,7 @@ def stack_norms(deltas: Tensor) -> Tensor:
 def choose_lambda_min(expander_norms: Tensor) -> float:
     """The half log-SNR at which 90 % of expanders' stacks have signal norm 0.25 of the noise SD.
 
-    docs/method.md 6: if the first noise level does not drown a real difference, "pure noise" is
+    method.md 6: if the first noise level does not drown a real difference, "pure noise" is
     itself evidence of no growth and every sample undergrows.
 
     Args:

@@ -18,7 +18,7 @@ from hemexp.tables import cells
 
 FEW_OF_A_KIND = 15
 """With about 8 expanders the choice by CRPS is chance and costs half of the first model's skill;
-with 15 it costs a tenth, and saves more where published effects mislead (docs/method.md 5).
+with 15 it costs a tenth, and saves more where published effects mislead (method.md 5).
 """
 
 

@@ -55,7 +55,7 @@ class LogisticLognormal:
     convolved with a normal one. p stays what it is, that of the growth from the true volume.
 
     Attributes:
-        p_expansion: Probability of expansion (HE: docs/method.md 1).
+        p_expansion: Probability of expansion (HE: method.md 1).
         log_mean: Mean of ln(growth / mL) before the cut, for this patient's volume.
         log_sd: SD of ln(growth / mL) before the cut.
         stable_ml: Growth to expect without expansion, sorted, in mL.
@@ -130,7 +130,7 @@ class PointGrowth:
     """A law of growth as points: equally likely among those who expand, and among the others.
 
     Attributes:
-        p_expansion: Probability of expansion (HE: docs/method.md 1).
+        p_expansion: Probability of expansion (HE: method.md 1).
         stable_ml: Growth below where HE begins, sorted, in mL.
         expanding_ml: Growth from there on, likewise.
         baseline_ml: Baseline IPH volume.

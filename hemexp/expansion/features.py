@@ -1,7 +1,7 @@
 """What the baseline image shows of the bleed, as numbers: pure functions on the native scan.
 
 On the models' grid, a few millimetres wide, margin and hypodense spots blur into what lies round
-them (docs/method.md 5). Nothing outside the bleed is read but the ventricles: oedema widens with
+them (method.md 5). Nothing outside the bleed is read but the ventricles: oedema widens with
 the hours since onset, and a model that saw it would credit the image with part of what onset does.
 """
 

@@ -95,7 +95,7 @@ def split_folds(expands: NDArray[np.bool_], folds: int, seed: int) -> Folds:
 def certainty(table: pd.DataFrame) -> NDArray[np.float64]:
     """Part that each patient has in a fit of p: how sure it is that HE is told rightly.
 
-    1 where both masks are given (docs/method.md 5).
+    1 where both masks are given (method.md 5).
     """
     return table.get("label_certainty", pd.Series(1.0, table.index)).to_numpy()
 
@@ -200,7 +200,7 @@ def fit_growth(table: pd.DataFrame) -> dict[str, object]:
 
     Returns fields of the model.
 
-    Image features are left out: with 100 expanders they cost more than they tell (docs/method.md
+    Image features are left out: with 100 expanders they cost more than they tell (method.md
     5).
     """
     expands, growth_ml = table["he"].to_numpy() == 1, table["growth_ml"].to_numpy()

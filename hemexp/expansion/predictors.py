@@ -14,7 +14,7 @@ EARLIEST_H = 0.25
 
 BRAIN_VOLUME = ((20.0, 7.0), (10.0, 5.0))
 BRAIN_ONSET = ((5.0, 0.0), (4.0, 1.0), (3.0, 2.0), (2.0, 3.0), (1.0, 4.0))
-"""Points of the BRAIN score above each limit (mL, hours), highest first; docs/method.md 5."""
+"""Points of the BRAIN score above each limit (mL, hours), highest first; method.md 5."""
 
 BRAIN_ONSET_FIRST = 5.0
 

@@ -10,7 +10,7 @@ PUBLISHED_EFFECTS = {
 }
 """Change of logit p(expansion) per unit of a predictor: logarithms of the odds ratios of
 Al-Shahi Salman et al., Lancet Neurol 2018, 17:885 (5435 patients, growth above 6 mL). What is
-published per what, and what is read into it: docs/method.md 5.
+published per what, and what is read into it: method.md 5.
 """
 
 

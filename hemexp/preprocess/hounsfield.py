@@ -1,7 +1,7 @@
 """Whether a CT is in Hounsfield units: mended where that is certain, or refused.
 
 Air is at -1000 HU and the brain between 20 and 45. What scanners and converters get wrong shows in
-these two places of the histogram (docs/method.md, CT traps).
+these two places of the histogram (method.md, CT traps).
 """
 
 from pathlib import Path

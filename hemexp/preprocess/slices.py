@@ -30,7 +30,7 @@ def end_shares(brain: Volume) -> tuple[float, float]:
     """How wide a brain is near its lowest and its highest point, as part of its widest slice.
 
     A whole brain is small at both ends, whether or not the scan goes on there; one that the scan
-    cuts off is not (docs/method.md, CT traps).
+    cuts off is not (method.md, CT traps).
 
     Args:
         brain: Brain mask (x, y, z).

@@ -13,7 +13,7 @@ Denoise = Callable[[Tensor, float], Tensor]
 
 EXTRAPOLATION = 0.95
 """How far DPM-Solver++(2M) follows the last two clean values. Followed whole, the spread of exact
-Gaussians comes out 3-4 % too large at steps near 1; 0.95 leaves 2 % (docs/method.md 7)."""
+Gaussians comes out 3-4 % too large at steps near 1; 0.95 leaves 2 % (method.md 7)."""
 
 
 def lambda_grid(

@@ -69,7 +69,7 @@ def matched_ml(
 ) -> NDArray[np.float64]:
     """Volume in native millilitres: the baseline's native volume plus the change on the grid.
 
-    docs/method.md 1: volumes relative to the baseline seen the same way beat absolute ones, since
+    method.md 1: volumes relative to the baseline seen the same way beat absolute ones, since
     what the grid does to a mask it does to both.
     """
     change = (np.asarray(grid_voxels) - reference_voxels) * voxel_ml

@@ -1,7 +1,7 @@
 """Typed settings, one class a room. Their values live in `config/base.yaml` and the presets.
 
 Nothing has a default here: unknown keys, missing keys and wrong types are refused by name
-(`config.py` reads them). The text below a field is its description in `docs/settings.md`. Import
+(`config.py` reads them). The text below a field is its description in `settings.md`. Import
 from here: what stands in this package is no part of a code hash, for its values are params.
 """
 

@@ -41,7 +41,7 @@ class Diffusion(Section):
     """Course of the noise level over time; `sigmoid` is published."""
     logsnr_shift: float
     """Added to the cosine's half log-SNR. More: training sees less noise
-    (docs/method.md 6)."""
+    (method.md 6)."""
     lambda_min: float | None
     """Half log-SNR at the start of sampling; null: chosen from the training latents. More: a
     start with less noise."""

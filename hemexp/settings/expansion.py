@@ -22,7 +22,7 @@ class Expansion(Section):
         "timed_four_variable",
         "timed_image_clinical",
     ]
-    """What sampling draws growth from (docs/method.md 5). `best`: the lowest cross-fitted CRPS on
+    """What sampling draws growth from (method.md 5). `best`: the lowest cross-fitted CRPS on
     training patients; `four_variable_published` with fewer than 15 with, or without, expansion."""
     folds: PositiveInt
     """Parts of the cross-fitting, and of the loops inside it that choose penalties. More: slower,

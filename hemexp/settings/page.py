@@ -1,4 +1,4 @@
-"""Writes `docs/settings.md` from the settings' classes, the base and the presets."""
+"""Writes `docs/reference/settings.md` from the settings' classes, the base and the presets."""
 
 import json
 import sys

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 BLOOD = ("ivh", "iph")
-"""Where both meet on a pixel it is IVH, as everywhere (docs/method.md)."""
+"""Where both meet on a pixel it is IVH, as everywhere (method.md)."""
 
 
 def run_export_dicom(

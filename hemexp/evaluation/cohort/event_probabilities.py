@@ -8,7 +8,7 @@ from hemexp.outcomes import expansion_outcomes
 HE_EVENTS = ("he", "he_6ml", "rhe")
 IVH_EVENTS = ("ivh", "new_ivh")
 EVENTS = (*HE_EVENTS, *IVH_EVENTS)
-"""Expansion (docs/method.md 1), IVH at follow-up, and IVH at follow-up where there was none."""
+"""Expansion (method.md 1), IVH at follow-up, and IVH at follow-up where there was none."""
 
 COLUMNS = (
     "patient_id",

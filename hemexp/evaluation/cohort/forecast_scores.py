@@ -21,7 +21,7 @@ from hemexp.statistics.scores import (
 from hemexp.tables import cells
 
 LARGE_GROWTH_ML = {"iph_ml": HE_ML, "ivh_ml": IVH_GROWTH_ML, "total_ml": HE_ML}
-"""Growth from which the threshold-weighted CRPS looks (docs/method.md 1)."""
+"""Growth from which the threshold-weighted CRPS looks (method.md 1)."""
 
 QUANTILE_LEVELS = (0.05, 0.25, 0.75, 0.95)
 POINT = "a point forecast has no spread"

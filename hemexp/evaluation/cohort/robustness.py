@@ -36,7 +36,7 @@ COLUMNS = (
 MODELS = ("hemexp", "tabular", "climatology")
 NEAR_ML = 1.0
 """HE is in doubt where growth lies nearer to its limit: two readings of a bleed differ by as much
-(docs/method.md 1 has the limits)."""
+(method.md 1 has the limits)."""
 
 AS_GIVEN, CLEAR = "as_given", "clear_of_limit"
 

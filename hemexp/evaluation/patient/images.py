@@ -7,7 +7,7 @@ from skimage.metrics import structural_similarity
 from hemexp.statistics.scores import Score
 
 MODEL_WINDOW_HU = (0.0, 100.0)
-"""PSNR and SSIM see the window of the model (docs/method.md 1)."""
+"""PSNR and SSIM see the window of the model (method.md 1)."""
 
 
 def psnr_db(forecast_hu: NDArray, truth_hu: NDArray, brain: NDArray) -> Score:

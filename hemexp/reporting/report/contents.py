@@ -11,7 +11,7 @@ HEADLINE_TABLES = ("forecasts", "expected", "expansion", "maps", "consistency")
 METHODS, MADE_WITH = "Methods", "Made with"
 """Sections without a table or figure of the catalogue."""
 
-GLOSSARY_SOURCE = Path(__file__).parents[3] / "docs" / "glossary.md"
+GLOSSARY_SOURCE = Path(__file__).parents[3] / "docs" / "reference" / "glossary.md"
 COLUMNS = Path(__file__).with_name("columns.tsv")
 """Pattern of a column's header, without its interval, and the term that explains it."""
 
