@@ -18,8 +18,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from hemexp.config import load_settings
-from hemexp.expansion.fit import fit_models
+from hemexp.expansion.fit import fit_models, split_folds
+from hemexp.expansion.fit_timed import TIMED_MODELS, fit_timed
 from hemexp.expansion.model import GrowthModel
+from hemexp.expansion.predictors import EARLIEST_H
 from hemexp.outcomes import is_expansion
 from hemexp.phantom.clinical import (
     ClinicalCase,
@@ -31,11 +33,15 @@ from hemexp.phantom.clinical import (
 )
 from hemexp.phantom.model import COURSE, GrowthLaw, generator
 from hemexp.release.recalibration import recalibrate
+from hemexp.settings import Expansion
 
 LEVELS = (np.arange(199) + 0.5) / 199
 OUTCOMES = (np.arange(99) + 0.5) / 99
 HOURS = (6.0, 24.0, 48.0)
 LOCAL = 50
+HALF_H = 4.0
+INTERACTIONS = ("early_anticoagulant", "volume_spots")
+"""Anticoagulant x ln(hours before `HALF_H`), ln(volume / mL) x dark spots."""
 
 
 def main() -> None:
@@ -47,7 +53,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings, seed = load_settings({"preset": "validation"}).expansion, arguments.seed
     table, _ = draw_patients(arguments.patients, "ABC", seed, "train")
-    models = fit_models(table, settings, seed)
+    models = fit_models(table, settings, seed) | fit_interactions(table, settings, seed)
     climatology_ml = np.quantile(table["growth_ml"], LEVELS)
     for title, centers in (("centres A to C", "ABC"), ("centre D", "D")):
         new, cases = draw_patients(arguments.new, centers, seed, "new")
@@ -58,6 +64,17 @@ def main() -> None:
     local, _ = draw_patients(LOCAL, "D", seed, "local")
     stages = {"released": best, f"recalibrated with {LOCAL}": recalibrate(best, local)}
     show("centre D before and after recalibration", compare(stages, new, cases, climatology_ml))
+
+
+def fit_interactions(
+    table: pd.DataFrame, settings: Expansion, seed: int
+) -> dict[str, GrowthModel]:
+    """The best model with the two products that the clinical world's own law holds."""
+    names = (*TIMED_MODELS["timed_image_clinical"], *INTERACTIONS)
+    folds = split_folds(table["he"].to_numpy() == 1, settings.folds, seed)
+    name = "timed_image_clinical and interactions"
+    model = fit_timed(name, names, table, settings.penalty, settings.image_penalties, folds)
+    return {name: model}
 
 
 def show(title: str, table: pd.DataFrame) -> None:
@@ -79,6 +96,10 @@ def draw_patients(
             rows.append(read_patient(case, course.growth_ml, seed))
             cases.append(case)
     table = pd.DataFrame(rows).set_index("patient_id")
+    early = np.log(HALF_H / table["onset_to_ct_h"].clip(lower=EARLIEST_H))
+    volume_ml = table["baseline_iph_ml"]
+    products = (table["anticoagulant"] * early, np.log(volume_ml) * table["dark_spots"])
+    table = table.assign(**dict(zip(INTERACTIONS, products, strict=True)))
     he = is_expansion(table["growth_ml"], table["baseline_iph_ml"])
     return table.assign(he=he.astype(float)), cases
 

@@ -89,7 +89,7 @@ def test_the_likelihood_is_the_density_of_the_law():
 
 
 def test_a_known_law_is_found_again(table):
-    found = fit_timed("timed_four_variable", table, 1.0, [10.0], [])
+    found = fit_timed("timed_four_variable", FOUR_IN_TIME, table, 1.0, [10.0], [])
     assert found.log_sd == pytest.approx(0.8, abs=0.1)
     assert found.time.tau_h == pytest.approx(3.0, rel=0.35)
     assert found.error_sd == pytest.approx(0.1, abs=0.05)
@@ -104,18 +104,21 @@ def test_a_reading_far_off_bends_nothing(table):
     swapped = table.copy()
     swapped.iloc[0, swapped.columns.get_loc("growth_ml")] = -30.0
     before, after = (
-        fit_timed("timed_four_variable", one, 1.0, [10.0], []) for one in (table, swapped)
+        fit_timed("timed_four_variable", FOUR_IN_TIME, one, 1.0, [10.0], [])
+        for one in (table, swapped)
     )
     assert after.log_sd == pytest.approx(before.log_sd, rel=0.02)
     assert after.log_amplitude.intercept == pytest.approx(before.log_amplitude.intercept, abs=0.02)
 
 
 def test_few_patients_stay_near_what_is_expected():
-    found = fit_timed("timed_four_variable", draw_table(5), 1.0, [10.0], [])
+    found = fit_timed("timed_four_variable", FOUR_IN_TIME, draw_table(5), 1.0, [10.0], [])
     assert 1 < found.time.tau_h < 12 and 0.3 < found.log_sd < 2
     assert np.abs(found.log_amplitude.coefficients).max() < 2
     unknown = draw_table(8).assign(onset_to_ct_h=np.nan)
-    assert np.isfinite(fit_timed("timed_four_variable", unknown, 1.0, [10.0], []).log_sd)
+    assert np.isfinite(
+        fit_timed("timed_four_variable", FOUR_IN_TIME, unknown, 1.0, [10.0], []).log_sd
+    )
 
 
 def test_growth_rises_with_the_hours_between_the_scans():

@@ -70,7 +70,8 @@ def fit_model(name: str, table: pd.DataFrame, settings: Expansion, seed: int) ->
         )
     if name in TIMED_MODELS:
         folds = split_folds(expands, settings.folds, seed)
-        return fit_timed(name, table, settings.penalty, settings.image_penalties, folds)
+        names = TIMED_MODELS[name]
+        return fit_timed(name, names, table, settings.penalty, settings.image_penalties, folds)
     logit_p = fit_brain(table) if name == "brain" else _fit_refitted(name, table, settings, seed)
     return ExpansionModel(name, logit_p, **fit_growth(table))
 

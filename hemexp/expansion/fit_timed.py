@@ -23,7 +23,11 @@ from hemexp.expansion.timed import LEAST_SHARE, TimedModel, TimeLaw, interval_h
 FOUR_IN_TIME = tuple(name for name in FOUR if name != "ln_onset")
 """The established variables; the onset stands in F."""
 
-TIMED_MODELS = ("timed_four_variable", "timed_image_clinical")
+TIMED_MODELS = {
+    "timed_four_variable": FOUR_IN_TIME,
+    "timed_image_clinical": (*FOUR_IN_TIME, *IMAGE),
+}
+"""Predictors of ln amplitude."""
 
 ERRORS = np.linspace(-4, 4, 33)
 """Points of a standard normal error in the likelihood."""
@@ -215,19 +219,24 @@ def slope_priors(names: tuple[str, ...], penalties: tuple[float, float]) -> list
 
 
 def fit_timed(
-    name: str, table: pd.DataFrame, penalty: float, candidates: Sequence[float], folds: Folds
+    name: str,
+    names: tuple[str, ...],
+    table: pd.DataFrame,
+    penalty: float,
+    candidates: Sequence[float],
+    folds: Folds,
 ) -> TimedModel:
     """Fits one model.
 
     Args:
-        name: `timed_four_variable` or `timed_image_clinical`.
+        name: Such as `timed_four_variable`.
+        names: Predictors of ln amplitude.
         table: Training patients: what its predictors read, `growth_ml`, onset and, where known,
             `followup_interval_h`.
         penalty: L2 penalty of the established variables.
         candidates: Penalties of the others, of which the inner folds take one.
         folds: Rows to fit on and rows held out; without any the largest penalty is taken.
     """
-    names = FOUR_IN_TIME + (IMAGE if name == TIMED_MODELS[1] else ())
     bare, x = scale(table, names)
     onsets_h = known_onsets_h(table)
     pairs = Pairs.of_table(table, x, onsets_h)
