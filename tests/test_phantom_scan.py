@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from mini import REPOSITORY
 
 from hemexp import HemexpError
 from hemexp.cohort import read_sheet
-from hemexp.columns import REQUIRED
+from hemexp.columns import REQUIRED, SESSIONS
 from hemexp.layout import Layout
 from hemexp.phantom.bleed import draw_direction, draw_shape, redraw_direction
 from hemexp.phantom.centers import CENTERS, MOTION_DEG, MOTION_MM, find_center, scanner_grid
@@ -374,7 +376,22 @@ def test_larger_cohort_keeps_the_patients(settings):
     assert wide["split"].value_counts()["test"] == 3
 
 
-@pytest.mark.parametrize("counts", [(0, 4, 2), (1, 3, 0), (5, -1, 2), (5, 4, 2, 2)])
+def test_the_demo_leaves_masks_of_three_training_patients_empty(tmp_path, monkeypatch, settings):
+    monkeypatch.chdir(tmp_path)
+    run_draw_cohort("config/samples.tsv", settings.phantom, Size(unmasked=3))
+    drawn = Path("config/samples.tsv").read_text()
+    assert drawn == (REPOSITORY / "config" / "samples.tsv").read_text()
+    sheet = read_sheet("config/samples.tsv")
+    masks = [f"{session}_{mask}" for session in SESSIONS for mask in ("iph", "ivh")]
+    empty = (sheet[masks] == "").all(axis=1) & (sheet["split"] != "predict")
+    assert sheet.index[empty].tolist() == ["A09", "B09", "C08"]
+    assert (sheet.loc[empty, "split"] == "train").all()
+    assert (sheet[["baseline_ct"]] != "").all(axis=None)
+
+
+@pytest.mark.parametrize(
+    "counts", [(0, 4, 2), (1, 3, 0), (5, -1, 2), (5, 4, 2, 2), (5, 4, 2, 5, 1, 12)]
+)
 def test_a_cohort_without_training_or_test_patients_is_refused(counts):
     with pytest.raises(HemexpError, match="draw-cohort"):
         list_patients(Size(*counts))
