@@ -112,7 +112,7 @@ def test_coverage_of_a_perfect_forecast_is_nominal_for_every_k(k):
 
 
 def test_coverage_of_an_always_wrong_forecast_depends_on_k():
-    # method.md: a point forecast already scores about .55 at level .9 with 8 draws.
+    # scoring.md, in numbers: a point forecast already scores about .55 at level .9 with 8 draws.
     source = rng()
     few = [scores.randomised_pit(1.0, np.zeros(8), source) for _ in range(20_000)]
     many = [scores.randomised_pit(1.0, np.zeros(100), source) for _ in range(5_000)]

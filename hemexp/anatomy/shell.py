@@ -4,7 +4,7 @@ Every voxel has a *level*, negative inside the bleed: its distance in mm to the 
 moved by part of a voxel where the mask's surroundings or the CT say that the true margin lies
 nearer or farther. The bleed of N voxels is the N lowest levels, the last of them in part; so any
 volume is met, and small growth is no more than a fraction of a voxel. A tilt towards one side
-moves its centroid. Constants are those of the trial in method.md 6.
+moves its centroid. Its formulas stand in method.md 6.
 """
 
 import math

@@ -72,7 +72,7 @@ def accumulate_gradients(
     """Adds the gradients of some of `count` micro-batches, as of one batch of all their slices.
 
     The critic learns too once the adversarial term has a weight. Neither optimiser steps here:
-    the caller steps both once, after all micro-batches (method.md 3).
+    the caller steps both once, after all micro-batches (departures.md).
 
     Args:
         networks: What learns, and what judges it.

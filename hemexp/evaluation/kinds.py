@@ -8,6 +8,6 @@ def kind_of(target: str, driver: Kind) -> Kind:
 
     IVH growth is drawn on its own. All blood counts as the growth does: on 130 phantom patients
     its draws followed the told growth with a correlation of .98 (median .99), raw IPH with .99,
-    and IVH with .38 (method.md 8).
+    and IVH with .38 (scoring.md).
     """
     return "independent" if target == "ivh_ml" else driver

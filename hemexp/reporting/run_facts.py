@@ -120,8 +120,8 @@ def say_limits(flow: Flow, phantoms: bool) -> str:
         found.append(f"{flow.scored} patients were scored: intervals are wide.")
     found.append(
         "A forecast holds for people like those in training and under their treatment; it is no "
-        "effect of a treatment. Masks are taken as right. Section 10 of method.md lists the "
-        "known limits of the method."
+        "effect of a treatment. Masks are taken as right. docs/explanation/limits.md lists "
+        "the known limits of the method."
     )
     return " ".join(found)
 

@@ -39,7 +39,7 @@ def spread_evenly(count: int, seed: PatientSeed) -> NDArray[np.float64]:
 
     A scrambled Halton sequence (Owen 2017, arXiv 1706.02808): point k does not depend on K. The
     share of 50 samples that expand misses its probability by an SD of .01, of independent draws by
-    .06 (method.md 6).
+    .06 (method.md 7).
     """
     rng = np.random.default_rng(seed.for_draw("drive"))
     return Halton(2, rng=rng).random(count).T

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 BLOOD = ("ivh", "iph")
-"""Where both meet on a pixel it is IVH, as everywhere (method.md)."""
+"""Where both meet on a pixel it is IVH, as on the grid (method.md 2)."""
 
 
 def run_export_dicom(
