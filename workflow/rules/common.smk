@@ -281,7 +281,7 @@ def scan_files(wildcards):
 
 def page_row(wildcards):
     """Hash of what a patient's page reads of the sheet."""
-    columns = ("patient_id", "center", "split", "baseline_ct", *CLINICAL, *OUTSIDE)
+    columns = ("patient_id", "center", "split", "baseline_ct", *CLINICAL, *OUTSIDE, *HOURS)
     return rows([wildcards.patient], *columns)
 
 
