@@ -97,9 +97,11 @@ def write_tables(args: Arguments) -> None:
 
 def write_patients(args: Arguments) -> None:
     """Write a row a patient for statisticians, with a data dictionary."""
+    from hemexp.cohort import read_sheet
     from hemexp.reporting.patients import run_write_patients
 
-    run_write_patients(Layout(args.results), sheet(args), section(args, "evaluation"))
+    everyone = read_sheet(args.samples, need_training=False, everyone=True)
+    run_write_patients(Layout(args.results), everyone, section(args, "evaluation"))
 
 
 def write_bids(args: Arguments) -> None:
