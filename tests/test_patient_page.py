@@ -327,7 +327,8 @@ def test_an_excluded_patient_has_a_page_with_the_reason(tmp_path):
     layout = Layout(tmp_path)
     layout.excluded.parent.mkdir(parents=True)
     layout.excluded.write_text("patient_id\n")
-    page = run_write_excluded_page(layout, pd.Series(failure), seed=1).read_text()
+    page = run_write_excluded_page(layout, pd.Series(failure), 1, "patients.html").read_text()
+    assert '<a class="on-screen" href="patients.html">' in page and page.count("<h1>") == 1
     assert "there is no forecast" in page and "strip-skull" in page
     assert SCRIPT not in page and "&lt;script&gt;alert(1)" in page
     assert layout.patient_answers("X9").read_text() == ""

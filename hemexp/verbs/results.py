@@ -138,15 +138,14 @@ def write_patient_page(args: Arguments) -> None:
 
     layout, patient_id = Layout(args.results), args.patient
     rows = read_sheet(args.samples, patient_id, need_training=False)
-    failure = read_failure(layout, patient_id)
+    index, failure = layout.report_page("patients").name, read_failure(layout, patient_id)
     if failure is not None:
-        run_write_excluded_page(layout, failure, args.seed)
+        run_write_excluded_page(layout, failure, args.seed, index)
         return
     run_answer_patient(layout, rows, layout)
     seen = judge_baseline(layout, patient_id, section(args, "preprocess.quality"))
     reference = args.reference if rows["split"].iloc[0] != "predict" else BASELINE
-    row, index = rows.loc[patient_id], layout.report_page("patients").name
-    run_write_patient_page(layout, row, seen, args.seed, reference, index)
+    run_write_patient_page(layout, rows.loc[patient_id], seen, args.seed, reference, index)
 
 
 def write_review(args: Arguments) -> None:

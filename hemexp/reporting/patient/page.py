@@ -156,13 +156,16 @@ def run_write_patient_page(
     return save_page(layout, patient.patient_id, text, [*reader.seen, *viewer.seen], started, seed)
 
 
-def run_write_excluded_page(layout: Layout, failure: pd.Series, seed: int) -> Path:
+def run_write_excluded_page(
+    layout: Layout, failure: pd.Series, seed: int, index: str = ""
+) -> Path:
     """Writes the page of a patient whom preprocessing excluded: the reason. Answers are empty.
 
     Args:
         layout: Of the run.
         failure: The patient's row of `excluded.tsv`.
         seed: Run seed.
+        index: As for `run_write_patient_page`.
 
     Returns:
         The page.
@@ -176,6 +179,7 @@ def run_write_excluded_page(layout: Layout, failure: pd.Series, seed: int) -> Pa
         heading=texts("heading", patient_id=name),
         failure=failure,
         made=made_by(texts, seed),
+        index=index,
     )
     write_text(layout.patient_answers(name), "")
     return save_page(layout, name, text, [layout.excluded], started, seed)
