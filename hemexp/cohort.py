@@ -9,10 +9,14 @@ from hemexp.sheet import read_rows
 
 
 def read_sheet(
-    path: Path | str, patient_id: str | None = None, *, need_training: bool = True
+    path: Path | str,
+    patient_id: str | None = None,
+    *,
+    need_training: bool = True,
+    everyone: bool = False,
 ) -> pd.DataFrame:
     """The sample sheet as a table, one row a patient, indexed by `patient_id`; see `read_rows`."""
-    rows = read_rows(path, patient_id, need_training=need_training)
+    rows = read_rows(path, patient_id, need_training=need_training, everyone=everyone)
     return pd.DataFrame(rows).set_index("patient_id", drop=False)
 
 

@@ -36,7 +36,11 @@ class SheetError(HemexpError):
 
 
 def read_rows(
-    path: Path | str, patient_id: str | None = None, *, need_training: bool = True
+    path: Path | str,
+    patient_id: str | None = None,
+    *,
+    need_training: bool = True,
+    everyone: bool = False,
 ) -> list[Row]:
     """Reads and checks the sample sheet.
 
@@ -44,16 +48,17 @@ def read_rows(
         path: Tab-separated sheet with the columns of `config/README.md`.
         patient_id: Read and check this patient's row alone, as the jobs of one patient do.
         need_training: Refuse a sheet without training patients; with released models it is fine.
+        everyone: Also those of `read_left_out`.
 
     Returns:
-        A row a patient in the sheet's order, without those of `read_left_out`. Files are relative
-        to the working directory where they lie below it; further columns are kept as text.
+        A row a patient in the sheet's order. Files are relative to the working directory where
+        they lie below it; further columns are kept as text.
 
     Raises:
         SheetError: With every fault of the sheet in one message.
     """
     rows = _read_all(Path(path), patient_id, need_training=need_training)
-    return [row for row in rows if not left_out(row)]
+    return [row for row in rows if everyone or not left_out(row)]
 
 
 def read_left_out(path: Path | str) -> dict[str, str]:

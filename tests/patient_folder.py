@@ -38,6 +38,7 @@ def answers(**changes):
             {"variable": "anticoagulant", "value": 0.0, **case},
             {"variable": "anticoagulant", "value": None, **case},
         ],
+        "over_time": None,
         "patients": 20,
         "recalibrated": [],
         "training": {

@@ -62,6 +62,8 @@ def test_who_was_evacuated_or_died_is_left_out_and_needs_no_scan(tmp_path):
     path = write(tmp_path, rows, [*REQUIRED, "evacuated", "died"])
     assert list(read_sheet(path).index) == ["P1"]
     assert read_left_out(path) == {"P2": "evacuated", "P3": "died"}
+    everyone = read_sheet(path, everyone=True)
+    assert [*everyone.index] == ["P1", "P2", "P3"] and everyone.loc["P3", "died"] == 1.0
     assert run_check(path, None).endswith("left out: 1 evacuated, 1 died, ok")
     with pytest.raises(SheetError, match="P2.*evacuated.*nothing is made"):
         read_patient_row(path, "P2")

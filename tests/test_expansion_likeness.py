@@ -129,7 +129,7 @@ def test_the_answers_are_the_chosen_models_own(folder):
     assert early["value"] == 1.0 and early["p_expansion"] > first["p_expansion"]
     assert found["training"]["patients"] == 40 and found["training"]["likeness"]["measures"] > 5
     assert found["values"]["antiplatelet"] is None and found["outside_probability"] is None
-    assert found["verb"] == "write-patient-page"
+    assert found["over_time"] is None and found["verb"] == "write-patient-page"
 
 
 def test_an_outside_probability_wins_the_forecast_but_no_what_if(folder):

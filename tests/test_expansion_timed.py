@@ -18,6 +18,7 @@ from hemexp.expansion.fit_timed import (
     recalibrate_timed,
 )
 from hemexp.expansion.linear import Linear, scale
+from hemexp.expansion.patient_answers import LEVELS, answer_over_time
 from hemexp.expansion.timed import DEFAULT_INTERVAL_H, TimedModel, TimeLaw
 from hemexp.outcomes import HE_ML
 
@@ -133,6 +134,19 @@ def test_growth_rises_with_the_hours_between_the_scans():
     told_nothing = row.drop(columns="followup_interval_h")
     expected = row.assign(followup_interval_h=DEFAULT_INTERVAL_H)
     assert TRUE.probability(told_nothing) == pytest.approx(TRUE.probability(expected))
+
+
+def test_a_patients_answers_over_time_are_those_of_the_laws():
+    row = draw_table(1, seed=5).assign(followup_interval_h=30.0, expansion_prob=0.9)
+    found = answer_over_time(TRUE, row)
+    assert (found["as_is_h"], found["told"]) == (30.0, True)
+    assert [one["at_h"] for one in found["answers"]] == [6.0, 12.0, 24.0, 48.0]
+    law = TRUE.distributions(row.assign(followup_interval_h=12.0))[0]
+    assert found["answers"][1]["p_expansion"] == law.p_expansion != 0.9
+    assert found["answers"][1]["growth_ml"] == law.quantiles(np.array(LEVELS)).tolist()
+    untold = answer_over_time(TRUE, row.assign(followup_interval_h=np.nan))
+    assert (untold["as_is_h"], untold["told"]) == (DEFAULT_INTERVAL_H, False)
+    assert answer_over_time(TRUE, row.drop(columns="followup_interval_h"))["told"] is False
 
 
 def test_an_unknown_onset_is_averaged_over():

@@ -10,10 +10,14 @@ import pandas as pd
 import pytest
 from patient_folder import answers, make_patient
 from results_folder import read_samples
+from test_expansion_timed import draw_table
 
 from hemexp import HemexpError
+from hemexp.expansion.fit_timed import fit_timed
+from hemexp.expansion.patient_answers import answer_over_time
 from hemexp.layout import Layout
 from hemexp.mask_error import MaskDoubt
+from hemexp.provenance import write_json
 from hemexp.reporting.patient import page_files
 from hemexp.reporting.patient.facts import (
     Baseline,
@@ -28,7 +32,7 @@ from hemexp.reporting.patient.numbers import event_rows, expanding, lead, notice
 from hemexp.reporting.patient.page import run_write_excluded_page, run_write_patient_page
 from hemexp.reporting.patient.texts import read_texts
 from hemexp.reporting.patient.trust import remarks, value_rows
-from hemexp.reporting.patient.what_if import what_if_rows
+from hemexp.reporting.patient.what_if import over_time_note, over_time_rows, what_if_rows
 
 SERIOUS = ("serious", "critical")
 SCRIPT = "<script>alert(1)</script>"
@@ -174,6 +178,33 @@ def test_what_if_rows(texts):
     assert rows[0]["median"] == "+2.0" and rows[0]["range"] == "−1.0 to +14.0"
 
 
+@pytest.fixture(scope="module")
+def over_time():
+    """Of a patient whose follow-up came after 24 h, by a model fitted on 60."""
+    model = fit_timed("timed_four_variable", draw_table(60), 1.0, [10.0], [])
+    new = draw_table(1, seed=3).assign(onset_to_ct_h=2.0, followup_interval_h=24.0)
+    return answer_over_time(model, new)
+
+
+def test_rows_of_the_hours_to_the_follow_up(texts, over_time):
+    known = answers(over_time=over_time)
+    rows = over_time_rows(known, texts)
+    assert [row["hours"] for row in rows] == ["6 h", "12 h", "24 h", "48 h"]
+    assert [row["as_is"] for row in rows] == [False, False, True, False]
+    median_ml = [float(row["median"]) for row in rows]
+    assert median_ml == sorted(median_ml) and median_ml[0] < median_ml[3]
+    low, *_, high = over_time["answers"][0]["growth_ml"]
+    assert rows[0]["ninety"] == f"{number(low, signed=True)} to {number(high, signed=True)}"
+    assert over_time_note(known, texts).endswith("for 24 h, as the sheet says.")
+    untold = answers(over_time=over_time | {"told": False})
+    assert over_time_note(untold, texts).endswith("names no hours.")
+
+
+def test_a_model_that_knows_no_time_says_so_without_an_empty_table(texts):
+    assert over_time_rows(answers(), texts) == []
+    assert over_time_note(answers(), texts) == texts["over_time_unknown"]
+
+
 def said_of(known, drawn, texts):
     return {remark.title: remark for remark in remarks(known, drawn, texts)}
 
@@ -233,6 +264,7 @@ def test_every_text_is_used_and_fills(texts):
     asked = set(re.findall(r"[a-z][a-z0-9_]+", code))
     prefixes = ("variable_", "unit_", "quantity_", "event_", "split_", "likeness_", "masks_")
     prefixes += ("excluded_", "viewer_", "adds_", "print_picture", "picture_drawn", "volumes_")
+    prefixes += ("over_time_",)
     unused = [k for k in texts if k not in asked and not k.startswith((*prefixes, "cohort_"))]
     assert unused == []
     for text in texts.values():
@@ -266,6 +298,18 @@ def test_the_page_of_a_followed_patient(folder):
     assert "sub-T1/volumes.tsv" in sidecar["inputs"]
 
 
+def test_the_hours_to_the_follow_up_stand_on_the_page(folder, texts, over_time):
+    path = Layout(folder).patient_answers("P0")
+    assert texts["over_time_unknown"] in write_page(folder, "P0")
+    assert texts["over_time"] not in write_page(folder, "P0")
+    write_json(path, answers(over_time=over_time))
+    page = write_page(folder, "P0")
+    write_json(path, answers())
+    assert texts["over_time"] in page and texts["over_time_unknown"] not in page
+    assert len(re.findall(r'<th scope="row">(?:6|12|24|48) h</th>', page)) == 4
+    assert '<tr class="as-is"><th scope="row">24 h</th>' in page
+
+
 def test_the_page_of_a_patient_without_a_follow_up_shows_none(folder):
     page = write_page(folder, "P0")
     assert "What happened" not in page and "No follow-up scan" in page
@@ -283,7 +327,8 @@ def test_an_excluded_patient_has_a_page_with_the_reason(tmp_path):
     layout = Layout(tmp_path)
     layout.excluded.parent.mkdir(parents=True)
     layout.excluded.write_text("patient_id\n")
-    page = run_write_excluded_page(layout, pd.Series(failure), seed=1).read_text()
+    page = run_write_excluded_page(layout, pd.Series(failure), 1, "patients.html").read_text()
+    assert '<a class="on-screen" href="patients.html">' in page and page.count("<h1>") == 1
     assert "there is no forecast" in page and "strip-skull" in page
     assert SCRIPT not in page and "&lt;script&gt;alert(1)" in page
     assert layout.patient_answers("X9").read_text() == ""
@@ -309,12 +354,13 @@ def test_nobody_drawn_has_a_page_that_says_so(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def opened(folder):
+def opened(folder, over_time):
     """The page of the followed patient in Chromium, and what it asked for beyond itself."""
     chromium = shutil.which("chromium")
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     if chromium is None:
         pytest.skip("no chromium: apt-get install chromium")
+    write_json(Layout(folder).patient_answers("T1"), answers(over_time=over_time))
     write_page(folder, "T1", (LONG, LONG))
     asked = []
     with playwright.sync_playwright() as started:
@@ -352,3 +398,11 @@ def test_it_prints_on_one_page_with_its_notice(opened):
     assert not page.locator("#viewer").is_visible()
     page.emulate_media(media="screen")
     assert page.locator("#viewer").is_visible() and not page.locator(".still").is_visible()
+
+
+@pytest.mark.browser
+def test_a_narrow_screen_needs_no_scrolling_sideways(opened):
+    page, _ = opened
+    page.set_viewport_size({"width": 420, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") == 420
+    page.set_viewport_size({"width": 1280, "height": 900})

@@ -9,6 +9,7 @@ from results_folder import make_results, read_samples, save
 
 from hemexp.evaluation.patient.consistency import COLUMNS as CONSISTENCY
 from hemexp.layout import Layout
+from hemexp.preprocess.collect import left_out_table
 from hemexp.reporting.patient_columns import COLUMNS, FORECAST, LEVELS, quantile_name
 from hemexp.reporting.patient_forecasts import describe_samples
 from hemexp.reporting.patients import run_write_patients
@@ -22,6 +23,14 @@ def write(root, settings, **options):
     layout, sheet = Layout(root), read_samples(root)
     sheet.loc["X9"] = sheet.loc["T1"]
     sheet.loc["X9", "patient_id"] = "X9"
+    sheet.loc["E5"] = sheet.loc["T2"]
+    sheet.loc["E5", "patient_id"] = "E5"
+    sheet[["evacuated", "died"]] = 0.0
+    sheet["bp_lowered"] = np.nan
+    sheet.loc["E5", "evacuated"] = sheet.loc["T1", "bp_lowered"] = 1.0
+    excluded = pd.read_csv(layout.excluded, sep="\t", dtype=str)
+    gone = left_out_table({"E5": "evacuated"})
+    save(pd.concat([excluded, gone]), layout.excluded)
     for name in ("007", "T1", "T2"):
         row = dict.fromkeys(CONSISTENCY, 0.0) | {"patient_id": name, "indicator": "none"}
         measured = [
@@ -40,8 +49,9 @@ def table(tmp_path_factory, settings):
 
 
 def test_every_row_of_the_sheet_stands_once(table):
-    assert [*table.index] == [*(f"R{n}" for n in range(6)), "007", "T1", "T2", "P0", "X9"]
-    assert table.loc["X9", "excluded"] == 1 and table["excluded"].sum() == 1
+    assert [*table.index] == [*(f"R{n}" for n in range(6)), "007", "T1", "T2", "P0", "X9", "E5"]
+    assert table.loc[["X9", "E5"], "excluded"].eq(1).all() and table["excluded"].sum() == 2
+    assert table.loc["E5", "excluded_reason"].startswith("followup, evacuated: evacuated between")
     assert table.loc["X9", "excluded_reason"] == (
         "baseline, strip-skull: found <air>; expected a head"
     )
@@ -85,6 +95,12 @@ def test_outcomes_and_inputs_are_those_of_their_tables(table):
     assert patient["sbp"] == 170 and np.isnan(patient["antiplatelet"])
     assert (table.loc["P0", "baseline_mask"], patient["followup_mask"]) == ("given", "given")
     assert table.loc["P0", ["followup_mask", "he", "growth_ml"]].isna().all()
+
+
+def test_what_came_after_the_baseline_is_told_where_the_sheet_tells_it(table):
+    assert table["evacuated"].to_dict() == dict.fromkeys(table.index, 0) | {"E5": 1}
+    assert table.loc["T1", "bp_lowered"] == 1 and table["bp_lowered"].notna().sum() == 1
+    assert (table["died"] == 0).all() and table["reversed"].isna().all()
 
 
 def test_quantiles_count_draws_as_they_were_made():

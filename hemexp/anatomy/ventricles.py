@@ -186,10 +186,15 @@ class Ventricles:
         """Finds them on a baseline on the grid."""
         spacing_mm = scan.ct.spacing_mm
         region = ventricle_region(scan.brain, spacing_mm)
-        self._scan = scan
         self.mask = ventricle_mask(scan.ct.data, scan.iph, scan.ivh, region, spacing_mm)
         self.baseline_ml = int(np.count_nonzero(self.mask)) * _voxel_ml(spacing_mm)
-        self._surroundings = ventricle_surroundings(self.mask, scan.brain, spacing_mm)
+        surroundings = ventricle_surroundings(self.mask, scan.brain, spacing_mm)
+        # Nothing else counts, and it is a small part of the head.
+        found = ndimage.find_objects((surroundings.near | surroundings.tissue).astype(np.uint8))
+        self._box = found[0] if found else (slice(0, 0),) * 3
+        self._surroundings = Surroundings(*(part[self._box] for part in surroundings))
+        self._ct_hu, self._blood = scan.ct.data[self._box], scan.blood[self._box]
+        self._spacing_mm = spacing_mm
 
     def change_ml(self, ct_hu: NDArray, blood: NDArray) -> float:
         """By how much they grew, see `ventricle_change_ml`.
@@ -198,6 +203,5 @@ class Ventricles:
             ct_hu: Of the follow-up (x, y, z).
             blood: Its IPH and IVH.
         """
-        scan = self._scan
-        images, both = (scan.ct.data, ct_hu), scan.blood | blood
-        return ventricle_change_ml(*images, both, self._surroundings, scan.ct.spacing_mm)
+        images, both = (self._ct_hu, ct_hu[self._box]), self._blood | blood[self._box]
+        return ventricle_change_ml(*images, both, self._surroundings, self._spacing_mm)

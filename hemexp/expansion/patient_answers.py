@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemexp.columns import INTERVAL
 from hemexp.expansion.distribution import FORECAST_QUANTILES, GrowthDistribution
 from hemexp.expansion.ivh import IvhDistribution, load_ivh
 from hemexp.expansion.likeness import COLUMNS, RECORDED, Cohort, beyond, place
@@ -21,7 +22,9 @@ from hemexp.expansion.model import (
     outside_probability,
     patient_distribution,
 )
+from hemexp.expansion.over_time import QUANTILES, growth_over_time
 from hemexp.expansion.patients import patient_files, read_patients
+from hemexp.expansion.timed import interval_h
 from hemexp.layout import Layout
 from hemexp.outcomes import HE_ML, HE_RELATIVE
 from hemexp.provenance import describe, write_json
@@ -92,6 +95,32 @@ def answer_cases(model: GrowthModel, patient: pd.Series) -> list[dict[str, Any]]
     return rows
 
 
+def answer_over_time(model: GrowthModel, table: pd.DataFrame) -> dict[str, Any] | None:
+    """The model's own answers for several hours from the baseline to the follow-up.
+
+    Args:
+        model: The chosen model.
+        table: The patient's row, as `read_patients` gives it.
+
+    Returns:
+        as_is_h, the hours of every other answer; told, whether the sheet names them; and answers:
+        at_h, p_expansion, growth_ml at `LEVELS`. None where the model knows no time.
+    """
+    found = growth_over_time(model, table)
+    if found.empty:
+        return None
+    answers = [
+        {
+            "at_h": float(row["at_h"]),
+            "p_expansion": float(row["p_expansion"]),
+            "growth_ml": [float(row[name]) for name in QUANTILES],
+        }
+        for _, row in found.iterrows()
+    ]
+    told = INTERVAL in table and bool(table[INTERVAL].notna().all())
+    return {"as_is_h": float(interval_h(table)[0]), "told": told, "answers": answers}
+
+
 def compare(
     cohort: Cohort, patient: pd.DataFrame, values: dict[str, float | None]
 ) -> dict[str, Any]:
@@ -132,6 +161,7 @@ def run_answer_patient(layout: Layout, sheet: pd.DataFrame, models: Layout) -> N
         "values": values,
         "forecast": answer(growth, load_ivh(path).of_patient(patient)),
         "cases": answer_cases(model, patient),
+        "over_time": answer_over_time(model, table),
         "patients": record.get("patients"),
         "recalibrated": [one["center"] for one in record.get("recalibrated", [])],
         RECORDED: compare(Cohort.from_json(trained), table, values) if trained else None,

@@ -1,11 +1,20 @@
 """Images on another grid: means over its voxels, and masks that keep their volume."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from hemexp.preprocess.coarse import coarsen, crop
 from hemexp.volumes import Volume
+
+TRUNCATE_SD = 3
+"""A Gaussian ends after so many SDs, rounded to whole voxels."""
+
+LEAST_SIGMA = 0.5 / TRUNCATE_SD
+"""Below it, in voxels, that is its own voxel alone, and nothing is blurred."""
 
 
 def resample_blood(
@@ -73,10 +82,44 @@ def reach(mask: Volume, grid: Volume, matrix: NDArray[np.float64]) -> tuple[slic
     return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
 
 
+@dataclass(frozen=True)
+class InsideBrain:
+    """Brings CTs onto a grid: mean HU of the brain alone, so that no bone beside it spills in.
+
+    Attributes:
+        brain: Brain mask, 0 and 1, on the CTs' voxels.
+        near: The part of the grid that it can touch.
+        part: That part of the grid: shape and affine.
+        matrix: 4 x 4 RAS mm, takes a point of the grid's space to the CTs' space.
+        share: (x, y, z) of the grid: which share of each voxel is brain.
+    """
+
+    brain: Volume
+    near: tuple[slice, slice, slice]
+    part: Volume
+    matrix: NDArray[np.float64]
+    share: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, brain: Volume, grid: Volume, matrix: NDArray[np.float64]) -> Self:
+        """What is the same for all CTs of one brain mask; arguments as for `resample_ct`."""
+        share, near = np.zeros(grid.data.shape, dtype=np.float32), reach(brain, grid, matrix)
+        inside, part = brain.with_data(brain.data.astype(np.float32)), crop(grid, near)
+        share[near] = average(inside, part, matrix)
+        return cls(inside, near, part, matrix, share)
+
+    def resample(self, ct: Volume) -> NDArray[np.float32]:
+        """HU (x, y, z) of a CT on the grid, 0 where no brain is near."""
+        hu, share = np.zeros_like(self.share), self.share[self.near]
+        total = average(ct.with_data(ct.data * self.brain.data), self.part, self.matrix)
+        np.divide(total, share, out=hu[self.near], where=share > 1e-3)
+        return hu
+
+
 def resample_ct(
     ct: Volume, brain: Volume, grid: Volume, matrix: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean HU of the brain over each grid voxel, so that bone beside it does not spill in.
+    """One CT on the grid.
 
     Args:
         ct: Native CT.
@@ -88,14 +131,8 @@ def resample_ct(
         HU (x, y, z) on the grid, 0 where no brain is near; and the share of each voxel that is
         brain.
     """
-    hu, share = (np.zeros(grid.data.shape, dtype=np.float32) for _ in range(2))
-    box = reach(brain, grid, matrix)
-    part = crop(grid, box)
-    inside = ct.with_data(brain.data.astype(np.float32))
-    total = average(ct.with_data(ct.data * inside.data), part, matrix)
-    share[box] = average(inside, part, matrix)
-    np.divide(total, share[box], out=hu[box], where=share[box] > 1e-3)
-    return hu, share
+    inside = InsideBrain.of(brain, grid, matrix)
+    return inside.resample(ct), inside.share
 
 
 def average(image: Volume, grid: Volume, matrix: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -111,7 +148,9 @@ def average(image: Volume, grid: Volume, matrix: NDArray[np.float64]) -> NDArray
     """
     index = np.linalg.inv(image.affine) @ matrix @ grid.affine
     data = np.asarray(image.data, dtype=np.float32)
-    data = ndimage.gaussian_filter(data, sigma_voxels(index[:3, :3]), mode="constant", truncate=3)
+    sigma = sigma_voxels(index[:3, :3])
+    if np.any(sigma >= LEAST_SIGMA):
+        data = ndimage.gaussian_filter(data, sigma, mode="constant", truncate=TRUNCATE_SD)
     return ndimage.affine_transform(
         data, index[:3, :3], index[:3, 3], grid.data.shape, order=1, mode="grid-constant"
     )

@@ -53,6 +53,14 @@ INPUTS = {
 }
 """Of the sheet. It may lack the last three, which are empty then."""
 
+COURSE = {
+    "evacuated": Column("Operated on between the scans, and so excluded", levels=NO_YES),
+    "died": Column("Died before the follow-up, and so excluded", levels=NO_YES),
+    "reversed": Column("Anticoagulation was reversed; empty: unknown", levels=NO_YES),
+    "bp_lowered": Column("Blood pressure was lowered; empty: unknown", levels=NO_YES),
+}
+"""Also of the sheet: what came after the baseline. No model sees it. Empty where it lacks them."""
+
 _STATUS = {"ok": "no remark", "warning": "doubtful", "failed": "the patient was excluded for it"}
 _SOURCE = {
     "given": "drawn by people, named in the sheet",
@@ -140,5 +148,5 @@ FORECAST = {
     "p_ivh_growth_tabular": Column("Probability of IVH growth of 0.3 mL or more by its model"),
     "forecast_note": Column("Why a cell of the forecast is empty; empty: none is"),
 }
-COLUMNS = PATIENT | INPUTS | QUALITY | OUTCOMES | FORECAST
+COLUMNS = PATIENT | INPUTS | COURSE | QUALITY | OUTCOMES | FORECAST
 """All columns in their order: the data dictionary."""

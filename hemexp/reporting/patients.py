@@ -15,7 +15,7 @@ from hemexp.layout import Layout
 from hemexp.made_masks import GIVEN
 from hemexp.outcomes import has_session
 from hemexp.provenance import write_sidecars, write_text
-from hemexp.reporting.patient_columns import COLUMNS, FORECAST, INPUTS, OUTCOMES, PATIENT
+from hemexp.reporting.patient_columns import COLUMNS, COURSE, FORECAST, INPUTS, OUTCOMES, PATIENT
 from hemexp.reporting.patient_forecasts import describe_samples
 from hemexp.reporting.reader import Reader
 from hemexp.settings import Evaluation
@@ -38,7 +38,7 @@ NO_SAMPLES = {
 
 def describe_sheet(sheet: pd.DataFrame) -> pd.DataFrame:
     """What the sheet says of every patient, indexed by patient."""
-    told = sheet.reindex(columns=[*PATIENT, *INPUTS])
+    told = sheet.reindex(columns=[*PATIENT, *INPUTS, *COURSE])
     return told.assign(sex=told["sex"].replace("", np.nan))
 
 
@@ -145,7 +145,7 @@ def read_patients(reader: Reader, sheet: pd.DataFrame, ivh_present_ml: float) ->
 
     Args:
         reader: Of the results.
-        sheet: All rows of the sheet, indexed by patient, excluded ones too.
+        sheet: All rows of the sheet, indexed by patient, those too whom it leaves out.
         ivh_present_ml: IVH counts as present above this.
     """
     layout, outcomes = reader.layout, reader.outcomes()
@@ -173,7 +173,7 @@ def run_write_patients(layout: Layout, sheet: pd.DataFrame, settings: Evaluation
 
     Args:
         layout: Of the run: cohort, expansion, samples and consistency are read.
-        sheet: All rows of the sheet as `cohort.read_sheet` gives them, excluded patients too.
+        sheet: All rows of the sheet as `cohort.read_sheet` gives them for everyone.
         settings: Say from how much IVH counts as present.
 
     Returns:

@@ -97,9 +97,11 @@ def write_tables(args: Arguments) -> None:
 
 def write_patients(args: Arguments) -> None:
     """Write a row a patient for statisticians, with a data dictionary."""
+    from hemexp.cohort import read_sheet
     from hemexp.reporting.patients import run_write_patients
 
-    run_write_patients(Layout(args.results), sheet(args), section(args, "evaluation"))
+    everyone = read_sheet(args.samples, need_training=False, everyone=True)
+    run_write_patients(Layout(args.results), everyone, section(args, "evaluation"))
 
 
 def write_bids(args: Arguments) -> None:
@@ -136,15 +138,14 @@ def write_patient_page(args: Arguments) -> None:
 
     layout, patient_id = Layout(args.results), args.patient
     rows = read_sheet(args.samples, patient_id, need_training=False)
-    failure = read_failure(layout, patient_id)
+    index, failure = layout.report_page("patients").name, read_failure(layout, patient_id)
     if failure is not None:
-        run_write_excluded_page(layout, failure, args.seed)
+        run_write_excluded_page(layout, failure, args.seed, index)
         return
     run_answer_patient(layout, rows, layout)
     seen = judge_baseline(layout, patient_id, section(args, "preprocess.quality"))
     reference = args.reference if rows["split"].iloc[0] != "predict" else BASELINE
-    row, index = rows.loc[patient_id], layout.report_page("patients").name
-    run_write_patient_page(layout, row, seen, args.seed, reference, index)
+    run_write_patient_page(layout, rows.loc[patient_id], seen, args.seed, reference, index)
 
 
 def write_review(args: Arguments) -> None:

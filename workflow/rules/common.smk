@@ -42,6 +42,9 @@ try:
     PATIENTS = read_sheet(SETTINGS.samples, need_training=SETTINGS.need_training)
     # Whom the sheet leaves out, and the column that says so: nothing is made of them.
     LEAVES = read_left_out(SETTINGS.samples)
+    EVERYONE = PATIENTS
+    if LEAVES:
+        EVERYONE = read_sheet(SETTINGS.samples, need_training=False, everyone=True)
     # Scans whose masks the workflow makes.
     UNMASKED = check_masks(PATIENTS, SETTINGS.segmentation)
 except HemexpError as error:
@@ -281,7 +284,7 @@ def scan_files(wildcards):
 
 def page_row(wildcards):
     """Hash of what a patient's page reads of the sheet."""
-    columns = ("patient_id", "center", "split", "baseline_ct", *CLINICAL, *OUTSIDE)
+    columns = ("patient_id", "center", "split", "baseline_ct", *CLINICAL, *OUTSIDE, *HOURS)
     return rows([wildcards.patient], *columns)
 
 

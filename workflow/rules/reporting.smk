@@ -2,13 +2,14 @@
 
 from hemexp.reporting.catalogue import FIGURES, TABLES, figure_modules, table_modules
 from hemexp.reporting.checklists import CHECKLISTS, checklist_file
-from hemexp.reporting.patient_columns import INPUTS, PATIENT
+from hemexp.reporting.patient_columns import COURSE, INPUTS, PATIENT
 from hemexp.reporting.report.contents import ALL_PAGES, HEADLINE_TABLES, PAGES, report_files
 from hemexp.reporting.patient import page_files
 
 REPORT_FILES = [*PAGE_FILES, *map(hash_file, report_files())]
 PRINTED = [table.name for table in TABLES if not table.optional]
 TOLD = [name for name in [*PATIENT, *INPUTS] if name in PATIENTS]
+COURSES = [name for name in COURSE if name in EVERYONE]
 
 
 rule write_tables:
@@ -73,7 +74,7 @@ rule write_patients:
         code=hash_code("reporting.patients"),
         # Says from how much IVH counts as present.
         settings=section("evaluation"),
-        rows=rows(PATIENTS.index, *TOLD),
+        rows=digest_rows(EVERYONE, (*TOLD, *COURSES)),
         sheet=SHEET,
     shell:
         "python -m hemexp write-patients --samples {params.sheet:q} "

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hemexp.layout import Layout
 from hemexp.made_masks import GIVEN, mask_source
 from hemexp.preprocess.coarse import crop, mask_box
-from hemexp.preprocess.interpolate import average, reach, resample_ct
+from hemexp.preprocess.interpolate import InsideBrain, average, reach
 from hemexp.preprocess.transforms import read_transform
 from hemexp.reporting.patient.pack import (
     EXACT,
@@ -92,6 +92,11 @@ class Layers:
         """The box in voxels no finer than the grid's, for what was drawn there."""
         return finest(self.box, float(min(self.brain.spacing_mm[:2])))
 
+    @cached_property
+    def inside(self) -> InsideBrain:
+        """Brings drawn CTs into that box."""
+        return InsideBrain.of(self.brain, self.coarse, self.to_grid)
+
     def scan(self, session: str) -> dict[str, Any]:
         """A true scan with its masks, at the baseline's native resolution."""
         matrix = np.eye(4) if session == "baseline" else self.to_followup
@@ -120,8 +125,7 @@ class Layers:
     def sample_ct(self, k: int) -> NDArray[np.uint8]:
         """The CT of a drawn follow-up, 8 bits."""
         ct = self._read(self.layout.sample(self.patient_id, k).ct)
-        hu, share = resample_ct(ct, self.brain, self.coarse, self.to_grid)
-        return to_bytes(hu, share >= 0.5)
+        return to_bytes(self.inside.resample(ct), self.inside.share >= 0.5)
 
     def sample_masks(self, k: int) -> dict[str, Any]:
         """The masks of a drawn follow-up in the baseline's voxels."""

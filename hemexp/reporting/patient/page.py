@@ -24,7 +24,7 @@ from hemexp.reporting.patient.picture import still_picture
 from hemexp.reporting.patient.texts import Texts, read_texts
 from hemexp.reporting.patient.trust import remarks, value_rows
 from hemexp.reporting.patient.viewer import environment, viewer_pieces
-from hemexp.reporting.patient.what_if import what_if_rows
+from hemexp.reporting.patient.what_if import over_time_note, over_time_rows, what_if_rows
 from hemexp.reporting.reader import Reader
 
 
@@ -101,6 +101,8 @@ def page_values(patient: Patient, texts: Texts) -> dict[str, Any]:
         "adds": what_images_add(patient, drawn, texts) if drawn else "",
         "events": event_rows(patient, drawn, texts),
         "cases": what_if_rows(patient.answers, texts),
+        "hours": over_time_rows(patient.answers, texts),
+        "hours_note": over_time_note(patient.answers, texts),
         "outside": patient.answers["outside_probability"] is not None,
         "remarks": remarks(patient, drawn, texts),
         "values": value_rows(patient.answers, texts),
@@ -154,13 +156,16 @@ def run_write_patient_page(
     return save_page(layout, patient.patient_id, text, [*reader.seen, *viewer.seen], started, seed)
 
 
-def run_write_excluded_page(layout: Layout, failure: pd.Series, seed: int) -> Path:
+def run_write_excluded_page(
+    layout: Layout, failure: pd.Series, seed: int, index: str = ""
+) -> Path:
     """Writes the page of a patient whom preprocessing excluded: the reason. Answers are empty.
 
     Args:
         layout: Of the run.
         failure: The patient's row of `excluded.tsv`.
         seed: Run seed.
+        index: As for `run_write_patient_page`.
 
     Returns:
         The page.
@@ -174,6 +179,7 @@ def run_write_excluded_page(layout: Layout, failure: pd.Series, seed: int) -> Pa
         heading=texts("heading", patient_id=name),
         failure=failure,
         made=made_by(texts, seed),
+        index=index,
     )
     write_text(layout.patient_answers(name), "")
     return save_page(layout, name, text, [layout.excluded], started, seed)

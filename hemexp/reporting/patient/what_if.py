@@ -1,4 +1,4 @@
-"""What the model of growth says with one value changed: rows for people."""
+"""What the model of growth says with one value changed, or at other hours: rows for people."""
 
 from typing import Any
 
@@ -42,3 +42,43 @@ def what_if_rows(answers: dict[str, Any], texts: Texts) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def over_time_rows(answers: dict[str, Any], texts: Texts) -> list[dict[str, Any]]:
+    """A row an hour of the follow-up; none where the model knows no time.
+
+    Args:
+        answers: From `Layout.patient_answers`.
+        texts: Of the page.
+
+    Returns:
+        hours, p_expansion, median, half and ninety as text; as_is, whether all other answers are
+        for these hours.
+    """
+    found = answers["over_time"]
+    if found is None:
+        return []
+    rows = []
+    for one in found["answers"]:
+        low90, low50, median, high50, high90 = (number(x, signed=True) for x in one["growth_ml"])
+        rows.append(
+            {
+                "hours": texts("value", value=f"{one['at_h']:.3g}", unit=texts["unit_interval"]),
+                "p_expansion": texts("percent", p=of_hundred(one["p_expansion"])),
+                "median": median,
+                "half": texts("range", low=low50, high=high50),
+                "ninety": texts("range", low=low90, high=high90),
+                "as_is": one["at_h"] == found["as_is_h"],
+            }
+        )
+    return rows
+
+
+def over_time_note(answers: dict[str, Any], texts: Texts) -> str:
+    """For which hours all other answers are; or that the model does not know them."""
+    found = answers["over_time"]
+    if found is None:
+        return texts["over_time_unknown"]
+    return texts(
+        f"over_time_{'told' if found['told'] else 'assumed'}", hours=f"{found['as_is_h']:.3g}"
+    )
