@@ -1,0 +1,76 @@
+"""Links of pages that are read in the repository and on the site alike."""
+
+import re
+from collections.abc import Callable, Mapping
+from posixpath import dirname, join, normpath, relpath
+
+FENCE = re.compile(r"^ *(```|~~~)")
+CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)(\s+\"[^\"]*\")?\)")
+OUTSIDE = re.compile(r"[a-z][a-z0-9+.-]*:|#", re.IGNORECASE)
+
+
+def rewrite_links(text: str, source: str, page: str, places: Mapping[str, str]) -> str:
+    """Turns links between files of the repository into links between pages of the site.
+
+    A link to a file that is no page keeps its text, as code.
+
+    Args:
+        text: Markdown, links relative to `source`.
+        source: Where the text lies in the repository, such as `config/README.md`.
+        page: Where it lies on the site, such as `reference/sheet.md`.
+        places: Where files of the repository lie on the site.
+
+    Returns:
+        Markdown, links relative to `page`. Code, headings' anchors and outer links stay.
+    """
+
+    def rewritten(link: re.Match[str]) -> str:
+        mark, words, target, title = link.groups(default="")
+        if OUTSIDE.match(target):
+            return link[0]
+        path, hash_mark, anchor = target.partition("#")
+        place = places.get(normpath(join(dirname(source), path)))
+        if place is None:
+            return words if words.startswith("`") else f"`{words}`"
+        new = relpath(place, dirname(page) or ".")
+        return f"{mark}[{words}]({new}{hash_mark}{anchor}{title})"
+
+    return outside_fences(text, lambda part: _outside_code(part, rewritten))
+
+
+def outside_fences(text: str, change: Callable[[str], str]) -> str:
+    """Changes what stands outside fenced code, a stretch between two fences at a time."""
+    parts, fence = [[]], ""
+    for line in text.splitlines(keepends=True):
+        found = FENCE.match(line)
+        opens = found is not None and not fence
+        closes = found is not None and found[1] == fence
+        if opens:
+            parts.append([])
+            fence = found[1]
+        parts[-1].append(line)
+        if closes:
+            parts.append([])
+            fence = ""
+    # Every second part is a fenced one.
+    return "".join(
+        "".join(lines) if number % 2 else change("".join(lines))
+        for number, lines in enumerate(parts)
+    )
+
+
+def _outside_code(text: str, rewritten: Callable[[re.Match[str]], str]) -> str:
+    """Rewrites links but those inside code; the words of a link may hold code."""
+    done, start = [], 0
+    while found := _next(text, start):
+        done.append(text[start : found.start()])
+        done.append(rewritten(found) if found.re is LINK else found[0])
+        start = found.end()
+    return "".join(done) + text[start:]
+
+
+def _next(text: str, start: int) -> re.Match[str] | None:
+    """The next link or code, whichever starts first."""
+    found = [match for match in (LINK.search(text, start), CODE.search(text, start)) if match]
+    return min(found, key=re.Match.start, default=None)
