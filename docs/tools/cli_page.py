@@ -65,7 +65,7 @@ def _of_person(verb: str) -> Iterator[str]:
     names = VERBS[verb].arguments
     needed = [_name(name) for name in names if ARGUMENTS[name].get("required")]
     given = [_name(name) for name in names if _is_needed_place(ARGUMENTS[name])]
-    yield f"\n### {verb}\n\n{_cell(VERBS[verb].run.__doc__)}\n"
+    yield f"\n### {verb}\n\n{cell(VERBS[verb].run.__doc__)}\n"
     yield f"```\n{' '.join(['hemexp', verb, *given, *needed])}\n```\n"
     yield HEADER
     yield from (_row(name) for name in names)
@@ -76,7 +76,7 @@ def _of_room(room: str, verbs: list[str]) -> Iterator[str]:
     yield f"\n### {room.capitalize()}\n\n| command | what it does | options |\n|---|---|---|"
     for verb in verbs:
         options = " ".join(f"`{_name(name, short=True)}`" for name in VERBS[verb].arguments)
-        yield f"| `{verb}` | {_cell(VERBS[verb].run.__doc__)} | {options} |"
+        yield f"| `{verb}` | {cell(VERBS[verb].run.__doc__)} | {options} |"
 
 
 def _row(name: str) -> str:
@@ -87,7 +87,7 @@ def _row(name: str) -> str:
         shown = "needed"
     else:
         shown = "" if default in (None, []) else f"`{default}`"
-    return f"| `{_name(name)}` | {_cell(options['help'])} | {shown} |"
+    return f"| `{_name(name)}` | {cell(options['help'])} | {shown} |"
 
 
 def _is_needed_place(options: dict[str, Any]) -> bool:
@@ -107,6 +107,12 @@ def _name(name: str, short: bool = False) -> str:
     return f"--{name} {value}" + (" ..." if options.get("nargs") in ("*", "+") else "")
 
 
-def _cell(text: str) -> str:
+def verb_of_rule(rule: str) -> str:
+    """What the verb of a rule does, in words; a rule and its verb differ by a plural at most."""
+    verbs = {verb.replace("-", "_").removesuffix("s"): verb for verb in VERBS}
+    return VERBS[verbs[rule.removesuffix("s")]].run.__doc__
+
+
+def cell(text: str) -> str:
     """Words on one line, which hold no bar."""
     return " ".join(text.split()).replace("|", r"\|").replace("<", "&lt;")
