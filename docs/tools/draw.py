@@ -42,7 +42,7 @@ def draw(name: str, dot: str) -> str:
     done = subprocess.run(["dot", "-Tsvg"], input=dot, capture_output=True, text=True, check=True)
     svg = re.sub(r"<!--.*?-->\n?", "", done.stdout[done.stdout.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r"<title>.*?</title>\n?", "", svg)
-    svg = svg.replace('font-family="Helvetica"', 'font-family="Helvetica,Arial,sans-serif"')
+    svg = svg.replace('font-family="Arial"', 'font-family="Arial,Helvetica,sans-serif"')
     start, body = svg.split(">", 1)
     head = f'{start} role="img">\n<title>{TITLES[name]}</title>\n<!-- {digest(dot)} -->'
     return "\n".join(line.rstrip() for line in (head + body).splitlines()) + "\n"

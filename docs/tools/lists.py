@@ -24,14 +24,15 @@ def indent_lists(text: str) -> str:
     lines: list[str] = []
     # How far in what the open items hold stands in the source, the outermost first.
     inside: list[int] = []
-    fence = ""
+    listed, fence = False, ""
     for line in text.splitlines():
         spaces = len(line) - len(line.lstrip())
         found = FENCE.match(line)
         item = None if fence or found else ITEM.match(line)
         if line.strip() and not fence and (item or found or not _goes_on(lines)):
+            listed = bool(inside)
             inside = [depth for depth in inside if depth <= spaces]
-        if item and not inside and _goes_on(lines) and not ITEM.match(lines[-1]):
+        if item and not inside and not listed and _goes_on(lines):
             lines.append("")
         left = spaces - (inside[-1] if inside else 0)
         indent = SPACES * len(inside) + max(left, 0) if inside else spaces

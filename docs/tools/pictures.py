@@ -25,10 +25,10 @@ OUTSIDE, PAPER, INK, ARROW = "#e3e6ea", "#ffffff", "#1b2430", "#7d8794"
 NAMES_ON_ARROW = 3
 WORDS_A_LINE = 9
 HEAD = f"""digraph {{
-graph [bgcolor=transparent, newrank=true, nodesep=0.25, ranksep=0.4, fontname="Helvetica"]
-node [shape=box, style="filled,rounded", margin="0.12,0.06", fontname="Helvetica", fontsize=12]
+graph [bgcolor=transparent, newrank=true, nodesep=0.25, ranksep=0.4, fontname="Arial"]
+node [shape=box, style="filled,rounded", margin="0.12,0.06", fontname="Arial", fontsize=12]
 node [color="{ARROW}", fontcolor="{INK}"]
-edge [color="{ARROW}", fontcolor="{INK}", arrowsize=0.7, fontname="Helvetica", fontsize=9]
+edge [color="{ARROW}", fontcolor="{INK}", arrowsize=0.7, fontname="Arial", fontsize=9]
 """
 
 
@@ -67,7 +67,7 @@ def phase_dot(workflow: Workflow, phase: str) -> str:
     for room in PHASES[phase]:
         lines += [
             f"subgraph cluster_{room} {{",
-            f'label="{room}"; style="rounded,filled"; labelloc=b; labeljust=l',
+            f'label="{room}"; style="rounded,filled"; labelloc=b; labeljust=r',
         ]
         lines += [f'style="rounded,filled"; color="{ARROW}"; fillcolor="{PAPER}"']
         lines += [f'fontcolor="{INK}"']
