@@ -87,29 +87,37 @@ def test_every_page_stands_once_in_the_navigation():
     assert set(below) <= set(listed)
 
 
+def rewritten(text, source="README.md", page="index.md"):
+    there = {*PLACES, "hemexp/cli.py", "config"}
+    return rewrite_links(text, source, page, PLACES, there.__contains__)
+
+
 def test_links_lead_to_pages_of_the_site():
     text = "[a](../config/README.md#x) ![b](figures/demo.svg) [c](https://x.org) [d](#e)"
-    assert rewrite_links(text, "docs/a.md", "a.md", PLACES) == text.replace(
+    assert rewritten(text, "docs/a.md", "a.md") == text.replace(
         "../config/README.md#x", "reference/sheet.md#x"
     )
-    text = "[how](../docs/how-to/slurm.md 'x') [`how`](../docs/how-to/slurm.md \"on Slurm\")"
-    assert rewrite_links(text, "config/README.md", "reference/sheet.md", PLACES) == (
-        "[how](../docs/how-to/slurm.md 'x') [`how`](../how-to/slurm.md \"on Slurm\")"
+    text = '[`how`](../docs/how-to/slurm.md "on Slurm")'
+    assert rewritten(text, "config/README.md", "reference/sheet.md") == (
+        '[`how`](../how-to/slurm.md "on Slurm")'
     )
 
 
 def test_a_link_to_what_is_no_page_becomes_code():
-    def rewritten(text):
-        return rewrite_links(text, "README.md", "index.md", PLACES)
-
     assert rewritten("see [the code](hemexp/cli.py)") == "see `the code`"
     assert rewritten("see [`cli.py`](hemexp/cli.py#L1), [b](config)") == "see `cli.py`, `b`"
 
 
+def test_a_link_to_what_is_not_there_stays_to_be_refused():
+    assert rewritten("[a](docs/gone.md)") == "[a](docs/gone.md)"
+
+
 def test_links_within_code_stay():
-    text = "`[a](b.md)` and ``x ` [a](b.md)``\n```\n[a](b.md)\n```\n    ~~~\n[a](b.md)\n    ~~~\n"
-    assert rewrite_links(text, "README.md", "index.md", PLACES) == text
-    assert rewrite_links(text + "[a](b.md)", "README.md", "index.md", PLACES) == text + "`a`"
+    text = (
+        "`[a](config)` and ``x ` [a](config)``\n```\n[a](config)\n```\n    ~~~\n[a](b)\n    ~~~\n"
+    )
+    assert rewritten(text) == text
+    assert rewritten(text + "[a](config)") == text + "`a`"
 
 
 def test_lists_become_those_of_python_markdown():

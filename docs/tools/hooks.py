@@ -47,7 +47,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     places = {join("docs", file.src_uri): file.src_uri for file in files} | COPIED
     sources = {place: source for source, place in places.items()}
     here = page.file.src_uri
-    return indent_lists(rewrite_links(markdown, sources[here], here, places))
+    linked = rewrite_links(
+        markdown, sources[here], here, places, lambda path: (ROOT / path).exists()
+    )
+    return indent_lists(linked)
 
 
 def api_page() -> str:

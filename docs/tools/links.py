@@ -10,16 +10,20 @@ LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)(\s+\"[^\"]*\")
 OUTSIDE = re.compile(r"[a-z][a-z0-9+.-]*:|#", re.IGNORECASE)
 
 
-def rewrite_links(text: str, source: str, page: str, places: Mapping[str, str]) -> str:
+def rewrite_links(
+    text: str, source: str, page: str, places: Mapping[str, str], there: Callable[[str], bool]
+) -> str:
     """Turns links between files of the repository into links between pages of the site.
 
-    A link to a file that is no page keeps its text, as code.
+    A link to a file that is no page keeps its text, as code. One to what is not there stays, for
+    mkdocs to refuse it.
 
     Args:
         text: Markdown, links relative to `source`.
         source: Where the text lies in the repository, such as `config/README.md`.
         page: Where it lies on the site, such as `reference/sheet.md`.
         places: Where files of the repository lie on the site.
+        there: Whether the repository holds a path.
 
     Returns:
         Markdown, links relative to `page`. Code, headings' anchors and outer links stay.
@@ -30,9 +34,11 @@ def rewrite_links(text: str, source: str, page: str, places: Mapping[str, str]) 
         if OUTSIDE.match(target):
             return link[0]
         path, hash_mark, anchor = target.partition("#")
-        place = places.get(normpath(join(dirname(source), path)))
+        path = normpath(join(dirname(source), path))
+        place = places.get(path)
         if place is None:
-            return words if words.startswith("`") else f"`{words}`"
+            words = words if words.startswith("`") else f"`{words}`"
+            return words if there(path) else link[0]
         new = relpath(place, dirname(page) or ".")
         return f"{mark}[{words}]({new}{hash_mark}{anchor}{title})"
 
