@@ -47,9 +47,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     places = {join("docs", file.src_uri): file.src_uri for file in files} | COPIED
     sources = {place: source for source, place in places.items()}
     here = page.file.src_uri
-    linked = rewrite_links(
-        markdown, sources[here], here, places, lambda path: (ROOT / path).exists()
-    )
+
+    def there(path: str) -> bool:
+        return (ROOT / path).exists()
+
+    linked = rewrite_links(markdown, sources[here], here, places, there)
     return indent_lists(linked)
 
 
