@@ -18,6 +18,12 @@ PHASES = {
 }
 """Rooms, that is DVC stages, by what a picture shows together."""
 
+SIDEWAYS = ("models", "reporting")
+"""Phases whose rules stand from left to right: of their broad boxes few fit side by side."""
+
+CORNERS = {"scans": "br", "models": "tr", "followups": "bl", "reporting": "tr"}
+"""Where a room's name stands in the pictures of phases: top or bottom, left or right."""
+
 FILLS = {"scans": "#d6e6f5", "models": "#fbe3bf", "followups": "#d7ecd0", "reporting": "#e8d9f0"}
 OUTSIDE, PAPER, INK, ARROW = "#e3e6ea", "#ffffff", "#1b2430", "#7d8794"
 """Boxes have a light ground and dark words, arrows a middle grey: seen on white and on black."""
@@ -63,14 +69,12 @@ def patient_dot(workflow: Workflow) -> str:
 def phase_dot(workflow: Workflow, phase: str) -> str:
     """The rules of a phase's rooms; from which other rooms each reads stands in its box."""
     inside = {name: room for name, room in workflow.rooms.items() if room in PHASES[phase]}
-    lines = []
+    lines = ["rankdir=LR"] if phase in SIDEWAYS else []
+    place, side = CORNERS[phase]
     for room in PHASES[phase]:
-        lines += [
-            f"subgraph cluster_{room} {{",
-            f'label="{room}"; style="rounded,filled"; labelloc=b; labeljust=r',
-        ]
-        lines += [f'style="rounded,filled"; color="{ARROW}"; fillcolor="{PAPER}"']
-        lines += [f'fontcolor="{INK}"']
+        lines += [f"subgraph cluster_{room} {{", f'label="{room}"; fontcolor="{INK}"']
+        lines += [f'labelloc={place}; labeljust={side}; style="rounded,filled"']
+        lines += [f'color="{ARROW}"; fillcolor="{PAPER}"']
         lines += [
             _rule(name, _fill(room), _other_rooms(name, inside, workflow))
             for name, its_room in inside.items()
