@@ -17,7 +17,8 @@ for folder in ("benchmarks", "docs/tools"):
 try:
     from cli_page import cli_page, rooms_of_verbs
     from draw import digest, stale
-    from links import rewrite_links
+    from hooks import nav_titles
+    from links import Repository, rewrite_links
     from lists import indent_lists
     from readability import measure, pages, prose, sentences
     from rules import read_workflow, reduced
@@ -89,7 +90,8 @@ def test_every_page_stands_once_in_the_navigation():
 
 def rewritten(text, source="README.md", page="index.md"):
     there = {*PLACES, "hemexp/cli.py", "config"}
-    return rewrite_links(text, source, page, PLACES, there.__contains__)
+    titles = {"how-to/slurm.md": "Run on Slurm"}
+    return rewrite_links(text, source, page, Repository(PLACES, titles, there.__contains__))
 
 
 def test_links_lead_to_pages_of_the_site():
@@ -101,6 +103,15 @@ def test_links_lead_to_pages_of_the_site():
     assert rewritten(text, "config/README.md", "reference/sheet.md") == (
         '[`how`](../how-to/slurm.md "on Slurm")'
     )
+
+
+def test_a_link_that_is_called_like_its_file_is_called_like_the_page():
+    assert rewritten("[`docs/how-to/slurm.md`](docs/how-to/slurm.md#a), [slurm](a.md)") == (
+        "[Run on Slurm](how-to/slurm.md#a), [slurm](a.md)"
+    )
+    assert rewritten("[slurm.md](docs/how-to/slurm.md)") == "[Run on Slurm](how-to/slurm.md)"
+    nav = ["index.md", {"A": [{"B": "b.md"}, {"C": [{"D": "d.md"}]}]}]
+    assert dict(nav_titles(nav)) == {"b.md": "B", "d.md": "D"}
 
 
 def test_a_link_to_what_is_no_page_becomes_code():

@@ -1,10 +1,12 @@
 """What `mkdocs build` does beyond its files: pages made from what stands elsewhere."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from posixpath import join
+from typing import Any
 
 from cli_page import cli_page
-from links import rewrite_links
+from links import Repository, rewrite_links
 from lists import indent_lists
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -46,13 +48,25 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Rewrites links and lists of a page."""
     places = {join("docs", file.src_uri): file.src_uri for file in files} | COPIED
     sources = {place: source for source, place in places.items()}
+    repository = Repository(
+        places, dict(nav_titles(config.nav)), lambda path: (ROOT / path).exists()
+    )
     here = page.file.src_uri
+    return indent_lists(rewrite_links(markdown, sources[here], here, repository))
 
-    def there(path: str) -> bool:
-        return (ROOT / path).exists()
 
-    linked = rewrite_links(markdown, sources[here], here, places, there)
-    return indent_lists(linked)
+def nav_titles(nav: list[Any]) -> Iterator[tuple[str, str]]:
+    """Pages that the navigation gives a title, at any depth, with it.
+
+    Args:
+        nav: As it stands in `mkdocs.yml`.
+    """
+    for entry in nav:
+        for title, inner in entry.items() if isinstance(entry, dict) else ():
+            if isinstance(inner, str):
+                yield inner, title
+            else:
+                yield from nav_titles(inner)
 
 
 def api_page() -> str:

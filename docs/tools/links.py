@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping
-from posixpath import dirname, join, normpath, relpath
+from posixpath import basename, dirname, join, normpath, relpath
+from typing import NamedTuple
 
 FENCE = re.compile(r"^ *(```|~~~)")
 CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
@@ -10,37 +11,50 @@ LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)(\s+\"[^\"]*\")
 OUTSIDE = re.compile(r"[a-z][a-z0-9+.-]*:|#", re.IGNORECASE)
 
 
-def rewrite_links(
-    text: str, source: str, page: str, places: Mapping[str, str], there: Callable[[str], bool]
-) -> str:
+class Repository(NamedTuple):
+    """What links may lead to.
+
+    Attributes:
+        places: Where files of the repository lie on the site.
+        titles: What the navigation calls a page of the site.
+        there: Whether the repository holds a path.
+    """
+
+    places: Mapping[str, str]
+    titles: Mapping[str, str]
+    there: Callable[[str], bool]
+
+
+def rewrite_links(text: str, source: str, page: str, repository: Repository) -> str:
     """Turns links between files of the repository into links between pages of the site.
 
-    A link to a file that is no page keeps its text, as code. One to what is not there stays, for
-    mkdocs to refuse it.
+    A link that is called like its file is called like the page. A link to a file that is no page
+    keeps its text, as code. One to what is not there stays, for mkdocs to refuse it.
 
     Args:
         text: Markdown, links relative to `source`.
         source: Where the text lies in the repository, such as `config/README.md`.
         page: Where it lies on the site, such as `reference/sheet.md`.
-        places: Where files of the repository lie on the site.
-        there: Whether the repository holds a path.
+        repository: What is there to lead to.
 
     Returns:
         Markdown, links relative to `page`. Code, headings' anchors and outer links stay.
     """
 
     def rewritten(link: re.Match[str]) -> str:
-        mark, words, target, title = link.groups(default="")
+        mark, words, target, tip = link.groups(default="")
         if OUTSIDE.match(target):
             return link[0]
         path, hash_mark, anchor = target.partition("#")
         path = normpath(join(dirname(source), path))
-        place = places.get(path)
+        place = repository.places.get(path)
         if place is None:
             words = words if words.startswith("`") else f"`{words}`"
-            return words if there(path) else link[0]
+            return words if repository.there(path) else link[0]
+        if words.strip("`") in (path, basename(path)):
+            words = repository.titles.get(place, words)
         new = relpath(place, dirname(page) or ".")
-        return f"{mark}[{words}]({new}{hash_mark}{anchor}{title})"
+        return f"{mark}[{words}]({new}{hash_mark}{anchor}{tip})"
 
     return outside_fences(text, lambda part: _outside_code(part, rewritten))
 
