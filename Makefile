@@ -5,7 +5,7 @@ BIN := .venv/bin
 # The workflow calls `python`: the environment's own comes first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo ablations final test quick faults lint settings clean
+.PHONY: demo ablations final test quick faults lint settings docs figures clean
 
 demo: .venv/installed
 	snakemake --cores $(CORES) --rerun-incomplete
@@ -51,6 +51,15 @@ lint: .venv/installed
 # After an edit of hemexp/settings/ or config/.
 settings: .venv/installed
 	python -m hemexp.settings.page docs/reference/settings.md
+
+# The site, in site/: open site/index.html. Every link and anchor has to hold. mkdocs speaks of its
+# successors otherwise.
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
+# After an edit of what the architecture page draws; needs graphviz.
+figures: .venv/installed
+	python docs/tools/draw.py
 
 .venv/installed: envs/requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv

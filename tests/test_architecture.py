@@ -1,4 +1,4 @@
-"""The shape of the house, read from the syntax tree: who may know whom."""
+"""The shape of the house, read from the syntax tree: who may know whom (`house.py`)."""
 
 import ast
 import inspect
@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from house import CROSSINGS, GROUND, ROOMS, TOP
 
 import hemexp
 from hemexp.cli import VERBS
@@ -17,62 +18,6 @@ from hemexp.reporting.catalogue import figure_modules, table_modules
 
 PACKAGE = Path(hemexp.__file__).parent
 REPOSITORY = PACKAGE.parent
-ROOMS = (
-    "phantom",
-    "preprocess",
-    "segmentation",
-    "autoencoder",
-    "latents",
-    "expansion",
-    "diffusion",
-    "sampling",
-    "evaluation",
-    "reporting",
-)
-GROUND = (
-    "settings",
-    "config",
-    "sheet",
-    "sheet_faults",
-    "ranges",
-    "cohort",
-    "outcomes",
-    "made_masks",
-    "mask_error",
-    "volumes",
-    "image_header",
-    "nrrd",
-    "data_files",
-    "provenance",
-    "training",
-    "compiling",
-    "prefetch",
-    "processes",
-    "layout",
-    "columns",
-    "tables",
-    "grid_scan",
-    "code_hash",
-    "what_if_cases",
-    "html",
-    "notice",
-    "monai_parts",
-    "statistics",
-    "anatomy",
-)
-TOP = ("cli", "verbs", "desk", "release")
-"""They call rooms; no room and no ground may know them. `desk` is what a person calls outside the
-workflow, `release` what trained models are handed on as."""
-
-# Every crossing between rooms; what is not listed here happens through files.
-CROSSINGS = {
-    "segmentation": {"preprocess"},
-    "latents": {"autoencoder"},
-    "diffusion": {"latents"},
-    "sampling": {"preprocess", "autoencoder", "latents", "expansion", "diffusion"},
-    "evaluation": {"preprocess"},
-    "reporting": {"preprocess", "evaluation"},
-}
 TORCH_ROOMS = {
     *("training", "compiling", "prefetch", "processes", "monai_parts"),
     *("segmentation", "autoencoder", "latents", "diffusion", "sampling"),
