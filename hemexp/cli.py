@@ -87,7 +87,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "type": Path,
         "help": "folder to compare it with; left out: the same one as git's last commit has it",
     },
-    # Four times the most that another processor made of the same models (performance.md).
+    # Four times the most that another processor made of the same models (cost.md).
     "tolerance": {
         "type": float,
         "default": 0.01,

@@ -60,7 +60,7 @@ class MultiHeadVae(nn.Module):
 
     With `linear_path` two linear maps, from the voxels behind a latent to it and back, run beside
     the network. What a linear map can hold, and that is most of a CT, then needs no learning to
-    pass through normalised features (performance.md, "What the autoencoder gives back").
+    pass through normalised features (cost.md, "What the autoencoder gives back").
     """
 
     def __init__(self, settings: Autoencoder) -> None:

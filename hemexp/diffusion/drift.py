@@ -1,7 +1,7 @@
 """Where a bleed grows to: the drift of its centroid, learned from expanders and drawn anew.
 
 Given the volume alone, a denoiser trained on some hundred expanders draws all samples of a patient
-towards one side (coherence.md). So it is given the direction too, drawn from a distribution
+towards one side (drawn_scans.md). So it is given the direction too, drawn from a distribution
 of its own as the volume is. *Unevenness* is the drift over the thickness of an even shell of the
 same growth: 0 for even growth, about 1 for growth towards one side, whatever the volumes.
 """

@@ -27,7 +27,7 @@ class ThroughPlane(nn.Module):
 
     Features are scaled and shifted by the embedding of time and condition (FiLM, Perez 2018): the
     block itself only adds it, and a growth that is added alone is followed less well
-    (coherence.md). Then a residual 1D convolution along z at every pixel, and where asked
+    (drawn_scans.md). Then a residual 1D convolution along z at every pixel, and where asked
     attention between slices on pooled features. All end in zero-initialised layers.
     """
 

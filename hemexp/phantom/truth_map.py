@@ -3,7 +3,7 @@
 A follow-up that is drawn again is scanned with a head motion of its own and brought onto the grid
 as the study brings its scans. Which voxels of a bleed's margin are blood on a grid depends on how
 the slices lie: a map drawn at the grid's voxel centres is sure of them, and wrong (its voxel-level
-detail made forecasts of what happened worse; docs/results/coherence.md).
+detail made forecasts of what happened worse; docs/results/drawn_scans.md).
 """
 
 import time

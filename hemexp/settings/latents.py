@@ -36,9 +36,9 @@ class Latents(Section):
     moved: NonNegativeInt
     """Copies of each training pair, turned and shifted, that are encoded beside it and its mirror
     image. More: slower and more disk, the denoiser learns fewer patients by heart
-    (docs/results/coherence.md)."""
+    (docs/results/drawn_scans.md)."""
     batch_slices: PositiveInt
     """Slices encoded at a time. More: more memory, quicker on a GPU; results stay."""
     precision: Literal["fp32", "bf16"]
     """Number format of the autoencoder's arithmetic while scans are encoded. `bf16` is quicker on
-    recent GPUs; by how much latents move stands in docs/results/performance.md."""
+    recent GPUs; by how much latents move stands in docs/results/cost.md."""

@@ -42,7 +42,7 @@ class Sampling(Section):
     passes again and needs `diffusion.clinical_dropout`."""
     guidance_below: float | None
     """Half log-SNR above which both w are 1; null: guided throughout. More: guided for longer,
-    slower. Growth is decided in the noise (docs/results/coherence.md)."""
+    slower. Growth is decided in the noise (docs/results/drawn_scans.md)."""
     noise_length_mm: NonNegativeFloat
     """mm over which noise is alike through the plane; 0: independent slices. More: slices agree
     better. Needs `diffusion.condition: flag`."""
