@@ -1,8 +1,8 @@
 """Photographs pages of a finished demo for the documentation.
 
-    python docs/figures/photograph.py results
+    python docs/tools/photograph.py results
 
-Needs Playwright and the system's Chromium. Each picture is WebP inside an SVG beside this file.
+Needs Playwright and the system's Chromium. Each picture is WebP inside an SVG in `docs/figures`.
 """
 
 import base64
@@ -17,7 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from hemexp.layout import Layout
 
-FIGURES = Path(__file__).parent
+FIGURES = Path(__file__).parents[1] / "figures"
 WIDTH = 1180
 """Of the window in pixels: the pages' tables stand in it without scrolling."""
 
