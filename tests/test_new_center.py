@@ -43,6 +43,9 @@ def test_rows_hold_the_files_and_no_invented_value(tmp_path):
     assert draft.missing == ["012: no baseline_iph", "012: no baseline_ivh"]
     told = "\n".join(draft_lines(draft, out))
     assert "fits no pattern: notes.txt" in told and "missing: 012: no baseline_iph" in told
+    assert told.endswith(
+        "copy the rows into your sheet and check that: hemexp check --samples config/samples.tsv"
+    )
 
 
 def test_the_check_says_what_is_left_and_then_takes_the_rows(tmp_path):

@@ -207,4 +207,6 @@ def draft_lines(draft: Draft, out: Path) -> list[str]:
     ]
     lines += [f"missing: {line}" for line in draft.missing]
     lines += [f"fits no pattern: {name}" for name in draft.unmatched]
-    return [*lines, f"Then: hemexp check --samples {out}"]
+    # Not of the draft: without a `train` row of its own it is refused, and most centres have none.
+    join = "Then copy the rows into your sheet and check that: hemexp check --samples "
+    return [*lines, f"{join}config/samples.tsv"]
