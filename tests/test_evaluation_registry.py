@@ -14,6 +14,7 @@ from hemexp.evaluation.metrics import METRICS, Metric
 from hemexp.evaluation.patient.score import run_score_patient
 from hemexp.layout import Layout
 from hemexp.reporting.image_tables import describe_images
+from hemexp.reporting.report.glossary import term_of
 from hemexp.statistics.scores import Score
 from hemexp.tables import read_table
 
@@ -84,3 +85,8 @@ def test_the_workflow_reads_the_names_of_tables_without_what_makes_them():
     seen = "import sys, hemexp.evaluation.cohort.tables; print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_every_metric_that_people_see_leads_to_a_term_of_the_glossary():
+    words = {metric.words for metric in METRICS.values() if metric.what} - {TOY.words}
+    assert {text for text in words if not term_of(text)} == set()
