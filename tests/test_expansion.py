@@ -1,5 +1,7 @@
 """p(expansion) and growth: honest probabilities, a distribution whose numbers agree."""
 
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +17,8 @@ from hemexp.expansion.predictors import FOUR, IMAGE
 from hemexp.expansion.train import check_volumes, without_a_part
 from hemexp.outcomes import expansion_begins_ml, has_shrunk
 from hemexp.provenance import write_json
+from hemexp.reporting.model_names import MODEL_NAMES
+from hemexp.settings import Expansion
 
 
 @pytest.fixture(scope="module")
@@ -280,3 +284,8 @@ def test_an_outside_probability_wins(cohort, settings):
 def test_the_lowest_crps_wins_where_patients_can_tell(events, chosen):
     compared = {"model": ["first", "best"], "n": 100, "events": events, "crps_ml": [2.0, 1.0]}
     assert choose(pd.DataFrame(compared), dict.fromkeys(compared["model"]), "best") == chosen
+
+
+def test_every_model_may_be_chosen_by_name_and_has_one_for_people():
+    assert set(get_args(Expansion.model_fields["model"].annotation)) == {"best", *GROWTH_MODELS}
+    assert {f"tabular_{name}" for name in GROWTH_MODELS} <= MODEL_NAMES.keys()

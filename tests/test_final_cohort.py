@@ -195,3 +195,11 @@ def test_the_page_says_who_was_scored_with_what_and_when(tmp_path):
         "2 test patients (D301 to D302), K = 50. Models: commit def (seed 1) and commit def "
         "(seed 2). Scored by commit abc on 2026-03-04."
     )
+
+
+def test_a_run_without_scored_models_is_told_what_scores_them(tmp_path, monkeypatch):
+    """Also where the run itself is finished: its own tables are not those of scored models."""
+    monkeypatch.chdir(tmp_path)
+    write_table(Layout().evaluation("expected"), pd.DataFrame({"model": ["hemexp"]}))
+    with pytest.raises(HemexpError, match=r"scored_models/1/.* Run `hemexp score-models`"):
+        run_show_scores(Layout())

@@ -1,7 +1,7 @@
 """Every number that a patient's `scores.tsv` holds: what it is, and what computes it.
 
 The one place of a metric: the scores of a patient, the tables of the cohort, the headline numbers
-and the tables for people read it from here. docs/how-to/extend.md shows how one is added.
+and the tables for people read it from here. docs/how-to/metric.md shows how one is added.
 """
 
 from collections.abc import Callable

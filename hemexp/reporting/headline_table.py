@@ -223,10 +223,11 @@ def run_show_scores(layout: Layout) -> str:
     """
     folders = sorted(layout.scored_models("*").parent.glob("*"), key=lambda one: int(one.name))
     layouts = [Layout(folder / RESULTS) for folder in folders]
-    missing = [one.evaluation("expected") for one in layouts or [Layout()]]
-    missing = [path for path in missing if not path.is_file()]
+    first = Layout(layout.scored_models(1) / RESULTS)
+    needed = [one.evaluation("expected") for one in layouts or [first]]
+    missing = [path for path in needed if not path.is_file()]
     if missing:
-        cure = "Run `make final`, or score-models: it resumes."
+        cure = "Run `hemexp score-models`, or `make final`: it resumes."
         raise HemexpError(Fault(str(missing[0]), "no such table", "a finished run", cure))
     names = {"forecasts", *(line.table for line in LINES)}
     runs = [{name: read_table(one.evaluation(name)) for name in names} for one in layouts]

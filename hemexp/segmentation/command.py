@@ -1,7 +1,7 @@
 """IPH and IVH by a program of the study's own, run on one scan at a time.
 
 nnU-Net, TotalSegmentator, BLAST-CT and others are alike in this: they read one CT and leave one
-label file (docs/how-to/extend.md).
+label file (docs/how-to/missing_masks.md).
 """
 
 import shlex

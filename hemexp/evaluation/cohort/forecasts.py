@@ -1,6 +1,7 @@
 """Every model's forecast of a follow-up volume as draws per patient."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,13 @@ SAMPLED = (
     ("hemexp_raw", "total_ml", ("iph_raw_ml", "ivh_raw_ml")),
 )
 """Model, target and columns of `volumes.tsv`; raw is the volume before the finish."""
+
+REFERENCES: dict[str, Callable[[NDArray], NDArray]] = {
+    "climatology": lambda growth_ml: growth_ml,
+    "copy_baseline": lambda growth_ml: np.zeros(1),
+}
+"""Forecasts that know no patient: draws of growth in mL, given that of all training patients. With
+released models there may be none; then who makes no draw is left out."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ def shell_forecasts(measured: pd.DataFrame, outcomes: pd.DataFrame) -> list[Fore
 
 
 def reference_forecasts(outcomes: pd.DataFrame, ids: list[str]) -> list[Forecast]:
-    """Copy of the baseline, and climatology: growth of training patients added to the baseline.
+    """Copy of the baseline, and climatology: what `REFERENCES` draws, added to the baseline.
 
     Args:
         outcomes: `outcomes.tsv`, indexed by patient.
@@ -118,11 +126,11 @@ def reference_forecasts(outcomes: pd.DataFrame, ids: list[str]) -> list[Forecast
         baseline = volume_of(outcomes.loc[ids], "baseline", target)
         growth = volume_of(train, "followup", target) - volume_of(train, "baseline", target)
         growth = growth.dropna().to_numpy()
-        for model, draws in (("climatology", growth), ("copy_baseline", np.zeros(1))):
-            if not len(draws):  # with released models there may be no training patient
-                continue
-            grown = _grown(baseline, dict.fromkeys(ids, draws))
-            found.append(Forecast(model, "none", target, grown))
+        for model, draw in REFERENCES.items():
+            draws = draw(growth)
+            if len(draws):
+                grown = _grown(baseline, dict.fromkeys(ids, draws))
+                found.append(Forecast(model, "none", target, grown))
     return found
 
 

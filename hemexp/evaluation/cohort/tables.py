@@ -2,7 +2,7 @@
 
 The one place of a table: `summarise-scores` writes what stands here, and its rule promises it.
 What makes a table is imported when it is made, so that the workflow can read the names. How one
-is added says docs/how-to/extend.md.
+is added says docs/how-to/table.md.
 """
 
 from collections.abc import Callable
