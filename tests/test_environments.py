@@ -11,6 +11,8 @@ import pytest
 import yaml
 from mini import REPOSITORY, mini_rows, snakemake, write_sheet
 
+from hemexp import __version__
+
 ENVS = REPOSITORY / "envs"
 
 
@@ -82,6 +84,12 @@ def test_apptainer_runs_every_job_in_the_container(tmp_path, monkeypatch):
     assert "--nv" in call and " .snakemake/hemexp.sif " in call
     assert (folder / ".snakemake/hemexp.sif").readlink() == REPOSITORY / "envs/hemexp.sif"
     assert "hemexp collect-what-if-truth" in call
+
+
+def test_who_cites_it_cites_this_version():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    assert citation["version"] == __version__
+    assert citation["references"][0]["identifiers"][0]["value"] == "arXiv:2606.15304"
 
 
 INSTALLED = """#!/bin/bash
