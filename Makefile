@@ -61,7 +61,16 @@ docs: .venv/installed
 figures: .venv/installed
 	python docs/tools/draw.py
 
+# pip prefers 2.13.0+cpu of this index to the registry's 2.13.0: both are what the lock pins.
+CPU_TORCH := PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+
 .venv/installed: envs/requirements.lock pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { \
+		echo "hemexp needs Python 3.11 or newer. Name one: make $(MAKECMDGOALS) PYTHON=python3.12"; \
+		exit 1; }
+	@nvidia-smi > /dev/null 2>&1 || [ -n "$$PIP_EXTRA_INDEX_URL" ] || [ "$$(uname)" != Linux ] || \
+		echo "No GPU is seen here, and PyTorch brings gigabytes of CUDA. If no job will use one," \
+		"stop (Ctrl-C) and type: make $(MAKECMDGOALS) $(CPU_TORCH)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .

@@ -6,7 +6,7 @@ Research software, not a medical device.
 
 from typing import NamedTuple
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 class Fault(NamedTuple):

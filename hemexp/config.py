@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from hemexp import Fault, HemexpError
 from hemexp.settings import Section, Settings
 
-CONFIG = Path(__file__).parents[1] / "config"
-"""Folder of `base.yaml` and of `presets`."""
+CONFIG = Path(__file__).parent / "shipped" / "config"
+"""Folder of `base.yaml` and of `presets`: the repository's `config`, or the wheel's copy of it."""
 
 
 class SettingsError(HemexpError):
@@ -32,9 +32,13 @@ def load_settings(config: dict[str, Any], folder: Path = CONFIG) -> Settings:
         The run's settings.
 
     Raises:
-        SettingsError: Every unknown key, missing key and wrong value, in one message.
+        SettingsError: Every unknown key, missing key and wrong value, in one message; or an
+            installation without presets.
     """
     preset, known = str(config.get("preset", "demo")), preset_files(folder)
+    if not known:
+        cure = "Install hemexp again, or check the repository out with its symbolic links."
+        raise SettingsError(Fault(str(folder), "no presets", "presets/*.yaml of hemexp", cure))
     if preset not in known:
         where, expected = "config, key preset", f"one of {', '.join(known)}"
         raise SettingsError(Fault(where, repr(preset), expected, "Correct `preset`."))

@@ -18,6 +18,9 @@ import hemexp
 from hemexp import Fault, HemexpError
 
 PACKAGE = Path(__file__).parent
+WORKFLOW = PACKAGE.parent / "Snakefile"
+"""Beside the package in a checkout; an installed wheel has none."""
+
 VERSIONED = ("hemexp", "numpy", "torch", "monai", "SimpleITK", "nibabel", "scikit-learn")
 
 
@@ -182,7 +185,12 @@ def versions() -> dict[str, str]:
 
 @cache
 def git_id() -> str:
-    """Commit of the package's checkout with `-dirty` if edited; `unknown` outside a checkout."""
+    """Commit of the package's checkout with `-dirty` if edited; `unknown` outside a checkout.
+
+    A wheel may lie in an environment below a repository of somebody else, which is not asked.
+    """
+    if not WORKFLOW.is_file():
+        return "unknown"
     command = ["git", "-C", str(PACKAGE.parent), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)

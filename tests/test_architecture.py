@@ -70,6 +70,23 @@ def test_heavy_libraries_stay_in_their_rooms(part):
     assert part == "reporting" or "matplotlib" not in found
 
 
+def test_no_module_speaks_to_the_network():
+    """`SECURITY.md` says so. (Several processes of one training speak through torch.)"""
+    network = {
+        "socket",
+        "ssl",
+        "urllib",
+        "http",
+        "ftplib",
+        "smtplib",
+        "requests",
+        "aiohttp",
+        "httpx",
+    }
+    found = {name.split(".")[0] for path in PACKAGE.rglob("*.py") for name in imports(path)}
+    assert "json" in found and not found & (network | {"huggingface_hub", "fsspec", "webbrowser"})
+
+
 def test_a_room_has_one_name_everywhere():
     rules = {path.stem for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")}
     assert rules == {*ROOMS, "common", "ablations"}

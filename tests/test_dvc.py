@@ -156,7 +156,10 @@ def dvc(folder, *arguments):
 def test_dvc_reads_it_and_sees_that_nothing_was_made(tmp_path, preset):
     for name in ("hemexp", "workflow", "config", "docs"):
         shutil.copytree(
-            REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__")
+            REPOSITORY / name,
+            tmp_path / name,
+            symlinks=True,
+            ignore=shutil.ignore_patterns("__pycache__"),
         )
     shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
     config = tmp_path / "config" / "config.yaml"

@@ -19,7 +19,10 @@ def project(mini_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reviewer")
     for name in ("hemexp", "workflow", "config", "docs", "envs"):
         shutil.copytree(
-            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            REPOSITORY / name,
+            folder / name,
+            symlinks=True,
+            ignore=shutil.ignore_patterns("__pycache__"),
         )
     for name in ("Snakefile", "dvc.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(REPOSITORY / name, folder)

@@ -2,11 +2,16 @@
 
 import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 
 import pytest
 import yaml
 from mini import REPOSITORY, mini_rows, snakemake, write_sheet
+
+from hemexp import __version__
 
 ENVS = REPOSITORY / "envs"
 
@@ -79,3 +84,54 @@ def test_apptainer_runs_every_job_in_the_container(tmp_path, monkeypatch):
     assert "--nv" in call and " .snakemake/hemexp.sif " in call
     assert (folder / ".snakemake/hemexp.sif").readlink() == REPOSITORY / "envs/hemexp.sif"
     assert "hemexp collect-what-if-truth" in call
+
+
+def test_who_cites_it_cites_this_version():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    assert citation["version"] == __version__
+    assert citation["references"][0]["identifiers"][0]["value"] == "arXiv:2606.15304"
+
+
+INSTALLED = """#!/bin/bash
+# In place of Python: makes an environment whose Python is this program, too; installs nothing.
+[ "$1" = -c ] && exit {too_old}
+mkdir -p .venv/bin
+ln -sf {program} .venv/bin/python
+"""
+CPU = "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu"
+
+
+@pytest.fixture
+def make_demo_environment(tmp_path, monkeypatch):
+    """Runs `make .venv/installed` without installing: what it says, and its exit code."""
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    (tmp_path / "envs").mkdir()
+    for name in ("Makefile", "pyproject.toml", "envs/requirements.lock"):
+        shutil.copy(REPOSITORY / name, tmp_path / name)
+
+    def make(*variables, gpu=False, too_old=0):
+        programs = {"nvidia-smi": f"#!/bin/bash\nexit {int(not gpu)}\n"}
+        programs["python0"] = INSTALLED.format(program=tmp_path / "python0", too_old=too_old)
+        for name, text in programs.items():
+            (tmp_path / name).write_text(text)
+            (tmp_path / name).chmod(0o755)
+        (tmp_path / ".venv" / "installed").unlink(missing_ok=True)
+        command = ["make", ".venv/installed", "PYTHON=python0", *variables]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return done.stdout, done.returncode
+
+    return make
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="CUDA comes with PyTorch for Linux alone")
+def test_a_machine_without_a_gpu_is_told_how_to_do_without_cuda(make_demo_environment):
+    said, code = make_demo_environment()
+    assert code == 0 and f"type: make .venv/installed {CPU}" in said
+    for said, code in (make_demo_environment(CPU), make_demo_environment(gpu=True)):
+        assert code == 0 and "No GPU" not in said
+
+
+def test_an_old_python_is_told_before_anything_is_installed(make_demo_environment, tmp_path):
+    said, code = make_demo_environment(too_old=1)
+    assert code == 2 and "Python 3.11 or newer" in said and not (tmp_path / ".venv").exists()

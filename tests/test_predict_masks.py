@@ -1,6 +1,8 @@
 """One patient without masks: found by the released network or a program, and said on the page."""
 
+import json
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -130,6 +132,17 @@ def test_given_masks_are_used_as_before(finds, raw, tmp_path):
     page = run_predict(patient(**raw), finds, read_recipe(finds), tmp_path / "out", 1, "cpu")
     assert "Nobody drew" not in page.read_text()
     assert not Layout(tmp_path / "out").error_model.exists()
+
+
+def test_no_record_of_released_models_names_a_program_to_run(finds, tmp_path):
+    bundle = shutil.copytree(finds, tmp_path / "bundle")
+    record = bundle / "models" / "segmentation" / "model.json"
+    known = json.loads(record.read_text())
+    theirs = {"method": "command", "command": "rm {input} {output}"}
+    record.write_text(json.dumps(known | {"settings": known["settings"] | theirs}))
+    settings = read_recipe(bundle).segmentation
+    assert (settings.method, settings.command) == ("network", None)
+    assert settings == read_recipe(finds).segmentation
 
 
 def test_without_anything_that_finds_them_it_is_one_sentence(

@@ -1,5 +1,6 @@
 """A CT as DICOM: converted to the truth, the mended twin taken, one series or none."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -48,6 +49,17 @@ def test_the_same_series_gives_the_same_image_twice_and_leaves_nothing(tmp_path,
     assert one.affine.tobytes() == two.affine.tobytes()
     assert not list((tmp_path / "tmp").iterdir())
     assert {path: path.read_bytes() for path in files_of(tmp_path / "d")} == before
+
+
+def test_what_a_killed_job_leaves_behind_names_nobody(tmp_path, monkeypatch):
+    kept = contextlib.nullcontext(tmp_path / "kept")
+    kept.enter_result.mkdir()
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", lambda prefix: kept)
+    draw(tmp_path / "d", PatientName="Doe^Jane", PatientBirthDate="19500102")
+    read_dicom(tmp_path / "d")
+    (made,) = kept.enter_result.glob("out/*.json")
+    assert "GE" in made.read_text()
+    assert not any(word in made.read_text() for word in ("Doe", "1950", "P7"))
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def checkout(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkout")
     left_out = shutil.ignore_patterns("__pycache__")
     for name in ("hemexp", "workflow", "config", "docs", "envs", "benchmarks"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=left_out)
+        shutil.copytree(REPOSITORY / name, folder / name, symlinks=True, ignore=left_out)
     shutil.copy(REPOSITORY / "Snakefile", folder)
     return folder
 

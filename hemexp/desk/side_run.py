@@ -13,7 +13,7 @@ import pandas as pd
 from hemexp import Fault, HemexpError
 from hemexp.columns import FILES, NO_IVH, OPTIONAL_MASKS
 from hemexp.layout import Layout, is_phantom
-from hemexp.provenance import PACKAGE, sidecar_path, write_atomically, write_json
+from hemexp.provenance import WORKFLOW, sidecar_path, write_atomically, write_json
 
 SHEET = "config/samples.tsv"
 """The sheet of a run, below its folder."""
@@ -85,8 +85,11 @@ def run_workflow(folder: Path, config: dict[str, Any], cores: int) -> None:
     """Runs the workflow up to the tables of `evaluation` in a folder that holds a sheet.
 
     Raises:
-        HemexpError: A job of it failed.
+        HemexpError: A job of it failed, or hemexp is installed without the workflow.
     """
+    if not WORKFLOW.is_file():
+        cure = "Call `hemexp` in a clone of the repository: a wheel holds the package alone."
+        raise HemexpError(Fault(str(WORKFLOW), "no file", "the workflow of hemexp", cure))
     path = folder.absolute() / "config" / "config.json"
     write_json(path, config | {"samples": SHEET})
     command = [
@@ -94,7 +97,7 @@ def run_workflow(folder: Path, config: dict[str, Any], cores: int) -> None:
         "-m",
         "snakemake",
         "--snakefile",
-        PACKAGE.parent / "Snakefile",
+        WORKFLOW,
         "--directory",
         folder.absolute(),
         "--configfile",

@@ -158,7 +158,9 @@ def read_recipe(folder: Path) -> Recipe:
     segmenter = None
     if SEGMENTER in held_parts(models):
         made = models_layout(folder, SEGMENTER).network(SEGMENTER).model
-        segmenter = _section(SEGMENTER, read_record(made)["settings"])
+        # A record may name no program to run: what is released is a network.
+        settings = read_record(made)["settings"] | {"method": "network", "command": None}
+        segmenter = _section(SEGMENTER, settings)
     if is_bundle(folder):
         prepared = read_record(BundleLayout(folder).preprocess)
         inference = read_record(BundleLayout(folder).inference)

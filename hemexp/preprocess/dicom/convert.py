@@ -97,8 +97,9 @@ def convert(named: Path, files: Sequence[Path]) -> Image:
         links = [source / f"{number:05d}.dcm" for number in range(len(files))]
         for link, file in zip(links, files, strict=True):
             link.symlink_to(file.absolute())
+        # -ba y: its JSON names nobody, should a killed job leave the folder behind;
         # -m y: one series, as was seen; -l n: 16-bit unsigned becomes signed.
-        options = ["-ba", "n", "-z", "n", "-m", "y", "-l", "n", "-w", "2", "-f", "image"]
+        options = ["-ba", "y", "-z", "n", "-m", "y", "-l", "n", "-w", "2", "-f", "image"]
         done = subprocess.run(
             [program, *options, "-o", str(target), str(source)],
             capture_output=True,

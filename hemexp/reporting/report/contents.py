@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from hemexp.provenance import PACKAGE
 from hemexp.reporting.catalogue import entries
 
 HEADLINE_TABLES = ("forecasts", "expected", "expansion", "maps", "consistency")
@@ -11,7 +12,9 @@ HEADLINE_TABLES = ("forecasts", "expected", "expansion", "maps", "consistency")
 METHODS, MADE_WITH = "Methods", "Made with"
 """Sections without a table or figure of the catalogue."""
 
-GLOSSARY_SOURCE = Path(__file__).parents[3] / "docs" / "reference" / "glossary.md"
+GLOSSARY_SOURCE = PACKAGE / "shipped" / "reference" / "glossary.md"
+"""The repository's `docs/reference/glossary.md`, or the wheel's copy of it."""
+
 COLUMNS = Path(__file__).with_name("columns.tsv")
 """Pattern of a column's header, without its interval, and the term that explains it."""
 

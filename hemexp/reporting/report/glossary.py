@@ -30,8 +30,11 @@ def read_glossary(path: Path = GLOSSARY_SOURCE) -> tuple[Entry, ...]:
     """All terms in their order.
 
     Raises:
-        HemexpError: The file holds none.
+        HemexpError: The file is not there or holds none.
     """
+    if not path.is_file():
+        cure = "Install hemexp again, or check the repository out with its symbolic links."
+        raise HemexpError(Fault(str(path), "no file", "the glossary of hemexp", cure))
     found = list(_ENTRY.finditer(path.read_text(encoding="utf-8")))
     if not found:
         expected = "lines such as `- **term**: definition`"
