@@ -29,6 +29,7 @@ from hemexp.reporting.patient.page import run_write_excluded_page, run_write_pat
 from hemexp.reporting.patient.texts import read_texts
 from hemexp.reporting.patient.trust import remarks, value_rows
 from hemexp.reporting.patient.what_if import what_if_rows
+from hemexp.tables import read_table, write_table
 
 SERIOUS = ("serious", "critical")
 SCRIPT = "<script>alert(1)</script>"
@@ -264,6 +265,23 @@ def test_the_page_of_a_followed_patient(folder):
     assert len(payload["samples"]) == 5 and "midline_shift_mm" in payload["samples"][0]
     sidecar = json.loads((folder / "report/sub-T1.json").read_text())
     assert "sub-T1/volumes.tsv" in sidecar["inputs"]
+
+
+def test_the_page_shows_the_images_that_were_kept_and_counts_all(tmp_path):
+    make_patient(tmp_path)
+    layout = Layout(tmp_path)
+    volumes = read_table(layout.sample_volumes("P0")).assign(kept=[1, 1, 0, 0, 0])
+    write_table(layout.sample_volumes("P0"), volumes)
+    for k in volumes["sample"][2:]:
+        for path in layout.sample("P0", k):
+            path.unlink()
+    page = write_page(tmp_path, "P0")
+    payload = json.loads(re.search(r'id="viewer-payload">(.*?)</script>', page, re.DOTALL)[1])
+    assert [one["sample"] for one in payload["samples"]] == (
+        volumes[:2].sort_values("iph_ml")["sample"].tolist()
+    )
+    assert "2 of 5 drawn follow-ups are on the slider" in page
+    assert f"<strong>{volumes['iph_ml'].median():.1f}</strong>" in page
 
 
 def test_the_page_of_a_patient_without_a_follow_up_shows_none(folder):
