@@ -48,8 +48,12 @@ FEW_STEPS, TIMED_S = 2, 20.0
 """Steps of the models that go on, and seconds for which a training's steady steps are timed."""
 TINY = {
     "phantom": {"spacing_factor": 2.0},
-    "preprocess": {"grid": {"shape": [32, 32, 14], "spacing_mm": [6.0, 6.0, 12.0]}},
+    "preprocess": {
+        "registration": {"voxel_mm": [8], "smoothing_mm": [4], "sampling_fraction": [1]},
+        "grid": {"shape": [32, 32, 14], "spacing_mm": [6.0, 6.0, 12.0]},
+    },
     "autoencoder": {
+        "accumulate": 1,
         "channels": [8, 16],
         "norm_groups": 8,
         "feature_channels": 4,
@@ -59,6 +63,7 @@ TINY = {
     "expansion": {"folds": 2, "bootstrap": 20},
     "latents": {"moved": 0},
     "diffusion": {
+        "accumulate": 1,
         "channels": [8, 16],
         "norm_groups": 8,
         "attention_levels": [False, False],
@@ -207,7 +212,7 @@ def main() -> None:
     print(f"{facts['device']}: bf16 matrix product {facts['rate'] / 1e12:.3g} TFLOP/s\n{head}")
     stages, timed_s = list_stages(settings, folder), TIMED_S
     if args.tiny:
-        stages, timed_s = [replace(stage, estimate_s=0) for stage in stages], 2.0
+        stages, timed_s = [replace(stage, estimate_s=0) for stage in stages], 0.5
     lines = run_all(stages, folder, budget, facts, timed_s)
     title = f"{facts['device']}, {len(PATIENTS)} patients run, {STUDY} and all steps extrapolated"
     print("\n".join(["", title, "", head, *lines]))
