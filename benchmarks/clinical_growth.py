@@ -21,14 +21,8 @@ from hemexp.config import load_settings
 from hemexp.expansion.fit import fit_models
 from hemexp.expansion.model import GrowthModel
 from hemexp.outcomes import is_expansion
-from hemexp.phantom.clinical import (
-    ClinicalCase,
-    at_interval,
-    clinical_growth,
-    draw_clinical_case,
-    draw_course,
-    known_cells,
-)
+from hemexp.phantom.clinical_cases import ClinicalCase, at_interval, draw_clinical_case
+from hemexp.phantom.clinical_law import clinical_growth, draw_course, known_cells
 from hemexp.phantom.model import COURSE, GrowthLaw, generator
 from hemexp.release.recalibration import recalibrate
 
