@@ -15,7 +15,7 @@ from monai.networks.nets import AutoencoderKL, DiffusionModelUNet
 from monai.networks.schedulers import DDIMScheduler
 from torch import Tensor, nn
 
-from hemexp.anatomy.reference import ReferenceModel
+from hemexp.anatomy.reference_model import ReferenceModel
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.config import load_settings
 from hemexp.diffusion.condition import REQUEST_SIZE, Condition
