@@ -23,14 +23,8 @@ from hemexp.expansion.fit_timed import TIMED_MODELS, fit_timed
 from hemexp.expansion.model import GrowthModel
 from hemexp.expansion.predictors import EARLIEST_H
 from hemexp.outcomes import is_expansion
-from hemexp.phantom.clinical import (
-    ClinicalCase,
-    at_interval,
-    clinical_growth,
-    draw_clinical_case,
-    draw_course,
-    known_cells,
-)
+from hemexp.phantom.clinical_cases import ClinicalCase, at_interval, draw_clinical_case
+from hemexp.phantom.clinical_law import clinical_growth, draw_course, known_cells
 from hemexp.phantom.model import COURSE, GrowthLaw, generator
 from hemexp.release.recalibration import recalibrate
 from hemexp.settings import Expansion

@@ -23,7 +23,7 @@ from coarse_phantom import (
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hemexp.anatomy.reference import ReferenceModel
+from hemexp.anatomy.reference_model import ReferenceModel
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.diffusion.condition import RequestKind
 from hemexp.diffusion.network import Denoiser, DiffusionModel, context_stride

@@ -17,7 +17,8 @@ import numpy as np
 from scipy import ndimage
 
 from hemexp.anatomy.noise import Noise
-from hemexp.anatomy.reference import ReferenceScan, Told, limit_push, make_reference, prepare
+from hemexp.anatomy.prepared import prepare
+from hemexp.anatomy.reference import ReferenceScan, Told, limit_push, make_reference
 from hemexp.grid_scan import GridScan, read_grid_scan
 from hemexp.layout import Layout
 from hemexp.sampling.finish import Finish, finish_sample, relate, ventricle_reach

@@ -58,6 +58,7 @@ class Done:
         seconds: Of wall time, the start included.
         host_gb: Peak memory of the process.
         finished: Whether it ended by itself, or by `timed_s`; not by the limit.
+        stopped: Whether it was asked to stop, by `timed_s`.
         steps: Steps of a training seen after the first ones.
         steps_s: Seconds they took.
     """
@@ -65,6 +66,7 @@ class Done:
     seconds: float
     host_gb: float
     finished: bool
+    stopped: bool = False
     steps: int = 0
     steps_s: float = 0.0
 
@@ -164,4 +166,4 @@ def run_job(
         end = log.read_text(encoding="utf-8")[-2000:]
         raise RuntimeError(f"{' '.join(command[:4])} failed; {log} ends with:\n{end}")
     seconds = time.perf_counter() - started
-    return Done(seconds, usage.ru_maxrss / 1024**2, not killed, *steady(seen))
+    return Done(seconds, usage.ru_maxrss / 1024**2, not killed, asked, *steady(seen))

@@ -18,19 +18,21 @@ from budget import Budget
 from generative_device import measure_device
 from generative_memory import measure_memory
 from generative_parts import (
-    CONTEXT,
-    PUBLISHED_BATCH,
-    PUBLISHED_STEPS,
     SCHEDULE,
-    Published,
     Size,
     condition_of,
     draw_and_decode,
-    exact_gaussian,
     make_ours,
-    published_spread,
     seconds,
     size_of,
+)
+from generative_published import (
+    CONTEXT,
+    PUBLISHED_BATCH,
+    PUBLISHED_STEPS,
+    Published,
+    exact_gaussian,
+    published_spread,
 )
 from generative_training import measure_training
 from torch import Tensor

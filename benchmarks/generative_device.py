@@ -13,7 +13,6 @@ import torch
 from budget import Budget
 from full_size_flop import matrix_rate, stack_flop
 from generative_parts import (
-    CONTEXT,
     Size,
     condition_of,
     draw_and_decode,
@@ -22,6 +21,7 @@ from generative_parts import (
     size_of,
     stopwatch,
 )
+from generative_published import CONTEXT
 from generative_training import backward
 from torch import Tensor
 

@@ -5,7 +5,8 @@ Trained is the network of `paper`; the baseline is the reference.
 
 import pandas as pd
 import torch
-from generative_parts import CONTEXT, SCHEDULE, Published, Size, condition_of, seconds, size_of
+from generative_parts import SCHEDULE, Size, condition_of, seconds, size_of
+from generative_published import CONTEXT, Published
 from torch import Tensor, nn
 
 from hemexp.diffusion.network import Denoiser

@@ -1,8 +1,9 @@
-"""What both training loops share: device, randomness, switches, checkpoints, weights."""
+"""What all training loops share: device, randomness, switches, checkpoints, weights."""
 
 import logging
 import pickle
 import shutil
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -13,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hemexp import Fault, HemexpError
-from hemexp.provenance import hash_value, seed_for, write_atomically
+from hemexp.layout import NetworkFiles
+from hemexp.provenance import hash_value, seed_for, write_atomically, write_sidecars
 
 log = logging.getLogger(__name__)
 
@@ -219,3 +221,25 @@ def write_history(path: Path, history: list[dict]) -> None:
     """Writes the training curves: one row per logged step, one column per loss term."""
     with write_atomically(path) as temporary:
         pd.DataFrame(history).to_csv(temporary, sep="\t", index=False, float_format="%.6g")
+
+
+def save_trained(
+    out: NetworkFiles,
+    network: nn.Module,
+    history: list[dict],
+    **record: Any,  # noqa: ANN401
+) -> None:
+    """Writes what a finished training leaves: weights, curves and their sidecars.
+
+    Args:
+        out: Where; the sidecar of the weights is the model's record. The checkpoint there goes.
+        network: With trained weights.
+        history: The training curves.
+        **record: As `provenance.describe` takes it; its settings have `steps`.
+    """
+    save_weights(out.weights, network)
+    write_history(out.history, history)
+    write_sidecars([out.weights, out.history], **record)
+    remove_checkpoint(out.checkpoint)
+    seconds = time.perf_counter() - record["started"]
+    log.info("%d steps in %.0f s", record["settings"]["steps"], seconds)

@@ -13,7 +13,8 @@ from hemexp.anatomy.blur import PlaneBlur
 from hemexp.anatomy.boxes import Frame
 from hemexp.anatomy.looks import fine_structure
 from hemexp.anatomy.noise import Noise
-from hemexp.anatomy.reference import Told, limit_push, make_reference, prepare
+from hemexp.anatomy.prepared import prepare
+from hemexp.anatomy.reference import Told, limit_push, make_reference
 from hemexp.anatomy.shell import Candidates, grow_shell
 from hemexp.grid_scan import GridScan
 from hemexp.volumes import Volume

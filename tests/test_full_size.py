@@ -50,7 +50,7 @@ def test_steps_are_timed_past_the_first_ones_and_without_waiting(programs):
 def test_a_training_is_stopped_once_it_was_timed(programs, tmp_path):
     command = [sys.executable, "-c", TRAINING]
     done = programs[1].run_job(command, tmp_path, tmp_path / "log", 30, 0.5)
-    assert done.finished and 2 <= done.steps < 1000 and done.steps_s >= 0.4
+    assert done.finished and done.stopped and 2 <= done.steps < 1000 and done.steps_s >= 0.4
     assert "stopped on request" in (tmp_path / "log").read_text()
 
 
@@ -74,9 +74,10 @@ def test_flop_are_those_of_the_networks(programs):
     few, many = (programs[2].stage_flop(s) for s in (settings, more))
     assert few["train-diffusion"] == many["train-diffusion"] > 0
     assert many["sample-followups"] < 2 * few["sample-followups"]
-    # A step goes forth and back: some three evaluations for each of eight stacks.
+    # A step goes forth and back: some three evaluations for each of its stacks.
     evaluation = (many["sample-followups"] - few["sample-followups"]) / 11
-    assert 2.5 < few["train-diffusion"] / (8 * evaluation) < 3.1
+    stacks = settings.diffusion.batch_stacks * settings.diffusion.accumulate
+    assert 2.5 < few["train-diffusion"] / (stacks * evaluation) < 3.1
 
 
 def test_a_study_pays_for_starts_and_units(programs):
@@ -89,6 +90,29 @@ def test_a_study_pays_for_starts_and_units(programs):
     assert full_size.as_line(row).count("|") == len(full_size.COLUMNS) + 1
 
 
+def test_every_verb_has_its_row_when_it_is_measured_and_in_the_table(
+    programs, monkeypatch, capsys, tmp_path
+):
+    full_size, jobs, _ = programs
+    facts = {"device": "a card", "rate": 1e12, "flop": {"train-diffusion": 10**12}}
+    run = {"seconds": 3.0, "host_gb": 0.5, "finished": True, "steps": 4, "steps_s": 2.0}
+    monkeypatch.setattr(full_size, "run_job", lambda *_: jobs.Done(**run))
+    monkeypatch.setattr(full_size, "find_facts", lambda *_: facts)
+    monkeypatch.setattr(sys.modules["full_size_stages"], "sidecar_seconds", lambda *_: 1.0)
+    monkeypatch.setattr(sys, "argv", ["full_size.py", "--tiny", "--out", str(tmp_path)])
+    monkeypatch.setenv("PYTHONPATH", "")
+    full_size.main()
+    printed = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines()]
+    rows = [row for row in rows if row and row[0] not in ("verb", "---")]
+    settings = full_size.load_settings(full_size.read_config(tmp_path / "config/config.yaml"))
+    verbs = [stage.verb for stage in full_size.list_stages(settings, tmp_path)]
+    assert [row[0] for row in rows] == 2 * verbs and len(verbs) == 17
+    assert all(len(row) == len(full_size.COLUMNS) for row in rows)
+    training = dict(zip(full_size.COLUMNS, rows[verbs.index("train-diffusion")], strict=True))
+    assert (training["units"], training["s_a_unit"], training["of_rate"]) == ("4", "0.5", "2.000")
+
+
 @pytest.mark.slow
 def test_training_sampling_and_scores_run_as_they_stand(programs, mini_run, tmp_path):
     full_size = programs[0]
@@ -99,6 +123,6 @@ def test_training_sampling_and_scores_run_as_they_stand(programs, mini_run, tmp_
     names = [stage.verb for stage in stages]
     last = [replace(stage, estimate_s=0) for stage in stages[names.index("train-diffusion") :]]
     budget, facts = full_size.Budget(None), {"rate": 1e12, "flop": {}}
-    lines = full_size.run_all(last, tmp_path, budget, facts, 0.5)
+    lines = full_size.run_all(last, tmp_path, budget, facts, 0.1)
     assert len(lines) == len(last) and budget.missing == []
     assert [line.split()[1] for line in lines] == [stage.verb for stage in last]

@@ -13,7 +13,7 @@ from results_folder import read_samples
 from test_expansion_timed import draw_table
 
 from hemexp import HemexpError
-from hemexp.expansion.fit_timed import fit_timed
+from hemexp.expansion.fit_timed import FOUR_IN_TIME, fit_timed
 from hemexp.expansion.patient_answers import answer_over_time
 from hemexp.layout import Layout
 from hemexp.mask_error import MaskDoubt
@@ -33,6 +33,7 @@ from hemexp.reporting.patient.page import run_write_excluded_page, run_write_pat
 from hemexp.reporting.patient.texts import read_texts
 from hemexp.reporting.patient.trust import remarks, value_rows
 from hemexp.reporting.patient.what_if import over_time_note, over_time_rows, what_if_rows
+from hemexp.tables import read_table, write_table
 
 SERIOUS = ("serious", "critical")
 SCRIPT = "<script>alert(1)</script>"
@@ -181,7 +182,7 @@ def test_what_if_rows(texts):
 @pytest.fixture(scope="module")
 def over_time():
     """Of a patient whose follow-up came after 24 h, by a model fitted on 60."""
-    model = fit_timed("timed_four_variable", draw_table(60), 1.0, [10.0], [])
+    model = fit_timed("timed_four_variable", FOUR_IN_TIME, draw_table(60), 1.0, [10.0], [])
     new = draw_table(1, seed=3).assign(onset_to_ct_h=2.0, followup_interval_h=24.0)
     return answer_over_time(model, new)
 
@@ -308,6 +309,23 @@ def test_the_hours_to_the_follow_up_stand_on_the_page(folder, texts, over_time):
     assert texts["over_time"] in page and texts["over_time_unknown"] not in page
     assert len(re.findall(r'<th scope="row">(?:6|12|24|48) h</th>', page)) == 4
     assert '<tr class="as-is"><th scope="row">24 h</th>' in page
+
+
+def test_the_page_shows_the_images_that_were_kept_and_counts_all(tmp_path):
+    make_patient(tmp_path)
+    layout = Layout(tmp_path)
+    volumes = read_table(layout.sample_volumes("P0")).assign(kept=[1, 1, 0, 0, 0])
+    write_table(layout.sample_volumes("P0"), volumes)
+    for k in volumes["sample"][2:]:
+        for path in layout.sample("P0", k):
+            path.unlink()
+    page = write_page(tmp_path, "P0")
+    payload = json.loads(re.search(r'id="viewer-payload">(.*?)</script>', page, re.DOTALL)[1])
+    assert [one["sample"] for one in payload["samples"]] == (
+        volumes[:2].sort_values("iph_ml")["sample"].tolist()
+    )
+    assert "2 of 5 drawn follow-ups are on the slider" in page
+    assert f"<strong>{volumes['iph_ml'].median():.1f}</strong>" in page
 
 
 def test_the_page_of_a_patient_without_a_follow_up_shows_none(folder):

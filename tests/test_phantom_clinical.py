@@ -9,13 +9,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from hemexp.phantom.bleed import SITES
-from hemexp.phantom.clinical import (
-    CASE_MIX,
+from hemexp.phantom.clinical_cases import CASE_MIX, at_interval, draw_clinical_case
+from hemexp.phantom.clinical_law import (
     LIMIT_ML,
     Treatment,
-    at_interval,
     clinical_growth,
-    draw_clinical_case,
     draw_course,
     grown_share,
     known_cells,

@@ -11,8 +11,10 @@ from safetensors.torch import load_file
 from tiny_models import NOTHING, PUSH, WHOLE
 
 from hemexp import HemexpError, prefetch
+from hemexp.anatomy.prepared import prepare
 from hemexp.anatomy.push_fit import PRIOR_AMPLITUDE
-from hemexp.anatomy.reference import Told, load_reference, prepare
+from hemexp.anatomy.reference import Told
+from hemexp.anatomy.reference_model import load_reference
 from hemexp.autoencoder.network import MultiHeadVae, load_autoencoder
 from hemexp.grid_scan import read_grid_scan
 from hemexp.latents.encode import run_encode_patients

@@ -10,7 +10,7 @@ from results_folder import Grid, bleeds, head_ct
 from test_diffusion import wake
 from tiny_models import BASELINE, IVH, PUSH, WHOLE
 
-from hemexp.anatomy.reference import ReferenceModel
+from hemexp.anatomy.reference_model import ReferenceModel
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.network import Denoiser, DiffusionModel

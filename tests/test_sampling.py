@@ -19,7 +19,8 @@ from tiny_training import place
 
 from hemexp import HemexpError
 from hemexp.anatomy.blood import shell_mm
-from hemexp.anatomy.reference import ReferenceModel, Told
+from hemexp.anatomy.reference import Told
+from hemexp.anatomy.reference_model import ReferenceModel
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.compiling import LEAST_PASSES, compile_sampling
 from hemexp.config import load_settings

@@ -5,7 +5,8 @@ import pytest
 from scipy import ndimage
 
 from hemexp.anatomy.compartments import LEFT, POSTERIOR_FOSSA, RIGHT, compartments, open_to
-from hemexp.anatomy.reference import Told, make_reference, prepare
+from hemexp.anatomy.prepared import prepare
+from hemexp.anatomy.reference import Told, make_reference
 from hemexp.grid_scan import GridScan
 from hemexp.settings import Reference
 from hemexp.volumes import Volume

@@ -12,6 +12,7 @@ from hemexp import HemexpError
 from hemexp.desk.stack_samples import cropped_affine, run_stack_samples
 from hemexp.layout import Layout
 from hemexp.provenance import sidecar_path
+from hemexp.tables import read_table
 from hemexp.volumes import ImageError, read_volume, write_volume
 
 VOLUMES_ML = [30.0, 12.5, 30.0, 21.25]
@@ -30,7 +31,7 @@ def layout(tmp_path):
         ct = np.where(grid.brain(), 100.0 + k, -1000.0)
         write_volume(layout.sample("P1", k).ct, ct, grid.affine, np.int16)
         write_volume(layout.sample("P1", k).labels, iph + 2 * ivh, grid.affine, np.uint8)
-        row = {"sample": k, "indicator": "predicted", "iph_ml": iph_ml, "ivh_ml": 4.0}
+        row = {"sample": k, "kept": 1, "indicator": "predicted", "iph_ml": iph_ml, "ivh_ml": 4.0}
         rows.append(row | {"midline_shift_mm": np.nan if k == 2 else 0.5})
     save(pd.DataFrame(rows), layout.sample_volumes("P1"))
     return layout
@@ -49,6 +50,16 @@ def test_places_are_ordered_by_volume_and_say_which_sample_they_are(layout):
     assert [place["iph_ml"] for place in record["places"]] == [12.5, 21.25, 30.0, 30.0]
     assert record["places"][3]["midline_shift_mm"] is None
     assert record["labels"] == {"1": "IPH", "2": "IVH"}
+
+
+def test_samples_that_were_not_kept_have_no_place(layout):
+    volumes = read_table(layout.sample_volumes("P1")).assign(kept=[1, 1, 0, 0])
+    save(volumes, layout.sample_volumes("P1"))
+    for k in (2, 3):
+        for path in layout.sample("P1", k):
+            path.unlink()
+    ct = nib.load(run_stack_samples(layout, "P1").ct)
+    assert ct.get_fdata().max(axis=(0, 1, 2)).tolist() == [101, 100]
 
 
 def test_the_crop_holds_the_brain_and_moves_no_voxel(layout):

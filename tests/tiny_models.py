@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from hemexp.anatomy.push_fit import PushModel
-from hemexp.anatomy.reference import ReferenceModel
+from hemexp.anatomy.reference_model import ReferenceModel
 from hemexp.diffusion.condition import Condition
 from hemexp.diffusion.network import DiffusionModel
 from hemexp.expansion.ivh import IvhModel

@@ -90,7 +90,7 @@ def write_samples(layout, grid):
         share += iph & (distance_mm(grid, BLEED_MM) > 16)
     write_volume(layout.sample_map(PATIENT, "expansion"), share / 5, grid.affine, "float32")
     rows = [
-        {"sample": k, "iph_ml": iph_ml(mm), "ivh_ml": 3.0, "midline_shift_mm": 0.1 * k}
+        {"sample": k, "kept": 1, "iph_ml": iph_ml(mm), "ivh_ml": 3.0, "midline_shift_mm": 0.1 * k}
         for k, mm in sorted(RADII_MM.items())
     ]
     pd.DataFrame(rows).to_csv(layout.sample_volumes(PATIENT), sep="\t", index=False)

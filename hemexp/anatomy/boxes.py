@@ -15,13 +15,14 @@ def bounding_box(mask: NDArray, margin_voxels: ArrayLike = 0) -> tuple[slice, ..
         mask: Boolean, at least one voxel.
         margin_voxels: One number, or one an axis.
     """
-    margin = np.broadcast_to(margin_voxels, mask.ndim)
-    axes = range(mask.ndim)
-    sides = [np.flatnonzero(mask.any(axis=tuple({*axes} - {axis}))) for axis in axes]
-    return tuple(
-        slice(max(0, int(side[0] - wide)), min(size, int(side[-1] + wide) + 1))
-        for side, wide, size in zip(sides, margin, mask.shape, strict=True)
-    )
+    part, box = mask, []
+    for axis, margin in enumerate(np.broadcast_to(margin_voxels, mask.ndim).astype(int)):
+        others = tuple({*range(mask.ndim)} - {axis})
+        side = np.flatnonzero(part.any(axis=others))
+        first, end = int(side[0]), int(side[-1]) + 1
+        box.append(slice(max(0, first - int(margin)), min(mask.shape[axis], end + int(margin))))
+        part = part[(slice(None),) * axis + (slice(first, end),)]
+    return tuple(box)
 
 
 @dataclass(frozen=True)

@@ -64,13 +64,13 @@ class FineStructure:
         """
         self._brain = brain
         self._blur = PlaneBlur(brain.shape, fine_mm / np.asarray(spacing_mm, dtype=float)[:2])
-        self._weight = np.where(brain, self._blur(brain), np.float32(1))
+        self._weight = np.where(brain, self._blur(brain), np.float32(np.inf))
 
     def __call__(self, ct_hu: NDArray) -> NDArray[np.float32]:
         """An image (x, y, slices) minus its Gaussian; 0 outside the brain."""
         inside = np.where(self._brain, ct_hu, 0).astype(np.float32, copy=False)
-        inside -= self._blur(inside) / self._weight
-        return np.where(self._brain, inside, np.float32(0))
+        inside -= self._blur(inside) / self._weight  # outside 0 minus 0
+        return inside
 
 
 def fine_structure(

@@ -5,6 +5,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.interpolate import CubicSpline
 
+from hemexp.anatomy.boxes import within_mm
+
 WINDOW_HU = (0.0, 80.0)
 STRIP_MM = 20.0
 """Half-width of the strip round the midline: septum, third ventricle, frontal horns, falx."""
@@ -61,8 +63,8 @@ def midline_shift_mm(
     columns, *part = strip
     calm = _calm(blood, brain, strip, spacing)
     reference, changed = (
-        ndimage.gaussian_filter1d(np.clip(ct[:, *part], *WINDOW_HU), SMOOTH_VOXELS, axis=0)
-        for ct in (reference_ct.astype(float), changed_ct.astype(float))
+        ndimage.gaussian_filter1d(np.clip(ct.astype(float), *WINDOW_HU), SMOOTH_VOXELS, axis=0)
+        for ct in (reference_ct[:, *part], changed_ct[:, *part])
     )
     parts = max(1, round(spacing[0] / STEP_MM))
     fine = CubicSpline(np.arange(len(changed)), changed)(_steps(len(changed), parts))
@@ -104,11 +106,8 @@ def _calm(
         box.append(slice(low, at.stop + pad))
         inner.append(slice(at.start - low, at.stop - low, at.step))
     near = blood[:, *box].astype(bool)
-    if not near.any():
-        return everywhere
-    distance_mm = ndimage.distance_transform_edt(~near, sampling=spacing)[:, *inner]
     for margin_mm in BLOOD_MM:
-        calm = distance_mm > margin_mm if margin_mm else everywhere
+        calm = ~within_mm(near, margin_mm, spacing)[:, *inner] if margin_mm else everywhere
         if np.count_nonzero(inside & calm[columns]) >= LEAST_PART * np.count_nonzero(inside):
             return calm
     return everywhere
@@ -128,14 +127,15 @@ def _misfit(
     parts: int,
 ) -> float:
     """Variance of the difference when the strip is moved by `shift` parts of a voxel."""
-    here = np.arange(columns.start, min(columns.stop, len(reference)))
-    there = here * parts + shift
-    kept = (there >= 0) & (there < len(fine))
-    here, there = here[kept], there[kept]
-    both = usable[here] & usable[there // parts] & usable[-(-there // parts)]
+    below, above = shift // parts, -(-shift // parts)  # whole voxels on both sides of it
+    first = max(columns.start, -below)
+    end = max(first, min(columns.stop, len(reference) - max(0, above)))
+    here = slice(first, end)
+    both = usable[here] & usable[first + below : end + below] & usable[first + above : end + above]
     if not both.any() or np.count_nonzero(both) < 0.5 * np.count_nonzero(usable[here]):
         return float("inf")
-    return float(np.var((fine[there] - reference[here])[both]))
+    there = fine[first * parts + shift : (end - 1) * parts + shift + 1 : parts]
+    return float(np.var((there - reference[here])[both]))
 
 
 def _lowest(positions: NDArray[np.int_], costs: NDArray[np.float64]) -> float:

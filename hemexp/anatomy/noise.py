@@ -145,26 +145,29 @@ class Noise:
 
         Args:
             change_hu: Decoded sample minus decoded reference (x, y, z).
+
+        Returns:
+            The change within the brain, 0 elsewhere.
         """
-        change = np.where(self.brain, change_hu, 0).astype(np.float32)
-        usual = _sd(change[self.calm]) ** 2 * self._inside
-        gain = np.clip(1 - LARGE * usual / np.maximum(self._local(change**2), 1e-6), 0, 1)
-        return np.where(self.brain, gain * change, change_hu).astype(np.float32, copy=False)
+        change = np.where(self.brain, change_hu, 0).astype(np.float32, copy=False)
+        return change * (1 - self._noise_share(change, _sd(change[self.calm])))
 
     def renew(self, ct_hu: NDArray, rng: Generator) -> NDArray[np.float32]:
         """The image with new noise; where fine structure is large, it is no noise and stays.
 
         Args:
-            ct_hu: (x, y, z).
+            ct_hu: (x, y, z); outside the brain nothing changes.
             rng: Decides the noise.
         """
         fine = self._wide(ct_hu)
-        usual = self.wide_sd_hu**2 * self._inside
-        share = np.clip(LARGE * usual / np.maximum(self._local(fine**2), 1e-6), 0, 1)
-        lost = (1 - self.kept) * share
+        lost = (1 - self.kept) * self._noise_share(fine, self.wide_sd_hu)
         new = self._draw(rng) * np.sqrt(1 - (1 - lost) ** 2)
-        renewed = np.where(self.brain, ct_hu - lost * fine + new, ct_hu)
-        return renewed.astype(np.float32, copy=False)
+        return (ct_hu - lost * fine + new).astype(np.float32, copy=False)
+
+    def _noise_share(self, fine: NDArray[np.float32], sd_hu: float) -> NDArray[np.float32]:
+        """How much of a structure can be noise of that SD (x, y, z): 1 where it is no larger."""
+        usual = LARGE * sd_hu**2 * self._inside
+        return np.minimum(usual / np.maximum(self._local(fine**2), 1e-6), 1)
 
     @cached_property
     def _local(self) -> PlaneBlur:

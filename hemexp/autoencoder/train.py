@@ -19,7 +19,7 @@ from hemexp.layout import Layout
 from hemexp.monai_parts import PatchDiscriminator
 from hemexp.prefetch import feed_steps
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
-from hemexp.provenance import hash_file, hash_value, write_sidecars
+from hemexp.provenance import hash_file, hash_value
 from hemexp.settings import Autoencoder
 from hemexp.training import (
     Checkpoint,
@@ -29,11 +29,9 @@ from hemexp.training import (
     load_checkpoint,
     make_optimiser,
     make_schedule,
-    remove_checkpoint,
     resolve_device,
     save_checkpoint,
-    save_weights,
-    write_history,
+    save_trained,
 )
 
 log = logging.getLogger(__name__)
@@ -158,21 +156,16 @@ def run_train_autoencoder(
     slices = store_slices(layout, scans, out.checkpoint.parent)
     keep_compiled(layout.compiled)
     with launched_processes(resolve_device(device)) as processes:
-        log.info(
-            "%d slices of %d scans, %d with IPH; %s",
-            len(slices),
-            len(scans),
-            len(slices.with_iph),
-            processes.device,
-        )
+        message = "%d slices of %d scans, %d with IPH; %s"
+        log.info(message, len(slices), len(scans), len(slices.with_iph), processes.device)
         checkpoint = Checkpoint(out.checkpoint, run)
         vae, history = train(slices, settings, seed, checkpoint, processes)
         if not processes.is_main:
             return
-        save_weights(out.weights, vae)
-        write_history(out.history, history)
-        write_sidecars(
-            [out.weights, out.history],
+        save_trained(
+            out,
+            vae,
+            history,
             verb="train-autoencoder",
             settings=settings.as_json(),
             inputs=files,
@@ -183,5 +176,3 @@ def run_train_autoencoder(
             slices=len(slices),
             data=data,
         )
-        remove_checkpoint(out.checkpoint)
-        log.info("%d steps in %.0f s", settings.steps, time.perf_counter() - started)

@@ -34,8 +34,9 @@ LABELS = {"1": "IPH", "2": "IVH"}
 
 
 def order_samples(volumes: pd.DataFrame) -> pd.DataFrame:
-    """Samples by follow-up IPH volume, the smallest first; equal ones by their number."""
-    return volumes.sort_values(["iph_ml", "sample"], kind="stable", ignore_index=True)
+    """Samples that were kept by follow-up IPH volume, the smallest first; equal ones by number."""
+    kept = volumes[volumes["kept"] == 1]
+    return kept.sort_values(["iph_ml", "sample"], kind="stable", ignore_index=True)
 
 
 def crop_box(brain: Volume) -> tuple[slice, ...]:
@@ -84,7 +85,7 @@ def read_stack(
 
 
 def run_stack_samples(layout: Layout, patient_id: str) -> SampleFiles:
-    """Writes CT and labels of all samples of a patient, ordered by volume, cropped to the brain.
+    """Writes CT and labels of a patient's kept samples, by volume, cropped to the brain.
 
     Args:
         layout: Of the run, or of a folder that `predict` wrote.

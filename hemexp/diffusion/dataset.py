@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from hemexp.anatomy.reference import load_reference
+from hemexp.anatomy.reference_model import load_reference
 from hemexp.columns import SESSIONS
 from hemexp.diffusion.condition import OFFSETS, Condition, RequestKind, build_condition
 from hemexp.diffusion.schedule import stack_norms

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hemexp import Fault, HemexpError
-from hemexp.anatomy.reference import ReferenceModel, load_reference
+from hemexp.anatomy.reference_model import ReferenceModel, load_reference
 from hemexp.diffusion.condition import Condition, ConditionEncoder, outward_drift
 from hemexp.diffusion.drift import DriftModel
 from hemexp.diffusion.schedule import Schedule, clean_from_v

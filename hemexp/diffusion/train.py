@@ -25,7 +25,7 @@ from hemexp.layout import Layout
 from hemexp.outcomes import expansion_outcomes, read_volumes
 from hemexp.prefetch import each_tensor, feed_steps
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
-from hemexp.provenance import describe, hash_file, hash_value, write_json, write_sidecars
+from hemexp.provenance import hash_file, hash_value
 from hemexp.settings import Diffusion
 from hemexp.training import (
     Checkpoint,
@@ -34,11 +34,9 @@ from hemexp.training import (
     load_checkpoint,
     make_optimiser,
     make_schedule,
-    remove_checkpoint,
     resolve_device,
     save_checkpoint,
-    save_weights,
-    write_history,
+    save_trained,
 )
 
 log = logging.getLogger(__name__)
@@ -188,21 +186,18 @@ def run_train_diffusion(
         network, history = train(stacks, schedule, settings, seed, checkpoint, processes)
         if not processes.is_main:
             return
-        record = {
-            "verb": "train-diffusion",
-            "settings": settings.as_json(),
-            "inputs": inputs,
-            "started": started,
-            "seed": seed,
-            "device": str(processes.device),
-        }
-        save_weights(out.weights, network)
-        write_history(out.history, history)
-        write_sidecars([out.history], **record)
-        facts = describe_model(table, stacks, schedule, settings)
-        write_json(out.model, describe(**record, **facts))
-        remove_checkpoint(out.checkpoint)
-        log.info("%d steps in %.0f s", settings.steps, time.perf_counter() - started)
+        save_trained(
+            out,
+            network,
+            history,
+            verb="train-diffusion",
+            settings=settings.as_json(),
+            inputs=inputs,
+            started=started,
+            seed=seed,
+            device=str(processes.device),
+            **describe_model(table, stacks, schedule, settings),
+        )
 
 
 def describe_model(

@@ -94,7 +94,7 @@ def encode_patient(
 
     Args:
         vae: The autoencoder.
-        scans: By session: `baseline` and, where there is one, `followup`.
+        scans: By session, on one grid: `baseline` and, where there is one, `followup`.
         settings: The room's settings.
         moved: Moved copies to encode.
         seed: Run seed.
@@ -107,32 +107,23 @@ def encode_patient(
         and what `describe_place` gives.
     """
     device = next(vae.parameters()).device  # where copies are moved, too
-    batch, precision = settings.batch_slices, settings.precision
+    baseline, batch, precision = scans["baseline"], settings.batch_slices, settings.precision
     tensors, centroids = {}, {}
+
+    def encode(name: str, images: Tensor, generator: torch.Generator | None) -> None:
+        copies = scan_copies(images.to(device), moved, seed, patient_id)
+        tensors[name], centroids[name] = encode_copies(
+            vae, copies, baseline.spacing_mm, batch, generator, precision
+        )
+
     for session, scan in scans.items():
         drawn = settings.posterior == "sample"
         generator = generator_for(seed, patient_id, session, "posterior") if drawn else None
-        tensors[session], centroids[session] = encode_copies(
-            vae,
-            scan_copies(scan.images().to(device), moved, seed, patient_id),
-            scan.spacing_mm,
-            batch,
-            generator,
-            precision,
-        )
+        encode(session, scan.images(), generator)
     if reference is not None:
-        copies = scan_copies(reference.to(device), moved, seed, patient_id)
-        spacing_mm = scans["baseline"].spacing_mm
-        tensors["reference"], _ = encode_copies(
-            vae, copies, spacing_mm, batch, precision=precision
-        )
-    place = describe_place(
-        scans["baseline"],
-        tensors["baseline"].shape,
-        centroids["baseline"],
-        centroids.get("followup"),
-    )
-    return tensors | place
+        encode("reference", reference, None)
+    whole, grew = tensors["baseline"].shape, centroids.get("followup")
+    return tensors | describe_place(baseline, whole, centroids["baseline"], grew)
 
 
 def move_scan(images: Tensor, generator: torch.Generator) -> Tensor:

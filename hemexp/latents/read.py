@@ -9,8 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from hemexp.anatomy.prepared import prepare
 from hemexp.anatomy.push_fit import PushModel
-from hemexp.anatomy.reference import ReferenceScan, Told, make_reference, prepare
+from hemexp.anatomy.reference import ReferenceScan, Told, make_reference
 from hemexp.autoencoder.network import model_input
 from hemexp.autoencoder.slices import SliceSet, slices_of
 from hemexp.columns import SESSIONS

@@ -1,7 +1,8 @@
 """The worlds of the phantom: one code draws scans, a world says who comes and what happens.
 
 `plain` is for tests and quick looks: everybody's values are known, a bleed grows by what it is at
-baseline, and masks are true. `clinical` is what `clinical.py` says.
+baseline, and masks are true. `clinical` is what `clinical_cases.py` and
+`clinical_law.py` say.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 from numpy.random import Generator
 
-from hemexp.phantom import clinical, model
+from hemexp.phantom import clinical_cases, clinical_law, model
 from hemexp.phantom.centers import CENTERS, CLINICAL_CENTERS, Center
 from hemexp.phantom.model import Case, Course, GrowthLaw
 
@@ -53,13 +54,13 @@ WORLDS = {
     ),
     "clinical": World(
         centers=CLINICAL_CENTERS,
-        draw_case=clinical.draw_clinical_case,
-        law=clinical.clinical_growth,
-        draw_course=clinical.draw_course,
-        yielding=clinical.draw_yielding,
-        oedema_mm=clinical.oedema_mm,
-        swelling=clinical.swelling,
-        cells=clinical.known_cells,
+        draw_case=clinical_cases.draw_clinical_case,
+        law=clinical_law.clinical_growth,
+        draw_course=clinical_law.draw_course,
+        yielding=clinical_law.draw_yielding,
+        oedema_mm=clinical_law.oedema_mm,
+        swelling=clinical_law.swelling,
+        cells=clinical_law.known_cells,
     ),
 }
 """By the name that `phantom.world` gives."""

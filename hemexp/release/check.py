@@ -117,7 +117,7 @@ def _faults(room: str, key: str, folder: Path, settings: Settings, results: Path
 
 def _reference_of(models: Layout) -> Reference:
     # Imported here: every job reads the rules, and SciPy would double what they load of this.
-    from hemexp.anatomy.reference import load_reference
+    from hemexp.anatomy.reference_model import load_reference
 
     return load_reference(models.scale).kind
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from hemexp.anatomy.reference import load_reference
+from hemexp.anatomy.reference_model import load_reference
 from hemexp.layout import Layout
 from hemexp.notice import NOTICE
 from hemexp.outcomes import read_excluded

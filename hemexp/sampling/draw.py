@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hemexp.anatomy.reference import Told, limit_push, prepare
+from hemexp.anatomy.prepared import prepare
+from hemexp.anatomy.reference import Told, limit_push
 from hemexp.diffusion.condition import OFFSETS, Condition, build_condition
 from hemexp.expansion.model import patient_distribution
 from hemexp.sampling.finish import FinishedSample

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hemexp.anatomy.boxes import Frame
 from hemexp.layout import MAPS, Layout, SampleFiles
@@ -42,17 +43,11 @@ def write_samples(
     affine, blood = patient.baseline.scan.ct.affine, frame.cut(patient.baseline.scan.blood)
     counts = {name: np.zeros(blood.shape, np.int32) for name in MAPS}
     rows, products, writing = [], [], deque()
-
-    def write(sample: FinishedSample, files: SampleFiles) -> None:
-        ct_hu = np.rint(sample.ct_hu).astype(np.int16)
-        write_volume(files.ct, frame.spread(ct_hu), affine, np.int16)
-        write_volume(files.labels, frame.spread(sample.labels), affine, np.uint8)
-
     for k, sample in enumerate(finished):
         rows.append(sample.measured)
         if k < kept:
             products += (files := layout.sample(patient.patient_id, k))
-            writing.append(workers.start(write, sample, files))
+            writing.append(workers.start(_write_sample, files, sample, frame, affine))
         if len(writing) > 2 * workers.count:
             writing.popleft().result()
         counts["iph"] += sample.labels == IPH_LABEL
@@ -64,6 +59,14 @@ def write_samples(
         products.append(layout.sample_map(patient.patient_id, name))
         write_volume(products[-1], frame.spread(count / len(rows)), affine, np.float32)
     return rows, products
+
+
+def _write_sample(
+    files: SampleFiles, sample: FinishedSample, frame: Frame, affine: NDArray[np.float64]
+) -> None:
+    ct_hu = np.rint(sample.ct_hu).astype(np.int16)
+    write_volume(files.ct, frame.spread(ct_hu), affine, np.int16)
+    write_volume(files.labels, frame.spread(sample.labels), affine, np.uint8)
 
 
 def remove_surplus(layout: Layout, patient_id: str, count: int) -> None:

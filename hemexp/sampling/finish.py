@@ -187,9 +187,8 @@ def label_voxels(
     iph: NDArray[np.bool_], ivh_logit: NDArray[np.float32], brain: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
     """Labels (x, y, z): 1 where `iph` holds, else 2 where the brain has a positive IVH logit."""
-    labels = np.where(iph, np.uint8(IPH_LABEL), np.uint8(0))
-    labels[(ivh_logit > 0) & brain & ~iph] = IVH_LABEL
-    return labels
+    ivh = (ivh_logit > 0) & brain & ~iph
+    return np.uint8(IPH_LABEL) * iph + np.uint8(IVH_LABEL) * ivh
 
 
 def _volumes_ml(labels: NDArray[np.uint8], baseline: Baseline) -> tuple[float, float]:
@@ -227,7 +226,7 @@ def _match(
     if finish.ventricles is not None and np.isfinite(told.ivh_growth_ml):
         where = (finish.ventricles | (reference.ivh > 0)) & ~iph
         wanted = np.count_nonzero(scan.ivh & ~scan.iph) + told.ivh_growth_ml / scan.ct.voxel_ml
-        ivh_logit = np.where(where, ivh_logit, OUTSIDE).astype(np.float32)
+        ivh_logit = np.where(where, ivh_logit, OUTSIDE)
         ivh_offset = float(np.clip(matching_offset(ivh_logit, wanted), -IVH_OFFSET, IVH_OFFSET))
     return label_voxels(iph, ivh_logit + ivh_offset, scan.brain), (offset, ivh_offset)
 

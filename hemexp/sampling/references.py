@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from hemexp.anatomy.boxes import Frame
-from hemexp.anatomy.reference import Prepared, ReferenceScan, Told, make_reference
+from hemexp.anatomy.prepared import Prepared
+from hemexp.anatomy.reference import ReferenceScan, Told, make_reference
 from hemexp.anatomy.shell import BleedHu
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.latents.encode import encode_images

@@ -17,7 +17,7 @@ from hemexp.layout import Layout
 from hemexp.monai_parts import DiceCELoss
 from hemexp.prefetch import feed_steps
 from hemexp.processes import ALONE, Processes, launched_processes, run_steps
-from hemexp.provenance import hash_file, hash_value, write_sidecars
+from hemexp.provenance import hash_file, hash_value
 from hemexp.segmentation.folds import check_enough, training_patients
 from hemexp.segmentation.network import Segmenter, check_start, load_segmenter
 from hemexp.segmentation.patches import LabelledScan, draw_batch, load_scans
@@ -29,11 +29,9 @@ from hemexp.training import (
     load_checkpoint,
     make_optimiser,
     make_schedule,
-    remove_checkpoint,
     resolve_device,
     save_checkpoint,
-    save_weights,
-    write_history,
+    save_trained,
 )
 
 log = logging.getLogger(__name__)
@@ -187,10 +185,10 @@ def run_train_segmentation(
         )
         if not processes.is_main:
             return
-        save_weights(out.weights, network)
-        write_history(out.history, history)
-        write_sidecars(
-            [out.weights, out.history],
+        save_trained(
+            out,
+            network,
+            history,
             verb="train-segmentation",
             settings=settings.as_json(),
             inputs=files,
@@ -202,5 +200,3 @@ def run_train_segmentation(
             data=data,
             started_from=run["start"],
         )
-        remove_checkpoint(out.checkpoint)
-        log.info("%d steps in %.0f s", settings.steps, time.perf_counter() - started)

@@ -15,8 +15,9 @@ class Sampling(Section):
     finer. Sample k is the same for any K."""
     keep: PositiveInt | Literal["all"]
     """How many of them stay on disk as images, the first: they are spread over the forecast as all
-    K are. Volumes and maps come from all K, scores of images and pictures from those kept. More:
-    disk grows with it, scores of images get surer."""
+    K are. Volumes and maps come from all K. Scores of images, consistency, the change of the
+    ventricles and all pictures come from those kept, so at least one is. More: disk grows with
+    it, scores of images get surer."""
     indicator: Literal["predicted", "oracle", "free"]
     """How growth comes to drive the samples: drawn from the forecast, taken from what happened, or
     not at all. `oracle` measures obedience and is never a forecast."""

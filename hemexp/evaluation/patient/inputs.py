@@ -11,14 +11,9 @@ from numpy.typing import NDArray
 from hemexp import Fault, HemexpError
 from hemexp.anatomy.blood import bleed_band
 from hemexp.anatomy.midline import midline_shift_mm
-from hemexp.anatomy.reference import (
-    DRIFT_COLUMNS,
-    HALF,
-    Told,
-    load_reference,
-    make_reference,
-    prepare,
-)
+from hemexp.anatomy.prepared import prepare
+from hemexp.anatomy.reference import DRIFT_COLUMNS, HALF, Told, make_reference
+from hemexp.anatomy.reference_model import load_reference
 from hemexp.anatomy.ventricles import Ventricles
 from hemexp.evaluation.patient.new_blood import NewBlood
 from hemexp.grid_scan import GridScan, read_grid_scan

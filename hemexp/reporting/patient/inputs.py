@@ -28,7 +28,8 @@ class Patient:
         baseline: Volumes of the first scan.
         happened: Volumes of the true follow-up; None where there is none.
         answers: What the models of growth say (`Layout.patient_answers`).
-        volumes: A row a drawn follow-up, with `ventricle_change_ml`; None where none was drawn.
+        volumes: A row a drawn follow-up, with `ventricle_change_ml` of those kept; None where none
+            was drawn.
         doubt: Of the baseline's IPH mask.
         registration: How the follow-up was laid on the baseline; None without one.
         warnings: What is doubtful about the baseline scan; empty where nothing is.
@@ -82,13 +83,16 @@ def _volumes(reader: Reader, patient_id: str, session: str) -> Baseline:
 
 
 def _samples(reader: Reader, patient_id: str) -> pd.DataFrame | None:
-    """`volumes.tsv` with how the ventricles of every drawn follow-up changed."""
+    """`volumes.tsv` with how the ventricles changed in every drawn follow-up that was kept."""
     layout = reader.layout
     if not layout.find(layout.sample(patient_id, "*").labels):
         return None
     table = reader.table(layout.sample_volumes(patient_id))
     ventricles = Ventricles(reader.scan(patient_id, BASELINE))
-    changes = [_ventricle_change(reader, patient_id, k, ventricles) for k in table["sample"]]
+    changes = [
+        _ventricle_change(reader, patient_id, row.sample, ventricles) if row.kept else np.nan
+        for row in table.itertuples()
+    ]
     return table.assign(ventricle_change_ml=changes)
 
 

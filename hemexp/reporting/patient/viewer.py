@@ -97,7 +97,7 @@ def read_samples(layers: Layers) -> pd.DataFrame:
     """The table of the drawn samples; empty where none were drawn."""
     path = layers.layout.sample_volumes(layers.patient_id)
     if not path.is_file():
-        return pd.DataFrame({"sample": [], "iph_ml": [], "ivh_ml": []})
+        return pd.DataFrame({"sample": [], "kept": [], "iph_ml": [], "ivh_ml": []})
     return layers.table(path)
 
 
@@ -112,7 +112,8 @@ def make_payload(
 ) -> dict[str, Any]:
     """All that the script is given, ready for JSON; arguments as for `viewer_pieces`."""
     drawn = read_samples(layers) if drawn is None else drawn
-    samples = on_slider(drawn.sort_values(["iph_ml", "sample"], ignore_index=True))
+    kept = drawn[drawn["kept"] == 1]
+    samples = on_slider(kept.sort_values(["iph_ml", "sample"], ignore_index=True))
     sessions = ["baseline"]
     if layers.layout.native(layers.patient_id, "followup").volumes.is_file():
         sessions.append("followup")
