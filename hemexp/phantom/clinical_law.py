@@ -12,8 +12,8 @@ slows growth and is given to the sicker. Nobody knows at baseline what will be g
 a patient is the mixture over treatments.
 
 Directions of effect follow the literature named at each constant; sizes are chosen unless a source
-is named, and none is the published odds ratio. Timed models of `expansion` have the same outline, an
-amplitude times a share of hours, with another F, without treatment, products or shrinkage.
+is named, and none is the published odds ratio. Timed models of `expansion` have the same outline,
+an amplitude times a share of hours, with another F, without treatment, products or shrinkage.
 """
 
 from dataclasses import dataclass
