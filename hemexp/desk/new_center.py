@@ -208,5 +208,8 @@ def draft_lines(draft: Draft, out: Path) -> list[str]:
     lines += [f"missing: {line}" for line in draft.missing]
     lines += [f"fits no pattern: {name}" for name in draft.unmatched]
     # Not of the draft: without a `train` row of its own it is refused, and most centres have none.
-    join = "Then copy the rows into your sheet and check that: hemexp check --samples "
-    return [*lines, f"{join}config/samples.tsv"]
+    last = (
+        "Then copy the rows into your sheet and check that: "
+        "hemexp check --samples config/samples.tsv"
+    )
+    return [*lines, last]
