@@ -22,7 +22,6 @@ ELSEWHERE = {
     "tables.py": {".csv"},
     "cli.py": {"config/samples.tsv"},
     "made_masks.py": {"accepted_masks.tsv"},
-    "desk/new_center.py": {"config/samples.tsv"},
     "desk/side_run.py": {"samples.tsv", "config/samples.tsv"},
     "desk/compare_tables.py": {".tsv", ".csv"},
     "release/models.py": {"recalibration.tsv"},
