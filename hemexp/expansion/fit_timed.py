@@ -1,6 +1,6 @@
 """Fits growth in time (`timed`) to training patients.
 
-The weights are the peak of the likelihood times a normal prior. The error is summed over points;
+The weights are the peak of the likelihood times a normal prior. The error is summed over cells;
 an unknown onset is averaged over the known ones. The same function recalibrates: there the prior
 is the released model.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import expit, ndtr
 
 from hemexp.expansion.linear import Linear, scale
 from hemexp.expansion.logistic import Folds
@@ -29,15 +29,15 @@ TIMED_MODELS = {
 }
 """Predictors of ln amplitude."""
 
-ERRORS = np.linspace(-4, 4, 33)
-"""Points of a standard normal error in the likelihood."""
+EDGES = np.linspace(-4, 4, 34)
+"""Ends of cells of a standard normal error, in which its density is taken as even."""
 
-ERROR_WEIGHTS = np.exp(-(ERRORS**2) / 2) / np.exp(-(ERRORS**2) / 2).sum()
+_CELLS = np.diff(ndtr(EDGES)) / np.diff(EDGES) / np.diff(ndtr(EDGES)).sum()
+EDGE_WEIGHTS = np.diff(_CELLS, prepend=0.0, append=0.0)
+"""Steps of that density. So no error is a point that a growth near 0 could be fitted to."""
 
 OUTLIER_SHARE, OUTLIER_SDS, OUTLIER_FLOOR = 0.01, 6.0, 1e-6
 """One reading in a hundred is off by six times the usual error: it must not bend the fit."""
-
-LEAST_GROWN_ML = 1e-4
 
 FARTHEST_SD = 6.0
 """No number is looked for farther from where its prior expects it, in SDs of the prior."""
@@ -147,30 +147,36 @@ def log_likelihood(
     log_between, by_time = _log_between(pairs, tau, power)
     mean = weights.level + (pairs.x @ weights.slopes)[:, None] + log_between  # (n, onsets)
     log_sd, error_sd = np.exp(weights.ln_log_sd), np.exp(weights.ln_error_sd)
-    grown = pairs.growth_ml - pairs.root_ml * (weights.error_mean + error_sd * ERRORS)
-    seen, ln_grown = grown > LEAST_GROWN_ML, np.log(np.maximum(grown, LEAST_GROWN_ML))
-    away = (ln_grown[:, None, :] - mean[:, :, None]) / log_sd  # (n, onsets, errors)
-    kernel = np.exp(-(away**2) / 2 - ln_grown[:, None, :]) / log_sd
-    density = np.where(seen[:, None, :], kernel, 0) * (ERROR_WEIGHTS / pairs.onset_h.shape[1])
-    wide = OUTLIER_SDS * error_sd * pairs.root_ml[:, 0]
-    far = np.exp(-((pairs.growth_ml[:, 0] / wide) ** 2) / 2) / wide
-    usual = (1 - OUTLIER_SHARE) * density.sum(axis=(1, 2))
+    reading_ml = error_sd * pairs.root_ml  # (n, 1)
+    grown_ml = pairs.growth_ml - pairs.root_ml * weights.error_mean - reading_ml * EDGES
+    seen, grown_ml = grown_ml > 0, np.where(grown_ml > 0, grown_ml, 1.0)
+    away = (np.log(grown_ml)[:, None, :] - mean[:, :, None]) / log_sd  # (n, onsets, edges)
+    usual_share = (1 - OUTLIER_SHARE) / pairs.onset_h.shape[1]
+    step = (usual_share * seen * EDGE_WEIGHTS / reading_ml)[:, None, :]
+    usual = (step * ndtr(away)).sum(axis=(1, 2))
+    wide = OUTLIER_SDS * reading_ml[:, 0]
+    far = norm_pdf(pairs.growth_ml[:, 0] / wide) / wide
     total = usual + OUTLIER_SHARE * (far + OUTLIER_FLOOR)
-    part = (1 - OUTLIER_SHARE) * density / total[:, None, None]
-    by_mean = (part * away / log_sd).sum(axis=2)  # (n, onsets)
-    by_grown = -(part * (away / log_sd + 1)).sum(axis=1) / np.maximum(grown, LEAST_GROWN_ML)
-    of_far = OUTLIER_SHARE * far * ((pairs.growth_ml[:, 0] / wide) ** 2 - 1) / total
+    bell = step * norm_pdf(away) / total[:, None, None]
+    by_mean = -bell.sum(axis=2) / log_sd  # (n, onsets)
+    by_grown = bell.sum(axis=1) / log_sd / grown_ml  # (n, edges)
+    of_far = OUTLIER_SHARE * far * ((pairs.growth_ml[:, 0] / wide) ** 2 - 1)
     slope = np.column_stack(
         [
             by_mean.sum(axis=1),
             pairs.x * by_mean.sum(axis=1, keepdims=True),
             *((by_mean * one).sum(axis=1) for one in by_time),
-            (part * (away**2 - 1)).sum(axis=(1, 2)),
-            -(by_grown * ERRORS).sum(axis=1) * error_sd * pairs.root_ml[:, 0] + of_far,
+            -(bell * away).sum(axis=(1, 2)),
+            -(by_grown * EDGES).sum(axis=1) * reading_ml[:, 0] + (of_far - usual) / total,
             -by_grown.sum(axis=1) * pairs.root_ml[:, 0],
         ]
     )
     return np.log(total), slope
+
+
+def norm_pdf(away: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Density of the standard normal."""
+    return np.exp(-(away**2) / 2) / np.sqrt(2 * np.pi)
 
 
 def _log_between(
@@ -198,18 +204,19 @@ def fit_weights(pairs: Pairs, priors: list[Prior]) -> Weights:
     mean, sd = (np.array(one) for one in zip(*priors, strict=True))
     free = sd > 0
 
-    def loss(vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(away: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Of what is free, in SDs of its prior from the mean."""
         whole = mean.copy()
-        whole[free] = vector
+        whole[free] += sd[free] * away
         value, slope = log_likelihood(Weights.of_vector(whole), pairs)
-        away = (vector - mean[free]) / sd[free]
-        pull = (pairs.certainty @ slope)[free] - away / sd[free]
+        pull = (pairs.certainty @ slope)[free] * sd[free] - away
         return -(pairs.certainty @ value) + (away**2).sum() / 2, -pull
 
-    ends = np.column_stack([mean - FARTHEST_SD * sd, mean + FARTHEST_SD * sd])[free]
-    found = mean.copy()
-    found[free] = minimize(loss, mean[free], jac=True, method="L-BFGS-B", bounds=ends).x
-    return Weights.of_vector(found)
+    ends = [(-FARTHEST_SD, FARTHEST_SD)] * int(free.sum())
+    found = minimize(loss, np.zeros(len(ends)), jac=True, method="L-BFGS-B", bounds=ends).x
+    whole = mean.copy()
+    whole[free] += sd[free] * found
+    return Weights.of_vector(whole)
 
 
 def slope_priors(names: tuple[str, ...], penalties: tuple[float, float]) -> list[Prior]:
