@@ -34,6 +34,8 @@ if SETTINGS.segmentation.model is None:
             log_file("train_segmentation"),
         benchmark:
             benchmark_file("train_segmentation")
+        # Scans wait for it, nothing but scores for those of the folds.
+        priority: 1
         conda:
             "../../envs/hemexp.yaml"
         # A network this small gains a tenth from a second core, which trains a fold meanwhile.
@@ -60,6 +62,7 @@ if SETTINGS.segmentation.model is None:
             log_file("train_segmentation", "fold-{fold}"),
         benchmark:
             benchmark_file("train_segmentation", "fold-{fold}")
+        priority: 0
         params:
             **TRAINING,
             fold="--fold {fold}",
