@@ -108,7 +108,9 @@ def write_samples(layout: Layout, scan: OnGrid, count: int, rng: Generator) -> N
     write_volume(layout.sample_map(PATIENT, "expansion"), share, space.affine, "float32")
     table = pd.DataFrame(rows, columns=["sample", "iph_ml", "ivh_ml"])
     told = {"draws": "independent", "condition": "growth", "indicator": "predicted"}
-    table = table.assign(iph_raw_ml=table["iph_ml"], midline_shift_mm=0.0, disagrees=0, **told)
+    table = table.assign(
+        iph_raw_ml=table["iph_ml"], midline_shift_mm=0.0, disagrees=0, kept=1, **told
+    )
     table.to_csv(layout.sample_volumes(PATIENT), sep="\t", index=False)
 
 
