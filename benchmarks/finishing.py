@@ -92,7 +92,7 @@ def main() -> None:
     print(f"| part, {' x '.join(map(str, whole.brain.shape))} | CPU s |\n|---|---|")
     prepared = timed("once a patient: levels, push", lambda: prepare(scan, kind, SINK_PER_MM2))
     noise = timed(
-        "once a patient: noise", lambda: Noise.of(scan, prepared.ventricles, KEPT_TEXTURE, frame)
+        "once a patient: noise", lambda: Noise.of(scan, prepared.ventricles, KEPT_TEXTURE)
     )
     told = limit_push(prepared, TOLD)
     made = timed("reference: warp and shell", lambda: make_reference(prepared, told))

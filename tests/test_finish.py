@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from hemexp.anatomy.boxes import Frame
 from hemexp.anatomy.noise import Noise
 from hemexp.anatomy.reference import CSF_HU, IVH_SHARE, ReferenceScan, Told
 from hemexp.anatomy.shell import BleedHu
@@ -260,14 +259,7 @@ def noise_of(kept):
     """Noise of 3 HU in the heads of this file."""
     brain = np.ones(SHAPE, bool)
     return Noise(
-        brain,
-        brain,
-        np.full(3, 5.0),
-        sd_hu=3.0,
-        wide_sd_hu=3.5,
-        blur_voxels=0.0,
-        kept=kept,
-        frame=Frame.whole(brain.shape),
+        brain, brain, np.full(3, 5.0), sd_hu=3.0, wide_sd_hu=3.5, blur_voxels=0.0, kept=kept
     )
 
 

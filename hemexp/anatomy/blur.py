@@ -27,49 +27,40 @@ class Band(NamedTuple):
 class PlaneBlur:
     """Blurs images of one shape along x and y, cut at 4 SD; z stays."""
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        sd_voxels: ArrayLike,
-        box: Sequence[slice] = (slice(None), slice(None)),
-        mode: str = "constant",
-    ) -> None:
+    def __init__(self, shape: Sequence[int], sd_voxels: ArrayLike, mode: str = "constant") -> None:
         """Makes the matrices.
 
         Args:
             shape: Of the images.
             sd_voxels: SD along x and y.
-            box: Part along x and y that is wanted of the blurred images.
             mode: What lies beyond the edge: 0 (`constant`), or the image mirrored (`reflect`).
         """
         sds = np.broadcast_to(sd_voxels, 2)
         self._x, self._y = (
-            _bands(size, sd, part, mode)
-            for size, sd, part in zip(shape[:2], sds, box[:2], strict=True)
+            _bands(size, sd, mode) for size, sd in zip(shape[:2], sds, strict=True)
         )
 
     def __call__(self, image: NDArray) -> NDArray[np.float32]:
         """The blurred image (x, y, z)."""
         size, height, depth = image.shape
-        width, high = (bands[-1].rows.stop for bands in (self._x, self._y))
         lines = np.ascontiguousarray(image, np.float32).reshape(size, height * depth)
-        across = np.empty((width, height * depth), np.float32)
+        across = np.empty((size, height * depth), np.float32)
         for band in self._x:
             np.matmul(band.part, lines[band.reach], out=across[band.rows])
-        across = across.reshape(width, height, depth)
-        blurred = np.empty((width, high, depth), np.float32)
+        across = across.reshape(image.shape)
+        blurred = np.empty(image.shape, np.float32)
         for band in self._y:
             np.matmul(band.part, across[:, band.reach], out=blurred[:, band.rows])
         return blurred
 
 
-def _bands(size: int, sd: float, box: slice, mode: str) -> list[Band]:
-    """The rows of one axis that are wanted, some at a time."""
-    impulses = np.eye(size)
-    matrix = ndimage.gaussian_filter1d(impulses, sd, axis=0, mode=mode) if sd else impulses
-    matrix = matrix[box].astype(np.float32)
+def _bands(size: int, sd: float, mode: str) -> list[Band]:
+    """The rows of one axis, some at a time."""
+    matrix = np.eye(size, dtype=np.float32)
+    if sd:
+        matrix = ndimage.gaussian_filter1d(np.eye(size), sd, axis=0, mode=mode).astype(np.float32)
     bands = []
-    for first in range(0, len(matrix), ROWS):
+    for first in range(0, size, ROWS):
         rows = matrix[first : first + ROWS]
         reached = np.flatnonzero(rows.any(axis=0))
         reach = slice(int(reached[0]), int(reached[-1]) + 1)

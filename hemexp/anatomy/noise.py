@@ -10,12 +10,12 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from numpy.random import Generator
+from numpy.random import Generator, default_rng
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from hemexp.anatomy.blur import PlaneBlur
-from hemexp.anatomy.boxes import Frame, within_mm
+from hemexp.anatomy.boxes import within_mm
 from hemexp.anatomy.looks import (
     FINE_MM,
     FineStructure,
@@ -99,7 +99,6 @@ class Noise:
         blur_voxels: SD in the plane of the Gaussian that makes such noise from independent voxels.
         kept: Share of the noise that is kept, so that the fine structure of the two scans
             correlates as in training pairs.
-        frame: What the images show of the grid whose voxels noise is drawn for.
     """
 
     brain: NDArray[np.bool_]
@@ -109,19 +108,15 @@ class Noise:
     wide_sd_hu: float
     blur_voxels: float
     kept: float
-    frame: Frame
 
     @classmethod
-    def of(
-        cls, scan: GridScan, ventricles: NDArray, kept: float, frame: Frame | None = None
-    ) -> Self | None:
+    def of(cls, scan: GridScan, ventricles: NDArray, kept: float) -> Self | None:
         """Measures a baseline; None where it shows too little calm tissue.
 
         Args:
             scan: The baseline.
             ventricles: Its ventricles.
             kept: Of training pairs, from `kept_texture`.
-            frame: What these show of the grid; None: all of it.
         """
         calm = calm_tissue(scan.brain, scan.blood, ventricles, scan.ct.spacing_mm)
         if np.count_nonzero(calm) < LEAST_VOXELS:
@@ -130,10 +125,9 @@ class Noise:
         fine, wide = fine_structure(*image), fine_structure(*image, WIDE_MM)
         sds_hu = (_sd(part[calm]) for part in (fine, wide))
         blur = find_blur(neighbour_correlation(fine, calm), scan.ct.spacing_mm)
-        frame = frame or Frame.whole(scan.brain.shape)
-        found = cls(scan.brain, calm, scan.ct.spacing_mm, *sds_hu, blur, 0.0, frame)
+        found = cls(scan.brain, calm, scan.ct.spacing_mm, *sds_hu, blur, 0.0)
         # Anatomy stays, and so does a little of the old noise: less need be kept beside them.
-        renewed = found.renew(scan.ct.data, np.random.default_rng(0))
+        renewed = found.renew(scan.ct.data, default_rng(0))
         stays = correlation(fine[calm], fine_structure(renewed, *image[1:])[calm])
         return replace(found, kept=float(np.clip((kept - stays) / (1 - stays), 0, 1)))
 
@@ -189,13 +183,20 @@ class Noise:
 
     @cached_property
     def _spectrum(self) -> PlaneBlur:
-        """Makes such noise within the frame from independent voxels of the whole grid."""
-        return PlaneBlur(self.frame.shape, self.blur_voxels, self.frame.box, "reflect")
+        """Makes noise of this scan's spectrum from independent voxels."""
+        return PlaneBlur(self.brain.shape, self.blur_voxels, mode="reflect")
+
+    @cached_property
+    def _gain(self) -> np.float32:
+        """HU of noise a unit of `_unscaled`, of one draw: thousands of voxels hardly differ."""
+        fine = self._fine(self._unscaled(default_rng(0)))
+        return np.float32(self.sd_hu / fine[self.brain].std())
+
+    def _unscaled(self, rng: Generator) -> NDArray[np.float32]:
+        return self._spectrum(rng.standard_normal(self.brain.shape, dtype=np.float32))
 
     def _draw(self, rng: Generator) -> NDArray[np.float32]:
-        white = rng.standard_normal(self.frame.shape, dtype=np.float32)
-        drawn = self._spectrum(white[..., self.frame.box[2]])
-        return self._wide(drawn) * np.float32(self.sd_hu / self._fine(drawn)[self.brain].std())
+        return self._gain * self._wide(self._unscaled(rng))
 
 
 def _sd(values: NDArray) -> float:
@@ -210,7 +211,7 @@ def find_blur(lag: float, spacing_mm: ArrayLike) -> float:
         spacing_mm: Voxel size along x, y, z.
     """
     everywhere = np.ones(PROBE, dtype=bool)
-    white = np.random.default_rng(0).standard_normal(PROBE, dtype=np.float32)
+    white = default_rng(0).standard_normal(PROBE, dtype=np.float32)
     coarse = PlaneBlur(PROBE, FINE_MM / np.asarray(spacing_mm, dtype=float)[:2], mode="reflect")
     lags = []
     for blur in BLURS_VOXELS:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from hemexp.anatomy.boxes import Frame
 from hemexp.grid_scan import GridScan
 
 CSF_HU = 18.0
@@ -190,10 +191,9 @@ class Ventricles:
         self.baseline_ml = int(np.count_nonzero(self.mask)) * _voxel_ml(spacing_mm)
         surroundings = ventricle_surroundings(self.mask, scan.brain, spacing_mm)
         # Nothing else counts, and it is a small part of the head.
-        found = ndimage.find_objects((surroundings.near | surroundings.tissue).astype(np.uint8))
-        self._box = found[0] if found else (slice(0, 0),) * 3
-        self._surroundings = Surroundings(*(part[self._box] for part in surroundings))
-        self._ct_hu, self._blood = scan.ct.data[self._box], scan.blood[self._box]
+        self._frame = Frame.of(surroundings.near | surroundings.tissue)
+        self._surroundings = Surroundings(*map(self._frame.cut, surroundings))
+        self._ct_hu, self._blood = self._frame.cut(scan.ct.data), self._frame.cut(scan.blood)
         self._spacing_mm = spacing_mm
 
     def change_ml(self, ct_hu: NDArray, blood: NDArray) -> float:
@@ -203,5 +203,5 @@ class Ventricles:
             ct_hu: Of the follow-up (x, y, z).
             blood: Its IPH and IVH.
         """
-        images, both = (self._ct_hu, ct_hu[self._box]), self._blood | blood[self._box]
+        images, both = (self._ct_hu, self._frame.cut(ct_hu)), self._blood | self._frame.cut(blood)
         return ventricle_change_ml(*images, both, self._surroundings, self._spacing_mm)

@@ -88,7 +88,7 @@ def _finish_of(sampler: Sampler, patient: PatientAtBaseline, made: References) -
     noise = None
     if reference.kept_texture is not None:
         ventricle = made.prepared.ventricles
-        noise = Noise.of(scan, ventricle, reference.kept_texture, made.frame)
+        noise = Noise.of(scan, ventricle, reference.kept_texture)
     baseline = replace(patient.baseline, scan=scan)
     return Finish(baseline, made.hu, ventricles, sampler.settings.finish, noise)
 
