@@ -52,7 +52,7 @@ def test_right_masks_are_no_matter_of_doubt_whatever_the_noise(sd_hu, read):
 
 def percent(text):
     """The share of a mask that a message names."""
-    return int(re.search(r"(\d+)% of (?:the|it)", text).group(1)) / 100
+    return float(re.search(r"([\d.]+)% of (?:the|it)", text).group(1)) / 100
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,18 @@ def test_a_mask_elsewhere_is_refused(kind, mask, words, read):
     message = str(error.value)
     assert f"patient P7, baseline {kind}, " in message and words in message
     assert percent(message) < 0.1
+
+
+def test_a_share_just_below_its_limit_does_not_read_like_the_limit(files, limits):
+    """4.9 % found where 5 % is expected are not both 5 %."""
+    save(files["iph"], np.roll(IPH, 1, axis=2))
+    mask, ct = Volume(np.roll(IPH, 1, axis=2) & ~IVH, AFFINE), Volume(np.rint(CT), AFFINE)
+    share = blood_share(calm_hu(mask, *hu_inside(mask, ct)), limits.iph_hu)
+    strict = limits.iph_share.model_copy(update={"refuse": share + 0.001})
+    with pytest.raises(ImageError, match="mL does not lie half beside its blood") as error:
+        changed = limits.model_copy(update={"iph_share": strict})
+        read_raw_scan("P7", "baseline", *files.values(), changed)
+    assert percent(str(error.value)) == pytest.approx(share, abs=5.1e-4)
 
 
 def test_a_mask_whose_mirror_image_fits_says_so_when_it_is_only_doubted(read):

@@ -68,8 +68,8 @@ class RawInput(Section):
     too large 60 to 95 %, moved by two slices 30 to 80 %, turned round 0 to 80 %."""
     ivh_share: ShareLimits
     """How much of the IVH mask must lie within `ivh_hu`. Measured: right masks 85 to 100 %, one
-    voxel too large 25 to 50 %, moved by two slices or turned round 0 to 55 %. Late and thin IVH
-    is darker than fresh blood, so little is refused."""
+    voxel too large 25 to 50 % and, below 0.5 mL, down to 2 %, moved by two slices or turned round
+    0 to 55 %. Late and thin IVH is darker than fresh blood, so little is refused."""
     ivh_near: NearLimits
     """An IVH mask below both is marked `warning`: drawn elsewhere, or swapped with IPH."""
     ivh_over_iph: Fraction

@@ -183,14 +183,17 @@ def judge_blood(
         words = f"only {share:.0%} of the {limits.name} mask at {low:g} to {high:g} HU{why}"
         return [], [Remark(words, doubtful=True)]
     turn = "Turn the mask round, or export it again with its header."
-    cure = turn if ways else "Check that mask and CT belong together."
+    whether = (
+        f"Check that mask and CT belong together, and that a mask of {volume_ml(mask):.2g} mL does "
+        "not lie half beside its blood (HU are smoothed within it)."
+    )
     return [
         Fault(
             str(path),
-            f"a median of {np.median(hu):.0f} HU inside the mask, {share:.0%} of it as bright as "
-            f"blood{mirrored}",
+            f"a median of {np.median(hu):.0f} HU inside the mask, {100 * share:.3g}% of it as "
+            f"bright as blood{mirrored}",
             f"{low:g} to {high:g} HU in {limits.share.refuse:.0%} of it or more",
-            f"{cure} The limits are {limits.keys}.",
+            f"{turn if ways else whether} The limits are {limits.keys}.",
         )
     ], []
 
