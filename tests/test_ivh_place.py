@@ -74,6 +74,16 @@ def test_both_limits_must_be_broken(limits):
     assert place_remarks(*RIGHT, IPH, limits.model_copy(update={"mirrored": both})) == []
 
 
+def test_of_a_full_fourth_ventricle_the_doubt_says_that_it_may_be_right(limits):
+    """It leaves no CSF and has no mirror image: nothing tells its mask from a wrong one."""
+    fourth = ball(WHERE, (0, -40, -28), (6, 5, 7))
+    ct = np.where(fourth, 62.0, np.where(IPH | IVH, 33.0, CT))
+    scan = Volume(ct, FINE), BRAIN, fourth
+    assert near_shares(*scan, fourth) == (0, 0)
+    (remark,) = place_remarks(*scan, fourth, limits)
+    assert "or does it fill a fourth ventricle" in remark.words
+
+
 def test_swapped_masks_are_told_where_a_scan_is_read(tmp_path, settings):
     files = {name: tmp_path / f"{name}.nii" for name in ("ct", "iph", "ivh")}
     for name, image in {"ct": np.rint(CT), "iph": IPH, "ivh": IVH}.items():

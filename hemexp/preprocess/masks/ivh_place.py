@@ -3,7 +3,8 @@
 IVH rarely fills a ventricle without a rest of CSF. Where it does, the other ventricle, mirrored,
 tells where this one is. HU do not tell IVH from IPH, so this finds masks that are swapped: 34 of
 38, of phantom heads and of real anatomy, none of which was doubted with its right masks. What it
-misses are bleeds beside a ventricle, or where the other side has its ventricle.
+misses are bleeds beside a ventricle, or where the other side has its ventricle. It doubts right
+masks of a fourth ventricle, a temporal horn or a squeezed ventricle that blood fills.
 """
 
 import numpy as np
@@ -94,6 +95,7 @@ def place_remarks(
         return []
     words = (
         f"IVH mask away from the ventricles ({own:.1%} of it within {NEAR_MM:g} mm of CSF deep in "
-        f"the brain, limit {limits.csf:.1%}): are IPH and IVH swapped, or is it drawn elsewhere?"
+        f"the brain, limit {limits.csf:.1%}): are IPH and IVH swapped, is it drawn elsewhere, or "
+        "does it fill a fourth ventricle, a temporal horn or a squeezed ventricle?"
     )
     return [Remark(words, doubtful=True)]
