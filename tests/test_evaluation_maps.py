@@ -1,5 +1,7 @@
 """Probability maps, their climatology and their true map against known answers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,8 +14,9 @@ from hemexp.evaluation.patient import distance_climatology as distance
 from hemexp.evaluation.patient.map_sums import SUMS, map_sums
 from hemexp.grid_scan import read_grid_scan
 from hemexp.layout import Layout
-from hemexp.phantom.centers import find_center
+from hemexp.phantom.centers import CLINICAL_CENTERS, draw_motion, draw_pose, find_center
 from hemexp.phantom.draw import draw_scans
+from hemexp.phantom.model import generator
 from hemexp.phantom.redraw import redraw_followups
 from hemexp.phantom.truth_map import Gridding, grid_to_baseline, run_draw_truth_map
 from hemexp.preprocess.interpolate import resample_blood
@@ -188,6 +191,17 @@ def test_a_redraw_lies_where_the_baseline_does_whatever_the_head_did(seen):
             kept[name].append(np.mean((iph | ivh)[iph0 | ivh0]))
     assert min(kept["led back"]) > 0.85
     assert min(kept["as it lies"]) < 0.6
+
+
+def test_a_head_lies_where_the_centre_of_its_own_world_has_it(monkeypatch):
+    """A clinical centre may scan elsewhere than the plain one of the same letter."""
+    place = replace(CLINICAL_CENTERS["D"], offset_mm=(0.0, 0.0, 90.0))
+    monkeypatch.setitem(CLINICAL_CENTERS, "D", place)
+    clinical = PHANTOM.model_copy(update={"world": "clinical"})
+    pose = draw_pose(place, generator(PHANTOM.seed, "D02", "pose"))
+    motion = draw_motion(pose, generator(PHANTOM.seed, "D02", "motion"))
+    there = grid_to_baseline("D02", "D", clinical, "followup")
+    assert np.allclose(there @ motion, np.eye(4), atol=1e-6)
 
 
 def test_a_grid_laid_on_the_followup_is_led_back_to_the_baseline(seen):

@@ -16,6 +16,7 @@ from hemexp.expansion.model import ExpansionModel, Linear, load_expansion, patie
 from hemexp.layout import Layout
 from hemexp.provenance import hash_file, write_json, write_text
 from hemexp.release.adopt import run_adopt
+from hemexp.release.local_patients import read_local
 from hemexp.release.models import BundleLayout, models_layout, part_files
 from hemexp.release.recalibrate import run_recalibrate
 from hemexp.release.recalibration import (
@@ -239,6 +240,16 @@ def test_what_is_written_is_a_release_that_holds_the_update(bundle, local, tmp_p
     assert BundleLayout(out).recalibration.exists() and not (out / "eval").exists()
     assert not any(f"E{n}" in path.read_text() for n in range(40))
     assert "keeps no list of the patients" in caplog.text
+
+
+def test_a_bleed_that_was_operated_on_or_swapped_is_in_no_update(local, caplog):
+    layout, sheet = local
+    save(layout.native("E3", "followup").volumes, {"iph_ml": 4.0, "ivh_ml": 0.0})
+    table = read_local(layout, sheet)
+    assert set(sheet.index) - set(table.index) == {"E3"}
+    assert "Patient E3: an IPH of 23.0 mL at baseline and 4.0 mL" in caplog.text
+    with pytest.raises(HemexpError, match="29 patients whose bleed did not shrink"):
+        read_local(layout, sheet.iloc[:30])
 
 
 def test_a_run_that_takes_it_over_keeps_update_and_limits(bundle, local, tmp_path):

@@ -62,8 +62,8 @@ BP_LOWERED, REVERSED = -0.25, -0.55
 Kuramatsu 2015, JAMA 313:824)."""
 
 EVACUATED_SHARE, LEFT_BEHIND = 0.04, (0.15, 0.4)
-"""Share of supratentorial bleeds of 20 mL or more evacuated between the scans is three times this
-and of the others a fourth; part of the volume that stays."""
+"""Of bleeds of 20 mL or more, wherever they lie, three times this share is evacuated between the
+scans, of the others a fourth of it; part of the volume that stays."""
 
 LEAST_EVACUATED_ML = 20.0
 

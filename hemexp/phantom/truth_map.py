@@ -19,6 +19,7 @@ from hemexp.layout import Layout
 from hemexp.phantom.centers import draw_motion, draw_pose, find_center
 from hemexp.phantom.model import generator
 from hemexp.phantom.redraw import redraw_followups
+from hemexp.phantom.world import WORLDS
 from hemexp.provenance import write_atomically, write_sidecars
 from hemexp.settings import Phantom
 from hemexp.volumes import Volume, read_volume, write_volume
@@ -54,7 +55,8 @@ def grid_to_baseline(
     """
     if reference == "baseline":
         return np.eye(4)
-    pose = draw_pose(find_center(center), generator(settings.seed, patient_id, "pose"))
+    place = find_center(center, WORLDS[settings.world].centers)
+    pose = draw_pose(place, generator(settings.seed, patient_id, "pose"))
     motion = draw_motion(pose, generator(settings.seed, patient_id, "motion"))
     return np.linalg.inv(motion)
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from hemexp import Fault, HemexpError
 from hemexp.expansion.patients import read_patients
+from hemexp.expansion.train import without_shrunk
 from hemexp.layout import Layout, patient_of
 from hemexp.outcomes import expansion_outcomes
 from hemexp.release.models import RECALIBRATED
@@ -44,8 +45,10 @@ def read_local(layout: Layout, patients: pd.DataFrame) -> pd.DataFrame:
             )
         )
     _check_number(len(followed), "patients with a follow-up", LEAST_PATIENTS)
-    table = expansion_outcomes(read_patients(layout, followed, follow_up=True))
-    _check_volumes(table)
+    everyone = expansion_outcomes(read_patients(layout, followed, follow_up=True))
+    _check_volumes(everyone)
+    table = without_shrunk(everyone)
+    _check_number(len(table), "patients whose bleed did not shrink", LEAST_PATIENTS)
     for name, events in (("with", table["he"].sum()), ("without", (1 - table["he"]).sum())):
         _check_number(int(events), f"patients {name} expansion", LEAST_EVENTS)
     return table
