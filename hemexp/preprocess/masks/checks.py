@@ -184,8 +184,8 @@ def judge_blood(
         return [], [Remark(words, doubtful=True)]
     turn = "Turn the mask round, or export it again with its header."
     whether = (
-        f"Check that mask and CT belong together, and that a mask of {volume_ml(mask):.2g} mL does "
-        "not lie half beside its blood (HU are smoothed within it)."
+        f"Check that mask and CT belong together, and that a mask of {volume_ml(mask):.2g} mL "
+        "does not lie half beside its blood (HU are smoothed within it)."
     )
     return [
         Fault(
