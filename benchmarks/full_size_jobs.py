@@ -1,5 +1,6 @@
 """Runs one job and watches it: seconds, peak memory of host and card, steps of a training."""
 
+import math
 import os
 import pty
 import re
@@ -21,19 +22,23 @@ WATCH = "nvidia-smi --query-gpu=memory.used,utilization.gpu --format=csv,noheade
 
 
 class Card:
-    """Memory and use of the first GPU, read five times a second; nothing where there is none."""
+    """Memory and use of the first visible GPU, read five times a second; nothing without one."""
 
     def __init__(self) -> None:
         """Starts to watch."""
         self._readings: list[tuple[float, float]] = []
         self._process = None
         if shutil.which("nvidia-smi"):
-            self._process = subprocess.Popen(WATCH.split(), stdout=subprocess.PIPE, text=True)
-            threading.Thread(target=self._read, daemon=True).start()
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES") or "0"
+            command = [*WATCH.split(), f"--id={visible.split(',')[0]}"]
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            self._thread = threading.Thread(target=self._read, daemon=True)
+            self._thread.start()
 
     def _read(self) -> None:
         for line in self._process.stdout:
-            mib, busy = map(float, line.split(","))
+            # A slice of a GPU (MIG) does not say how busy it is: "[N/A]".
+            mib, busy = (math.nan if "[" in part else float(part) for part in line.split(","))
             self._readings.append((mib, busy))
 
     def take(self) -> dict[str, float]:

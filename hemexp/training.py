@@ -5,6 +5,7 @@ import pickle
 import shutil
 import time
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -60,12 +61,17 @@ def autocast_for(precision: Literal["fp32", "bf16"], device: torch.device) -> to
 
     Weights, gradients and losses stay fp32. bf16 reaches as far as fp32: no gradient is scaled.
     """
-    works = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
-    if precision == "bf16" and not works:
-        log.warning(
-            "precision: %s has no bf16; working in fp32", torch.cuda.get_device_name(device)
-        )
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" and works)
+    enabled = precision == "bf16" and has_bf16(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+@cache  # each decoded stack asks
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device computes in bf16; where it does not, that is said once."""
+    if device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False):
+        return True
+    log.warning("precision: %s has no bf16; working in fp32", torch.cuda.get_device_name(device))
+    return False
 
 
 def fusing_works(asked: bool, device: torch.device) -> bool:

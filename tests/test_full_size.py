@@ -1,6 +1,8 @@
 """`benchmarks/full_size.py`: what it counts, times and leaves out; its last stages as they run."""
 
 import argparse
+import math
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -111,6 +113,23 @@ def test_every_verb_has_its_row_when_it_is_measured_and_in_the_table(
     assert all(len(row) == len(full_size.COLUMNS) for row in rows)
     training = dict(zip(full_size.COLUMNS, rows[verbs.index("train-diffusion")], strict=True))
     assert (training["units"], training["s_a_unit"], training["of_rate"]) == ("4", "0.5", "2.000")
+
+
+@pytest.mark.parametrize(("visible", "watched"), [("", "--id=0"), ("GPU-7,1", "--id=GPU-7")])
+def test_one_card_is_watched_the_first_that_jobs_see(
+    programs, visible, watched, tmp_path, monkeypatch
+):
+    program = tmp_path / "nvidia-smi"
+    program.write_text('#!/bin/bash\necho "$@" > "$0.args"; echo "2048, 50"; echo "1024, [N/A]"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    card = programs[1].Card()
+    card._process.wait(timeout=10)
+    card._thread.join(timeout=10)
+    assert watched in program.with_suffix(".args").read_text().split()
+    taken = card.take()
+    assert taken["card_gb"] == 2 and math.isnan(taken["busy"])
 
 
 @pytest.mark.slow

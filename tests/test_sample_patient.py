@@ -1,5 +1,6 @@
 """One patient from what is told to finished samples: the same for any K, the network or not."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,7 @@ from hemexp.latents.read import reference_images
 from hemexp.latents.scale import Scale
 from hemexp.layout import Layout
 from hemexp.release.forecast import encode_baseline
+from hemexp.sampling import references, sample
 from hemexp.sampling.draw import draw_patient_followups
 from hemexp.sampling.finishing import Decoder, Finishing, level_of
 from hemexp.sampling.models import Models, Sampler
@@ -33,7 +35,7 @@ from hemexp.sampling.requests import spread_evenly
 from hemexp.sampling.run import sample_patient
 from hemexp.sampling.sample import LatentSampler
 from hemexp.sampling.what_if import add_up, answer, change_patient
-from hemexp.sampling.workers import Workers
+from hemexp.sampling.workers import Workers, taking_turns
 from hemexp.volumes import Volume, read_volume
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -139,6 +141,29 @@ def test_threads_change_no_bit_and_no_order(draw):
     assert all(same(*both) for both in zip(plain, threaded, strict=True))
     assert len({one.ct_hu.sum() for one in plain}) == 5
     assert not asked.references._begun  # nothing made ahead is left over
+
+
+def test_on_a_gpu_slices_of_one_thread_at_a_time_are_encoded_or_decoded(draw, monkeypatch):
+    """Else a job of many threads would need a larger card."""
+    inside, most = [], []
+
+    def watched(act):
+        def acting(*args):
+            inside.append(act)
+            most.append(len(inside))
+            time.sleep(0.005)
+            done = act(*args)
+            inside.pop()
+            return done
+
+        return acting
+
+    for name in ("encode", "decode"):
+        monkeypatch.setattr(MultiHeadVae, name, watched(getattr(MultiHeadVae, name)))
+    for module in (references, sample):
+        monkeypatch.setattr(module, "taking_turns", lambda _: taking_turns(torch.device("cuda")))
+    draw(5, threads=3)
+    assert len(most) > 10 and max(most) == 1
 
 
 def test_an_error_in_a_thread_ends_the_job_and_says_of_whom(draw, monkeypatch):

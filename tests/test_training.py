@@ -37,7 +37,7 @@ from hemexp.diffusion.schedule import Schedule
 from hemexp.diffusion.train import count_flop, make_network
 from hemexp.layout import Layout
 from hemexp.processes import ALONE, Processes, run_steps
-from hemexp.training import Checkpoint, autocast_for, load_checkpoint, remove_checkpoint
+from hemexp.training import Checkpoint, autocast_for, has_bf16, load_checkpoint, remove_checkpoint
 from hemexp.volumes import write_volume
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -393,7 +393,9 @@ def test_without_a_fused_optimiser_training_goes_on_and_says_so(
 def test_a_gpu_without_bf16_works_in_fp32_and_says_so(caplog, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Old GPU")
-    context = autocast_for("bf16", torch.device("cuda"))
+    has_bf16.cache_clear()
+    context, _ = (autocast_for("bf16", torch.device("cuda")) for _ in range(2))
+    has_bf16.cache_clear()
     assert not context._enabled
     assert said(caplog) == ["precision: Old GPU has no bf16; working in fp32"]
     assert autocast_for("bf16", CPU)._enabled and not autocast_for("fp32", CPU)._enabled

@@ -19,7 +19,7 @@ from hemexp.anatomy.shell import BleedHu
 from hemexp.autoencoder.network import MultiHeadVae
 from hemexp.latents.encode import encode_images
 from hemexp.latents.read import reference_images
-from hemexp.sampling.workers import Workers
+from hemexp.sampling.workers import Workers, taking_turns
 
 
 class Level(NamedTuple):
@@ -147,4 +147,5 @@ class References:
         x, y, z = self.frame.beside
         device = next(self.vae.parameters()).device
         whole = pad(images.to(device), (*y, *x, 0, 0, *(z if slices is None else slices)))
-        return encode_images(self.vae, whole, self.batch_slices)
+        with taking_turns(device):
+            return encode_images(self.vae, whole, self.batch_slices)

@@ -17,7 +17,7 @@ from hemexp.diffusion.network import PLAIN, DiffusionModel, Guidance, show_stack
 from hemexp.sampling.noise import PatientSeed, correlate_slices, white_noise
 from hemexp.sampling.references import Drawn, Level, References
 from hemexp.sampling.samplers import ddim, dpm_solver, lambda_grid
-from hemexp.sampling.workers import Workers
+from hemexp.sampling.workers import Workers, taking_turns
 from hemexp.settings import Sampling
 from hemexp.training import autocast_for
 
@@ -200,7 +200,7 @@ def decode_stack(
     In fp32 without `autocast`.
     """
     device = next(vae.parameters()).device
-    with autocast or nullcontext():
+    with taking_turns(device), autocast or nullcontext():
         parts = [vae.decode(part.to(device)) for part in latents.split(batch)]
 
     def volume(part: int) -> NDArray[np.float32]:

@@ -1,13 +1,27 @@
 """Threads that finish and write samples behind the sampler."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Self, TypeVar
 
 import torch
 from threadpoolctl import threadpool_limits
 
 Result = TypeVar("Result")
+_card = threading.Lock()
+
+
+def taking_turns(device: torch.device) -> AbstractContextManager:
+    """On a GPU one thread at a time: its memory would grow with the threads, and gain no time.
+
+    A stack of `full` takes some 6 GB while it is decoded.
+
+    Args:
+        device: Where slices are encoded or decoded within the context.
+    """
+    return _card if device.type == "cuda" else nullcontext()
 
 
 class Workers:
