@@ -230,3 +230,15 @@ def test_outlines_differ_as_they_are_said_to(coarse):
         assert 0.005 < changed < 0.5
     missed = [not outline("hasty", true.ct, true.iph, ivh, rng)[1].any() for _ in range(200)]
     assert np.mean(missed) == pytest.approx(0.25, abs=0.1)
+
+
+def test_redraws_are_outlined_as_their_centre_does(coarse, monkeypatch):
+    case = find("D", lambda case: case.baseline_ivh_ml > 4)
+    drawn = [*redraw_followups(case.patient_id, "D", 24, coarse)]
+    assert 1 <= sum(not one.ivh.data.any() for one in drawn) <= 12
+    kept = next(one for one in drawn if one.ivh.data.any())
+    monkeypatch.setattr("hemexp.phantom.redraw.outline", lambda _, __, iph, ivh, ___: (iph, ivh))
+    exact = next(redraw_followups(case.patient_id, "D", 1, coarse))
+    assert exact.ivh.data.any() and (drawn[0].iph.data != exact.iph.data).any()
+    assert np.array_equal(drawn[0].motion, exact.motion)
+    assert not (kept.iph.data & kept.ivh.data).any()

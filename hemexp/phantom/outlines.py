@@ -22,25 +22,27 @@ MISSED_IVH_SHARE = 0.25
 """In so many scans a hasty reader leaves out blood in the ventricles."""
 
 
-def _exact(mask: Mask, ct_hu: NDArray[np.int16]) -> Mask:
+def _exact(mask: Mask, ct_hu: NDArray[np.int16] | None) -> Mask:
     return mask
 
 
-def _smoothed(mask: Mask, ct_hu: NDArray[np.int16]) -> Mask:
+def _smoothed(mask: Mask, ct_hu: NDArray[np.int16] | None) -> Mask:
     soft = gaussian_filter(mask.astype(np.float32), (SMOOTH_VOXELS, SMOOTH_VOXELS, 0))
     return (soft > 0.5).astype(np.uint8)
 
 
-def _wide(mask: Mask, ct_hu: NDArray[np.int16]) -> Mask:
+def _wide(mask: Mask, ct_hu: NDArray[np.int16] | None) -> Mask:
     return binary_dilation(mask, IN_PLANE).astype(np.uint8)
 
 
-def _thresholded(mask: Mask, ct_hu: NDArray[np.int16]) -> Mask:
+def _thresholded(mask: Mask, ct_hu: NDArray[np.int16] | None) -> Mask:
+    if ct_hu is None:
+        return mask
     smooth = gaussian_filter(ct_hu.astype(np.float32), (SMOOTH_VOXELS, SMOOTH_VOXELS, 0))
     return (binary_dilation(mask, IN_PLANE) & (smooth > PROGRAM_HU)).astype(np.uint8)
 
 
-OUTLINES: Mapping[str, Callable[[Mask, NDArray[np.int16]], Mask]] = {
+OUTLINES: Mapping[str, Callable[[Mask, NDArray[np.int16] | None], Mask]] = {
     "exact": _exact,
     "smoothed": _smoothed,
     "wide": _wide,
@@ -51,13 +53,14 @@ OUTLINES: Mapping[str, Callable[[Mask, NDArray[np.int16]], Mask]] = {
 
 
 def outline(
-    kind: str, ct_hu: NDArray[np.int16], iph: Mask, ivh: Mask, rng: Generator
+    kind: str, ct_hu: NDArray[np.int16] | None, iph: Mask, ivh: Mask, rng: Generator
 ) -> tuple[Mask, Mask]:
     """Masks of IPH and IVH of one scan as a centre draws them; IPH wins where both are.
 
     Args:
         kind: A key of `OUTLINES`.
-        ct_hu: The scan, (x, y, z).
+        ct_hu: The scan, (x, y, z); None where only its masks were drawn: a program's are then
+            exact.
         iph: The true mask.
         ivh: The true mask.
         rng: Decides whether IVH is missed.

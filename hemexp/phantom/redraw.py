@@ -1,4 +1,4 @@
-"""Further follow-ups of one baseline, as the scanner would show them: their blood alone.
+"""Further follow-ups of one baseline: their blood alone, as their centre would draw it.
 
 Only a box round the bleed is evaluated, some twentieth of the scan.
 """
@@ -13,6 +13,7 @@ from hemexp.phantom.bleed import Shape, ball_radius_mm, redraw_direction
 from hemexp.phantom.centers import draw_motion, draw_pose, find_center, scanner_grid
 from hemexp.phantom.head import Head
 from hemexp.phantom.model import generator
+from hemexp.phantom.outlines import outline
 from hemexp.phantom.patient import describe_patient
 from hemexp.phantom.tissue import Blood, ScannerGrid, Session, fill_head
 from hemexp.phantom.world import WORLDS
@@ -27,7 +28,7 @@ class Redraw(NamedTuple):
     """Another follow-up of the same baseline.
 
     Attributes:
-        iph: Mask, uint8, on a part of the scanner's grid.
+        iph: Mask as the centre draws it, uint8, on a part of the scanner's grid.
         ivh: Mask there.
         motion: 4 x 4, a baseline scanner point to this follow-up's scanner point (RAS, mm).
     """
@@ -71,7 +72,9 @@ def redraw_followups(
             motion @ pose, later_ml, before=before, direction=direction, swelling=swelling
         )
         _, iph, ivh = show_blood(head, bleed, later, grid)
-        yield Redraw(iph, ivh, motion)
+        reader = generator(seed, patient_id, "redraw", k, "outline")
+        drawn = outline(place.outlines, None, iph.data, ivh.data, reader)
+        yield Redraw(*(Volume(mask, iph.affine) for mask in drawn), motion)
 
 
 def show_blood(
