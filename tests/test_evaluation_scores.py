@@ -299,7 +299,13 @@ def test_calibration_line_finds_the_recalibration():
 
 @pytest.mark.parametrize(
     ("probability", "event"),
-    [([0.2, 0.4, 0.6], [1, 1, 1]), ([0.3, 0.3, 0.3], [0, 1, 1]), ([0.1, 0.2, 0.8], [0, 0, 1])],
+    [
+        ([0.2, 0.4, 0.6], [1, 1, 1]),
+        ([0.3, 0.3, 0.3], [0, 1, 1]),
+        ([0.1, 0.2, 0.8], [0, 0, 1]),
+        ([0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1]),
+        ([0.01, 0.01, 0.5, 0.5, 0.99, 0.99], [1, 1, 1, 0, 0, 0]),
+    ],
 )
 def test_a_calibration_line_that_does_not_exist_has_a_reason(probability, event):
     patients = np.array(list(zip(probability, event, strict=True)))

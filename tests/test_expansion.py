@@ -258,6 +258,15 @@ def test_expanders_grow_by_what_counts_as_expansion():
     assert np.isfinite(far.quantile(np.zeros(3), v)).all()
 
 
+@pytest.mark.parametrize("stable_ml", [(-1.0, 0.0, 0.5, 1.2, 4.0), (1.2, 4.0)])
+def test_growth_without_expansion_is_no_expansion_of_a_small_bleed(stable_ml):
+    """4 mL are no HE of a bleed of 40 mL, and HE of one of 3 mL."""
+    growth = LogisticLognormal(0.3, np.log(5), 0.6, stable_ml, 3.0)
+    assert growth.probability_from(float(expansion_begins_ml(3.0))) == pytest.approx(0.3)
+    drawn = growth.sample(1000, np.random.default_rng(0))
+    assert np.mean(drawn >= expansion_begins_ml(3.0)) == pytest.approx(0.3, abs=0.05)
+
+
 def test_a_bleed_never_shrinks_below_nothing():
     growth = LogisticLognormal(0.0, 0.0, 0.1, (-5.0, -4.0), 3.0)
     assert growth.sample(100, np.random.default_rng(0)).min() == -3.0

@@ -49,7 +49,7 @@ class GrowthDistribution(Protocol):
 class LogisticLognormal:
     """Expansion with probability p; log-normal growth if so, an observed small growth if not.
 
-    The log-normal part is cut where HE begins, so that p is the probability of HE.
+    Both parts are cut where HE begins, so that p is the probability of HE.
 
     Growth from a baseline volume that is not known exactly is spread by its error: the law is
     convolved with a normal one. p stays what it is, that of the growth from the true volume.
@@ -85,11 +85,13 @@ class LogisticLognormal:
     def _exact(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
         """The same from a baseline volume without error."""
         v = np.asarray(v)
-        begin = np.log(expansion_begins_ml(self.baseline_ml))
-        above = ndtr(-min((begin - self.log_mean) / self.log_sd, FARTHEST_SD))
+        begins_ml = expansion_begins_ml(self.baseline_ml)
+        above = ndtr(-min((np.log(begins_ml) - self.log_mean) / self.log_sd, FARTHEST_SD))
         # By the upper tail: it keeps its digits where the lower one is 1.
         expands = np.exp(self.log_mean - self.log_sd * ndtri(above * (1 - v)))
-        stable = np.quantile(self.stable_ml, v)
+        # What is no HE of the larger bleeds it was seen in may be HE of this one.
+        small = [growth_ml for growth_ml in self.stable_ml if growth_ml < begins_ml]
+        stable = np.quantile(small or [0.0], v)
         growth = np.where(np.asarray(u) < self.p_expansion, expands, stable)
         return np.maximum(growth, -self.baseline_ml)
 
