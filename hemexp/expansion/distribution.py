@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
 from hemexp.outcomes import expansion_begins_ml
@@ -27,6 +27,14 @@ def equally_likely(points: int) -> NDArray[np.float64]:
 
 
 ERROR_GRID = equally_likely(40)
+
+
+def quantiles_below(
+    values: NDArray[np.float64], limit: float, v: ArrayLike
+) -> NDArray[np.float64]:
+    """Quantiles at levels `v` of the values below a limit; 0 where there is none."""
+    below = values[values < limit]
+    return np.quantile(below if below.size else np.zeros(1), v)
 
 
 class GrowthDistribution(Protocol):
@@ -90,8 +98,7 @@ class LogisticLognormal:
         # By the upper tail: it keeps its digits where the lower one is 1.
         expands = np.exp(self.log_mean - self.log_sd * ndtri(above * (1 - v)))
         # What is no HE of the larger bleeds it was seen in may be HE of this one.
-        small = [growth_ml for growth_ml in self.stable_ml if growth_ml < begins_ml]
-        stable = np.quantile(small or [0.0], v)
+        stable = quantiles_below(np.array(self.stable_ml), begins_ml, v)
         growth = np.where(np.asarray(u) < self.p_expansion, expands, stable)
         return np.maximum(growth, -self.baseline_ml)
 
