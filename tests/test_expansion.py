@@ -188,6 +188,13 @@ def test_cross_fitted_forecasts_do_not_know_their_own_outcome(cohort, settings):
 
 
 @pytest.mark.slow
+def test_an_outcome_beyond_all_quantiles_has_an_end_as_its_place():
+    table = pd.DataFrame({"he": [0, 0], "growth_ml": [-3.0, 3.0]}, index=["A", "B"])
+    law = LogisticLognormal(0.0, 1.0, 0.4, tuple(np.linspace(-1, 1, 21)), 20.0)
+    scores, _ = score_training(table, {"one": [law, law]})
+    assert scores["pit"].tolist() == [0, 1]
+
+
 def test_the_better_model_is_chosen_and_scores_say_so(cohort, settings):
     scores, forecasts = score_training(cohort, cross_fit(cohort, settings.expansion, seed=1))
     comparison = compare_models(scores, settings.expansion, seed=1)

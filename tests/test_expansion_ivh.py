@@ -17,7 +17,7 @@ from hemexp.expansion.compare_ivh import (
     cross_fit_ivh,
     score_ivh,
 )
-from hemexp.expansion.distribution import FORECAST_QUANTILES, LogisticLognormal
+from hemexp.expansion.distribution import FORECAST_QUANTILES, PointGrowth
 from hemexp.expansion.features import FARTHEST_MM, WITHIN_MM
 from hemexp.expansion.fit_ivh import CAP, fit_ivh
 from hemexp.expansion.ivh import IVH_EVENT_ML, IvhModel, ivh_forecast, load_ivh
@@ -263,7 +263,7 @@ def few(settings):
 
 def test_cross_fitted_forecasts_beat_climatology_and_no_change(few):
     table = draw_cohort(150, seed=3)
-    growth = [LogisticLognormal(0.0, 1.0, 0.1, (ml,), 99.0) for ml in table["growth_ml"]]
+    growth = [PointGrowth.of_points(np.array([ml]), 99.0) for ml in table["growth_ml"]]
     scores = score_ivh(table, growth, cross_fit_ivh(table, few, seed=1))
     assert list(scores["patient_id"].unique()) == list(table.index)
     found = compare_ivh(scores, few, seed=1)
