@@ -148,6 +148,11 @@ def test_auc_agrees_with_scikit_learn_also_with_ties():
     assert auc(rows)[0] == pytest.approx(roc_auc_score(event, probability))
 
 
+def test_what_rounding_sets_apart_is_a_tie():
+    """As points of one score are, which every fold of a cross-fitting adds up otherwise."""
+    assert auc(np.array([[(0.1 + 0.2, 1), (0.3, 0)]]))[0] == 0.5
+
+
 def test_auc_of_one_class_is_empty_with_a_reason():
     found = estimate([(0.2, 1), (0.7, 1)], auc, Resamples(50, rng()), ONE_CLASS)
     assert found[:3] == (None, None, None)
@@ -299,7 +304,13 @@ def test_calibration_line_finds_the_recalibration():
 
 @pytest.mark.parametrize(
     ("probability", "event"),
-    [([0.2, 0.4, 0.6], [1, 1, 1]), ([0.3, 0.3, 0.3], [0, 1, 1]), ([0.1, 0.2, 0.8], [0, 0, 1])],
+    [
+        ([0.2, 0.4, 0.6], [1, 1, 1]),
+        ([0.3, 0.3, 0.3], [0, 1, 1]),
+        ([0.1, 0.2, 0.8], [0, 0, 1]),
+        ([0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1]),
+        ([0.01, 0.01, 0.5, 0.5, 0.99, 0.99], [1, 1, 1, 0, 0, 0]),
+    ],
 )
 def test_a_calibration_line_that_does_not_exist_has_a_reason(probability, event):
     patients = np.array(list(zip(probability, event, strict=True)))

@@ -188,6 +188,13 @@ def test_cross_fitted_forecasts_do_not_know_their_own_outcome(cohort, settings):
 
 
 @pytest.mark.slow
+def test_an_outcome_beyond_all_quantiles_has_an_end_as_its_place():
+    table = pd.DataFrame({"he": [0, 0], "growth_ml": [-3.0, 3.0]}, index=["A", "B"])
+    law = LogisticLognormal(0.0, 1.0, 0.4, tuple(np.linspace(-1, 1, 21)), 20.0)
+    scores, _ = score_training(table, {"one": [law, law]})
+    assert scores["pit"].tolist() == [0, 1]
+
+
 def test_the_better_model_is_chosen_and_scores_say_so(cohort, settings):
     scores, forecasts = score_training(cohort, cross_fit(cohort, settings.expansion, seed=1))
     comparison = compare_models(scores, settings.expansion, seed=1)
@@ -256,6 +263,15 @@ def test_expanders_grow_by_what_counts_as_expansion():
     assert least == pytest.approx(6.0, abs=1e-3) and 6 < middle < 10 < most < 1000
     far = LogisticLognormal(1.0, np.log(0.01), 0.1, (0.0,), 30.0)
     assert np.isfinite(far.quantile(np.zeros(3), v)).all()
+
+
+@pytest.mark.parametrize("stable_ml", [(-1.0, 0.0, 0.5, 1.2, 4.0), (1.2, 4.0)])
+def test_growth_without_expansion_is_no_expansion_of_a_small_bleed(stable_ml):
+    """4 mL are no HE of a bleed of 40 mL, and HE of one of 3 mL."""
+    growth = LogisticLognormal(0.3, np.log(5), 0.6, stable_ml, 3.0)
+    assert growth.probability_from(float(expansion_begins_ml(3.0))) == pytest.approx(0.3)
+    drawn = growth.sample(1000, np.random.default_rng(0))
+    assert np.mean(drawn >= expansion_begins_ml(3.0)) == pytest.approx(0.3, abs=0.05)
 
 
 def test_a_bleed_never_shrinks_below_nothing():

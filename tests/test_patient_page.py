@@ -240,6 +240,13 @@ def test_how_far_out_a_patient_lies(texts, share, verdict):
     assert said_of(known, None, texts)["Like them?"].text.startswith(f"{verdict}:")
 
 
+def test_who_lies_nearer_than_one_training_patient_is_not_beyond_all(texts):
+    trained = answers()["training"]
+    trained["likeness"]["share_nearer"] = 0.997
+    known = patient(answers=answers(training=trained))
+    assert ">99 % of the" in said_of(known, None, texts)["Like them?"].text
+
+
 def test_models_without_a_record_of_their_patients_say_so(texts):
     said = said_of(patient(answers=answers(training=None)), None, texts)
     assert said["Learned from"].text.startswith("Patients: 20. The models keep no record")

@@ -105,6 +105,12 @@ def test_the_update_of_a_model_from_patients_drawn_of_its_update():
     assert (found.intercept, found.slope) == pytest.approx((0.7, 0.8), abs=0.12)
     assert found.expanders == pytest.approx(UPDATE.expanders, abs=0.12)
     assert found.stable == pytest.approx(UPDATE.stable, abs=0.12)
+    # A patient whose HE is half certain says half as much of who expands.
+    doubtful = pd.concat([table, table]).assign(label_certainty=0.5)
+    again = fit_update(MODEL, doubtful)
+    assert (again.intercept, again.slope) == pytest.approx(
+        (found.intercept, found.slope), abs=1e-3
+    )
 
 
 def drawn_from(model, n, seed=3):

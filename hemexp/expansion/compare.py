@@ -67,7 +67,7 @@ def score_training(
         for patient_id, he, growth_ml, row in patients:
             quantiles = given[row].quantiles(FORECAST_QUANTILES)
             crps_ml = crps(growth_ml, quantiles, "quantiles")
-            pit = float(np.interp(growth_ml, quantiles, FORECAST_QUANTILES))
+            pit = float(np.interp(growth_ml, quantiles, FORECAST_QUANTILES, left=0, right=1))
             scores.append((patient_id, name, given[row].p_expansion, int(he), crps_ml, pit))
             forecasts += [(patient_id, name, draw, ml) for draw, ml in enumerate(quantiles)]
     columns = ["patient_id", "model", "p_expansion", "he", "crps_ml", "pit"]

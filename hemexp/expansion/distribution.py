@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
 from hemexp.outcomes import expansion_begins_ml
@@ -29,6 +29,14 @@ def equally_likely(points: int) -> NDArray[np.float64]:
 ERROR_GRID = equally_likely(40)
 
 
+def quantiles_below(
+    values: NDArray[np.float64], limit: float, v: ArrayLike
+) -> NDArray[np.float64]:
+    """Quantiles at levels `v` of the values below a limit; 0 where there is none."""
+    below = values[values < limit]
+    return np.quantile(below if below.size else np.zeros(1), v)
+
+
 class GrowthDistribution(Protocol):
     """What sampling and scoring need of a predictive distribution of growth in mL."""
 
@@ -49,7 +57,7 @@ class GrowthDistribution(Protocol):
 class LogisticLognormal:
     """Expansion with probability p; log-normal growth if so, an observed small growth if not.
 
-    The log-normal part is cut where HE begins, so that p is the probability of HE.
+    Both parts are cut where HE begins, so that p is the probability of HE.
 
     Growth from a baseline volume that is not known exactly is spread by its error: the law is
     convolved with a normal one. p stays what it is, that of the growth from the true volume.
@@ -85,11 +93,12 @@ class LogisticLognormal:
     def _exact(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
         """The same from a baseline volume without error."""
         v = np.asarray(v)
-        begin = np.log(expansion_begins_ml(self.baseline_ml))
-        above = ndtr(-min((begin - self.log_mean) / self.log_sd, FARTHEST_SD))
+        begins_ml = expansion_begins_ml(self.baseline_ml)
+        above = ndtr(-min((np.log(begins_ml) - self.log_mean) / self.log_sd, FARTHEST_SD))
         # By the upper tail: it keeps its digits where the lower one is 1.
         expands = np.exp(self.log_mean - self.log_sd * ndtri(above * (1 - v)))
-        stable = np.quantile(self.stable_ml, v)
+        # What is no HE of the larger bleeds it was seen in may be HE of this one.
+        stable = quantiles_below(np.array(self.stable_ml), begins_ml, v)
         growth = np.where(np.asarray(u) < self.p_expansion, expands, stable)
         return np.maximum(growth, -self.baseline_ml)
 

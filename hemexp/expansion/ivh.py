@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from hemexp import Fault, HemexpError
-from hemexp.expansion.distribution import FORECAST_QUANTILES
+from hemexp.expansion.distribution import FORECAST_QUANTILES, quantiles_below
 from hemexp.expansion.features import FARTHEST_MM
 from hemexp.expansion.linear import Linear, tuples
 from hemexp.expansion.predictors import IVH_COLUMNS
@@ -151,9 +151,9 @@ class HurdleIvh:
     def _stable_ml(self, amount: ArrayLike) -> NDArray[np.float64]:
         if not self._baseline_ml or not self.model.stable:
             return np.zeros(np.shape(amount))
-        change = np.quantile(self.model.stable, amount)
-        change = change * self._baseline_ml**self.model.stable_power
-        return change.clip(-self._baseline_ml, IVH_EVENT_ML)
+        change = np.array(self.model.stable) * self._baseline_ml**self.model.stable_power
+        # What is no event of the smaller IVH it was seen in may be one of this.
+        return np.maximum(quantiles_below(change, IVH_EVENT_ML, amount), -self._baseline_ml)
 
 
 def ivh_forecast(ivh: IvhDistribution, growth_ml: ArrayLike) -> tuple[float, NDArray[np.float64]]:

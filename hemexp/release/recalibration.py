@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr
 
 from hemexp.expansion.distribution import GrowthDistribution
-from hemexp.expansion.fit import LEAST_GROWTH_ML, split_folds
+from hemexp.expansion.fit import LEAST_GROWTH_ML, certainty, split_folds
 from hemexp.expansion.fit_timed import recalibrate_timed
 from hemexp.expansion.model import ExpansionModel, GrowthModel
 from hemexp.expansion.timed import TimedModel
@@ -88,12 +88,17 @@ class TimedUpdate:
         return {"amplitude": self.amplitude._asdict()}
 
 
-def fit_line(logit: NDArray[np.float64], expands: NDArray[np.bool_]) -> tuple[float, float]:
+def fit_line(
+    logit: NDArray[np.float64],
+    expands: NDArray[np.bool_],
+    weight: NDArray[np.float64] | float = 1.0,
+) -> tuple[float, float]:
     """Intercept and slope of the logit of what happened on the released logit, shrunk to 0 and 1.
 
     Args:
         logit: (n,) released logits.
         expands: (n,) what happened.
+        weight: (n,) part that each patient has in the likelihood.
     """
     # At the mean the two priors do not meddle with one another.
     center = float(logit.mean())
@@ -101,7 +106,8 @@ def fit_line(logit: NDArray[np.float64], expands: NDArray[np.bool_]) -> tuple[fl
 
     def loss(line: NDArray[np.float64]) -> float:
         level, slope = line
-        unlikely = np.logaddexp(0, sign * (logit + level + (slope - 1) * (logit - center))).sum()
+        missed = np.logaddexp(0, sign * (logit + level + (slope - 1) * (logit - center)))
+        unlikely = (weight * missed).sum()
         return unlikely + (level / LEVEL_SD) ** 2 / 2 + ((slope - 1) / SLOPE_SD) ** 2 / 2
 
     level, slope = minimize(loss, np.array([0.0, 1.0]), bounds=[(None, None), (0, None)]).x
@@ -140,13 +146,15 @@ def fit_update(model: GrowthModel, table: pd.DataFrame) -> Update | TimedUpdate:
         return TimedUpdate(Change(moved / model.log_sd, new.log_sd / model.log_sd))
     expands, volume_ml = table["he"].to_numpy() == 1, table["baseline_iph_ml"].to_numpy()
     growth_ml = table["growth_ml"].to_numpy()
+    both = np.stack([growth_ml, expansion_begins_ml(volume_ml)])
     mean = model.log_growth(table)[expands]
-    limits = np.log(growth_ml[expands]), np.log(expansion_begins_ml(volume_ml[expands]))
-    away, begin = ((limit - mean) / model.log_sd for limit in limits)
+    away, begin = (np.log(both[:, expands]) - mean) / model.log_sd
     center, sd = _stable_law(model)
-    scaled = growth_ml[~expands] / volume_ml[~expands] ** model.stable_power
-    intercept, slope = fit_line(model.logit(table), expands)
-    stable = fit_change((scaled - center) / sd)
+    # The growth of the others ends where HE begins: upside down it is cut like that of expanders.
+    scaled = both[:, ~expands] / volume_ml[~expands] ** model.stable_power
+    mirrored = fit_change(*(center - scaled) / sd)
+    intercept, slope = fit_line(model.logit(table), expands, certainty(table))
+    stable = Change(-mirrored.shift, mirrored.factor)
     return Update(intercept, slope, fit_change(away, begin), stable)
 
 

@@ -52,7 +52,16 @@ def fit_rows(probability: NDArray, event: NDArray, least: float = LEAST) -> NDAr
     weights = _fit(design, np.zeros_like(x), event, LARGEST_SLOPE)
     varies = (np.ptp(event, axis=1) > 0) & (np.ptp(x, axis=1) > 0)
     ends = np.abs(weights).max(axis=1) < LARGEST_SLOPE
-    return np.where((varies & ends)[:, None], weights, np.nan)
+    # Of probabilities cut at .01 Newton's steps die away before a line without end is that steep.
+    return np.where((varies & ends & ~_set_apart(x, event))[:, None], weights, np.nan)
+
+
+def _set_apart(x: NDArray, event: NDArray) -> NDArray[np.bool_]:
+    """Rows in which a threshold of x separates the classes; ties on it are no help."""
+    without, with_event = event < 1, event > 0
+    least = [np.where(one, x, np.inf).min(axis=1) for one in (without, with_event)]
+    most = [np.where(one, x, -np.inf).max(axis=1) for one in (without, with_event)]
+    return (least[1] >= most[0]) | (least[0] >= most[1])
 
 
 def _logits(probability: NDArray, least: float = LEAST) -> NDArray[np.float64]:

@@ -4,6 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
+DECIMALS = 9
+"""To so many probabilities count: rounding sets equal ones a little apart, and they are ties."""
+
 ONE_CLASS = "AUC: only one class was observed"
 
 
@@ -16,7 +19,7 @@ def auc(rows: NDArray) -> NDArray[np.float64]:
     Returns:
         Ties count one half (Mann-Whitney); NaN where a row has one class.
     """
-    probability, positive = rows[..., 0], rows[..., 1].astype(bool)
+    probability, positive = np.round(rows[..., 0], DECIMALS), rows[..., 1].astype(bool)
     events = positive.sum(axis=1)
     pairs = events * (positive.shape[1] - events)
     above = (rankdata(probability, axis=1) * positive).sum(axis=1) - events * (events + 1) / 2

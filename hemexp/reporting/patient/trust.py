@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from hemexp.columns import CLINICAL
 from hemexp.made_masks import GIVEN
-from hemexp.reporting.patient.facts import Drawn, number
+from hemexp.reporting.patient.facts import Drawn, number, of_hundred
 from hemexp.reporting.patient.inputs import Patient
 from hemexp.reporting.patient.texts import Texts
 from hemexp.reporting.patient.what_if import value_text
@@ -103,7 +103,7 @@ def _likeness(answers: dict[str, Any], texts: Texts) -> Remark:
     likeness = trained["likeness"]
     share = likeness["share_nearer"]
     verdict = "inside" if share < EDGE else "edge" if share < 1 else "outside"
-    numbers = {"share": f"{100 * share:.0f}", "measures": likeness["measures"]}
+    numbers = {"share": of_hundred(share), "measures": likeness["measures"]}
     text = texts(f"likeness_{verdict}", **numbers, patients=trained["patients"])
     beyond = trained["beyond"]
     if beyond:
@@ -117,7 +117,7 @@ def _unknown(answers: dict[str, Any], texts: Texts) -> Remark:
     names = ", ".join(texts[f"variable_{name}"] for name in unknown)
     text = texts("unknown_values", names=names) if unknown else texts["all_known"]
     if answers["outside_probability"] is not None:
-        text += " " + texts("outside_told", p=f"{100 * answers['outside_probability']:.0f}")
+        text += " " + texts("outside_told", p=of_hundred(answers["outside_probability"]))
     return Remark(texts["trust_unknown"], text, bool(unknown))
 
 
