@@ -45,6 +45,8 @@ COLUMNS = {
     "study_hours": "{:.2f}",
 }
 """Of the table, with the format of a cell."""
+THREADS = "4"
+"""Of each job, as the Slurm profile gives to a job that samples."""
 FEW_STEPS, TIMED_S = 2, 20.0
 """Steps of the models that go on, and seconds for which a training's steady steps are timed."""
 TINY = {
@@ -208,6 +210,7 @@ def main() -> None:
     args.device = args.device or ("cpu" if args.tiny else "cuda")
     budget, folder = Budget(args.budget), args.out.absolute()
     os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ.setdefault("OMP_NUM_THREADS", THREADS)
     config = choose_config(args)
     settings, path = load_settings(config), write_inputs(folder, config)
     facts = find_facts(path, settings, folder)
