@@ -1,5 +1,6 @@
 """Growth in time: the likelihood and its slope, known laws found again, hours that matter."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hemexp.expansion.distribution import PointGrowth
 from hemexp.expansion.fit_timed import (
     FOUR_IN_TIME,
+    LEAST_ONSETS,
     Pairs,
     Prior,
     Weights,
@@ -21,6 +23,7 @@ from hemexp.expansion.linear import Linear, scale
 from hemexp.expansion.patient_answers import LEVELS, answer_over_time
 from hemexp.expansion.timed import DEFAULT_INTERVAL_H, TimedModel, TimeLaw
 from hemexp.outcomes import HE_ML
+from hemexp.release.recalibration import fit_update, update_model
 
 TRUE = TimedModel(
     name="timed_four_variable",
@@ -215,6 +218,15 @@ def test_recalibration_moves_level_and_spread_alone(table):
     assert found.time.tau_h == pytest.approx(TRUE.time.tau_h)
     assert found.error_sd == pytest.approx(TRUE.error_sd)
     assert found.log_amplitude.coefficients == TRUE.log_amplitude.coefficients
+
+
+def test_recalibration_averages_an_unknown_onset_over_the_centres_own(table):
+    later = table.assign(onset_to_ct_h=table["onset_to_ct_h"] + 20)
+    update = fit_update(TRUE, later.assign(he=0.0, growth_ml=1.0))
+    found = update_model(TRUE, update)
+    assert min(found.onsets_h) > 20 and json.loads(json.dumps(update.as_json()))["onsets_h"]
+    few = recalibrate_timed(TRUE, later.head(LEAST_ONSETS - 1).assign(growth_ml=1.0), 0.5, 0.25)
+    assert few.onsets_h == TRUE.onsets_h
 
 
 def test_what_is_known_stays():

@@ -45,6 +45,9 @@ FARTHEST_SD = 6.0
 UNKNOWN_ONSETS = 9
 """Levels of known onsets that stand for an unknown one."""
 
+LEAST_ONSETS = 20
+"""Known onsets of a centre that its own levels need: their median is then good to a quarter."""
+
 
 class Prior(NamedTuple):
     """A normal prior of one number.
@@ -270,7 +273,8 @@ def recalibrate_timed(
 ) -> TimedModel:
     """The model with level and SD of ln amplitude moved to a centre's patients.
 
-    What decides who grows, the hours and the error stay as released.
+    What decides who grows, the law of time and the error stay as released. An unknown onset is
+    averaged over the centre's known ones where there are enough: centres scan at other hours.
 
     Args:
         model: As released.
@@ -279,7 +283,9 @@ def recalibrate_timed(
         ln_factor_sd: SD of the prior of ln(new SD / released SD).
     """
     line = model.log_amplitude
-    pairs = Pairs.of_table(table, line.scaled(table), model.onsets_h)
+    known = int(table["onset_to_ct_h"].notna().sum())
+    onsets_h = known_onsets_h(table) if known >= LEAST_ONSETS else model.onsets_h
+    pairs = Pairs.of_table(table, line.scaled(table), onsets_h)
     slopes = [Prior(slope, 0.0) for slope in line.coefficients]
     numbers = (np.log(model.time.tau_h), np.log(model.time.power))
     error = Prior(float(np.log(model.error_sd)), 0.0), Prior(model.error_mean, 0.0)
@@ -290,7 +296,7 @@ def recalibrate_timed(
         Prior(float(np.log(model.log_sd)), ln_factor_sd),
         *error,
     ]
-    return as_model(model.name, line, fit_weights(pairs, priors), model.onsets_h)
+    return as_model(model.name, line, fit_weights(pairs, priors), onsets_h)
 
 
 def known_onsets_h(table: pd.DataFrame) -> tuple[float, ...]:

@@ -79,13 +79,15 @@ class TimedUpdate:
 
     Attributes:
         amplitude: Of the law of ln amplitude.
+        onsets_h: What stands for an unknown onset.
     """
 
     amplitude: Change
+    onsets_h: tuple[float, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers."""
-        return {"amplitude": self.amplitude._asdict()}
+        return asdict(self) | {"amplitude": self.amplitude._asdict()}
 
 
 def fit_line(
@@ -143,7 +145,8 @@ def fit_update(model: GrowthModel, table: pd.DataFrame) -> Update | TimedUpdate:
     if isinstance(model, TimedModel):
         new = recalibrate_timed(model, table, SHIFT_SD, LN_FACTOR_SD)
         moved = new.log_amplitude.intercept - model.log_amplitude.intercept
-        return TimedUpdate(Change(moved / model.log_sd, new.log_sd / model.log_sd))
+        amplitude = Change(moved / model.log_sd, new.log_sd / model.log_sd)
+        return TimedUpdate(amplitude, new.onsets_h)
     expands, volume_ml = table["he"].to_numpy() == 1, table["baseline_iph_ml"].to_numpy()
     growth_ml = table["growth_ml"].to_numpy()
     both = np.stack([growth_ml, expansion_begins_ml(volume_ml)])
@@ -168,8 +171,8 @@ def update_model(model: GrowthModel, update: Update | TimedUpdate) -> GrowthMode
     if isinstance(update, TimedUpdate):
         line, (shift, factor) = model.log_amplitude, update.amplitude
         level = line.intercept + model.log_sd * shift
-        line = replace(line, intercept=level)
-        return replace(model, log_amplitude=line, log_sd=model.log_sd * factor)
+        line, log_sd = replace(line, intercept=level), model.log_sd * factor
+        return replace(model, log_amplitude=line, log_sd=log_sd, onsets_h=update.onsets_h)
     old, growth = model.logit, model.log_growth
     center, sd = _stable_law(model)
     moved = center + sd * update.stable.shift
