@@ -7,7 +7,7 @@ patients of the same centres and of D, which lies outside them. *Skill*: 1 is th
 0 climatology's (the growth of all training patients). *Coverage*: chance that the true law gives
 to the forecast's intervals.
 
-    python benchmarks/clinical_growth.py [--patients 480] [--new 150] [--seed 5]
+    python benchmarks/clinical_growth.py [--patients 480] [--new 600] [--seed 5]
 """
 
 import argparse
@@ -17,11 +17,11 @@ import pandas as pd
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from hemexp.columns import CENTER_ONSET, EARLIEST_H
 from hemexp.config import load_settings
 from hemexp.expansion.fit import fit_models, split_folds
 from hemexp.expansion.fit_timed import TIMED_MODELS, fit_timed
 from hemexp.expansion.model import GrowthModel
-from hemexp.expansion.predictors import EARLIEST_H
 from hemexp.outcomes import is_expansion
 from hemexp.phantom.clinical_cases import ClinicalCase, at_interval, draw_clinical_case
 from hemexp.phantom.clinical_law import clinical_growth, draw_course, known_cells
@@ -42,7 +42,7 @@ def main() -> None:
     """Prints one table a question."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--patients", type=int, default=480)
-    parser.add_argument("--new", type=int, default=150)
+    parser.add_argument("--new", type=int, default=600)
     parser.add_argument("--seed", type=int, default=5)
     arguments = parser.parse_args()
     settings, seed = load_settings({"preset": "validation"}).expansion, arguments.seed
@@ -93,7 +93,11 @@ def draw_patients(
     early = np.log(HALF_H / table["onset_to_ct_h"].clip(lower=EARLIEST_H))
     volume_ml = table["baseline_iph_ml"]
     products = (table["anticoagulant"] * early, np.log(volume_ml) * table["dark_spots"])
-    table = table.assign(**dict(zip(INTERACTIONS, products, strict=True)))
+    usual_h = table.groupby("center")["onset_to_ct_h"].transform("median")
+    table = table.assign(
+        **dict(zip(INTERACTIONS, products, strict=True)),
+        **{CENTER_ONSET: usual_h.where(table["onset_to_ct_h"].isna())},
+    )
     he = is_expansion(table["growth_ml"], table["baseline_iph_ml"])
     return table.assign(he=he.astype(float)), cases
 
@@ -105,6 +109,7 @@ def read_patient(case: ClinicalCase, growth_ml: float, seed: int) -> dict[str, o
     told = ("onset_to_ct_h", "anticoagulant", "antiplatelet", "age", "gcs", "sbp")
     return {
         "patient_id": case.patient_id,
+        "center": case.patient_id[0],
         **{name: float(cells[name] or "nan") for name in told},
         "followup_interval_h": case.followup_interval_h,
         "baseline_iph_ml": case.baseline_iph_ml,
@@ -209,7 +214,7 @@ def without_onset(
         for case, is_unknown in zip(cases, unknown, strict=True)
         if is_unknown
     ]
-    kept = {"baseline_iph_ml", "baseline_ivh_ml", "followup_interval_h"}
+    kept = {"baseline_iph_ml", "baseline_ivh_ml", "followup_interval_h", CENTER_ONSET}
     bare = rows.copy()
     bare[[name for name in rows.columns if name not in kept]] = np.nan
     scores = {}

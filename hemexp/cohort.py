@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from hemexp.columns import CENTER_ONSET
 from hemexp.provenance import hash_value
-from hemexp.sheet import read_rows
+from hemexp.sheet import read_center_onsets, read_rows
 
 
 def read_sheet(
@@ -15,9 +17,18 @@ def read_sheet(
     need_training: bool = True,
     everyone: bool = False,
 ) -> pd.DataFrame:
-    """The sample sheet as a table, one row a patient, indexed by `patient_id`; see `read_rows`."""
+    """The sample sheet as a table, one row a patient, indexed by `patient_id`; see `read_rows`.
+
+    Where the onset is unknown, `center_onset_h` holds the centre's median, of the sheet's known
+    onsets or, where these are few, as the sheet states it; elsewhere NaN.
+    """
     rows = read_rows(path, patient_id, need_training=need_training, everyone=everyone)
-    return pd.DataFrame(rows).set_index("patient_id", drop=False)
+    sheet = pd.DataFrame(rows).set_index("patient_id", drop=False)
+    unknown = sheet["onset_to_ct_h"].isna()
+    seen = read_center_onsets(path) if unknown.any() else {}
+    stated = sheet.get(CENTER_ONSET, pd.Series(np.nan, sheet.index))
+    usual = sheet["center"].map(seen).astype(float).fillna(stated)
+    return sheet.assign(**{CENTER_ONSET: usual.where(unknown)})
 
 
 def digest_rows(sheet: pd.DataFrame, columns: tuple[str, ...]) -> str:

@@ -16,8 +16,17 @@ OPTIONAL_MASKS = ("baseline_brain", "followup_brain")
 CLINICAL = ("onset_to_ct_h", "anticoagulant", "antiplatelet", "age", "gcs", "sbp")
 """The six clinical variables of the sheet; the seventh, baseline IPH volume, is measured."""
 
+EARLIEST_H = 0.25
+"""The sheet allows an onset of 0; its logarithm does not."""
+
 INTERVAL = "followup_interval_h"
 """Hours from the baseline to the follow-up scan."""
+
+CENTER_ONSET = "center_onset_h"
+"""The centre's median onset, of patients whose own is unknown; `cohort.read_sheet` fills it."""
+
+LEAST_ONSETS = 20
+"""Known onsets of a centre that tell its hours: their median is then good to a quarter."""
 
 TREATMENT = ("reversed", "bp_lowered")
 """What was given between the scans; told of the cohort, read by no model."""

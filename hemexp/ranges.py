@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from hemexp.columns import INTERVAL, LEFT_OUT, TREATMENT
+from hemexp.columns import CENTER_ONSET, INTERVAL, LEFT_OUT, TREATMENT
 
 
 class Range(NamedTuple):
@@ -36,6 +36,7 @@ NUMBERS = {
 }
 NUMBERS_OPTIONAL = {
     INTERVAL: Range(0.1, 1000, "hours"),
+    CENTER_ONSET: Range(0, 24, "hours"),
     "expansion_prob": Range(0, 1, "probability"),
     **{name: Range(0, 1, "0 or 1", whole=True) for name in (*TREATMENT, *LEFT_OUT)},
 }

@@ -8,9 +8,10 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 
 from hemexp import Fault, HemexpError
-from hemexp.columns import IMAGES, LEFT_OUT, NO_IVH
+from hemexp.columns import IMAGES, LEAST_ONSETS, LEFT_OUT, NO_IVH
 from hemexp.ranges import RANGES
 from hemexp.sheet_faults import (
     SEXES,
@@ -111,6 +112,25 @@ def read_patient_row(path: Path | str, patient_id: str) -> Row:
             )
         )
     return rows[0]
+
+
+def read_center_onsets(path: Path | str) -> dict[str, float]:
+    """Median hours from onset to the baseline scan by centre, where the sheet knows enough.
+
+    Rounded to a tenth: one more patient seldom moves what was made of the others.
+    """
+    (_, columns), *lines = _read_lines(Path(path), "")
+    known: dict[str, list[float]] = {}
+    for _, cells in lines:
+        row = dict(zip(columns, cells, strict=True))
+        onset_h = read_number(row["onset_to_ct_h"])
+        if onset_h is not None and RANGES["onset_to_ct_h"].fits(onset_h):
+            known.setdefault(row["center"], []).append(onset_h)
+    return {
+        center: round(median(onsets_h), 1)
+        for center, onsets_h in known.items()
+        if len(onsets_h) >= LEAST_ONSETS
+    }
 
 
 def scan_files(row: Mapping[str, str | float], session: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 
 from hemexp import HemexpError
 from hemexp.cohort import digest_rows, read_sheet
-from hemexp.columns import REQUIRED
+from hemexp.columns import CENTER_ONSET, REQUIRED
 from hemexp.desk.check import run_check
 from hemexp.outcomes import expansion_outcomes
 from hemexp.sheet import SheetError, read_left_out, read_patient_row
@@ -77,6 +77,25 @@ def test_an_unknown_onset_is_nan(tmp_path, caplog):
     assert np.isnan(read_sheet(path).loc["P1", "onset_to_ct_h"])
     run_check(path, None)
     assert "onset_to_ct_h is empty for all patients" in caplog.text
+
+
+def center_onsets(folder, known, *, stated=None, patient_id=None):
+    """`center_onset_h` of two patients of D who lack the onset, beside others of known onset."""
+    stated = {} if stated is None else {CENTER_ONSET: stated}
+    rows = [row(folder, f"k{i}", onset_to_ct_h=onset, **stated) for i, onset in enumerate(known)]
+    rows += [row(folder, who, onset_to_ct_h="", **stated) for who in ("u1", "u2")]
+    path = write(folder, rows, (*REQUIRED, *stated))
+    return read_sheet(path, patient_id)[CENTER_ONSET]
+
+
+def test_a_centre_with_enough_known_onsets_tells_its_hours_to_who_lacks_one(tmp_path):
+    known = ["3"] * 9 + ["4.26"] * 2 + ["9"] * 9
+    found = center_onsets(tmp_path, known)
+    assert list(found.iloc[-2:]) == [4.3, 4.3] and found.iloc[:-2].isna().all()
+    assert center_onsets(tmp_path, known, patient_id="u1").tolist() == [4.3]
+    assert center_onsets(tmp_path, known[1:]).isna().all()
+    assert center_onsets(tmp_path, known, stated="7").iloc[-1] == 4.3
+    assert center_onsets(tmp_path, known[1:], stated="7").iloc[-1] == 7
 
 
 def test_sex_is_kept_as_one_word_and_may_be_missing(tmp_path):

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hemexp.columns import CENTER_ONSET, LEAST_ONSETS
 from hemexp.expansion.distribution import PointGrowth
 from hemexp.expansion.fit_timed import (
     FOUR_IN_TIME,
-    LEAST_ONSETS,
     Pairs,
     Prior,
     Weights,
@@ -21,7 +21,7 @@ from hemexp.expansion.fit_timed import (
 )
 from hemexp.expansion.linear import Linear, scale
 from hemexp.expansion.patient_answers import LEVELS, answer_over_time
-from hemexp.expansion.timed import DEFAULT_INTERVAL_H, TimedModel, TimeLaw
+from hemexp.expansion.timed import DEFAULT_INTERVAL_H, TimedModel, TimeLaw, likely_onsets_h
 from hemexp.outcomes import HE_ML
 from hemexp.release.recalibration import fit_update, update_model
 
@@ -227,6 +227,21 @@ def test_recalibration_averages_an_unknown_onset_over_the_centres_own(table):
     assert min(found.onsets_h) > 20 and json.loads(json.dumps(update.as_json()))["onsets_h"]
     few = recalibrate_timed(TRUE, later.head(LEAST_ONSETS - 1).assign(growth_ml=1.0), 0.5, 0.25)
     assert few.onsets_h == TRUE.onsets_h
+
+
+def test_an_unknown_onset_is_of_the_patients_own_centre_where_its_median_is_known():
+    unknown = draw_table(6).assign(onset_to_ct_h=[1.0, *[np.nan] * 5], **{CENTER_ONSET: np.nan})
+    unknown.iloc[3:, unknown.columns.get_loc(CENTER_ONSET)] = 8.0
+    told, training, own = likely_onsets_h(unknown, (1.0, 2.0, 6.0))[[0, 1, 3]]
+    assert list(told) == [1.0] * 3 and list(training) == [1, 2, 6] and list(own) == [4, 8, 24]
+    pairs = Pairs.of_table(unknown.assign(growth_ml=1.0), np.zeros((6, 1)), (1.0, 2.0, 6.0))
+    assert list(pairs.onset_h[3]) == [4, 8, 24]
+    # At a centre that scans late, most growth is over by then.
+    late, usual = (
+        TRUE.distributions(unknown.assign(**{CENTER_ONSET: hours}))[1].quantiles(np.array([0.9]))
+        for hours in (12.0, np.nan)
+    )
+    assert late < usual / 2
 
 
 def test_what_is_known_stays():

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, ndtr
 
+from hemexp.columns import LEAST_ONSETS
 from hemexp.expansion.linear import Linear, scale
 from hemexp.expansion.logistic import Folds
 from hemexp.expansion.predictors import FOUR, IMAGE
-from hemexp.expansion.timed import LEAST_SHARE, TimedModel, TimeLaw, interval_h
+from hemexp.expansion.timed import LEAST_SHARE, TimedModel, TimeLaw, interval_h, likely_onsets_h
 
 FOUR_IN_TIME = tuple(name for name in FOUR if name != "ln_onset")
 """The established variables; the onset stands in F."""
@@ -44,9 +45,6 @@ FARTHEST_SD = 6.0
 
 UNKNOWN_ONSETS = 9
 """Levels of known onsets that stand for an unknown one."""
-
-LEAST_ONSETS = 20
-"""Known onsets of a centre that its own levels need: their median is then good to a quarter."""
 
 
 class Prior(NamedTuple):
@@ -99,9 +97,8 @@ class Pairs:
     def of_table(
         cls, table: pd.DataFrame, x: NDArray[np.float64], onsets_h: tuple[float, ...]
     ) -> Self:
-        """Patients as `read_patients` gives them, with `growth_ml`; `onsets_h` if unknown."""
-        told = table["onset_to_ct_h"].to_numpy(dtype=float)[:, None]
-        onset_h = np.where(np.isnan(told), np.array(onsets_h), told)
+        """Patients as `read_patients` gives them, with `growth_ml`; see `likely_onsets_h`."""
+        onset_h = likely_onsets_h(table, onsets_h)
         growth_ml, volume_ml = (
             table[name].to_numpy(dtype=float)[:, None] for name in ("growth_ml", "baseline_iph_ml")
         )

@@ -7,10 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hemexp.anatomy.blood import shell_mm
+from hemexp.columns import EARLIEST_H
 from hemexp.expansion.features import FARTHEST_MM, WITHIN_MM
-
-EARLIEST_H = 0.25
-"""The sheet allows an onset of 0; its logarithm does not."""
 
 BRAIN_VOLUME = ((20.0, 7.0), (10.0, 5.0))
 BRAIN_ONSET = ((5.0, 0.0), (4.0, 1.0), (3.0, 2.0), (2.0, 3.0), (1.0, 4.0))

@@ -8,7 +8,8 @@ volume,
 where ln(amplitude / mL) is normal about a weighted sum of predictors, and the error is normal with
 mean and SD in proportion to the root of V: two readings of a bleed differ, and clots retract. No
 threshold is in it, so the chance of HE follows from the law. An unknown onset is averaged over
-those of the training patients.
+those of the training patients, stretched to the median of the patient's own centre where that is
+known: centres scan at other hours.
 """
 
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hemexp.columns import INTERVAL
+from hemexp.columns import CENTER_ONSET, EARLIEST_H, INTERVAL
 from hemexp.expansion.distribution import PointGrowth, equally_likely
 from hemexp.expansion.linear import Linear, tuples
 
@@ -68,7 +69,7 @@ class TimedModel:
         time: F.
         error_mean: Mean of the error, mL per root mL of the baseline.
         error_sd: Its SD, likewise.
-        onsets_h: Onsets that stand for an unknown one, equally likely.
+        onsets_h: Onsets that stand for an unknown one, equally likely (`likely_onsets_h`).
     """
 
     name: str
@@ -96,7 +97,7 @@ class TimedModel:
         """
         numbers = zip(
             self.log_amplitude(table),
-            table["onset_to_ct_h"].astype(float),
+            likely_onsets_h(table, self.onsets_h),
             interval_h(table),
             table["baseline_iph_ml"].astype(float),
             table.get("baseline_error_ml", pd.Series(0.0, table.index)).astype(float),
@@ -105,10 +106,15 @@ class TimedModel:
         return [self._growth(*one) for one in numbers]
 
     def _growth(
-        self, mean: float, onset_h: float, hours: float, volume_ml: float, error_ml: float
+        self,
+        mean: float,
+        onset_h: NDArray[np.float64],
+        hours: float,
+        volume_ml: float,
+        error_ml: float,
     ) -> PointGrowth:
-        known = np.array(self.onsets_h) if np.isnan(onset_h) else np.array([onset_h])
-        log_means = mean + self.time.log_between(known, hours)
+        told = onset_h[:1] if np.ptp(onset_h) == 0 else onset_h
+        log_means = mean + self.time.log_between(told, hours)
         amplitude = equally_likely(AMPLITUDE_POINTS)
         grown_ml = np.exp(np.add.outer(log_means, self.log_sd * amplitude)).ravel()
         root = np.sqrt(volume_ml)
@@ -132,3 +138,19 @@ def interval_h(table: pd.DataFrame) -> NDArray[np.float64]:
     """Hours between the scans of every row, `DEFAULT_INTERVAL_H` where nobody told them."""
     hours = table.get(INTERVAL, pd.Series(np.nan, table.index)).astype(float)
     return hours.fillna(DEFAULT_INTERVAL_H).to_numpy()
+
+
+def likely_onsets_h(table: pd.DataFrame, onsets_h: tuple[float, ...]) -> NDArray[np.float64]:
+    """Equally likely hours from onset to the baseline scan of every row, (n, onsets).
+
+    Args:
+        table: With `onset_to_ct_h` and, where the centre's median is known, `center_onset_h`.
+        onsets_h: Of the training patients; they keep their spread on the log scale.
+    """
+    told_h, usual_h = (
+        table.get(name, pd.Series(np.nan, table.index)).to_numpy(dtype=float)[:, None]
+        for name in ("onset_to_ct_h", CENTER_ONSET)
+    )
+    training_h = np.maximum(onsets_h, EARLIEST_H)
+    stretch = np.where(np.isnan(usual_h), 1.0, usual_h / np.median(training_h))
+    return np.where(np.isnan(told_h), stretch * training_h, told_h)

@@ -15,7 +15,7 @@ sys.path.insert(0, workflow.basedir)
 from hemexp import HemexpError
 from hemexp.code_hash import hash_code
 from hemexp.cohort import digest_rows, read_sheet
-from hemexp.columns import CLINICAL, INTERVAL, SESSIONS
+from hemexp.columns import CENTER_ONSET, CLINICAL, INTERVAL, SESSIONS
 from hemexp.config import load_settings
 from hemexp.data_files import data_files
 from hemexp.desk.ablations import AS_DESIGNED, KEPT, ablated_settings, shared_rooms
@@ -272,7 +272,7 @@ def rows(patients, *columns):
 
 def clinical_row(wildcards):
     """Hash of what a forecast reads of one patient's row."""
-    return rows([wildcards.patient], *CLINICAL, *OUTSIDE, *HOURS)
+    return rows([wildcards.patient], *CLINICAL, *OUTSIDE, *HOURS, CENTER_ONSET)
 
 
 def scan_files(wildcards):
@@ -284,7 +284,16 @@ def scan_files(wildcards):
 
 def page_row(wildcards):
     """Hash of what a patient's page reads of the sheet."""
-    columns = ("patient_id", "center", "split", "baseline_ct", *CLINICAL, *OUTSIDE, *HOURS)
+    columns = (
+        "patient_id",
+        "center",
+        "split",
+        "baseline_ct",
+        *CLINICAL,
+        *OUTSIDE,
+        *HOURS,
+        CENTER_ONSET,
+    )
     return rows([wildcards.patient], *columns)
 
 

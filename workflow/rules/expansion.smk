@@ -81,7 +81,7 @@ if SETTINGS.expansion.model_file is None:
             code=hash_code("expansion.train"),
             settings=section("expansion"),
             seed=SETTINGS.seed,
-            rows=rows(TRAIN, "patient_id", *CLINICAL, *HOURS),
+            rows=rows(TRAIN, "patient_id", *CLINICAL, *HOURS, CENTER_ONSET),
             sheet=SHEET,
         shell:
             "python -m hemexp fit-expansion --samples {params.sheet:q} --settings {params.settings:q} "
@@ -136,7 +136,7 @@ rule predict_expansion:
         runtime=growing(20),
     params:
         code=hash_code("expansion.predict"),
-        rows=rows(PATIENTS.index, "patient_id", "split", *OUTSIDE, *CLINICAL, *HOURS),
+        rows=rows(PATIENTS.index, "patient_id", "split", *OUTSIDE, *CLINICAL, *HOURS, CENTER_ONSET),
         sheet=SHEET,
     shell:
         "python -m hemexp predict-expansion --samples {params.sheet:q} > {log} 2>&1"
@@ -163,7 +163,7 @@ rule answer_what_if:
         runtime=growing(20),
     params:
         code=hash_code("expansion.what_if"),
-        rows=rows(VAL + TEST + PREDICT, "patient_id", "split", *CLINICAL, *HOURS),
+        rows=rows(VAL + TEST + PREDICT, "patient_id", "split", *CLINICAL, *HOURS, CENTER_ONSET),
         sheet=SHEET,
     shell:
         "python -m hemexp answer-what-if --samples {params.sheet:q} > {log} 2>&1"
