@@ -72,8 +72,9 @@ def test_the_final_cohort_are_the_patients_from_301_on():
 
 def test_the_final_config_is_the_preset_on_another_sheet():
     config = read_config(REPOSITORY / "config/final.yaml")
-    final, preset = load_settings(config), load_settings({"preset": "validation"})
-    assert config.keys() == {"preset", "samples"}
+    rule = {"preprocess": {"on_failure": "exclude"}}
+    final, preset = load_settings(config), load_settings({"preset": "validation"} | rule)
+    assert config.keys() == {"preset", "samples", "preprocess"}
     assert final.model_copy(update={"samples": preset.samples}) == preset
     makefile = (REPOSITORY / "Makefile").read_text()
     assert f"--first {FIRST_FINAL} " in makefile and f"--out {final.samples}" in makefile
