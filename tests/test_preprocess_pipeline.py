@@ -22,7 +22,7 @@ from hemexp.preprocess.scans import NativeScan
 from hemexp.preprocess.skull import delineate_brain
 from hemexp.preprocess.strip import run_strip_skull
 from hemexp.preprocess.transforms import read_transform
-from hemexp.volumes import Volume, write_volume
+from hemexp.volumes import Volume, read_volume, write_volume
 
 BRAIN_MM = np.array([62.0, 78.0, 60.0])
 
@@ -335,15 +335,32 @@ def test_a_missing_table_is_told_with_its_patient(cohort, settings_here, tmp_pat
     assert not layout.qc.exists()
 
 
-def test_a_brain_larger_than_the_grid_is_told_with_its_patient(cohort, settings_here, tmp_path):
-    small = settings_here.grid.model_copy(update={"shape": (56, 64, 10)})
+@pytest.fixture
+def native(cohort, tmp_path):
+    """A folder with P1's native baseline alone."""
     layout = Layout(tmp_path)
+    layout.native("P1", "baseline").ct.parent.mkdir(parents=True)
     for path in Layout(cohort / "results").native("P1", "baseline").images:
-        layout.native("P1", "baseline").ct.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, layout.native("P1", "baseline").ct.parent)
+    return layout
+
+
+def test_a_brain_larger_than_the_grid_is_told_with_its_patient(native, settings_here):
+    layout, small = native, settings_here.grid.model_copy(update={"shape": (56, 64, 10)})
     with pytest.raises(HemexpError, match=r"patient P1, .*mm along z"):
         run_resample_scan(layout, "P1", "baseline", small, "baseline")
     assert not any(path.exists() for path in layout.grid("P1", "baseline"))
+
+
+def test_a_bleed_too_small_for_the_grid_ends_the_patient_here(native, settings_here):
+    path = native.native("P1", "baseline").iph
+    mask = read_volume(path)
+    one = np.zeros_like(mask.data)
+    one[tuple(np.argwhere(mask.data)[0])] = 1
+    write_volume(path, one, mask.affine, np.uint8)
+    with pytest.raises(HemexpError, match=r"patient P1, .*no voxel of IPH on the grid"):
+        run_resample_scan(native, "P1", "baseline", settings_here.grid, "baseline")
+    assert not any(path.exists() for path in native.grid("P1", "baseline"))
 
 
 def test_every_limit_gives_a_reason_in_words(settings_here):

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,9 @@ import pytest
 from reporting_folder import make_reportable, write_tables
 
 from hemexp import HemexpError
+from hemexp.columns import FILES, LEFT_OUT
 from hemexp.layout import Layout
+from hemexp.preprocess.collect import _step_tables
 from hemexp.provenance import write_json
 from hemexp.reporting import run_facts
 from hemexp.reporting.catalogue import FIGURES, TABLES
@@ -17,7 +20,7 @@ from hemexp.reporting.checklists import CHECKLISTS, OPEN, STATUS, fill_checklist
 from hemexp.reporting.draw import run_draw_figures
 from hemexp.reporting.failures import explain, read_failures, worst_patients
 from hemexp.reporting.figures.failures import read_failure
-from hemexp.reporting.figures.flow import describe_end, describe_excluded
+from hemexp.reporting.figures.flow import STEPS, describe_end, describe_excluded
 from hemexp.reporting.flow import count_flow, read_flow
 from hemexp.reporting.reader import Reader
 from hemexp.reporting.review import SECTIONS, run_write_review
@@ -59,6 +62,13 @@ def test_the_counts_of_the_flow_add_up():
     )
     ends = [describe_end(name, split) for name, split in flow.splits.items()]
     assert ends == ["Learned from: n = 2", "Scored: n = 1\nnot scored: 1", "Forecast: n = 1"]
+
+
+def test_every_reason_to_leave_a_patient_out_has_words():
+    masked = dict.fromkeys(FILES, "there") | {"patient_id": "P1"}
+    rows = masked, masked | {"baseline_iph": "", "followup_iph": ""}
+    steps = [_step_tables(Layout(Path()), pd.Series(row), "baseline") for row in rows]
+    assert {step for found in steps for step, *_ in found} | LEFT_OUT.keys() == STEPS.keys()
 
 
 def test_who_is_left_out_by_the_sheet_stands_in_the_flow():

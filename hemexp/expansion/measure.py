@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from hemexp import Fault, HemexpError
 from hemexp.columns import BASELINE
 from hemexp.expansion.features import BleedScan, measure_bleed
 from hemexp.expansion.patients import save_tables
 from hemexp.layout import Layout, ScanImages
 from hemexp.outcomes import read_volumes
-from hemexp.volumes import read_ras, read_volume
+from hemexp.volumes import read_ras
 
 
 def run_measure_bleed(layout: Layout, patients: pd.DataFrame) -> None:
@@ -21,9 +20,6 @@ def run_measure_bleed(layout: Layout, patients: pd.DataFrame) -> None:
     Args:
         layout: Of the run; the scans were preprocessed.
         patients: Their rows of the sheet.
-
-    Raises:
-        HemexpError: A bleed is too small for the grid, so that no model can see it.
     """
     for patient_id, volumes in read_volumes(layout, patients, (BASELINE,)).iterrows():
         _measure_patient(layout, str(patient_id), volumes)
@@ -31,16 +27,6 @@ def run_measure_bleed(layout: Layout, patients: pd.DataFrame) -> None:
 
 def _measure_patient(layout: Layout, patient_id: str, volumes: pd.Series) -> None:
     started = time.perf_counter()
-    on_grid = layout.grid(patient_id, BASELINE).iph
-    if not read_volume(on_grid).data.any():
-        raise HemexpError(
-            Fault(
-                f"patient {patient_id}, {on_grid}",
-                "no voxel of IPH on the grid",
-                "a bleed that fills at least one voxel",
-                "Take a finer preprocess.grid, or leave the patient out of the sheet.",
-            )
-        )
     images = layout.native(patient_id, BASELINE).images
     volumes_ml = (float(volumes[f"baseline_{mask}_ml"]) for mask in ("iph", "ivh"))
     measured = measure_files(images._asdict(), *volumes_ml)
@@ -48,7 +34,7 @@ def _measure_patient(layout: Layout, patient_id: str, volumes: pd.Series) -> Non
         {layout.features(patient_id): pd.DataFrame([{"patient_id": patient_id, **measured}])},
         verb="measure-bleed",
         settings={},
-        inputs=[*images, on_grid],
+        inputs=[*images],
         started=started,
     )
 

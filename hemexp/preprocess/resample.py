@@ -1,11 +1,13 @@
 """One scan on the grid: every transform composed, each voxel interpolated once."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hemexp import HemexpError
+from hemexp import Fault, HemexpError
+from hemexp.columns import BASELINE
 from hemexp.layout import Layout
 from hemexp.made_masks import GIVEN, mask_source
 from hemexp.preprocess.coarse import crop, mask_box
@@ -65,7 +67,8 @@ def run_resample_scan(
             registered pair.
 
     Raises:
-        HemexpError: The scan cannot be used, or its reference brain is larger than the grid.
+        HemexpError: The scan cannot be used, its reference brain is larger than the grid, or the
+            baseline's bleed is so small that no model would see it.
     """
     started, files = time.perf_counter(), layout.grid(patient_id, session)
     inputs = [*layout.native(patient_id, session).images]
@@ -82,6 +85,8 @@ def run_resample_scan(
         where = f"{layout.native(patient_id, reference).brain}"
         raise HemexpError(*name_faults(error.faults, patient_id, where)) from error
     found = resample_scan(native, brain, grid, matrix)
+    if session == BASELINE and not found["iph"].any():
+        raise HemexpError(_no_bleed(patient_id, files.iph))
     write_images(files, found, grid.affine)
     blood = ("ivh", "iph")
     dashed = () if mask_source(layout, patient_id, session) == GIVEN else blood
@@ -92,4 +97,13 @@ def run_resample_scan(
     write_row(files.volumes, {"patient_id": patient_id, "session": session, **measured})
     write_sidecars(
         files, verb="resample-scan", settings=settings.as_json(), inputs=inputs, started=started
+    )
+
+
+def _no_bleed(patient_id: str, path: Path) -> Fault:
+    return Fault(
+        f"patient {patient_id}, {path}",
+        "no voxel of IPH on the grid",
+        "a bleed that fills at least one voxel",
+        "Take a finer preprocess.grid, or leave the patient out of the sheet.",
     )

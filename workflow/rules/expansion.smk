@@ -14,7 +14,7 @@ FITTED = {
 # longer than a bleed, those of every other patient in a job of their own.
 rule measure_bleeds:
     input:
-        scans=kept_files([NATIVE["ct"], GRID_CT], TRAIN + VAL, session="baseline"),
+        scans=kept_files(NATIVE["ct"], TRAIN + VAL, session="baseline"),
         volumes=kept_files(VOLUMES, TRAIN + VAL, session="baseline"),
     output:
         expand(FEATURES, patient=TRAIN + VAL),
@@ -36,7 +36,7 @@ rule measure_bleeds:
 
 rule measure_bleed:
     input:
-        scan=expand([NATIVE["ct"], GRID_CT], session="baseline", allow_missing=True),
+        scan=expand(NATIVE["ct"], session="baseline", allow_missing=True),
         volumes=expand(VOLUMES, session="baseline", allow_missing=True),
     output:
         FEATURES,

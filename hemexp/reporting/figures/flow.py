@@ -11,6 +11,8 @@ from hemexp.settings import Reporting
 HEIGHT_MM, FONT_PT = 92, 7
 STEPS = {
     "strip-skull": "could not be read or skull-stripped",
+    "strip-unmasked": "without masks, and could not be read or stripped",
+    "segment-scan": "without masks, and no bleed was found",
     "register-followup": "could not be registered",
     "resample-scan": "could not be brought onto the grid",
     "evacuated": "evacuated between the scans",
@@ -63,7 +65,7 @@ def draw_flow(flow: Flow) -> Figure:
 def describe_excluded(flow: Flow) -> str:
     """How many were excluded, and by what."""
     lines = [f"Excluded: n = {sum(flow.excluded.values())}"]
-    return "\n".join(lines + [f"{STEPS.get(s, s)}: {n}" for s, n in flow.excluded.items()])
+    return "\n".join(lines + [f"{STEPS[step]}: {n}" for step, n in flow.excluded.items()])
 
 
 def describe_outcomes(split: SplitFlow) -> str:
