@@ -19,16 +19,14 @@ def read_sheet(
 ) -> pd.DataFrame:
     """The sample sheet as a table, one row a patient, indexed by `patient_id`; see `read_rows`.
 
-    Where the onset is unknown, `center_onset_h` holds the centre's median, of the sheet's known
-    onsets or, where these are few, as the sheet states it; elsewhere NaN.
+    `center_onset_h` holds the median of the centre's onsets that the sheet knows or, where these
+    are few, what the sheet states; NaN where it states nothing.
     """
     rows = read_rows(path, patient_id, need_training=need_training, everyone=everyone)
     sheet = pd.DataFrame(rows).set_index("patient_id", drop=False)
-    unknown = sheet["onset_to_ct_h"].isna()
-    seen = read_center_onsets(path) if unknown.any() else {}
     stated = sheet.get(CENTER_ONSET, pd.Series(np.nan, sheet.index))
-    usual = sheet["center"].map(seen).astype(float).fillna(stated)
-    return sheet.assign(**{CENTER_ONSET: usual.where(unknown)})
+    known = sheet["center"].map(read_center_onsets(path)).astype(float)
+    return sheet.assign(**{CENTER_ONSET: known.fillna(stated)})
 
 
 def digest_rows(sheet: pd.DataFrame, columns: tuple[str, ...]) -> str:

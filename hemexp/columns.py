@@ -23,7 +23,7 @@ INTERVAL = "followup_interval_h"
 """Hours from the baseline to the follow-up scan."""
 
 CENTER_ONSET = "center_onset_h"
-"""The centre's median onset, of patients whose own is unknown; `cohort.read_sheet` fills it."""
+"""The centre's median onset, which stands for an unknown one; `cohort.read_sheet` fills it."""
 
 LEAST_ONSETS = 20
 """Known onsets of a centre that tell its hours: their median is then good to a quarter."""

@@ -75,6 +75,10 @@ PHANTOM = [patient for patient, ct in PATIENTS["baseline_ct"].items() if is_phan
 OUTSIDE = ["expansion_prob"] if "expansion_prob" in PATIENTS else []
 SEX = ["sex"] if "sex" in PATIENTS else []
 HOURS = [INTERVAL] if INTERVAL in PATIENTS else []
+# What a forecast reads of the sheet: the centre's hours where they stand for an unknown onset.
+READ = PATIENTS.assign(
+    **{CENTER_ONSET: PATIENTS[CENTER_ONSET].where(PATIENTS["onset_to_ct_h"].isna())}
+)
 ON_FAILURE = SETTINGS.preprocess.on_failure
 # `gpu` is asked for where a network runs, unless the config says cpu.
 GPU = 0 if SETTINGS.device == "cpu" else 1
@@ -267,7 +271,7 @@ def section(name):
 
 def rows(patients, *columns):
     """Hash of some cells of the sheet: a rule that reads them reruns when they change."""
-    return digest_rows(PATIENTS.loc[patients], columns)
+    return digest_rows(READ.loc[patients], columns)
 
 
 def clinical_row(wildcards):
@@ -294,7 +298,8 @@ def page_row(wildcards):
         *HOURS,
         CENTER_ONSET,
     )
-    return rows([wildcards.patient], *columns)
+    # Its answers to an unknown onset take the centre's hours, whoever the patient is.
+    return digest_rows(PATIENTS.loc[[wildcards.patient]], columns)
 
 
 def center_row(wildcards):
