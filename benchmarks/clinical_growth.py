@@ -93,10 +93,9 @@ def draw_patients(
     early = np.log(HALF_H / table["onset_to_ct_h"].clip(lower=EARLIEST_H))
     volume_ml = table["baseline_iph_ml"]
     products = (table["anticoagulant"] * early, np.log(volume_ml) * table["dark_spots"])
-    usual_h = table.groupby("center")["onset_to_ct_h"].transform("median")
     table = table.assign(
         **dict(zip(INTERACTIONS, products, strict=True)),
-        **{CENTER_ONSET: usual_h.where(table["onset_to_ct_h"].isna())},
+        **{CENTER_ONSET: table.groupby("center")["onset_to_ct_h"].transform("median")},
     )
     he = is_expansion(table["growth_ml"], table["baseline_iph_ml"])
     return table.assign(he=he.astype(float)), cases

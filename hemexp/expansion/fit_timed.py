@@ -1,7 +1,7 @@
 """Fits growth in time (`timed`) to training patients.
 
 The weights are the peak of the likelihood times a normal prior. The error is summed over cells;
-an unknown onset is averaged over the known ones. The same function recalibrates: there the prior
+an unknown onset is averaged over likely ones. The same function recalibrates: there the prior
 is the released model.
 """
 
